@@ -1,0 +1,116 @@
+"""Under which addresses an edge is reached: by connectors (in tokens) and by visitors (in links).
+
+A running edge that was given port 0 writes the port it got to ``DIR/edge.address``, so that
+``token create`` can name it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .config import ListenAddress, parse_listen, parse_public_url
+from .errors import EdgeConfigError
+from .files import PRIVATE, write_atomically
+
+if TYPE_CHECKING:
+    from .config import EdgeConfig
+
+__all__ = [
+    "PublicAddress",
+    "is_loopback",
+    "public_address",
+    "read_edge_address",
+    "remove_edge_address",
+    "write_edge_address",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicAddress:
+    """The outside of an edge."""
+
+    secure: bool  #: https and wss
+    host: str  #: what connectors dial, without brackets
+    port: int
+
+    @property
+    def edge_url(self) -> str:
+        """What a token carries: ``wss://example.org``; a default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self.secure else 'ws'}://{host}{self._port}"
+
+    def visitor_url(self, hostname: str) -> str:
+        """Where visitors find a hostname: ``https://shop.example.org``."""
+        return f"{'https' if self.secure else 'http'}://{hostname}{self._port}"
+
+    @property
+    def _port(self) -> str:
+        return "" if self.port == (443 if self.secure else 80) else f":{self.port}"
+
+
+def public_address(config: EdgeConfig) -> PublicAddress:
+    """Where this edge is reached.
+
+    ``public_url`` decides where it is set. Otherwise it is the listener's port, at the domain; or
+    at the listener's own address when that is loopback, for nothing else leads there. (Not with
+    ``tls.mode = "files"``: such a certificate names the domain.)
+
+    Raises:
+        EdgeConfigError: The port is 0 and no running edge says which one it has.
+    """
+    if config.public_url is not None:
+        scheme, host, port = parse_public_url(config.public_url, setting="public_url")
+        return PublicAddress(secure=scheme == "https", host=host, port=port)
+    listen = config.listen_address
+    port = listen.port
+    if port == 0:
+        running = read_edge_address(config)
+        if running is None:
+            why = "port 0 is chosen when the edge starts, and it is not running"
+            fix = f"start it first with `asgi-tunnel-edge run --data {config.data_dir}`"
+            raise EdgeConfigError("listen", why, fix, file="edge.toml")
+        port = running.port
+    at_listener = is_loopback(listen.host) and config.tls.mode != "files"
+    return PublicAddress(
+        secure=config.tls.mode != "off",
+        host=listen.host if at_listener else config.domain,
+        port=port,
+    )
+
+
+def write_edge_address(config: EdgeConfig, address: ListenAddress) -> None:
+    """Say where the listener really is; a running edge does this once it listens.
+
+    Raises:
+        OSError: The directory cannot be written.
+    """
+    write_atomically(config.address_path, f"{address}\n".encode(), mode=PRIVATE)
+
+
+def read_edge_address(config: EdgeConfig) -> ListenAddress | None:
+    """Where the running edge listens; None when none runs (or none has written it yet)."""
+    try:
+        text = config.address_path.read_text("ascii")
+        address = parse_listen(text.strip(), setting="edge.address")
+    except (OSError, UnicodeDecodeError, EdgeConfigError):
+        return None
+    return address if address.port else None
+
+
+def remove_edge_address(config: EdgeConfig) -> None:
+    """Take ``edge.address`` away; a stopping edge does this."""
+    with contextlib.suppress(OSError):
+        config.address_path.unlink()
+
+
+def is_loopback(host: str) -> bool:
+    """Does a listener at this host take connections from this machine only?"""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,131 @@
+"""``asgi-tunnel-edge init``: make an edge's directory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from asgi_tunnel_edge.address import is_loopback
+from asgi_tunnel_edge.config import CONFIG_FILE, EdgeConfig, TlsConfig, parse_listen
+from asgi_tunnel_edge.config_file import write_config
+from asgi_tunnel_edge.errors import EdgeConfigError, HostnameError, shown
+from asgi_tunnel_edge.files import PRIVATE_DIRECTORY
+from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.tls import create_internal_certificate
+
+from .options import data_option, shell_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["init"]
+
+TlsMode = Literal["off", "internal", "files"]
+
+_LISTEN: Final[dict[TlsMode, str]] = {
+    "internal": "0.0.0.0:443",
+    "files": "0.0.0.0:443",
+    "off": "127.0.0.1:8080",
+}
+
+
+@click.command()
+@data_option
+@click.option("--domain", required=True, help="Apps get names below it: shop.DOMAIN.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where visitors and apps arrive. [default: 0.0.0.0:443, with --tls off 127.0.0.1:8080]",
+)
+@click.option(
+    "--tls",
+    "mode",
+    type=click.Choice(["off", "internal", "files"]),
+    default="internal",
+    show_default=True,
+    help="A certificate of its own making, one from files, or plain HTTP.",
+)
+def init(*, data_dir: Path, domain: str, listen: str | None, mode: TlsMode) -> None:
+    """Set up an edge: a directory with its settings, store and certificate."""
+    config = _checked(data_dir, domain, listen, mode)
+    with _all_or_nothing(config):
+        data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        Store(config.database_path).migrate()
+        if mode != "off":
+            config.certificate_path.parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        # A certificate that is there stays: tokens may have pinned it.
+        if mode == "internal" and not _has_certificate(config):
+            create_internal_certificate(config.domain, config.certificate_path.parent)
+        write_config(config)  # last: with it, this is an edge
+    click.echo(_next_steps(config))
+
+
+def _checked(data_dir: Path, domain: str, listen: str | None, mode: TlsMode) -> EdgeConfig:
+    """Settings from the options; nothing is touched yet."""
+    try:
+        domain = normalise_hostname(domain)
+    except HostnameError as error:
+        why = f"{shown(domain)} {error.why}"
+        raise EdgeConfigError("--domain", why, "write a domain name like example.org") from error
+    listen = listen if listen is not None else _LISTEN[mode]
+    parse_listen(listen, setting="--listen")
+    if data_dir.exists() and not data_dir.is_dir():
+        raise EdgeConfigError("--data", f"{data_dir} is no directory", "choose another one")
+    if (data_dir / CONFIG_FILE).exists():
+        why = f"{data_dir} has an {CONFIG_FILE} already, which init does not overwrite"
+        raise EdgeConfigError("--data", why, "edit that file, or choose another directory")
+    return EdgeConfig(data_dir=data_dir, domain=domain, listen=listen, tls=TlsConfig(mode=mode))
+
+
+def _has_certificate(config: EdgeConfig) -> bool:
+    return config.certificate_path.exists() and config.key_path.exists()
+
+
+@contextmanager
+def _all_or_nothing(config: EdgeConfig) -> Iterator[None]:
+    """Take away what was made when not everything could be made; what was there before stays."""
+    database = config.database_path
+    directory = config.data_dir.absolute()
+    paths = [
+        config.data_dir / CONFIG_FILE,
+        config.key_path,
+        config.certificate_path,
+        config.certificate_path.parent,
+        *(database.with_name(database.name + end) for end in ("-wal", "-shm", "")),
+        directory,
+        *directory.parents,
+    ]
+    new = [path for path in paths if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _next_steps(config: EdgeConfig) -> str:
+    data = config.data_dir
+    steps = []
+    if config.tls.mode == "files":
+        steps.append(
+            f"Put the certificate at {config.certificate_path}\n"
+            f"   and its key at {config.key_path}."
+        )
+    if not is_loopback(config.listen_address.host):
+        steps.append(
+            f"Let {config.domain} and *.{config.domain} point to this machine, in the DNS."
+        )
+    steps.append(f"Start the edge:\n   {shell_command('run', '--data', data)}")
+    create = shell_command("token", "create", "shop", "--data", data)
+    steps.append(f"Make a token for an app, here one named shop:\n   {create}")
+    lines = [f"The edge of {config.domain} is set up in {data}. Next:", ""]
+    lines += [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    return "\n".join(lines)

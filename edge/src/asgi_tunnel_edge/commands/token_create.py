@@ -1,0 +1,108 @@
+"""``asgi-tunnel-edge token create``: make a token and show it, once."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from asgi_tunnel.token import Token
+from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.errors import CertificateError
+from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.tls import fingerprint
+from asgi_tunnel_edge.tokens import (
+    TokenRecord,
+    check_name,
+    new_secret,
+    new_token_id,
+    parse_duration,
+    secret_digest,
+)
+
+from .options import data_option, json_option, utc_minute
+
+__all__ = ["create"]
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--hostname",
+    "hostnames",
+    multiple=True,
+    metavar="HOST",
+    help="What the token may serve; may be repeated, may be *.HOST. [default: NAME.DOMAIN]",
+)
+@click.option("--expires", metavar="TIME", help="90d, 12h or 30m from now. [default: never]")
+@data_option
+@json_option
+def create(
+    *, name: str, hostnames: tuple[str, ...], expires: str | None, data_dir: Path, as_json: bool
+) -> None:
+    """Make a token named NAME and show it, once.
+
+    A hostname belongs to one token until that is revoked; an expired token keeps its own.
+    """
+    config = EdgeConfig.load(data_dir)
+    check_name(name)
+    wanted = hostnames or (f"{name}.{config.domain}",)
+    names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
+    lifetime = None if expires is None else parse_duration(expires, setting="--expires")
+    address = public_address(config)
+    token = Token(edge=address.edge_url, id=new_token_id(), secret=new_secret(), pin=_pin(config))
+    now = int(time.time())
+    record = TokenRecord(
+        id=token.id,
+        name=name,
+        secret_sha256=secret_digest(token.secret),
+        hostnames=tuple(names),
+        created_at=now,
+        expires_at=None if lifetime is None else now + lifetime,
+    )
+    Store(config.database_path).create_token(record)
+    urls = [address.visitor_url(host) for host in names]
+    if as_json:
+        result = {"token": token.format(), "id": token.id, "hostnames": names, "urls": urls}
+        click.echo(json.dumps(result))
+    else:
+        click.echo(_for_a_person(token, record, urls))
+
+
+def _pin(config: EdgeConfig) -> str | None:
+    """The certificate that a connector has to meet; None where a CA vouches for it."""
+    if config.tls.mode != "internal":
+        return None
+    path = config.certificate_path
+    try:
+        return fingerprint(path.read_bytes())
+    except OSError as error:
+        sentence = (
+            f"the certificate {path} cannot be read ({error.strerror}); put a copy back, or "
+            "change [tls] in edge.toml"
+        )
+        raise CertificateError(sentence) from error
+
+
+def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
+    if record.expires_at is None:
+        life = "It does not expire."
+    else:
+        life = f"It expires on {utc_minute(record.expires_at)} UTC."
+    return "\n".join(
+        [
+            f"Token {record.name} ({record.id}). This is shown only once:",
+            "",
+            f"export ASGI_TUNNEL_TOKEN={token.format()}",
+            "",
+            f"{life} With it, an app is found at:",
+            "",
+            *(f"  {url}" for url in urls),
+            "",
+            "On the machine with the app:  asgi-tunnel run module:app",
+        ]
+    )

@@ -1,0 +1,70 @@
+"""``asgi-tunnel-edge token list``: which tokens there are."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store
+
+from .options import data_option, json_option, shell_command, utc_minute, utc_second
+
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.tokens import TokenRecord
+
+__all__ = ["list_tokens"]
+
+_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED (UTC)", "EXPIRES (UTC)", "STATE")
+
+
+@click.command("list")
+@data_option
+@json_option
+def list_tokens(*, data_dir: Path, as_json: bool) -> None:
+    """Show all tokens, oldest first. Secrets are not kept and cannot be shown."""
+    config = EdgeConfig.load(data_dir)
+    _, records = Store(config.database_path).read()
+    now = time.time()
+    if as_json:
+        click.echo(json.dumps([_fields(record, now) for record in records]))
+    elif records:
+        click.echo(_table([_HEAD, *(_row(record, now) for record in records)]))
+    else:
+        command = shell_command("token", "create", "shop", "--data", data_dir)
+        click.echo(f"There are no tokens yet. Make one:  {command}")
+
+
+def _fields(record: TokenRecord, now: float) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "hostnames": list(record.hostnames),
+        "created_at": utc_second(record.created_at),
+        "expires_at": utc_second(record.expires_at),
+        "revoked_at": utc_second(record.revoked_at),
+        "state": record.state(now),
+    }
+
+
+def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
+    return (
+        record.id,
+        record.name,
+        ", ".join(record.hostnames) or "-",
+        utc_minute(record.created_at),
+        "never" if record.expires_at is None else utc_minute(record.expires_at),
+        record.state(now),
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,146 @@
+"""The edge's own errors, below the one root of both distributions.
+
+::
+
+    TunnelError
+    └── EdgeError                 .sentence               what, why, what to do
+        ├── EdgeConfigError       .setting .why .fix .file    (also ConfigError)
+        ├── HostnameError         .text .why              a text is no hostname
+        ├── CertificateError                              a certificate or key cannot be used
+        ├── NameTakenError        .name .owner            a live token has this name
+        ├── HostnameTakenError    .hostname .owner        a live token has this hostname
+        ├── TokenNotFoundError    .wanted                 no token has this id or name
+        └── StorageError                                  the database cannot be used now
+
+The command line prints ``str()`` of each as its one sentence. A StorageError ends it with exit
+code 1 (the same command may work later), every other one with 2 (it will not).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asgi_tunnel.errors import ConfigError, TunnelError
+
+__all__ = [
+    "CertificateError",
+    "EdgeConfigError",
+    "EdgeError",
+    "HostnameError",
+    "HostnameTakenError",
+    "NameTakenError",
+    "StorageError",
+    "TokenNotFoundError",
+]
+
+
+class EdgeError(TunnelError):
+    """The root of what the edge raises on purpose."""
+
+
+class EdgeConfigError(EdgeError, ConfigError):
+    """A setting in ``edge.toml``, or an option of the command line, is missing or wrong.
+
+    Unlike secrets, these values are shown: somebody has to find the typing mistake.
+
+    Attributes:
+        setting: Its path with dots (``limits.hold_timeout``) or the option (``--listen``).
+        why: What was expected and what was there.
+        fix: What to do, as an instruction.
+        file: The file's name; None for an option.
+    """
+
+    def __init__(self, setting: str, why: str, fix: str, *, file: str | None = None) -> None:
+        super().__init__(setting, why, fix)
+        self.file = file
+
+    def __str__(self) -> str:
+        where = self.setting if self.file is None else f"{self.file}: {self.setting}"
+        return f"{where}: {self.why}; {self.fix}"
+
+
+class HostnameError(EdgeError):
+    """A text is not a hostname that this edge can serve.
+
+    Attributes:
+        text: What was given.
+        why: The rule it breaks, as the predicate of a sentence.
+    """
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text, why)
+        self.why = why
+        self.text = text
+
+    def __str__(self) -> str:
+        return (
+            f"hostname {shown(self.text)} {self.why}; write a name like shop.example.org "
+            "(letters, digits, hyphens and dots)"
+        )
+
+
+class CertificateError(EdgeError):
+    """A certificate or its key is missing, unreadable or does not fit."""
+
+
+class NameTakenError(EdgeError):
+    """A token that is not revoked already has this name."""
+
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(name, owner)
+        self.name = name
+        self.owner = owner
+
+    def __str__(self) -> str:
+        return (
+            f"the name {self.name} belongs to token {self.owner}; "
+            "take another name, or revoke that token first"
+        )
+
+
+class HostnameTakenError(EdgeError):
+    """A token that is not revoked already has this hostname.
+
+    Attributes:
+        hostname: The hostname wanted.
+        owner: The NAME of the token that has it.
+    """
+
+    def __init__(self, hostname: str, owner: str) -> None:
+        super().__init__(hostname, owner)
+        self.hostname = hostname
+        self.owner = owner
+
+    def __str__(self) -> str:
+        return (
+            f"the hostname {self.hostname} belongs to the token named {self.owner}; "
+            "take another hostname, or revoke that token first"
+        )
+
+
+class TokenNotFoundError(EdgeError):
+    """No token has this id or name."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"no token has the id or name {shown(self.wanted)}; "
+            "see the tokens with `asgi-tunnel-edge token list`"
+        )
+
+
+class StorageError(EdgeError):
+    """The database is missing, locked, broken or of another version."""
+
+
+_SHOWN_LENGTH: Final = 60  # characters: enough to recognise a value, short enough for one line
+
+
+def shown(text: str) -> str:
+    """A user's text in quotes: escaped, so that it stays on one line, and cut when long."""
+    cut = text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return f'"{escaped}"'

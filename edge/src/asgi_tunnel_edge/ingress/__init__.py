@@ -1,0 +1,1 @@
+"""The edge's public side: what strangers send, read strictly and bounded in everything."""

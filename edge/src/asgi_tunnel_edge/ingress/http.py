@@ -1,0 +1,551 @@
+"""One connection of a visitor: requests in, answers out, one after the other.
+
+Reading, deadlines and the connection's end are here; what an exchange does is in
+:mod:`..relay`, what a WebSocket does in :mod:`.websocket`, tunnels in :mod:`..door`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, cast
+
+from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
+from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.transport import tune_socket
+
+from ..answers import answer
+from ..relay import HTTPRelay
+from ..registry import Route
+from ..request import Request
+from .body import Body, ChunkedBody, LengthBody
+from .head import HeadError, read_head
+from .websocket import WebSocketRelay
+
+if TYPE_CHECKING:
+    from .listener import Ingress
+
+WRITE_HIGH: Final = 64 * 1024
+"""Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
+
+LINGER: Final = 2.0
+"""Seconds a closed connection is still read, so that the answer is not lost to a reset."""
+
+LINGER_BYTES: Final = 256 * 1024
+"""Bytes read and dropped meanwhile."""
+
+HALF_CLOSE_GRACE: Final = 0.5
+"""Seconds a visitor that sends no more is believed to still wait for its answer."""
+
+BUFFER_LIMIT: Final = 64 * 1024
+"""Bytes of pipelined requests or of a held body at which reading stops."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class _State(Enum):
+    HEAD = auto()  # a request head is due
+    BODY = auto()  # a request body is being relayed
+    ANSWER = auto()  # the request is complete, its answer is not
+    HELD = auto()  # the request waits for a session
+    TAKEN = auto()  # a WebSocket or a tunnel has the connection
+    DRAIN = auto()  # all is said; what still comes is dropped, then the connection closes
+    CLOSED = auto()
+
+
+class Visitor(asyncio.Protocol):
+    """One connection on the public listener.
+
+    Args:
+        ingress: What all connections share.
+    """
+
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_deadline",
+        "_dropped",
+        "_half_closed_at",
+        "_is_paused",
+        "_is_processing",
+        "_is_reading",
+        "_is_secure",
+        "_ingress",
+        "_moved",
+        "_relay",
+        "_requests",
+        "_scanned",
+        "_state",
+        "_transport",
+        "_websocket",
+        "address",
+        "peer",
+        "peer_port",
+        "server",
+        "server_port",
+    )
+
+    def __init__(self, ingress: Ingress, *, is_secure: bool) -> None:
+        self._ingress = ingress
+        self._is_secure = is_secure
+        self._transport: asyncio.Transport | None = None
+        self._state = _State.HEAD
+        self._buffer: bytes | bytearray = b""
+        self._scanned = 0  # bytes of the buffer that hold no end of a head
+        self._body: Body | None = None
+        self._relay: HTTPRelay | None = None
+        self._websocket: WebSocketRelay | None = None
+        self._is_paused = False  # the visitor reads too slowly
+        self._is_reading = True
+        self._is_processing = False
+        self._deadline = math.inf
+        self._moved = 0  # bytes moved since the last look at the rate
+        self._dropped = 0
+        self._requests = 0
+        self._half_closed_at = math.inf
+        self.peer = b""
+        self.peer_port = 0
+        self.server = b""
+        self.server_port = 0
+        self.address = ""
+
+    # -- asyncio -----------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note who it is and start the clock."""
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        local = transport.get_extra_info("sockname") or ("", 0)
+        self.address = peer[0]
+        self.peer, self.peer_port = peer[0].encode(), peer[1]
+        self.server, self.server_port = local[0].encode(), local[1]
+        transport.set_write_buffer_limits(high=WRITE_HIGH)
+        tune_socket(transport)
+        self._deadline = self._ingress.now() + self._ingress.limits.head_timeout
+        why = self._ingress.admit(self)
+        if why:
+            self._say(503, why, retry_after=5)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End what is in progress."""
+        self._transport = None
+        self._ingress.left(self)
+        state, self._state = self._state, _State.CLOSED
+        self._deadline = math.inf
+        if self._websocket is not None:
+            self._websocket.connection_lost()
+        elif self._relay is not None and state is not _State.TAKEN:
+            self._relay.abandon()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came."""
+        websocket = self._websocket
+        if websocket is not None and websocket.is_open:
+            websocket.data_received(data)
+            return
+        if self._state is _State.DRAIN:
+            self._dropped += len(data)
+            if self._dropped > LINGER_BYTES:
+                self._abort()
+            return
+        if self._buffer:
+            if not isinstance(self._buffer, bytearray):
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+        else:
+            self._buffer = data
+        self._process()
+
+    def eof_received(self) -> bool:
+        """A visitor that has said all may still read the answer: keep the other half open."""
+        if self._websocket is None and self._state in (_State.ANSWER, _State.HELD):
+            # Whether it has left or only said all cannot be told apart: an answer that is quick
+            # is sent, for a longer one the app hears that the visitor has gone.
+            self._half_closed_at = self._ingress.now()
+            return not self._is_secure
+        return False
+
+    def pause_writing(self) -> None:
+        """The visitor reads slower than the app writes."""
+        self._is_paused = True
+        self._watch_rate()
+
+    def resume_writing(self) -> None:
+        """Let the app go on."""
+        self._is_paused = False
+        self._deadline = math.inf
+        if self._state is _State.BODY and self._is_reading:
+            self._watch_rate()
+        if self._websocket is not None:
+            self._websocket.writable()
+        elif self._relay is not None:
+            self._relay.writable()
+
+    # -- the clock ---------------------------------------------------------------------------
+
+    def check(self, now: float) -> None:
+        """Called a few times a second: end what took too long."""
+        if self._websocket is not None:
+            self._websocket.check(now)
+        if now - self._half_closed_at > HALF_CLOSE_GRACE:
+            self._abort()
+            return
+        if now < self._deadline:
+            return
+        self._deadline = math.inf
+        state = self._state
+        if state is _State.HELD and self._relay is not None:
+            self._relay.time_out()
+        elif state is _State.HELD and self._websocket is not None:
+            self._websocket.time_out()
+        elif state is _State.HEAD:
+            if self._requests and not self._buffer:
+                self._close()  # an idle connection
+            elif self._buffer:
+                self._say(408, "the request head took too long")
+            else:
+                self._abort()
+        elif state is _State.DRAIN:
+            self._abort()
+        elif self._is_paused or (state is _State.BODY and self._is_reading):
+            self._check_rate()
+
+    def _watch_rate(self) -> None:
+        self._moved = 0
+        transport = self._transport
+        if self._is_paused and transport is not None:
+            self._moved = -transport.get_write_buffer_size()
+        self._deadline = self._ingress.now() + self._ingress.limits.body_grace
+
+    def _check_rate(self) -> None:
+        limits = self._ingress.limits
+        moved = self._moved
+        if self._is_paused and self._transport is not None:
+            moved = -moved - self._transport.get_write_buffer_size()
+        if moved < limits.min_body_rate * limits.body_grace:
+            if self._relay is not None:
+                self._relay.abandon(ResetCode.TIMEOUT, "visitor too slow")
+                if self._state is _State.BODY and not self._is_paused:
+                    self._say(408, "the request body came too slowly")
+                    return
+            self.cut()
+        else:
+            self._watch_rate()
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _process(self) -> None:
+        """Read requests and bodies as far as the buffer and the state allow."""
+        if self._is_processing:
+            return
+        self._is_processing = True
+        try:
+            while self._buffer:
+                if self._state is _State.HEAD:
+                    if not self._read_head():
+                        break
+                elif self._state is _State.BODY and self._is_reading:
+                    self._read_body()
+                else:
+                    if self._state is _State.DRAIN:
+                        self._buffer = b""
+                    elif len(self._buffer) > BUFFER_LIMIT:
+                        self._pause_reading()
+                    break
+        except HeadError as error:
+            relay = self._relay
+            if relay is not None and not relay.is_over:
+                relay.abandon(ResetCode.PROTOCOL_ERROR, error.why)
+            self._say(error.status, error.why)
+        finally:
+            self._is_processing = False
+
+    def _read_head(self) -> bool:
+        data = self._buffer
+        limits = self._ingress.limits
+        end = data.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            if data[:2] == b"\r\n":
+                self._skip_empty_lines()
+                return bool(self._buffer)
+            self._check_partial_head(bytes(data))
+            self._scanned = max(0, len(data) - 3)
+            if self._requests and self._deadline - self._ingress.now() > limits.head_timeout:
+                self._deadline = self._ingress.now() + limits.head_timeout
+            return False
+        if data[:2] == b"\r\n":
+            self._skip_empty_lines()
+            return bool(self._buffer)
+        end += 4
+        if end > limits.max_head_bytes:
+            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
+        whole = bytes(data)
+        request = read_head(whole, end, limits)
+        self._buffer = whole[end:] if end < len(whole) else b""
+        self._scanned = 0
+        self._requests += 1
+        self._deadline = math.inf
+        self._begin(request)
+        return True
+
+    def _skip_empty_lines(self) -> None:
+        """RFC 9112 section 2.2: an empty line before a request is skipped; not more than two."""
+        data = bytes(self._buffer)
+        stripped = data[2:] if data[2:4] != b"\r\n" else data[4:]
+        if stripped[:2] == b"\r\n":
+            raise HeadError(400, "the request line is malformed")
+        self._buffer = stripped
+        self._scanned = 0
+
+    def _check_partial_head(self, data: bytes) -> None:
+        """Refuse early what can no longer become a head."""
+        limits = self._ingress.limits
+        if data[0] == 0x16:
+            raise HeadError(400, "TLS is not spoken on this port")
+        if len(data) > limits.max_head_bytes:
+            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
+        if len(data) > limits.max_request_line and b"\n" not in data[: limits.max_request_line]:
+            raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
+        at = data.find(b"\n", max(0, self._scanned - 1))
+        while at >= 0:
+            if data[at - 1 : at] != b"\r":
+                raise HeadError(400, "a line of the request head ends without a carriage return")
+            at = data.find(b"\n", at + 1)
+
+    def _begin(self, request: Request) -> None:
+        ingress = self._ingress
+        if request.length is not None and 0 < ingress.limits.max_body < request.length:
+            raise HeadError(413, f"the body is larger than {ingress.limits.max_body} bytes")
+        if request.websocket_error:
+            self._refuse_websocket(request.websocket_error)
+            return
+        if request.websocket_key is not None and _is_tunnel(request):
+            self._open_door(request)
+            return
+        route = None if request.hostname is None else ingress.registry.find(request.hostname)
+        if route is None or request.hostname is None:
+            self._unknown(request)
+            return
+        head = RequestHead(
+            request.method,
+            request.target,
+            self._scheme(request),
+            b"1.1" if request.is_http11 else b"1.0",
+            self.peer,
+            self.peer_port,
+            self.server,
+            self.server_port,
+            ingress.next_request_id(),
+            request.hostname.encode(),
+            request.fields,
+        )
+        if request.websocket_key is not None:
+            self._state = _State.ANSWER
+            self._websocket = WebSocketRelay(self, request, head, route, ingress)
+            self._websocket.start()
+            return
+        relay = self._relay = HTTPRelay(self, request, head, route, ingress.access_log)
+        if request.length == 0:
+            self._state = _State.ANSWER
+        else:
+            self._body = ChunkedBody() if request.length is None else LengthBody(request.length)
+            self._state = _State.BODY
+            self._watch_rate()
+        relay.start()
+
+    def _scheme(self, request: Request) -> bytes:
+        if request.websocket_key is not None:
+            return b"wss" if self._is_secure else b"ws"
+        return b"https" if self._is_secure else b"http"
+
+    def _read_body(self) -> None:
+        body, relay = self._body, self._relay
+        assert body is not None and relay is not None
+        data = bytes(self._buffer)
+        pieces: list[bytes] = []
+        end = body.feed(data, 0, pieces)
+        self._buffer = data[end:] if end < len(data) else b""
+        self._moved += end
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if body.is_complete:
+            self._body = None
+            self._state = _State.ANSWER
+            self._deadline = math.inf
+            relay.send_body(piece, end=True)
+        elif piece:
+            relay.send_body(piece, end=False)
+
+    # -- for the relay -----------------------------------------------------------------------
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the visitor reads slower than the app writes."""
+        return self._is_paused
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; dropped when the visitor is gone."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def pause_body(self) -> None:
+        """Read no more until :meth:`resume_body`."""
+        self._pause_reading()
+        if not self._is_paused:
+            self._deadline = math.inf  # it is the app that is slow
+
+    def resume_body(self) -> None:
+        """Read on."""
+        if self._state is _State.HELD:
+            return
+        if not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._transport.resume_reading()
+            if self._state is _State.BODY and not self._is_paused:
+                self._watch_rate()
+        if self._buffer:
+            self._process()
+
+    def hold(self, route: Route) -> None:
+        """Wait for a session of ``route``, ``hold_timeout`` at the most."""
+        self._state = _State.HELD
+        self._deadline = self._ingress.now() + self._ingress.limits.hold_timeout
+
+    def released(self) -> None:
+        """The wait is over."""
+        if self._state is _State.HELD:
+            self._state = _State.ANSWER if self._body is None else _State.BODY
+            self._deadline = math.inf
+            if self._state is _State.BODY:
+                self._watch_rate()
+            self.resume_body()
+
+    def finished(self, *, keep_alive: bool) -> None:
+        """The answer is complete: read the next request, or close."""
+        self._relay = None
+        if not keep_alive or self._body is not None or self._ingress.is_stopping:
+            self._linger()
+            return
+        self._state = _State.HEAD
+        self._deadline = self._ingress.now() + self._ingress.limits.keep_alive_timeout
+        self.resume_body()
+
+    def cut(self) -> None:
+        """Reset the connection, so that what was sent cannot look complete."""
+        transport = self._transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            except OSError:
+                pass  # already gone
+        transport.abort()
+
+    def taken_over(self) -> None:
+        """A WebSocket has the connection from now on."""
+        self._state = _State.TAKEN
+        self._deadline = math.inf
+
+    def close_soon(self) -> None:
+        """Send what is left, then close; the visitor gets ``LINGER`` seconds."""
+        self._linger()
+
+    # -- answers of the edge -----------------------------------------------------------------
+
+    def _unknown(self, request: Request) -> None:
+        accept = next((v for n, v in request.fields if n == b"accept"), b"")
+        keep_alive = request.keep_alive and request.length == 0
+        self._ingress.count_unknown()
+        self.write(
+            answer(
+                404,
+                "no app is served under this name",
+                accept=accept,
+                is_head=request.method == b"HEAD",
+                keep_alive=keep_alive,
+            )
+        )
+        self.finished(keep_alive=keep_alive)
+
+    def _refuse_websocket(self, status: int) -> None:
+        if status == 426:
+            fields = [(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")]
+            self.write(answer(426, "only WebSocket version 13 is spoken here", fields=fields))
+            self._linger()
+        else:
+            raise HeadError(400, "the WebSocket handshake is malformed")
+
+    def _open_door(self, request: Request) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        refusal = self._ingress.door.open(self, transport, request, self._buffer)
+        if refusal is None:
+            self._state = _State.TAKEN
+            self._deadline = math.inf
+        else:
+            status, why, retry_after = refusal
+            self._say(status, why, retry_after=retry_after)
+
+    def _say(self, status: int, why: str, *, retry_after: int | None = None) -> None:
+        """Answer and close, whatever was going on."""
+        self._relay = None
+        self._body = None
+        fields = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
+        self.write(
+            answer(status, why, retry_after=retry_after, fields=fields if status == 405 else None)
+        )
+        self._linger()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _pause_reading(self) -> None:
+        if self._is_reading and self._transport is not None:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def _linger(self) -> None:
+        """Send the end of the stream, then read and drop what still comes for a moment."""
+        transport = self._transport
+        self._state = _State.DRAIN
+        self._buffer = b""
+        self._body = None
+        if transport is None:
+            return
+        self._deadline = self._ingress.now() + LINGER
+        if not self._is_reading:
+            self._is_reading = True
+            transport.resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()  # TLS has no half-close: its own goodbye does the same
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._state = _State.DRAIN
+            self._transport.close()
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def shut_down(self) -> None:
+        """The edge stops: close when idle; an exchange in progress is finished first."""
+        if self._websocket is not None:
+            self._websocket.shut_down()
+        elif self._state is _State.HEAD and not self._buffer:
+            self._close()
+
+
+def _is_tunnel(request: Request) -> bool:
+    return request.target == TUNNEL_PATH.encode() and any(
+        name == b"sec-websocket-protocol" and SUBPROTOCOL.encode() in value
+        for name, value in request.fields
+    )

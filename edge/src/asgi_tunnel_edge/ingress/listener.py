@@ -1,0 +1,118 @@
+"""What the connections of one edge share: limits, registry, log, clock, and who is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from ..access_log import AccessLog
+from ..config import Limits
+from ..door import Door
+from ..registry import Registry
+from .http import Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHECK_INTERVAL: Final = 0.25
+"""Seconds between two looks at the deadlines: one timer for all connections, not one for each."""
+
+
+class Ingress:
+    """Shared by all visitors.
+
+    Args:
+        registry: Finds who serves a hostname.
+        door: Lets tunnels in.
+        limits: From ``edge.toml``.
+        access_log: Gets a line for each exchange.
+    """
+
+    def __init__(
+        self, *, registry: Registry, door: Door, limits: Limits, access_log: AccessLog
+    ) -> None:
+        self.registry = registry
+        self.door = door
+        self.limits = limits
+        self.access_log = access_log
+        self.is_stopping = False
+        self.visitors: set[Visitor] = set()
+        self.unknown_hosts = 0
+        loop = asyncio.get_running_loop()
+        self.now: Callable[[], float] = loop.time
+        self._loop = loop
+        self._addresses: dict[str, int] = {}
+        self._prefix = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
+
+    def stop(self) -> None:
+        """Stop the clock and cut whoever is left."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for visitor in list(self.visitors):
+            visitor.cut()
+
+    def close_idle(self) -> None:
+        """The edge stops: end connections that carry nothing, and WebSockets with 1012."""
+        self.is_stopping = True
+        for visitor in list(self.visitors):
+            visitor.shut_down()
+
+    def next_request_id(self) -> bytes:
+        """Return an id that no other request of this edge has."""
+        return b"%s%08x" % (self._prefix.encode(), next(self._numbers))
+
+    def count_unknown(self) -> None:
+        """Count a request for a name nobody has registered."""
+        self.unknown_hosts += 1
+
+    def admit(self, visitor: Visitor) -> str:
+        """Count a connection; return why it is not served, or an empty string."""
+        group = group_of(visitor.address)
+        count = self._addresses.get(group, 0)
+        self._addresses[group] = count + 1
+        self.visitors.add(visitor)
+        if len(self.visitors) > self.limits.max_connections:
+            return "this edge has no room for another connection right now"
+        if count >= self.limits.max_connections_per_address:
+            return "too many connections come from this address"
+        return ""
+
+    def left(self, visitor: Visitor) -> None:
+        """A connection is gone."""
+        if visitor in self.visitors:
+            self.visitors.discard(visitor)
+            group = group_of(visitor.address)
+            count = self._addresses.get(group, 1) - 1
+            if count:
+                self._addresses[group] = count
+            else:
+                self._addresses.pop(group, None)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        for visitor in list(self.visitors):
+            visitor.check(now)
+        self.access_log.flush()
+        self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
+
+
+def group_of(address: str) -> str:
+    """Return what an address is counted as: itself, or its /64 for IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

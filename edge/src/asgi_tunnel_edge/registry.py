@@ -1,0 +1,202 @@
+"""Who serves which hostname: routes, the sessions that hold them, and visitors who wait for one.
+
+All of it is in memory; what a token may serve comes from a :class:`.tokens.Snapshot`.  Written by
+:mod:`.door`, read by :mod:`.relay` for each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.session import Session
+
+from .hostname import wildcard_of
+from .tokens import Snapshot, TokenRecord
+
+MAX_WAITING: Final = 1024
+"""Visitors that wait for one hostname.  A restart under load holds a few hundred."""
+
+
+class Holder:
+    """One session of an app, as the registry sees it.
+
+    Attributes:
+        session: Carries the streams.
+        token: What it was let in with.
+        instance: The app's process.
+        slot: Which of the process's connections.
+        is_draining: It takes no new streams.
+    """
+
+    __slots__ = ("instance", "is_draining", "session", "slot", "token")
+
+    def __init__(self, session: Session, token: TokenRecord, *, instance: str, slot: int) -> None:
+        self.session = session
+        self.token = token
+        self.instance = instance
+        self.slot = slot
+        self.is_draining = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a new stream may start on it now."""
+        return (
+            not self.is_draining
+            and self.session.is_attached
+            and self.session.connection.can_open
+        )
+
+
+class Route:
+    """One registered hostname or wildcard, and the sessions that serve it."""
+
+    __slots__ = ("_waiting", "holders", "hostname", "token_id")
+
+    def __init__(self, hostname: str, token_id: str) -> None:
+        self.hostname = hostname
+        self.token_id = token_id
+        self.holders: list[Holder] = []
+        self._waiting: dict[Callable[[Session], None], None] = {}  # in order of arrival
+
+    def choose(self, avoid: Session | None = None) -> Session | None:
+        """Return the ready session with the fewest streams in flight, or None.
+
+        Args:
+            avoid: The session that has just failed; used when there is no other.
+        """
+        holders = self.holders
+        if len(holders) == 1:
+            return holders[0].session if holders[0].is_ready else None
+        best: Session | None = None
+        fewest = 0
+        for holder in holders:
+            if holder.is_ready:
+                count = holder.session.connection.open_streams
+                if holder.session is avoid:
+                    count += 1 << 30
+                if best is None or count < fewest:
+                    best, fewest = holder.session, count
+        return best
+
+    def wait(self, resume: Callable[[Session], None]) -> bool:
+        """Call ``resume`` once a session is ready; False when too many wait already."""
+        if len(self._waiting) >= MAX_WAITING:
+            return False
+        self._waiting[resume] = None
+        return True
+
+    def give_up(self, resume: Callable[[Session], None]) -> None:
+        """Take back :meth:`wait`."""
+        self._waiting.pop(resume, None)
+
+    def wake(self) -> None:
+        """Resume those who wait, in order, as long as a session is ready."""
+        while self._waiting:
+            session = self.choose()
+            if session is None:
+                return
+            resume = next(iter(self._waiting))
+            del self._waiting[resume]
+            resume(session)
+
+
+class Registry:
+    """Routes by hostname, and holders by session."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._routes: dict[str, Route] = {}
+        self._holders: dict[Session, Holder] = {}
+        self.apply(snapshot)
+
+    # -- for visitors ------------------------------------------------------------------------
+
+    def find(self, hostname: str) -> Route | None:
+        """Return the route of a hostname: the exact name first, then the wildcard above it."""
+        route = self._routes.get(hostname)
+        if route is None:
+            wildcard = wildcard_of(hostname)
+            if wildcard is not None:
+                route = self._routes.get(wildcard)
+        return route
+
+    # -- for tunnels -------------------------------------------------------------------------
+
+    @property
+    def holders(self) -> list[Holder]:
+        """All sessions."""
+        return list(self._holders.values())
+
+    def find_session(self, session_id: str, token_id: str) -> Session | None:
+        """Return the session that a connector wants to resume, if it is its own."""
+        for session, holder in self._holders.items():
+            if session.session_id == session_id and holder.token.id == token_id:
+                return session
+        return None
+
+    def add(self, holder: Holder) -> None:
+        """Let a session serve its token's hostnames; its own ghost goes at once."""
+        for other in list(self._holders.values()):
+            if (other.instance, other.slot, other.token.id) == (
+                holder.instance,
+                holder.slot,
+                holder.token.id,
+            ) and not other.is_draining:
+                other.session.terminate(GoawayCode.REPLACED, "a newer session took its place")
+        self._holders[holder.session] = holder
+        for hostname in holder.token.hostnames:
+            route = self._routes.get(hostname)
+            if route is not None and route.token_id == holder.token.id:
+                route.holders.append(holder)
+                route.wake()
+
+    def attached(self, session: Session) -> None:
+        """A session has a transport again: wake who waits for it."""
+        holder = self._holders.get(session)
+        if holder is not None:
+            for route in self._routes_of(holder):
+                route.wake()
+
+    def draining(self, session: Session) -> None:
+        """A session takes no new streams."""
+        holder = self._holders.get(session)
+        if holder is not None:
+            holder.is_draining = True
+
+    def remove(self, session: Session) -> None:
+        """A session is over."""
+        holder = self._holders.pop(session, None)
+        if holder is not None:
+            for route in self._routes_of(holder):
+                route.holders = [one for one in route.holders if one is not holder]
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Follow the store: new names, names that moved, tokens that are no longer valid."""
+        self.snapshot = snapshot
+        for session, holder in list(self._holders.items()):
+            record = snapshot.tokens.get(holder.token.id)
+            if record is None or record.revoked:
+                session.terminate(GoawayCode.REVOKED, "the token was revoked")
+            elif record != holder.token:
+                holder.token = record
+        routes: dict[str, Route] = {}
+        for hostname, record in snapshot.owners.items():
+            route = self._routes.get(hostname)
+            if route is None or route.token_id != record.id:
+                route = Route(hostname, record.id)
+            route.holders = [
+                holder for holder in self._holders.values() if holder.token.id == record.id
+            ]
+            routes[hostname] = route
+        self._routes = routes
+
+    def end_expired(self, now: float) -> None:
+        """End the sessions whose token has expired; ``now`` is seconds since 1970."""
+        for session, holder in list(self._holders.items()):
+            if holder.token.is_expired(now):
+                session.terminate(GoawayCode.REVOKED, "the token has expired")
+
+    def _routes_of(self, holder: Holder) -> list[Route]:
+        return [route for route in self._routes.values() if holder in route.holders]

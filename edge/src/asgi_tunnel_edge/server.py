@@ -1,0 +1,201 @@
+"""Puts an edge together, runs it, and takes it apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from typing import Final
+
+from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
+
+from .access_log import AccessLog
+from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
+from .config import EdgeConfig, ListenAddress
+from .door import Door
+from .ingress.http import Visitor
+from .ingress.listener import Ingress
+from .registry import Registry
+from .storage import SnapshotWatcher
+from .tls import server_context
+
+_log = logging.getLogger("asgi_tunnel_edge.server")
+
+BACKLOG: Final = 512
+"""Connections the kernel keeps for us to accept; a longer queue only hides that we are late."""
+
+TLS_HANDSHAKE_TIMEOUT: Final = 5.0
+"""Seconds."""
+
+STOP_GRACE: Final = 10.0
+"""Seconds that exchanges in progress get when the edge stops."""
+
+SPREAD: Final = 0.5
+"""Seconds that apps are asked to wait, at the most, before they dial again."""
+
+_EXPIRY_CHECK: Final = 0.5
+_POLL: Final = 0.02
+
+
+def run(config: EdgeConfig) -> int:
+    """Run the edge until SIGINT or SIGTERM; return the exit code."""
+    _configure_logging()
+    loop_factory = None
+    try:
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    except ImportError:  # Windows
+        pass
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(Edge(config).run())
+
+
+class Edge:
+    """One edge: start order in :meth:`start`, the reverse in :meth:`stop`."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self.config = config
+        self._access_log = AccessLog(
+            form=config.access_log.format, path=config.access_log_path
+        )
+        self._watcher: SnapshotWatcher | None = None
+        self._server: asyncio.Server | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self.registry: Registry
+        self.ingress: Ingress
+        self.door: Door
+        self.address: ListenAddress
+
+    async def run(self) -> int:
+        """Serve until a signal; a second one ends it now."""
+        first, second = asyncio.Event(), asyncio.Event()
+
+        def on_signal() -> None:
+            (second if first.is_set() else first).set()
+
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, on_signal)
+        try:
+            await self.start()
+        except OSError as error:
+            print(
+                f"asgi-tunnel-edge: cannot listen on {self.config.listen} "
+                f"({error.strerror or error}); free the address or change `listen` in edge.toml",
+                file=sys.stderr,
+            )
+            return 2
+        await first.wait()
+        stopping = asyncio.ensure_future(self.stop())
+        forced = asyncio.ensure_future(second.wait())
+        await asyncio.wait({stopping, forced}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, forced):
+            task.cancel()
+        await asyncio.wait({stopping, forced})
+        return 0
+
+    async def start(self) -> None:
+        """Read the tokens, then listen.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        config = self.config
+        self._watcher = SnapshotWatcher(
+            config.database_path, config.snapshot_path, self._apply
+        )
+        snapshot = await self._watcher.start()
+        self.registry = Registry(snapshot)
+        self.door = Door(self.registry, config.limits, self._visitor_url)
+        self.ingress = Ingress(
+            registry=self.registry,
+            door=self.door,
+            limits=config.limits,
+            access_log=self._access_log,
+        )
+        secure = config.tls.mode != "off"
+        context = server_context(config.certificate_path, config.key_path) if secure else None
+        listen = config.listen_address
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Visitor(self.ingress, is_secure=secure),
+                listen.host,
+                listen.port,
+                ssl=context,
+                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
+                backlog=BACKLOG,
+                reuse_address=True,
+            )
+        except OSError:
+            await self._watcher.stop()
+            raise
+        self.address = ListenAddress(listen.host, self._server.sockets[0].getsockname()[1])
+        write_edge_address(config, self.address)
+        self._access_log.start()
+        self.ingress.start()
+        self._expiry = loop.call_later(_EXPIRY_CHECK, self._end_expired)
+        # What lives as long as the process need not be looked at by each collection.
+        gc.collect()
+        gc.freeze()
+        _log.info("listening on %s for %s", self.address, self._public().visitor_url(config.domain))
+
+    async def stop(self) -> None:
+        """Drain: apps dial again elsewhere, exchanges in progress end, then all closes.
+
+        Cancelling it ends everything at once.
+        """
+        _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
+        sessions = [holder.session for holder in self.registry.holders]
+        try:
+            self.door.is_closed = True
+            if self._server is not None:
+                self._server.close()
+            for number, session in enumerate(sessions):
+                delay = SPREAD * number / len(sessions)
+                session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
+            self.ingress.close_idle()
+            deadline = time.monotonic() + STOP_GRACE
+            while time.monotonic() < deadline and any(
+                not one.is_over and one.connection.open_streams for one in sessions
+            ):
+                await asyncio.sleep(_POLL)
+        finally:
+            for session in sessions:
+                session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
+            await asyncio.sleep(0.05)  # the last frames leave
+            self.ingress.stop()
+            if self._expiry is not None:
+                self._expiry.cancel()
+            if self._watcher is not None:
+                await self._watcher.stop()
+            self._access_log.stop()
+            remove_edge_address(self.config)
+
+    def _apply(self, snapshot: object) -> None:
+        assert self._watcher is not None
+        self.registry.apply(self._watcher.snapshot)
+
+    def _end_expired(self) -> None:
+        self.registry.end_expired(time.time())
+        self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
+
+    def _public(self) -> PublicAddress:
+        return public_address(self.config)
+
+    def _visitor_url(self, hostname: str) -> str:
+        return self._public().visitor_url(hostname)
+
+
+def _configure_logging() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("asgi_tunnel", "asgi_tunnel_edge"):
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

@@ -1,0 +1,71 @@
+"""Snapshots: from the store, and from the file that lets an edge start without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.files import PRIVATE, write_atomically
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .store import Store
+
+__all__ = ["load_snapshot", "load_snapshot_file", "save_snapshot_file"]
+
+_VERSION: Final = 1
+
+
+class _File(Struct, frozen=True, kw_only=True):
+    """``snapshot.json``. It holds hashes of secrets, no secrets."""
+
+    version: int
+    generation: int
+    tokens: list[TokenRecord]
+
+
+def load_snapshot(store: Store) -> Snapshot:
+    """Read everything from the store, as of one moment.
+
+    Raises:
+        StorageError: The database cannot be read.
+    """
+    generation, records = store.read()
+    return Snapshot.of(generation, records)
+
+
+def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
+    """Write ``snapshot.json``, whole or not at all, for the edge's user alone.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    content = _File(
+        version=_VERSION,
+        generation=snapshot.generation,
+        tokens=list(snapshot.tokens.values()),
+    )
+    write_atomically(path, msgspec.json.encode(content), mode=PRIVATE)
+
+
+def load_snapshot_file(path: Path) -> Snapshot:
+    """Read ``snapshot.json``.
+
+    Raises:
+        StorageError: It is missing, or not such a file.
+    """
+    try:
+        content = msgspec.json.decode(path.read_bytes(), type=_File)
+    except OSError as error:
+        sentence = f"the snapshot {path} cannot be read ({error.strerror})"
+        raise StorageError(sentence) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"the snapshot {path} is broken") from error
+    if content.version != _VERSION:
+        raise StorageError(f"the snapshot {path} is of another version")
+    return Snapshot.of(content.generation, content.tokens)

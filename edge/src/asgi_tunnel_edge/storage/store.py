@@ -1,0 +1,251 @@
+"""The store as the command line uses it: synchronous, one transaction for each change."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from asgi_tunnel_edge.errors import (
+    HostnameTakenError,
+    NameTakenError,
+    StorageError,
+    TokenNotFoundError,
+)
+from asgi_tunnel_edge.files import PRIVATE
+from asgi_tunnel_edge.tokens import TokenRecord
+
+from .models import Audit, Hostname, Meta, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["HEAD_REVISION", "Store"]
+
+#: The newest migration. A test compares it with the folder.
+HEAD_REVISION: Final = "0001"
+
+#: Seconds to wait for another process's write; a write here takes milliseconds.
+_BUSY_TIMEOUT: Final = 5.0
+_WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
+
+
+class Store:
+    """The tokens, hostnames and audit log in one SQLite file. May be used by several processes.
+
+    Nothing is opened between calls, so that there is nothing to close. Every method raises
+    StorageError when the database is missing, locked, broken or of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # A creator rather than a URL: `mode=rw` never makes an empty database by mistake.
+        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        sa.event.listen(self._engine, "begin", _begin)
+
+    def migrate(self) -> None:
+        """Make the database, or bring it to this version's tables; all or nothing.
+
+        Of two processes that do this at once, one does it and the other finds it done.
+        """
+        with self._errors():
+            # SQLite's own files beside the database take the mode of the database.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+            if self._revision() == HEAD_REVISION:
+                return  # without the 0.2 s that importing alembic takes
+            self._upgrade()
+
+    def create_token(self, record: TokenRecord) -> None:
+        """Keep a new token.
+
+        Raises:
+            NameTakenError: A token that is not revoked has the name.
+            HostnameTakenError: A token that is not revoked has one of the hostnames.
+        """
+        with self._errors(), self._write() as session:
+            by_name = sa.select(Token).where(Token.name == record.name, Token.revoked_at.is_(None))
+            if (same := session.scalars(by_name).first()) is not None:
+                raise NameTakenError(record.name, same.id)
+            taken = sa.select(Hostname).where(Hostname.hostname.in_(record.hostnames))
+            for hostname in session.scalars(taken.order_by(Hostname.hostname)):
+                raise HostnameTakenError(hostname.hostname, hostname.token.name)
+            session.add(
+                Token(
+                    id=record.id,
+                    name=record.name,
+                    secret_sha256=record.secret_sha256,
+                    created_at=record.created_at,
+                    expires_at=record.expires_at,
+                    hostnames=[Hostname(hostname=hostname) for hostname in record.hostnames],
+                )
+            )
+            detail = f"name={record.name} hostnames={','.join(record.hostnames)}"
+            _changed(session, "token.create", record.id, detail, now=record.created_at)
+
+    def revoke_tokens(
+        self, wanted: Sequence[str], *, now: float | None = None
+    ) -> list[TokenRecord]:
+        """Take tokens back, all or none, and release their hostnames to new tokens.
+
+        A token that is revoked already stays as it is.
+
+        Args:
+            wanted: Ids or names. A name means the token that has it now, or had it last.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The tokens as they were before, each once, in the order they were wanted.
+
+        Raises:
+            TokenNotFoundError: One of them is unknown; then none is revoked.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            tokens = {token.id: token for token in (_find(session, name) for name in wanted)}
+            before = [_record(token) for token in tokens.values()]
+            for token, record in zip(tokens.values(), before, strict=True):
+                if token.revoked_at is None:
+                    token.revoked_at = at
+                    token.hostnames.clear()
+                    detail = f"name={record.name} released={','.join(record.hostnames)}"
+                    _changed(session, "token.revoke", token.id, detail, now=at)
+            return before
+
+    def read(self) -> tuple[int, list[TokenRecord]]:
+        """The generation and all tokens, oldest first, both of the same moment."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            return _generation(session), [_record(token) for token in tokens]
+
+    def generation(self) -> int:
+        """A number that grows with each change."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return _generation(session)
+
+    def audit(self) -> list[tuple[int, str, str, str]]:
+        """All changes, oldest first: (seconds since 1970, action, subject, detail)."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            rows = session.scalars(sa.select(Audit).order_by(Audit.id))
+            return [(row.at, row.action, row.subject, row.detail) for row in rows]
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        engine = self._engine.execution_options(**_WRITE)
+        with Session(engine) as session, session.begin():
+            yield session
+
+    def _revision(self) -> str | None:
+        with self._engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            return None if revision is None else str(revision)
+
+    def _upgrade(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
+        config = Config()
+        config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
+        config.set_main_option("path_separator", "os")
+        with self._engine.execution_options(**_WRITE).begin() as connection:
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                sentence = (
+                    f"the database {self.path} was made by a newer version of asgi-tunnel-edge; "
+                    "upgrade this one"
+                )
+                raise StorageError(sentence) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """One sentence for each way in which a database fails."""
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            raise StorageError(self._sentence(error)) from error
+        except OSError as error:
+            sentence = (
+                f"the database {self.path} cannot be opened ({error.strerror}); "
+                "run this as the user that owns the directory"
+            )
+            raise StorageError(sentence) from error
+
+    def _sentence(self, error: Exception) -> str:
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        said = str(cause)
+        if not self.path.exists():
+            return (
+                f"there is no database {self.path}; put a copy back, or make a new one with "
+                "`asgi-tunnel-edge init` after moving edge.toml away"
+            )
+        if "locked" in said or "busy" in said:
+            return f"the database {self.path} is locked by another process; try again"
+        if "not a database" in said or "malformed" in said or "no such table" in said:
+            return f"the database {self.path} is broken ({said}); put a copy back"
+        return f"the database {self.path} cannot be used ({said}); check its disk and permissions"
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin the transaction that the driver, in its old form, would begin too late.
+
+    A write takes the lock at once: what it checks stays true until it commits. In a deferred
+    transaction the later upgrade to a write fails when somebody else wrote in between.
+    """
+    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def _generation(session: Session) -> int:
+    return session.scalar(sa.select(Meta.value).where(Meta.key == "generation")) or 0
+
+
+def _changed(session: Session, action: str, subject: str, detail: str, *, now: int) -> None:
+    """Note a change and raise the generation, in the change's own transaction."""
+    session.add(Audit(at=now, action=action, subject=subject, detail=detail))
+    session.execute(sa.update(Meta).where(Meta.key == "generation").values(value=Meta.value + 1))
+
+
+def _find(session: Session, wanted: str) -> Token:
+    token = session.get(Token, wanted)
+    if token is None:
+        by_name = sa.select(Token).where(Token.name == wanted)
+        newest = by_name.order_by(Token.revoked_at.is_(None).desc(), Token.revoked_at.desc())
+        token = session.scalars(newest).first()
+    if token is None:
+        raise TokenNotFoundError(wanted)
+    return token
+
+
+def _record(token: Token) -> TokenRecord:
+    return TokenRecord(
+        id=token.id,
+        name=token.name,
+        secret_sha256=token.secret_sha256,
+        hostnames=tuple(sorted(hostname.hostname for hostname in token.hostnames)),
+        created_at=token.created_at,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+    )

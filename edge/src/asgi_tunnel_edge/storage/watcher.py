@@ -1,0 +1,228 @@
+"""Keeps a running edge's snapshot fresh while other processes change the store.
+
+SQLite has no notifications between processes. It has a counter that costs microseconds to read,
+``PRAGMA data_version``; so four times a second one worker thread looks at it. The event loop
+never waits for the disk. A store that fails changes nothing: the last snapshot stays in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from asgi_tunnel_edge.errors import StorageError
+
+from .snapshot import load_snapshot, load_snapshot_file, save_snapshot_file
+from .store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from asgi_tunnel_edge.tokens import Snapshot
+
+__all__ = ["SnapshotReader", "SnapshotWatcher"]
+
+_log = logging.getLogger("asgi_tunnel_edge.storage")
+
+#: Seconds. A revoked token is out within 1 s (P15); a quarter leaves room for a busy machine.
+POLL_INTERVAL: Final = 0.25
+
+#: Seconds that one look waits for a lock; the next look comes soon enough.
+_BUSY_TIMEOUT: Final = 0.2
+
+
+class SnapshotReader:
+    """The blocking half: finds out whether the store changed, and reads it then.
+
+    One thread at a time uses it.
+    """
+
+    def __init__(self, database: Path, snapshot_file: Path) -> None:
+        self._database = database
+        self._file = snapshot_file
+        self._store = Store(database)
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None  # of the file that the connection reads
+        self._seen: int | None = None  # its data_version when the snapshot was read
+        self._snapshot: Snapshot | None = None
+        self._failing = False
+        self._file_failing = False
+
+    def load(self) -> Snapshot:
+        """The first snapshot: from the store, or else from the last saved one.
+
+        Raises:
+            StorageError: There is neither. An edge that knows no tokens does not start.
+        """
+        snapshot = self.poll()
+        if snapshot is None:
+            try:
+                snapshot = load_snapshot_file(self._file)
+            except StorageError as error:
+                sentence = (
+                    f"neither the database {self._database} nor the snapshot {self._file} can be "
+                    "read; put a copy of the database back"
+                )
+                raise StorageError(sentence) from error
+            _log.warning(
+                "started with the snapshot %s of generation %d, without the database",
+                self._file,
+                snapshot.generation,
+            )
+            self._snapshot = snapshot
+        return snapshot
+
+    def poll(self) -> Snapshot | None:
+        """Look once: a new snapshot, or None when nothing changed or nothing can be read."""
+        try:
+            snapshot = self._read()
+        except (OSError, sqlite3.Error, StorageError) as error:
+            self.close()
+            if not self._failing:
+                self._failing = True
+                _log.warning(
+                    "the database %s cannot be read, going on without it: %s",
+                    self._database,
+                    error,
+                )
+            return None
+        if self._failing:
+            self._failing = False
+            _log.info("the database %s can be read again", self._database)
+        if snapshot is None or snapshot == self._snapshot:
+            return None
+        self._snapshot = snapshot
+        self._save(snapshot)
+        return snapshot
+
+    def close(self) -> None:
+        """Let go of the database; the next look opens it again."""
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = self._identity = self._seen = None
+
+    def _read(self) -> Snapshot | None:
+        status = self._database.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity != self._identity:
+            # Replaced by a copy: the open connection would read the old file for ever.
+            self.close()
+            self._connection = _connect(self._database)
+            self._identity = identity
+        assert self._connection is not None
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version == self._seen:
+            return None
+        # Noted before reading: a change in between costs one more look, and is never missed.
+        snapshot = load_snapshot(self._store)
+        self._seen = version
+        return snapshot
+
+    def _save(self, snapshot: Snapshot) -> None:
+        try:
+            save_snapshot_file(snapshot, self._file)
+        except OSError as error:
+            if not self._file_failing:
+                _log.warning("the snapshot %s cannot be written: %s", self._file, error)
+            self._file_failing = True
+        else:
+            self._file_failing = False
+
+
+class SnapshotWatcher:
+    """The event loop's half: owns the worker thread and the task that asks it.
+
+    ::
+
+        watcher = SnapshotWatcher(config.database_path, config.snapshot_path, registry.apply)
+        snapshot = await watcher.start()
+        ...
+        await watcher.stop()
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        snapshot_file: Path,
+        on_change: Callable[[Snapshot], None],
+        *,
+        interval: float = POLL_INTERVAL,
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            database: ``EdgeConfig.database_path``.
+            snapshot_file: ``EdgeConfig.snapshot_path``.
+            on_change: Called in the event loop with each snapshot after the first; must not block.
+            interval: Seconds between two looks.
+        """
+        self._reader = SnapshotReader(database, snapshot_file)
+        self._on_change = on_change
+        self._interval = interval
+        self._snapshot: Snapshot | None = None
+        self._worker: ThreadPoolExecutor | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest snapshot; there is one once ``start`` has returned."""
+        assert self._snapshot is not None, "start() comes first"
+        return self._snapshot
+
+    async def start(self) -> Snapshot:
+        """Read the first snapshot and begin to watch. Cancelling it leaves nothing running.
+
+        Raises:
+            StorageError: Neither the database nor a saved snapshot can be read.
+        """
+        loop = asyncio.get_running_loop()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="asgi-tunnel-edge-storage")
+        try:
+            self._snapshot = await loop.run_in_executor(self._worker, self._reader.load)
+        except BaseException:
+            self._close_worker()
+            raise
+        self._task = loop.create_task(self._watch(self._worker), name="snapshot-watcher")
+        return self._snapshot
+
+    async def stop(self) -> None:
+        """End watching, at once; may be called twice. Cancelling it loses nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        self._close_worker()
+
+    def _close_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.submit(self._reader.close)
+            worker.shutdown(wait=False)
+
+    async def _watch(self, worker: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                snapshot = await loop.run_in_executor(worker, self._reader.poll)
+                if snapshot is not None:
+                    self._snapshot = snapshot
+                    self._on_change(snapshot)
+            except Exception:  # noqa: BLE001
+                # The task's outer edge. A defect here must not end the watch: revocations would
+                # no longer arrive. The next look repeats what failed, if the store changes.
+                _log.exception("looking for changes of the store failed")
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    # `mode=rw`: reading in WAL mode needs the shared-memory file; never make a database here.
+    uri = f"{database.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+    )

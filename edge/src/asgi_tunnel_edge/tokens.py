@@ -1,0 +1,205 @@
+"""Tokens as the edge knows them: made here once, kept only as a hash, checked on each handshake.
+
+It leaves where they are kept to ``storage`` and their text form to ``asgi_tunnel.token``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+
+from asgi_tunnel.errors import ConfigError
+from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
+
+from .errors import EdgeConfigError, shown
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = [
+    "CLOCK_DIFFERENCE",
+    "Refusal",
+    "Snapshot",
+    "TokenRecord",
+    "TokenState",
+    "check_name",
+    "new_secret",
+    "new_token_id",
+    "parse_duration",
+    "secret_digest",
+]
+
+#: Seconds that the clocks of the machine that made a token and of the edge may differ (T49).
+CLOCK_DIFFERENCE: Final = 60.0
+
+#: Ten years in seconds: a longer life is a typing mistake or no expiry at all.
+MAX_LIFETIME: Final = 10 * 365 * 86400
+
+TokenState = Literal["active", "expired", "revoked"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_DURATION: Final = re.compile(r"([0-9]{1,6})([dhm])")
+_SECONDS: Final = {"d": 86400, "h": 3600, "m": 60}
+
+
+class TokenRecord(Struct, frozen=True, kw_only=True):
+    """What the edge keeps of one token. Times are seconds since 1970, UTC."""
+
+    id: str
+    name: str
+    secret_sha256: str  #: hex
+    hostnames: tuple[str, ...]  #: normal names and wildcards, sorted; none once it is revoked
+    created_at: int
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    @property
+    def revoked(self) -> bool:
+        """Has somebody taken it back?"""
+        return self.revoked_at is not None
+
+    def is_expired(self, now: float) -> bool:
+        """Is its time over, with `CLOCK_DIFFERENCE` to spare?"""
+        return self.expires_at is not None and now > self.expires_at + CLOCK_DIFFERENCE
+
+    def state(self, now: float) -> TokenState:
+        """One word for a table."""
+        if self.revoked:
+            return "revoked"
+        return "expired" if self.is_expired(now) else "active"
+
+    def __repr__(self) -> str:
+        return f"TokenRecord(id={self.id!r}, name={self.name!r}, hostnames={self.hostnames!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a token is not let in. The sentence goes to the connector."""
+
+    code: Literal["unknown", "expired", "revoked", "malformed"]
+    sentence: str
+
+
+#: Compared with when the id is unknown, so that this takes as long as a wrong secret (T31).
+_NOBODY: Final = TokenRecord(
+    id="", name="", secret_sha256=hashlib.sha256(b"").hexdigest(), hostnames=(), created_at=0
+)
+_CREATE: Final = "create a new one with `asgi-tunnel-edge token create`"
+_UNKNOWN: Final = Refusal(
+    code="unknown", sentence=f"this edge does not know the token, or its secret is wrong; {_CREATE}"
+)
+_MALFORMED: Final = Refusal(
+    code="malformed",
+    sentence="the Authorization field holds no token; send `Bearer` and the whole token",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All tokens at one moment: what the hot path reads, never changed once made."""
+
+    generation: int  #: grows with each change in the store
+    tokens: Mapping[str, TokenRecord]  #: by token id
+    owners: Mapping[str, TokenRecord]  #: by hostname or wildcard; no revoked tokens
+
+    @classmethod
+    def of(cls, generation: int, records: Iterable[TokenRecord]) -> Self:
+        """Index the records of one moment."""
+        tokens = {record.id: record for record in records}
+        owners = {
+            hostname: record
+            for record in tokens.values()
+            if not record.revoked
+            for hostname in record.hostnames
+        }
+        return cls(generation, MappingProxyType(tokens), MappingProxyType(owners))
+
+    def authenticate(
+        self, token_id: str, secret: str, *, now: float | None = None
+    ) -> TokenRecord | Refusal:
+        """Check one token. An unknown id and a wrong secret get the same answer in the same time.
+
+        Only who knows the secret learns that a token has expired or was revoked.
+
+        Args:
+            token_id: As the connector gave it.
+            secret: As the connector gave it.
+            now: Seconds since 1970; the clock's, when left out.
+        """
+        record = self.tokens.get(token_id, _NOBODY)
+        equal = hmac.compare_digest(record.secret_sha256, secret_digest(secret))
+        if not equal or record is _NOBODY:
+            return _UNKNOWN
+        if record.revoked:
+            sentence = f"token {record.name} ({record.id}) was revoked; {_CREATE}"
+            return Refusal(code="revoked", sentence=sentence)
+        if record.is_expired(time.time() if now is None else now):
+            assert record.expires_at is not None
+            when = datetime.fromtimestamp(record.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            sentence = f"token {record.name} ({record.id}) expired on {when}; {_CREATE}"
+            return Refusal(code="expired", sentence=sentence)
+        return record
+
+    def authenticate_text(self, text: str, *, now: float | None = None) -> TokenRecord | Refusal:
+        """Check a whole token as it came in the ``Authorization`` field, without ``Bearer``."""
+        if len(text) > MAX_TOKEN_LENGTH:
+            return _MALFORMED
+        try:
+            token = Token.parse(text, setting="Authorization")
+        except ConfigError:
+            return _MALFORMED
+        return self.authenticate(token.id, token.secret, now=now)
+
+
+def new_token_id() -> str:
+    """``tok_`` and 64 random bits: a name for logs, no secret."""
+    return f"tok_{secrets.token_hex(8)}"
+
+
+def new_secret() -> str:
+    """256 random bits, url-safe. So much entropy needs no slow hash."""
+    return secrets.token_urlsafe(32)
+
+
+def secret_digest(secret: str) -> str:
+    """The sha256 of a secret, hex: the only form that is kept."""
+    return hashlib.sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def check_name(name: str) -> str:
+    """Check a token's NAME, which stands in tables, logs and, by default, in front of the domain.
+
+    Raises:
+        EdgeConfigError: It has other characters, is too long, or looks like an id.
+    """
+    if not _NAME.fullmatch(name):
+        why = f"expected 1 to 63 of A-Z a-z 0-9 . _ -, got {shown(name)}"
+        fix = "begin and end it with a letter or digit, for example shop"
+        raise EdgeConfigError("NAME", why, fix)
+    if name.startswith("tok_"):
+        raise EdgeConfigError("NAME", "tok_ begins the ids of tokens", "write for example shop")
+    return name
+
+
+def parse_duration(text: str, *, setting: str) -> int:
+    """``90d``, ``12h`` or ``30m`` in seconds.
+
+    Raises:
+        EdgeConfigError: It is something else, nothing, or more than ten years.
+    """
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if seconds <= 0 or seconds > MAX_LIFETIME:
+        why = f"expected a time of at most ten years, got {shown(text)}"
+        raise EdgeConfigError(setting, why, "write for example 90d, 12h or 30m")
+    return seconds

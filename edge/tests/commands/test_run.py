@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Run
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[EdgeConfig]:
+    """Stands in for the server: the settings it was run with. It ends with exit code 7."""
+    served: list[EdgeConfig] = []
+
+    def run(config: EdgeConfig) -> int:
+        served.append(config)
+        return 7
+
+    module = ModuleType("asgi_tunnel_edge.server")
+    module.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "asgi_tunnel_edge.server", module)
+    return served
+
+
+def test_hands_over(data: Path, run: Run, served: list[EdgeConfig]) -> None:
+    """The server gets the settings, and its exit code is the command's."""
+    assert run("run", "--data", data).code == 7
+    assert served == [EdgeConfig.load(data)]
+
+
+def test_bad_settings(data: Path, run: Run, served: list[EdgeConfig]) -> None:
+    """With a wrong setting nothing is started."""
+    with (data / "edge.toml").open("a") as file:
+        file.write("colour = 1\n")
+    done = run("run", "--data", data)
+    assert done.code == 2
+    assert done.err.startswith("error: edge.toml: access_log.colour: there is no such setting; ")
+    assert served == []
+
+
+def test_without_a_store(data: Path, run: Run, served: list[EdgeConfig]) -> None:
+    """T30: without its tokens an edge does not start; with a saved snapshot of them it does."""
+    config = EdgeConfig.load(data)
+    snapshot = load_snapshot(Store(config.database_path))
+    config.database_path.unlink()
+    done = run("run", "--data", data)
+    assert (done.code, served) == (1, [])
+    assert done.err.startswith("error: there is no database ")
+    assert not config.database_path.exists()
+    save_snapshot_file(snapshot, config.snapshot_path)
+    done = run("run", "--data", data)
+    assert (done.code, len(served)) == (7, 1)
+    assert done.err.startswith("warning: there is no database ")
+
+
+def test_empty_database_is_brought_up_to_date(
+    data: Path, run: Run, served: list[EdgeConfig]
+) -> None:
+    """The tables of an older version are migrated before the server starts."""
+    config = EdgeConfig.load(data)
+    config.database_path.write_bytes(b"")
+    assert run("run", "--data", data).code == 7
+    assert Store(config.database_path).generation() == 0
+    assert len(served) == 1

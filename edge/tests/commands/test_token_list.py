@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Run
+
+
+def fill(data: Path) -> None:
+    """An active, an expired and a revoked token."""
+    store = Store(EdgeConfig.load(data).database_path)
+    for number, (name, expires_at) in enumerate([("one", None), ("two", 86400), ("six", None)]):
+        store.create_token(
+            TokenRecord(
+                id=f"tok_{number}",
+                name=name,
+                secret_sha256=secret_digest(name),
+                hostnames=(f"{name}.test", f"*.{name}.test"),
+                created_at=60 * number,
+                expires_at=expires_at,
+            )
+        )
+    store.revoke_tokens(["six"], now=3600)
+
+
+def test_table(data: Path, run: Run) -> None:
+    """A table with a line for each token, oldest first."""
+    fill(data)
+    done = run("token", "list", "--data", data)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "ID     NAME  HOSTNAMES             CREATED (UTC)     EXPIRES (UTC)     STATE\n"
+        "tok_0  one   *.one.test, one.test  1970-01-01 00:00  never             active\n"
+        "tok_1  two   *.two.test, two.test  1970-01-01 00:01  1970-01-02 00:00  expired\n"
+        "tok_2  six   -                     1970-01-01 00:02  never             revoked\n"
+    )
+
+
+def test_json(data: Path, run: Run) -> None:
+    """A program gets a list with the same, in times it can read; no hash of a secret."""
+    fill(data)
+    tokens = json.loads(run("token", "list", "--data", data, "--json").out)
+    assert [token["state"] for token in tokens] == ["active", "expired", "revoked"]
+    assert tokens[1] == {
+        "id": "tok_1",
+        "name": "two",
+        "hostnames": ["*.two.test", "two.test"],
+        "created_at": "1970-01-01T00:01:00Z",
+        "expires_at": "1970-01-02T00:00:00Z",
+        "revoked_at": None,
+        "state": "expired",
+    }
+    assert tokens[2]["revoked_at"] == "1970-01-01T01:00:00Z"
+
+
+def test_no_tokens(data: Path, run: Run) -> None:
+    """Somebody without tokens reads how to make one; a program gets an empty list."""
+    assert "asgi-tunnel-edge token create shop" in run("token", "list", "--data", data).out
+    assert run("token", "list", "--data", data, "--json").out == "[]\n"

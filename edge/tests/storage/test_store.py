@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from asgi_tunnel_edge.errors import (
+    HostnameTakenError,
+    NameTakenError,
+    StorageError,
+    TokenNotFoundError,
+)
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage import store as module
+from asgi_tunnel_edge.storage.models import Base
+from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A fresh store."""
+    store = Store(tmp_path / "edge.sqlite3")
+    store.migrate()
+    return store
+
+
+def record(
+    name: str, *hostnames: str, token_id: str | None = None, expires_at: int | None = None
+) -> TokenRecord:
+    """A token to keep."""
+    return TokenRecord(
+        id=token_id or f"tok_{name}",
+        name=name,
+        secret_sha256=secret_digest(name),
+        hostnames=hostnames or (f"{name}.test",),
+        created_at=1000,
+        expires_at=expires_at,
+    )
+
+
+def dump(path: Path) -> list[str]:
+    """Everything in a database, as SQL."""
+    connection = sqlite3.connect(path)
+    try:
+        return list(connection.iterdump())
+    finally:
+        connection.close()
+
+
+def test_migrations_make_the_models(store: Store) -> None:
+    """The tables that migrations make are those of the models, and the newest is known."""
+    engine = sa.create_engine(f"sqlite:///{store.path}", poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert context.get_current_revision() == module.HEAD_REVISION
+    config = Config()
+    config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_heads() == [module.HEAD_REVISION]
+
+
+def test_migrating_again_changes_nothing(store: Store) -> None:
+    """A second migration finds nothing to do and keeps what is there."""
+    store.create_token(record("shop"))
+    before = dump(store.path)
+    store.migrate()
+    assert dump(store.path) == before
+
+
+def test_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration that fails half-way is undone, tables included."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk full")
+
+    store = Store(tmp_path / "edge.sqlite3")
+    monkeypatch.setattr("alembic.op.bulk_insert", fail)
+    with pytest.raises(StorageError, match="disk full"):
+        store.migrate()
+    assert dump(store.path) == ["BEGIN TRANSACTION;", "COMMIT;"]
+    monkeypatch.undo()
+    store.migrate()
+    assert store.generation() == 0
+
+
+def test_database_of_a_newer_version(store: Store) -> None:
+    """An older program does not touch a newer database, and says which side to upgrade."""
+    connection = sqlite3.connect(store.path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StorageError, match="made by a newer version"):
+        store.migrate()
+
+
+def test_settings_of_sqlite(store: Store) -> None:
+    """WAL, foreign keys and a busy timeout are on, and only the owner reads the file."""
+    connection = store._connect()
+    pragmas = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "foreign_keys", "busy_timeout")
+    }
+    wal = [path for path in store.path.parent.iterdir() if path.name.endswith(("-wal", "-shm"))]
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 5000}
+    for path in (store.path, *wal):
+        assert path.stat().st_mode & 0o777 == 0o600
+    connection.close()
+
+
+def test_create_and_read(store: Store) -> None:
+    """A token comes back as it was kept; secrets are not in the file."""
+    one, two = record("one", "b.test", "*.a.test"), record("two", expires_at=9000)
+    store.create_token(one)
+    store.create_token(two)
+    generation, records = store.read()
+    assert generation == store.generation() == 2
+    assert records[0].hostnames == ("*.a.test", "b.test")
+    assert records[1] == two
+    assert store.audit() == [
+        (1000, "token.create", "tok_one", "name=one hostnames=b.test,*.a.test"),
+        (1000, "token.create", "tok_two", "name=two hostnames=two.test"),
+    ]
+
+
+def test_hostname_belongs_to_one_token(store: Store) -> None:
+    """T29: a hostname of another token is refused with that token's name; nothing is kept."""
+    store.create_token(record("shop", "a.test", "b.test"))
+    before = dump(store.path)
+    with pytest.raises(HostnameTakenError) as caught:
+        store.create_token(record("other", "c.test", "b.test"))
+    assert (caught.value.hostname, caught.value.owner) == ("b.test", "shop")
+    assert dump(store.path) == before
+
+
+def test_wildcard_and_exact_name_are_two_hostnames(store: Store) -> None:
+    """T29: a wildcard of one token does not keep another from a name below it."""
+    store.create_token(record("wild", "*.a.test"))
+    store.create_token(record("exact", "x.a.test"))
+
+
+def test_name_belongs_to_one_token(store: Store) -> None:
+    """A name that is in use is refused with the id of its token."""
+    store.create_token(record("shop"))
+    with pytest.raises(NameTakenError) as caught:
+        store.create_token(record("shop", "b.test", token_id="tok_2"))
+    assert caught.value.owner == "tok_shop"
+
+
+def test_expired_token_keeps_its_hostnames(store: Store) -> None:
+    """T29: offline or expired, a hostname stays reserved until somebody revokes the token."""
+    store.create_token(record("shop", expires_at=1))
+    with pytest.raises(HostnameTakenError):
+        store.create_token(record("other", "shop.test"))
+
+
+def test_revoking_releases(store: Store) -> None:
+    """A revoked token stays known, and a new one may take its name and hostnames."""
+    store.create_token(record("shop"))
+    (before,) = store.revoke_tokens(["shop"], now=2000)
+    assert before.hostnames == ("shop.test",)
+    _, (after,) = store.read()
+    assert (after.revoked_at, after.hostnames) == (2000, ())
+    store.create_token(record("shop", token_id="tok_new"))
+    assert store.audit()[1] == (
+        2000,
+        "token.revoke",
+        "tok_shop",
+        "name=shop released=shop.test",
+    )
+
+
+def test_revoking_by_name_means_the_live_token(store: Store) -> None:
+    """Of several tokens that had a name, the one that has it now is meant."""
+    store.create_token(record("shop"))
+    store.revoke_tokens(["tok_shop"])
+    store.create_token(record("shop", token_id="tok_new"))
+    assert [token.id for token in store.revoke_tokens(["shop", "tok_new"])] == ["tok_new"]
+
+
+def test_revoking_is_all_or_none(store: Store) -> None:
+    """When one of several tokens is unknown, none is revoked."""
+    store.create_token(record("shop"))
+    before = dump(store.path)
+    with pytest.raises(TokenNotFoundError, match="nobody"):
+        store.revoke_tokens(["shop", "nobody"])
+    assert dump(store.path) == before
+
+
+def test_revoking_twice_changes_nothing(store: Store) -> None:
+    """The second revocation is no change: the time of the first stays."""
+    store.create_token(record("shop"))
+    store.revoke_tokens(["shop"], now=2000)
+    before = dump(store.path)
+    (again,) = store.revoke_tokens(["shop"], now=3000)
+    assert again.revoked_at == 2000
+    assert dump(store.path) == before
+
+
+def test_missing_database(tmp_path: Path) -> None:
+    """A missing database is told, and not made by accident."""
+    store = Store(tmp_path / "edge.sqlite3")
+    with pytest.raises(StorageError, match="there is no database"):
+        store.read()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_database(tmp_path: Path) -> None:
+    """A file that is no database is told, and left as it is."""
+    path = tmp_path / "edge.sqlite3"
+    path.write_bytes(b"hello" * 1000)
+    for action in (Store(path).read, Store(path).migrate):
+        with pytest.raises(StorageError, match="is broken"):
+            action()
+    assert path.read_bytes() == b"hello" * 1000
+
+
+def test_empty_database(tmp_path: Path) -> None:
+    """A database without tables is told as broken."""
+    path = tmp_path / "edge.sqlite3"
+    path.touch()
+    with pytest.raises(StorageError, match="no such table"):
+        Store(path).read()
+
+
+def test_locked_database(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write waits for another one, and then says that it did in vain."""
+    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.01)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(StorageError, match="locked by another process; try again"):
+            store.create_token(record("shop"))
+        assert store.read() == (0, [])  # readers go on
+    finally:
+        other.close()
+
+
+def test_directory_in_the_way(tmp_path: Path) -> None:
+    """What the operating system says is part of the sentence."""
+    with pytest.raises(StorageError, match="Is a directory"):
+        Store(tmp_path).migrate()
+
+
+def test_strange_path(tmp_path: Path) -> None:
+    """A path with characters that mean something in URIs and in alembic's settings works."""
+    folder = tmp_path / "a?b#c%20 %(d)s"
+    folder.mkdir()
+    store = Store(folder / "edge.sqlite3")
+    store.migrate()
+    store.create_token(record("shop"))
+    assert [path.name for path in folder.iterdir()] == ["edge.sqlite3"]
+
+
+def test_two_at_once(store: Store) -> None:
+    """Of two processes that want one hostname at the same moment, one gets it."""
+    barrier = threading.Barrier(2)
+    results: list[str] = []
+
+    def create(name: str) -> None:
+        mine = Store(store.path)
+        barrier.wait()
+        try:
+            mine.create_token(record(name, "wanted.test"))
+            results.append("mine")
+        except HostnameTakenError:
+            results.append("taken")
+
+    threads = [threading.Thread(target=create, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["mine", "taken"]

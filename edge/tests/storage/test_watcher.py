@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.storage import SnapshotWatcher, Store, load_snapshot_file
+from asgi_tunnel_edge.storage.watcher import SnapshotReader
+from asgi_tunnel_edge.tokens import Refusal, TokenRecord, secret_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from asgi_tunnel_edge.tokens import Snapshot
+
+
+def record(name: str) -> TokenRecord:
+    """A token whose secret is its name."""
+    return TokenRecord(
+        id=f"tok_{name}",
+        name=name,
+        secret_sha256=secret_digest(name),
+        hostnames=(f"{name}.test",),
+        created_at=1,
+    )
+
+
+@dataclass
+class Setup:
+    """A store with one token, and a reader of it."""
+
+    store: Store
+    file: Path
+    reader: SnapshotReader
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    """A store with the token `shop`."""
+    store = Store(tmp_path / "edge.sqlite3")
+    store.migrate()
+    store.create_token(record("shop"))
+    file = tmp_path / "snapshot.json"
+    reader = SnapshotReader(store.path, file)
+    yield Setup(store, file, reader)
+    reader.close()
+
+
+def names(snapshot: Snapshot | None) -> set[str]:
+    """The names of a snapshot's tokens."""
+    assert snapshot is not None
+    return {token.name for token in snapshot.tokens.values()}
+
+
+def remove(store: Store) -> None:
+    """Take the database away, with SQLite's own files."""
+    for path in list(store.path.parent.glob("edge.sqlite3*")):
+        path.unlink()
+
+
+def test_sees_changes_only(setup: Setup) -> None:
+    """A look gives a snapshot after a change, and None as long as there is none."""
+    assert names(setup.reader.load()) == {"shop"}
+    assert setup.reader.poll() is None
+    setup.store.create_token(record("blog"))
+    assert names(setup.reader.poll()) == {"shop", "blog"}
+    assert setup.reader.poll() is None
+
+
+def test_saves_each_snapshot(setup: Setup) -> None:
+    """The file beside the database is always the newest snapshot."""
+    first = setup.reader.load()
+    assert load_snapshot_file(setup.file) == first
+    setup.store.revoke_tokens(["shop"])
+    assert load_snapshot_file(setup.file) == first
+    second = setup.reader.poll()
+    assert load_snapshot_file(setup.file) == second != first
+
+
+def test_starts_without_the_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """An edge starts from the saved snapshot, says so, and takes the database when it is back."""
+    saved = setup.reader.load()
+    remove(setup.store)
+    reader = SnapshotReader(setup.store.path, setup.file)
+    assert reader.load() == saved
+    assert reader.poll() is None
+    assert "without the database" in caplog.text
+    setup.store.migrate()
+    setup.store.create_token(record("new"))
+    assert names(reader.poll()) == {"new"}
+    reader.close()
+
+
+def test_does_not_start_without_both(tmp_path: Path) -> None:
+    """T30: an edge that can know no tokens does not start."""
+    reader = SnapshotReader(tmp_path / "edge.sqlite3", tmp_path / "snapshot.json")
+    with pytest.raises(StorageError, match=r"neither the database .* nor the snapshot"):
+        reader.load()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_database_is_logged_once(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """While the database is away nothing changes, and the log says so once; then it says when."""
+    caplog.set_level(logging.INFO, "asgi_tunnel_edge.storage")
+    setup.reader.load()
+    copy = setup.store.path.with_name("copy")
+    shutil.copy(setup.store.path, copy)
+    remove(setup.store)
+    assert [setup.reader.poll() for _ in range(3)] == [None] * 3
+    assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+    copy.rename(setup.store.path)
+    assert setup.reader.poll() is None  # the same content is no change
+    assert [entry.levelname for entry in caplog.records] == ["WARNING", "INFO"]
+    setup.store.create_token(record("blog"))
+    assert names(setup.reader.poll()) == {"shop", "blog"}
+
+
+def test_broken_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that turned to rubbish changes nothing and is logged once."""
+    setup.reader.load()
+    remove(setup.store)
+    setup.store.path.write_bytes(b"rubbish" * 1000)
+    assert [setup.reader.poll() for _ in range(3)] == [None] * 3
+    assert len(caplog.records) == 1
+
+
+def test_locked_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that another program holds for itself changes nothing; later it is read again."""
+    setup.reader.load()
+    setup.reader.close()  # an exclusive lock needs to be alone at first
+    other = sqlite3.connect(setup.store.path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("UPDATE meta SET value = value + 1")
+    try:
+        assert setup.reader.poll() is None
+        assert "going on without it" in caplog.text
+    finally:
+        other.close()
+    snapshot = setup.reader.poll()
+    assert snapshot is not None
+    assert snapshot.generation == 2
+
+
+def test_replaced_database(setup: Setup, tmp_path: Path) -> None:
+    """A copy that is put in the database's place is read, not the old open file."""
+    setup.reader.load()
+    other = Store(tmp_path / "other")
+    other.migrate()
+    other.create_token(record("other"))
+    other.path.replace(setup.store.path)
+    assert names(setup.reader.poll()) == {"other"}
+
+
+def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """The edge goes on when the snapshot cannot be written; the log says so once."""
+    setup.file.mkdir()
+    assert names(setup.reader.load()) == {"shop"}
+    setup.store.create_token(record("blog"))
+    assert names(setup.reader.poll()) == {"shop", "blog"}
+    assert len([entry for entry in caplog.records if "cannot be written" in entry.message]) == 1
+
+
+async def test_watcher_brings_a_revocation(setup: Setup) -> None:
+    """P15: a token revoked by another process is refused within a second."""
+    arrived = asyncio.Event()
+    watcher = SnapshotWatcher(setup.store.path, setup.file, lambda _: arrived.set())
+    first = await watcher.start()
+    assert watcher.snapshot is first
+    assert isinstance(first.authenticate("tok_shop", "shop"), TokenRecord)
+    await asyncio.to_thread(setup.store.revoke_tokens, ["shop"])
+    async with asyncio.timeout(1):
+        await arrived.wait()
+    answer = watcher.snapshot.authenticate("tok_shop", "shop")
+    assert isinstance(answer, Refusal)
+    assert answer.code == "revoked"
+    await watcher.stop()
+    await watcher.stop()
+
+
+async def test_watcher_survives_its_callback(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A callback that fails is logged, and the next change arrives."""
+    arrived: asyncio.Queue[set[str]] = asyncio.Queue()
+
+    def apply(snapshot: Snapshot) -> None:
+        arrived.put_nowait(names(snapshot))
+        raise RuntimeError("a defect")
+
+    watcher = SnapshotWatcher(setup.store.path, setup.file, apply, interval=0.01)
+    await watcher.start()
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(setup.store.create_token, record("blog"))
+        assert await arrived.get() == {"shop", "blog"}
+        await asyncio.to_thread(setup.store.create_token, record("wiki"))
+        assert await arrived.get() == {"shop", "blog", "wiki"}
+    await watcher.stop()
+    assert "a defect" in caplog.text
+
+
+async def test_watcher_that_cannot_start(tmp_path: Path) -> None:
+    """Without database and snapshot, start fails and leaves no task behind."""
+    watcher = SnapshotWatcher(tmp_path / "a", tmp_path / "b", lambda _: None)
+    before = asyncio.all_tasks()
+    with pytest.raises(StorageError):
+        await watcher.start()
+    await watcher.stop()
+    assert asyncio.all_tasks() == before
+
+
+async def test_loop_is_not_blocked_by_a_slow_disk(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a look hangs, the event loop goes on, and stop does not wait for it."""
+    watcher = SnapshotWatcher(setup.store.path, setup.file, lambda _: None, interval=0.001)
+    await watcher.start()
+    hanging, release = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang(_: SnapshotReader) -> None:
+        loop.call_soon_threadsafe(hanging.set)
+        release.wait(10)
+
+    monkeypatch.setattr(SnapshotReader, "poll", hang)
+    try:
+        async with asyncio.timeout(10):
+            await hanging.wait()
+            await watcher.stop()
+    finally:
+        release.set()

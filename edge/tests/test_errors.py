@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from asgi_tunnel.errors import ConfigError, TunnelError
+from asgi_tunnel_edge import errors
+from asgi_tunnel_edge.errors import (
+    CertificateError,
+    EdgeConfigError,
+    EdgeError,
+    HostnameError,
+    HostnameTakenError,
+    NameTakenError,
+    StorageError,
+    TokenNotFoundError,
+    shown,
+)
+
+SENTENCES: list[tuple[EdgeError, str]] = [
+    (EdgeError("something"), "something"),
+    (
+        EdgeConfigError("limits.x", "expected 1, got 2", "write 1", file="edge.toml"),
+        "edge.toml: limits.x: expected 1, got 2; write 1",
+    ),
+    (EdgeConfigError("--listen", "is wrong", "write 1"), "--listen: is wrong; write 1"),
+    (
+        HostnameError("a b", "is odd"),
+        (
+            'hostname "a b" is odd; write a name like shop.example.org '
+            "(letters, digits, hyphens and dots)"
+        ),
+    ),
+    (CertificateError("no key"), "no key"),
+    (
+        NameTakenError("shop", "tok_1"),
+        "the name shop belongs to token tok_1; take another name, or revoke that token first",
+    ),
+    (
+        HostnameTakenError("a.test", "shop"),
+        (
+            "the hostname a.test belongs to the token named shop; "
+            "take another hostname, or revoke that token first"
+        ),
+    ),
+    (
+        TokenNotFoundError("nobody"),
+        'no token has the id or name "nobody"; see the tokens with `asgi-tunnel-edge token list`',
+    ),
+    (StorageError("locked"), "locked"),
+]
+
+
+@pytest.mark.parametrize(("error", "sentence"), SENTENCES)
+def test_sentence_survives_pickling(error: EdgeError, sentence: str) -> None:
+    """Each error builds one sentence, also on the other side of a process boundary."""
+    assert str(error) == sentence
+    twin = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    assert type(twin) is type(error)
+    assert str(twin) == sentence
+
+
+def test_one_root_and_one_tree() -> None:
+    """Every error hangs below the one root and is drawn in the module's tree."""
+    classes = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and value.__module__ == errors.__name__
+    }
+    assert set(errors.__all__) == classes == {type(error).__name__ for error, _ in SENTENCES}
+    assert issubclass(EdgeError, TunnelError)
+    assert issubclass(EdgeConfigError, ConfigError)
+    drawn = (errors.__doc__ or "").split()
+    assert classes <= set(drawn)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", '"a"'),
+        ("a\nb\x1b[1m", '"a\\nb\\x1b[1m"'),
+        ("\u202e", '"\\u202e"'),
+        ("x" * 100, '"' + "x" * 60 + '..."'),
+    ],
+)
+def test_shown_stays_on_one_line(text: str, expected: str) -> None:
+    """T38: a value in a sentence is escaped and cut, so that it cannot forge a line."""
+    assert shown(text) == expected

@@ -1,0 +1,1 @@
+"""The guest book: entries with pictures, shown live."""

@@ -1,0 +1,75 @@
+"""Put an ASGI app on the internet from behind NAT, in-process: no open port, no daemon.
+
+Names are imported when they are first used, so that ``import asgi_tunnel`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .config import TunnelConfig
+    from .errors import (
+        AuthenticationError,
+        ClientDisconnectedError,
+        ConfigError,
+        HandshakeError,
+        HostnameUnavailableError,
+        LocalProtocolError,
+        ProtocolError,
+        SessionClosedError,
+        SessionLostError,
+        StreamResetError,
+        TunnelError,
+        VersionMismatchError,
+    )
+    from .middleware import Tunnel, TunnelMiddleware
+    from .runner import run, serve
+    from .thread import start_in_thread
+
+__all__ = [
+    "AuthenticationError",
+    "ClientDisconnectedError",
+    "ConfigError",
+    "HandshakeError",
+    "HostnameUnavailableError",
+    "LocalProtocolError",
+    "ProtocolError",
+    "SessionClosedError",
+    "SessionLostError",
+    "StreamResetError",
+    "Tunnel",
+    "TunnelConfig",
+    "TunnelError",
+    "TunnelMiddleware",
+    "VersionMismatchError",
+    "__version__",
+    "run",
+    "serve",
+    "start_in_thread",
+]
+
+_MODULES = {
+    "Tunnel": "middleware",
+    "TunnelConfig": "config",
+    "TunnelMiddleware": "middleware",
+    "run": "runner",
+    "serve": "runner",
+    "start_in_thread": "thread",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'asgi_tunnel' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

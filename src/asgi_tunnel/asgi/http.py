@@ -1,0 +1,319 @@
+"""Drives one HTTP exchange: a stream on one side, ``receive()`` and ``send()`` on the other."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum, auto
+from typing import Any, Final
+
+from ..errors import ClientDisconnectedError
+from ..protocol.codes import ResetCode
+from ..protocol.events import StreamOpened
+from ..protocol.frames import Buffer
+from ..protocol.head import Fields, ResponseHead
+from .fields import normalise_fields
+from .inbox import Gate, Inbox
+from .types import ASGIApp, Message, Scope, StreamLink
+
+_log = logging.getLogger("asgi_tunnel.asgi")
+
+_ERROR_BODY: Final = b"Internal Server Error"
+_BODILESS: Final = frozenset({204, 304})
+_DISCONNECT: Final = "http.disconnect"
+
+
+class Answer(Enum):
+    """How far the app's answer is."""
+
+    DUE = auto()  # http.response.start is still to come
+    BODY = auto()  # the head is sent, the body is not complete
+    TRAILERS = auto()  # the body is complete, http.response.trailers is to come
+    COMPLETE = auto()  # all is sent; later messages are mistakes
+    GONE = auto()  # the visitor left or the session is over; messages are ignored
+
+
+class HTTPExchange:
+    """One request and its answer.
+
+    Args:
+        link: Carries the stream.
+        event: The OPEN that started it.
+        raises: Whether ``send()`` raises after a disconnect, as ASGI 2.4 says.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_expected",
+        "_gate",
+        "_has_trailers",
+        "_head",
+        "_inbox",
+        "_is_complete",
+        "_is_continue_due",
+        "_is_mute",
+        "_link",
+        "_raises",
+        "_sent",
+        "stream_id",
+    )
+
+    def __init__(self, link: StreamLink, event: StreamOpened, *, raises: bool = False) -> None:
+        self.stream_id = event.stream_id
+        self._link = link
+        self._head = event.head
+        self._raises = raises
+        self._inbox = Inbox()
+        self._gate = Gate()
+        self._answer = Answer.DUE
+        self._is_complete = event.end  # the request's body
+        self._is_mute = event.head.method == b"HEAD"  # the answer has no body
+        self._has_trailers = False
+        self._expected: int | None = None  # bytes of the answer's body, when announced
+        self._sent = 0
+        self._is_continue_due = not event.end and any(
+            name == b"expect" and value.lower() == b"100-continue"
+            for name, value in event.head.fields
+        )
+        if event.data or event.end:
+            self._put_body(event.data, len(event.data), event.end)
+
+    # -- for the app -------------------------------------------------------------------------
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Call the app and see that the visitor gets an answer that looks like what it is.
+
+        Cancelling it resets the stream.
+        """
+        try:
+            result: Any = await app(scope, self.receive, self.send)
+        except ClientDisconnectedError:
+            pass
+        except BaseException as error:
+            self._fail("the app raised")
+            if is_contained(error):
+                return
+            raise
+        else:
+            if result is not None:
+                _log.error("the app returned %s instead of None", type(result).__name__)
+            if self._answer is Answer.DUE:
+                _log.error("the app returned without sending http.response.start")
+                self._fail("the app returned without an answer")
+            elif self._answer in (Answer.BODY, Answer.TRAILERS):
+                _log.error("the app returned before its answer was complete")
+                self._fail("the app returned before its answer was complete")
+
+    async def receive(self) -> Message:
+        """Return the next message for the app.  Cancelling it loses nothing."""
+        if self._is_continue_due:
+            self._is_continue_due = False
+            if self._answer is Answer.DUE:
+                self._link.send_head(self.stream_id, ResponseHead(100, []))
+        message, cost = await self._inbox.get()
+        if cost:
+            self._link.consume(self.stream_id, cost)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Take a message from the app and return when there is room for the next.
+
+        Cancelling it while it waits loses nothing: the message is already queued.
+        """
+        kind = message["type"]
+        answer = self._answer
+        if answer is Answer.GONE:
+            if self._raises:
+                raise ClientDisconnectedError(kind)
+            return
+        if answer is Answer.BODY and kind == "http.response.body":
+            self._send_body(message)
+            if not self._gate.is_open:
+                await self._gate.wait()
+        elif answer is Answer.DUE and kind == "http.response.start":
+            self._start(message)
+        elif answer is Answer.DUE and kind == "http.response.early_hint":
+            links = [(b"link", bytes(link)) for link in message.get("links", ())]
+            self._link.send_head(self.stream_id, ResponseHead(103, normalise_fields(links)))
+        elif answer is Answer.TRAILERS and kind == "http.response.trailers":
+            fields = normalise_fields(message.get("headers", ()))
+            if not message.get("more_trailers", False):
+                self._link.send_trailers(self.stream_id, fields)
+                self._complete()
+        else:
+            raise RuntimeError(_misplaced(answer, kind))
+
+    # -- what the app sends ------------------------------------------------------------------
+
+    def _start(self, message: Message) -> None:
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise ValueError(f"http.response.start has the status {status!r}, not one of 200 to 599")
+        fields: Fields = []
+        lengths: list[bytes] = []
+        for field in normalise_fields(message.get("headers", ())):
+            if field[0] == b"content-length":
+                lengths.append(field[1])
+                if status == 204:
+                    continue
+            elif field[0] == b"transfer-encoding":
+                continue
+            fields.append(field)
+        if lengths:
+            self._expected = _length(lengths)
+        if status in _BODILESS:
+            self._is_mute = True
+        self._has_trailers = bool(message.get("trailers", False))
+        self._link.send_head(self.stream_id, ResponseHead(int(status), fields))
+        self._answer = Answer.BODY
+
+    def _send_body(self, message: Message) -> None:
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = _copy(body)
+        more = message.get("more_body", False)
+        if self._is_mute:
+            body = b""
+        elif self._expected is not None:
+            self._sent += len(body)
+            if self._sent > self._expected:
+                raise RuntimeError(
+                    f"the body has more bytes than its content-length of {self._expected}"
+                )
+            if not more and self._sent < self._expected:
+                raise RuntimeError(
+                    f"the body has {self._sent} bytes, its content-length is {self._expected}"
+                )
+        end = not more and not self._has_trailers
+        if (body or end) and not self._link.send_data(self.stream_id, body, end=end):
+            self._gate.shut()
+        if end:
+            self._complete()
+        elif not more:
+            self._answer = Answer.TRAILERS
+
+    def _complete(self) -> None:
+        self._answer = Answer.COMPLETE
+        self._gate.open()
+        unread = self._inbox.put_last({"type": _DISCONNECT}, drop=True)
+        if unread:
+            self._link.consume(self.stream_id, unread)
+        if self._is_complete:
+            self._link.release(self.stream_id)
+
+    def _fail(self, why: str) -> None:
+        """Answer 500 when nothing was sent; else cut, so that it cannot look complete."""
+        if self._answer is Answer.DUE:
+            head = ResponseHead(
+                500,
+                [
+                    (b"content-type", b"text/plain; charset=utf-8"),
+                    (b"content-length", b"%d" % len(_ERROR_BODY)),
+                ],
+            )
+            self._link.send_head(self.stream_id, head)
+            self._link.send_data(self.stream_id, b"" if self._is_mute else _ERROR_BODY, end=True)
+            self._complete()
+        elif self._answer in (Answer.BODY, Answer.TRAILERS):
+            self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, why)
+            self._disconnect()
+
+    # -- what the visitor sends (StreamHandler) ----------------------------------------------
+
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+        """Queue a piece of the request body."""
+        if end:
+            self._is_complete = True
+        if self._answer is Answer.COMPLETE:
+            # The app has answered without reading it all: nobody will.
+            self._link.consume(self.stream_id, cost)
+            if end:
+                self._link.release(self.stream_id)
+        else:
+            self._put_body(data, cost, end)
+
+    def on_trailers(self, fields: Fields) -> None:
+        """End the request body: ASGI has no place for its trailers."""
+        self.on_data(b"", 0, True, False, False)
+
+    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
+        """Never called: the app's side answers."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Not for HTTP: the visitor's side broke the protocol."""
+        self._link.reset_stream(self.stream_id, ResetCode.PROTOCOL_ERROR, "CLOSE on an exchange")
+        self._disconnect()
+
+    def on_writable(self) -> None:
+        """Let the app's ``send()`` return."""
+        self._gate.open()
+
+    def on_reset(self, code: int, reason: str) -> None:
+        """Tell the app that the visitor left, at once."""
+        self._disconnect()
+
+    def _put_body(self, data: Buffer, cost: int, end: bool) -> None:
+        self._is_continue_due = False
+        self._inbox.put(
+            {"type": "http.request", "body": bytes(data), "more_body": not end}, cost
+        )
+
+    def _disconnect(self) -> None:
+        if self._answer is not Answer.COMPLETE:
+            self._answer = Answer.GONE
+        self._inbox.put_last({"type": _DISCONNECT}, drop=True)
+        self._gate.open()
+
+
+def _misplaced(answer: Answer, kind: str) -> str:
+    expected = {
+        Answer.DUE: "'http.response.start'",
+        Answer.BODY: "'http.response.body'",
+        Answer.TRAILERS: "'http.response.trailers'",
+    }.get(answer)
+    if expected is None:
+        return f"the app sent {kind!r} after its answer was complete"
+    return f"the app sent {kind!r}; expected {expected}"
+
+
+def _length(values: list[bytes]) -> int:
+    if len(set(values)) > 1 or not values[0].isdigit():
+        raise ValueError("http.response.start has a content-length that is no single number")
+    return int(values[0])
+
+
+def _copy(body: Any) -> bytes:
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"a response body is bytes, not {type(body).__name__}")
+    return bytes(body)
+
+
+def is_contained(error: BaseException) -> bool:
+    """Whether what an app raised goes no further than its exchange.
+
+    A disconnect is no error of the app's.  SystemExit and KeyboardInterrupt would end the event
+    loop, and with it every other exchange: they are logged here instead.
+    """
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        _log.error("the app raised %s; only its own exchange ends", type(error).__name__)
+        return True
+    return is_disconnect(error)
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Whether an exception is, or comes from, our own :class:`ClientDisconnectedError`.
+
+    Frameworks wrap it, in causes, contexts and exception groups, and Starlette's chain is cyclic.
+    """
+    seen: set[int] = set()
+    todo: list[BaseException] = [error]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, ClientDisconnectedError):
+            return True
+        todo += [link for link in (one.__cause__, one.__context__) if link is not None]
+        if isinstance(one, BaseExceptionGroup):
+            todo += one.exceptions
+    return False

@@ -1,0 +1,128 @@
+"""Runs an app's lifespan: startup before the first request, shutdown after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from enum import Enum, auto
+from typing import Any
+
+from .types import ASGIApp, Message
+
+_log = logging.getLogger("asgi_tunnel.lifespan")
+
+
+OWNED = "asgi_tunnel.runner"
+"""Extension of the scope that says: the tunnel is already there, do not open a second one."""
+
+
+class LifespanError(Exception):
+    """The app said that it could not start, or raised after it had taken part."""
+
+
+class Phase(Enum):
+    """How far the lifespan is."""
+
+    STARTING = auto()  # startup was sent, no answer yet
+    STARTED = auto()  # startup.complete
+    FAILED = auto()  # startup.failed
+    STOPPING = auto()  # shutdown was sent
+    STOPPED = auto()  # shutdown.complete or shutdown.failed
+    UNSUPPORTED = auto()  # the app raised or returned without a word
+
+
+class Lifespan:
+    """The one lifespan call of an app.
+
+    Attributes:
+        state: What the app keeps for its requests; None when it has no lifespan.
+    """
+
+    def __init__(self, app: ASGIApp, *, required: bool = False) -> None:
+        self._app = app
+        self._required = required
+        self._phase = Phase.STARTING
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._why = ""
+        self.state: dict[str, Any] | None = {}
+
+    async def startup(self) -> None:
+        """Start the app and wait until it is ready.
+
+        Raises:
+            LifespanError: The app sent ``lifespan.startup.failed``; or it has no lifespan and one
+                is required.
+        """
+        self._inbox.put_nowait({"type": "lifespan.startup"})
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(
+            self._run(), name="asgi-tunnel lifespan", context=contextvars.Context()
+        )
+        await self._changed.wait()
+        if self._phase is Phase.FAILED:
+            raise LifespanError(self._why or "the app's startup failed")
+        if self._phase is Phase.UNSUPPORTED:
+            self.state = None
+            if self._required:
+                raise LifespanError(f"the app has no lifespan: {self._why}")
+            _log.debug("the app has no lifespan: %s", self._why)
+
+    async def shutdown(self) -> None:
+        """Tell the app to end and wait until it has.
+
+        Raises:
+            LifespanError: The app sent ``lifespan.shutdown.failed``.
+        """
+        if self._phase is not Phase.STARTED or self._task is None:
+            return
+        self._phase = Phase.STOPPING
+        self._changed.clear()
+        self._inbox.put_nowait({"type": "lifespan.shutdown"})
+        await self._changed.wait()
+        await asyncio.wait([self._task])
+        if self._why:
+            raise LifespanError(self._why)
+
+    async def _run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+            "extensions": {OWNED: {}},
+        }
+        try:
+            await self._app(scope, self._inbox.get, self._send)
+        except Exception as error:
+            if self._phase is Phase.STARTING:
+                self._why = f"{type(error).__name__}: {error}"
+            elif self._phase in (Phase.STARTED, Phase.STOPPING):
+                _log.exception("the app's lifespan failed")
+        if self._phase is Phase.STARTING:
+            self._why = self._why or "the app returned from it at once"
+            self._set(Phase.UNSUPPORTED)
+        elif self._phase is Phase.STOPPING:
+            self._set(Phase.STOPPED)
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        step = _STEPS.get((self._phase, kind))
+        if step is None:
+            raise RuntimeError(f"the app sent {kind!r} while its lifespan was {self._phase.name}")
+        if kind.endswith(".failed"):
+            self._why = str(message.get("message", "")) or f"the app sent {kind}"
+        self._set(step)
+
+    def _set(self, phase: Phase) -> None:
+        self._phase = phase
+        self._changed.set()
+
+
+_STEPS = {
+    (Phase.STARTING, "lifespan.startup.complete"): Phase.STARTED,
+    (Phase.STARTING, "lifespan.startup.failed"): Phase.FAILED,
+    (Phase.STOPPING, "lifespan.shutdown.complete"): Phase.STOPPED,
+    (Phase.STOPPING, "lifespan.shutdown.failed"): Phase.STOPPED,
+}

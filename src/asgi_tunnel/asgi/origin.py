@@ -1,0 +1,134 @@
+"""The origin: an app that streams are dispatched to, and the tasks that serve them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from typing import Any
+
+from ..protocol.codes import ResetCode
+from ..protocol.events import StreamOpened
+from ..protocol.frames import Buffer, StreamKind
+from ..protocol.head import Fields, ResponseHead
+from .http import HTTPExchange
+from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
+from .types import ASGIApp, StreamLink
+from .websocket import WebSocketExchange
+
+_log = logging.getLogger("asgi_tunnel.asgi")
+
+CANCEL_TIMEOUT = 2.0
+"""Seconds a cancelled task is waited for."""
+
+
+class Origin:
+    """Serves streams with one app.
+
+    Args:
+        app: The outermost app.
+        state: The lifespan state, copied for each call; None when there is no lifespan.
+        root_path: Put before each path.
+        spec_version: Of HTTP; "2.4" makes sends after a disconnect raise.
+
+    Each exchange has a task of its own in an empty context: what it raises is logged and goes no
+    further, and nothing leaks into it from the tunnel.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        state: dict[str, Any] | None = None,
+        root_path: str = "",
+        spec_version: str = HTTP_SPEC_VERSION,
+    ) -> None:
+        self._app = app
+        self._state = state
+        self._root_path = root_path.rstrip("/")
+        self._spec_version = spec_version
+        self._raises = spec_version >= "2.4"
+        self._tasks: dict[asyncio.Task[None], HTTPExchange | WebSocketExchange] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of the app that have not returned, background work included."""
+        return len(self._tasks)
+
+    def serve(self, link: StreamLink, event: StreamOpened) -> HTTPExchange | WebSocketExchange | Idle:
+        """Start to serve a stream; return its handler."""
+        exchange: HTTPExchange | WebSocketExchange
+        if event.kind is StreamKind.HTTP:
+            exchange = HTTPExchange(link, event, raises=self._raises)
+            scope = http_scope(
+                event.head,
+                state=self._state,
+                root_path=self._root_path,
+                spec_version=self._spec_version,
+            )
+        elif event.kind is StreamKind.WEBSOCKET:
+            exchange = WebSocketExchange(link, event)
+            scope = websocket_scope(event.head, state=self._state, root_path=self._root_path)
+        else:
+            link.reset_stream(event.stream_id, ResetCode.REFUSED, "no byte streams are served here")
+            return Idle()
+        task = asyncio.get_running_loop().create_task(
+            exchange.run(self._app, scope), context=contextvars.Context()
+        )
+        self._tasks[task] = exchange
+        task.add_done_callback(self._done)
+        return exchange
+
+    async def finish(self, grace: float) -> None:
+        """Wait for the calls in progress, then cancel those that are left.
+
+        Args:
+            grace: Seconds.  Cancelling this method cancels the calls at once.
+        """
+        try:
+            if self._tasks and grace > 0:
+                await asyncio.wait(list(self._tasks), timeout=grace)
+        finally:
+            left = list(self._tasks)
+            for task in left:
+                task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
+
+    def close_websockets(self, code: int, reason: str) -> None:
+        """Close every WebSocket: the app ends."""
+        for exchange in list(self._tasks.values()):
+            if isinstance(exchange, WebSocketExchange):
+                exchange.shut_down(code, reason)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error(
+                "the app raised %s", type(error).__name__, exc_info=(type(error), error, error.__traceback__)
+            )
+
+
+class Idle:
+    """The handler of a stream that nobody serves."""
+
+    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
+        """Do nothing."""
+
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+        """Do nothing."""
+
+    def on_trailers(self, fields: Fields) -> None:
+        """Do nothing."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Do nothing."""
+
+    def on_writable(self) -> None:
+        """Do nothing."""
+
+    def on_reset(self, code: int, reason: str) -> None:
+        """Do nothing."""

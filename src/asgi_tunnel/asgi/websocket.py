@@ -1,0 +1,308 @@
+"""Drives one WebSocket: a stream on one side, ``receive()`` and ``send()`` on the other."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum, auto
+from typing import Any, Final
+
+from ..errors import ClientDisconnectedError
+from ..protocol.codes import ResetCode
+from ..protocol.events import StreamOpened
+from ..protocol.frames import Buffer
+from ..protocol.head import Fields, ResponseHead
+from ..protocol.limits import MAX_CLOSE_REASON_SIZE
+from .fields import normalise_fields
+from .http import is_contained
+from .inbox import Gate, Inbox
+from .types import ASGIApp, Message, Scope, StreamLink
+
+_log = logging.getLogger("asgi_tunnel.asgi")
+
+MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
+"""Bytes of one message from a visitor: the limit of uvicorn and hypercorn."""
+
+NORMAL: Final = 1000
+NO_STATUS: Final = 1005
+ABNORMAL: Final = 1006
+INVALID_DATA: Final = 1007
+TOO_BIG: Final = 1009
+INTERNAL_ERROR: Final = 1011
+
+
+class Phase(Enum):
+    """How far the WebSocket is, seen from the app."""
+
+    CONNECTING = auto()  # neither accepted nor refused
+    OPEN = auto()  # accepted; messages may be sent
+    DENYING = auto()  # a denial response is being sent
+    CLOSED = auto()  # the app has ended it
+    GONE = auto()  # the visitor has ended it, or the session is over
+
+
+class WebSocketExchange:
+    """One WebSocket.
+
+    Args:
+        link: Carries the stream.
+        event: The OPEN that started it.
+    """
+
+    __slots__ = (
+        "_code",
+        "_gate",
+        "_inbox",
+        "_is_ended",
+        "_link",
+        "_partial",
+        "_phase",
+        "_size",
+        "stream_id",
+    )
+
+    def __init__(self, link: StreamLink, event: StreamOpened) -> None:
+        self.stream_id = event.stream_id
+        self._link = link
+        self._inbox = Inbox()
+        self._inbox.put({"type": "websocket.connect"})
+        self._gate = Gate()
+        self._phase = Phase.CONNECTING
+        self._is_ended = event.end  # the visitor's direction
+        self._partial: list[bytes] = []  # fragments of one message
+        self._size = 0  # bytes in them
+        self._code: int | None = None  # with which the visitor closed
+
+    # -- for the app -------------------------------------------------------------------------
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Call the app and see that the WebSocket ends with the code that fits.
+
+        Cancelling it closes with 1011, or answers 500 before the handshake is done.
+        """
+        try:
+            result: Any = await app(scope, self.receive, self.send)
+        except ClientDisconnectedError:
+            self._finish(INTERNAL_ERROR)
+        except BaseException as error:
+            self._finish(INTERNAL_ERROR)
+            if is_contained(error):
+                return
+            raise
+        else:
+            if result is not None:
+                _log.error("the app returned %s instead of None", type(result).__name__)
+            if self._phase is Phase.CONNECTING:
+                _log.error("the app returned without accepting or closing the WebSocket")
+            self._finish(NORMAL)
+
+    async def receive(self) -> Message:
+        """Return the next message for the app.  Cancelling it loses nothing."""
+        message, cost = await self._inbox.get()
+        if cost:
+            self._link.consume(self.stream_id, cost)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Take a message from the app and return when there is room for the next.
+
+        Cancelling it while it waits loses nothing: the message is already queued.
+        """
+        kind = message["type"]
+        phase = self._phase
+        if phase is Phase.OPEN and kind == "websocket.send":
+            self._send_message(message)
+            if not self._gate.is_open:
+                await self._gate.wait()
+                if self._phase is Phase.GONE:
+                    raise ClientDisconnectedError(kind, code=self._code)
+        elif phase is Phase.GONE:
+            if kind != "websocket.close":
+                raise ClientDisconnectedError(kind, code=self._code)
+        elif phase is Phase.CONNECTING and kind == "websocket.accept":
+            self._accept(message)
+        elif phase is Phase.CONNECTING and kind == "websocket.close":
+            self._deny(ResponseHead(403, [(b"content-length", b"0")]))
+            self._link.send_data(self.stream_id, b"", end=True)
+            self._closed(ABNORMAL, "")
+        elif phase is Phase.CONNECTING and kind == "websocket.http.response.start":
+            fields = normalise_fields(message.get("headers", ()))
+            status = message["status"]
+            if not isinstance(status, int) or not 200 <= status <= 599:
+                raise ValueError(f"the denial response has the status {status!r}")
+            self._deny(
+                ResponseHead(status, [one for one in fields if one[0] != b"transfer-encoding"])
+            )
+        elif phase is Phase.DENYING and kind == "websocket.http.response.body":
+            more = message.get("more_body", False)
+            body = bytes(message.get("body", b""))
+            if not self._link.send_data(self.stream_id, body, end=not more):
+                self._gate.shut()
+            if not more:
+                self._closed(ABNORMAL, "")
+            elif not self._gate.is_open:
+                await self._gate.wait()
+        elif phase is Phase.OPEN and kind == "websocket.close":
+            self._close(message)
+        else:
+            raise RuntimeError(_misplaced(phase, kind))
+
+    def shut_down(self, code: int, reason: str) -> None:
+        """Close from this side because the app ends: both ends are told."""
+        if self._phase is Phase.OPEN:
+            self._link.send_close(self.stream_id, code, reason)
+            self._closed(code, reason)
+        elif self._phase is Phase.CONNECTING:
+            self._inbox.put_last(_disconnect(code, reason))
+
+    # -- what the app sends ------------------------------------------------------------------
+
+    def _accept(self, message: Message) -> None:
+        fields: Fields = []
+        subprotocol = message.get("subprotocol")
+        if subprotocol is not None:
+            fields += normalise_fields([(b"sec-websocket-protocol", subprotocol.encode())])
+        for field in normalise_fields(message.get("headers", ())):
+            if field[0] == b"sec-websocket-protocol":
+                raise ValueError("websocket.accept names a subprotocol in its headers")
+            fields.append(field)
+        self._link.send_head(self.stream_id, ResponseHead(101, fields))
+        self._phase = Phase.OPEN
+
+    def _send_message(self, message: Message) -> None:
+        text, data = message.get("text"), message.get("bytes")
+        if (text is None) == (data is None):
+            raise ValueError("websocket.send needs either text or bytes")
+        payload = bytes(data) if text is None else text.encode()
+        if not self._link.send_data(self.stream_id, payload, text=text is not None):
+            self._gate.shut()
+
+    def _close(self, message: Message) -> None:
+        code = message.get("code", NORMAL)
+        code = NORMAL if code is None else code
+        reason = message.get("reason") or ""
+        if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in (1004, 1005, 1006):
+            raise ValueError(f"websocket.close has the code {code}, which may not be sent")
+        if len(reason.encode()) > MAX_CLOSE_REASON_SIZE:
+            raise ValueError(f"websocket.close has a reason of over {MAX_CLOSE_REASON_SIZE} bytes")
+        self._link.send_close(self.stream_id, code, reason)
+        self._closed(code, reason)
+
+    def _deny(self, head: ResponseHead) -> None:
+        self._link.send_head(self.stream_id, head)
+        self._phase = Phase.DENYING
+
+    def _finish(self, code: int) -> None:
+        """End what the app left open."""
+        if self._phase is Phase.OPEN:
+            self._link.send_close(self.stream_id, code)
+            self._closed(code, "")
+        elif self._phase is Phase.CONNECTING:
+            body = b"Internal Server Error"
+            head = [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"%d" % len(body)),
+            ]
+            self._deny(ResponseHead(500, head))
+            self._link.send_data(self.stream_id, body, end=True)
+            self._closed(ABNORMAL, "")
+        elif self._phase is Phase.DENYING:
+            self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, "denial cut short")
+            self._phase = Phase.CLOSED
+        self._drop_unread()
+
+    def _closed(self, code: int, reason: str) -> None:
+        self._phase = Phase.CLOSED
+        self._gate.open()
+        unread = self._inbox.put_last(_disconnect(code, reason), drop=True)
+        if unread:
+            self._link.consume(self.stream_id, unread)
+        if self._is_ended:
+            self._link.release(self.stream_id)
+
+    def _drop_unread(self) -> None:
+        unread = self._inbox.put_last(_disconnect(ABNORMAL, ""), drop=True)
+        if unread:
+            self._link.consume(self.stream_id, unread)
+
+    # -- what the visitor sends (StreamHandler) ----------------------------------------------
+
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+        """Assemble messages; a fragment's bytes may be replaced as soon as they are kept here."""
+        if self._phase is Phase.CLOSED:
+            self._link.consume(self.stream_id, cost)
+            return
+        self._size += len(data)
+        if self._size > MAX_MESSAGE_SIZE:
+            self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
+            return
+        if more:
+            self._partial.append(bytes(data))
+            self._link.consume(self.stream_id, cost)
+            return
+        payload = b"".join((*self._partial, data)) if self._partial else bytes(data)
+        self._partial.clear()
+        self._size = 0
+        if not text:
+            self._inbox.put({"type": "websocket.receive", "bytes": payload, "text": None}, cost)
+            return
+        try:
+            string = payload.decode()
+        except UnicodeDecodeError:
+            self._give_up(INVALID_DATA, "text message is not UTF-8")
+            return
+        self._inbox.put({"type": "websocket.receive", "bytes": None, "text": string}, cost)
+
+    def on_close(self, code: int, reason: str) -> None:
+        """Tell the app, after the messages that came before; answer a close not yet answered."""
+        self._is_ended = True
+        self._code = code
+        if self._phase is Phase.OPEN:
+            self._link.send_close(self.stream_id, code, reason)
+        elif self._phase is Phase.CONNECTING:
+            self._link.reset_stream(self.stream_id, ResetCode.CANCELLED)
+        if self._phase is Phase.CLOSED:
+            self._link.release(self.stream_id)
+            return
+        self._phase = Phase.GONE
+        self._inbox.put_last(_disconnect(code, reason))
+        self._gate.open()
+        self._link.release(self.stream_id)
+
+    def on_reset(self, code: int, reason: str) -> None:
+        """Tell the app that the visitor was lost."""
+        if self._phase is not Phase.CLOSED:
+            self._phase = Phase.GONE
+        self._inbox.put_last(_disconnect(ABNORMAL, reason))
+        self._gate.open()
+
+    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
+        """Never called: the app's side answers."""
+
+    def on_trailers(self, fields: Fields) -> None:
+        """Not for a WebSocket: the visitor's side broke the protocol."""
+        self._link.reset_stream(self.stream_id, ResetCode.PROTOCOL_ERROR, "TRAILERS on a WebSocket")
+        self.on_reset(ResetCode.PROTOCOL_ERROR, "")
+
+    def on_writable(self) -> None:
+        """Let the app's ``send()`` return."""
+        self._gate.open()
+
+    def _give_up(self, code: int, reason: str) -> None:
+        if self._phase is Phase.OPEN:
+            self._link.send_close(self.stream_id, code, reason)
+        self._closed(code, reason)
+
+
+def _disconnect(code: int, reason: str) -> Message:
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def _misplaced(phase: Phase, kind: str) -> str:
+    expected = {
+        Phase.CONNECTING: "'websocket.accept', 'websocket.close' or a denial response",
+        Phase.OPEN: "'websocket.send' or 'websocket.close'",
+        Phase.DENYING: "'websocket.http.response.body'",
+    }.get(phase)
+    if expected is None:
+        return f"the app sent {kind!r} after it had closed the WebSocket"
+    return f"the app sent {kind!r}; expected {expected}"

@@ -1,0 +1,107 @@
+"""The command ``asgi-tunnel``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ._version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 2 for arguments that cannot be used."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(given)
+    return _run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="asgi-tunnel", description="Put an ASGI app on the internet from behind NAT."
+    )
+    parser.add_argument("--version", action="version", version=f"asgi-tunnel {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="serve an app through its tunnel, without a server and without a port",
+        description="Serve an app through its tunnel, without a server and without a port.",
+        epilog="The token comes from ASGI_TUNNEL_TOKEN, or from the file ASGI_TUNNEL_TOKEN_FILE "
+        "names: never from an argument, where other users of the machine could read it.",
+    )
+    run.add_argument("app", metavar="MODULE:APP", help="where the app is, such as main:app")
+    run.add_argument("--app-dir", default=".", metavar="DIR", help="where modules are looked for")
+    run.add_argument("--factory", action="store_true", help="MODULE:APP returns the app")
+    run.add_argument("--reload", action="store_true", help="start again when a Python file changes")
+    run.add_argument(
+        "--reload-dir", action="append", metavar="DIR", help="watch this instead of --app-dir"
+    )
+    run.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes")
+    run.add_argument("--connections", type=int, metavar="N", help="connections to the edge, 1 to 8")
+    run.add_argument(
+        "--grace", type=float, metavar="SECONDS", help="time for requests in progress at the end"
+    )
+    run.add_argument("--root-path", metavar="PATH", help="put before each path")
+    run.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
+    run.add_argument(
+        "--spec-version",
+        choices=("2.3", "2.4"),
+        default="2.3",
+        help="of ASGI HTTP; 2.4 makes send() raise after a disconnect",
+    )
+    return parser
+
+
+def _workers(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 64")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .logs import ensure_handler
+    from .runner import extend_path, run
+
+    if not Path(options.app_dir).is_dir():
+        print(
+            f"asgi-tunnel: --app-dir {options.app_dir} is no folder; give the one with your module",
+            file=sys.stderr,
+        )
+        return 2
+    if options.reload or options.workers > 1:
+        from .supervisor import Supervisor, child_command
+
+        ensure_handler()
+        watch = [Path(one) for one in options.reload_dir or [options.app_dir]]
+        return Supervisor(
+            child_command(_child_arguments(options)),
+            workers=options.workers,
+            watch=watch if options.reload else (),
+        ).run()
+    extend_path(options.app_dir)
+    return run(
+        options.app,
+        connections=options.connections,
+        grace=options.grace,
+        root_path=options.root_path,
+        spec_version=options.spec_version,
+        lifespan=options.lifespan,
+        factory=options.factory,
+    )
+
+
+def _child_arguments(options: argparse.Namespace) -> list[str]:
+    arguments = ["run", options.app, "--app-dir", options.app_dir, "--lifespan", options.lifespan]
+    arguments += ["--spec-version", options.spec_version]
+    if options.factory:
+        arguments.append("--factory")
+    for name in ("connections", "grace", "root_path"):
+        value = getattr(options, name)
+        if value is not None:
+            arguments += ["--" + name.replace("_", "-"), str(value)]
+    return arguments

@@ -1,0 +1,136 @@
+"""Settings of the app's side: arguments first, then the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from .errors import ConfigError
+from .token import Token
+
+TOKEN: Final = "ASGI_TUNNEL_TOKEN"
+TOKEN_FILE: Final = "ASGI_TUNNEL_TOKEN_FILE"
+PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
+CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
+GRACE: Final = "ASGI_TUNNEL_GRACE"
+ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
+
+MAX_CONNECTIONS: Final = 8
+"""More connections of one process share the same uplink and gain nothing."""
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelConfig:
+    """What a connector needs to know."""
+
+    token: Token = field(repr=False)
+    text: str = field(repr=False)  # the token as it was given, for the Authorization field
+    connections: int = 1  # sessions kept at the same time
+    grace: float = 10.0  # seconds that requests in progress get when the app ends
+    root_path: str = ""  # put before each path
+    plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
+    spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        token: str | None = None,
+        connections: int | None = None,
+        grace: float | None = None,
+        root_path: str | None = None,
+        plaintext_host: str | None = None,
+        spec_version: str = "2.3",
+    ) -> TunnelConfig | None:
+        """Return the settings, or None when no token is given anywhere.
+
+        Args:
+            environ: The environment; the process's own by default.
+            token: Comes before ``ASGI_TUNNEL_TOKEN`` and ``ASGI_TUNNEL_TOKEN_FILE``.
+            connections: 1 to 8.
+            grace: Seconds, 0 or more.
+            root_path: Empty, or starts with a slash.
+            plaintext_host: Host name or address, without a port.
+            spec_version: "2.3" or "2.4".
+
+        Raises:
+            ConfigError: A value cannot be used; says which, why and what to do.
+        """
+        environ = os.environ if environ is None else environ
+        text, setting = _find_token(environ, token)
+        if not text:
+            return None
+        parsed = Token.parse(text, setting=setting)
+        host = plaintext_host
+        if host is None:
+            host = environ.get(PLAINTEXT_HOST, "")
+        _check_plaintext(parsed, host, setting)
+        path = environ.get(ROOT_PATH, "") if root_path is None else root_path
+        if path and not path.startswith("/"):
+            raise ConfigError(ROOT_PATH, "does not start with a slash", "write it like /shop")
+        return cls(
+            token=parsed,
+            text=text,
+            connections=_count(environ, connections),
+            grace=_seconds(environ, grace),
+            root_path=path.rstrip("/"),
+            plaintext_host=host,
+            spec_version=spec_version,
+        )
+
+
+def _find_token(environ: Mapping[str, str], token: str | None) -> tuple[str, str]:
+    if token is not None:
+        return token, "token"
+    if environ.get(TOKEN):
+        return environ[TOKEN], TOKEN
+    path = environ.get(TOKEN_FILE)
+    if not path:
+        return "", TOKEN
+    try:
+        return Path(path).read_text(encoding="utf-8").strip(), TOKEN_FILE
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            TOKEN_FILE,
+            f"names a file that cannot be read ({error.__class__.__name__})",
+            "check the path and who may read it",
+        ) from error
+
+
+def _check_plaintext(token: Token, host: str, setting: str) -> None:
+    from urllib.parse import urlsplit
+
+    url = urlsplit(token.edge)
+    name = url.hostname or ""
+    if url.scheme == "ws" and name not in _LOOPBACK and name != host:
+        raise ConfigError(
+            setting,
+            f"leads to {name} without TLS, where anyone on the way could read and change everything",
+            f"give the edge TLS, or set {PLAINTEXT_HOST}={name} if you trust the whole way",
+        )
+
+
+def _count(environ: Mapping[str, str], given: int | None) -> int:
+    text = environ.get(CONNECTIONS, "1") if given is None else str(given)
+    if not text.isdigit() or not 1 <= int(text) <= MAX_CONNECTIONS:
+        raise ConfigError(
+            CONNECTIONS, f"is no number from 1 to {MAX_CONNECTIONS}", "leave it out to get 1"
+        )
+    return int(text)
+
+
+def _seconds(environ: Mapping[str, str], given: float | None) -> float:
+    text = environ.get(GRACE, "10") if given is None else str(given)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise ConfigError(GRACE, "is no number of seconds from 0 to 3600", "leave it out to get 10")
+    return seconds

@@ -1,0 +1,238 @@
+"""Opens a connection to an edge: address, TCP, TLS, and the WebSocket handshake.
+
+What is said over it, HELLO first, is left to :mod:`.connector`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from hashlib import sha256
+from itertools import zip_longest
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from ._version import __version__
+from .errors import (
+    AuthenticationError,
+    HandshakeError,
+    HostnameUnavailableError,
+    TunnelError,
+    VersionMismatchError,
+)
+from .protocol.codes import RefuseCode
+from .protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
+from .transport import WebSocketTransport
+
+DIAL_TIMEOUT: Final = 10.0
+"""Seconds for everything up to the WebSocket handshake."""
+
+HAPPY_EYEBALLS_DELAY: Final = 0.25
+"""Seconds before the next address is tried beside the last one (RFC 8305 section 5)."""
+
+_MAX_REASON: Final = 512
+
+_REFUSALS: Final = {
+    401: (RefuseCode.UNAUTHENTICATED, AuthenticationError),
+    403: (RefuseCode.HOSTNAME, HostnameUnavailableError),
+    426: (RefuseCode.VERSION, VersionMismatchError),
+}
+
+
+class PinError(TunnelError):
+    """The edge showed another certificate than the token names."""
+
+    def __str__(self) -> str:
+        return (
+            "the edge's certificate is not the one that the token names; someone may be in "
+            "between, or the edge was set up anew: create a new token there"
+        )
+
+
+async def dial(url: str, authorization: str, *, pin: str | None = None) -> WebSocketTransport:
+    """Open a connection whose WebSocket handshake is done.
+
+    Args:
+        url: ``wss://host[:port]`` or ``ws://host[:port]``.
+        authorization: The token, for the Authorization field.
+        pin: ``sha256:<hex>`` of the only certificate to accept; None to ask the system's CAs.
+
+    Raises:
+        HandshakeError: The edge refused, with its own sentence.
+        PinError: The certificate is another one; nothing was sent.
+        OSError: The edge could not be reached (``ssl.SSLError`` included).
+        TimeoutError: It took longer than ``DIAL_TIMEOUT``.
+
+    Every address that the name has now is tried.  Cancelling it closes the socket.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    host = parts.hostname or ""
+    port = parts.port or (443 if secure else 80)
+    uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
+    context = _tls_context(pin) if secure else None
+
+    async def attempt(address: str) -> asyncio.Transport:
+        dialer = _Dialer(uri, authorization, pin)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(
+            lambda: dialer, address, port, ssl=context, server_hostname=host if secure else None
+        )
+        try:
+            await dialer.done
+        except BaseException:
+            transport.abort()
+            raise
+        return transport
+
+    async with asyncio.timeout(DIAL_TIMEOUT):
+        transport = await _race(attempt, await _resolve(host, port))
+    carrier = WebSocketTransport(is_masking=True)
+    transport.set_protocol(carrier)
+    carrier.connection_made(transport)
+    return carrier
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Return the addresses that a name has now, the two families in turn."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    families: dict[int, list[str]] = {}
+    for family, _, _, _, address in found:
+        families.setdefault(family, []).append(str(address[0]))
+    addresses = [one for turn in zip_longest(*families.values()) for one in turn if one]
+    return list(dict.fromkeys(addresses))
+
+
+async def _race(
+    attempt: Callable[[str], Coroutine[Any, Any, asyncio.Transport]], addresses: list[str]
+) -> asyncio.Transport:
+    """Try addresses, each a moment after the last one or at once when that has failed.
+
+    asyncio can do this itself, uvloop cannot.  A refusal by an edge ends the race: another address
+    of the same name would say the same.
+    """
+    running: set[asyncio.Task[asyncio.Transport]] = set()
+    left = list(addresses)
+    error: Exception = OSError("the name of the edge has no address")
+    try:
+        while left or running:
+            if left:
+                running.add(asyncio.ensure_future(attempt(left.pop(0))))
+            done, running = await asyncio.wait(
+                running,
+                timeout=HAPPY_EYEBALLS_DELAY if left else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                failure = task.exception()
+                if failure is None:
+                    return task.result()
+                if not isinstance(failure, OSError):
+                    raise failure
+                error = failure
+        raise error
+    finally:
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+
+def _tls_context(pin: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if pin is not None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class _Dialer(asyncio.Protocol):
+    """Does the WebSocket handshake, by the I/O-free client of ``websockets``."""
+
+    def __init__(self, uri: WebSocketURI, authorization: str, pin: str | None) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pin = pin
+        self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
+        self._request = self._protocol.connect()
+        self._request.headers["Authorization"] = f"Bearer {authorization}"
+        self._request.headers["User-Agent"] = f"asgi-tunnel/{__version__}"
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        if self._pin is not None and not _is_pinned(transport, self._pin):
+            self._fail(PinError())
+            transport.abort()
+            return
+        self._protocol.send_request(self._request)
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        self._settle()
+
+    def eof_received(self) -> bool:
+        self._protocol.receive_eof()
+        self._settle()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionResetError("the edge closed during the handshake"))
+
+    def _settle(self) -> None:
+        protocol = self._protocol
+        if protocol.state is State.OPEN and not self.done.done():
+            self.done.set_result(None)
+        elif protocol.handshake_exc is not None:
+            error = protocol.handshake_exc
+            if isinstance(error, InvalidStatus):
+                self._fail(_refusal(error.response))
+            else:
+                self._fail(ConnectionError(f"no tunnel edge answers there: {error}"))
+
+    def _write(self) -> None:
+        if self._transport is not None:
+            for data in self._protocol.data_to_send():
+                if data:
+                    self._transport.write(data)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+def _is_pinned(transport: asyncio.Transport, pin: str) -> bool:
+    tls = transport.get_extra_info("ssl_object")
+    certificate = None if tls is None else tls.getpeercert(binary_form=True)
+    if certificate is None:
+        return False
+    return hmac.compare_digest("sha256:" + sha256(certificate).hexdigest(), pin.lower())
+
+
+def _refusal(response: Response) -> Exception:
+    """Turn the edge's HTTP answer into the error it stands for."""
+    status = response.status_code
+    body = bytes(response.body or b"")[:_MAX_REASON].decode("utf-8", "replace").strip()
+    retry: float | None = None
+    given = response.headers.get("Retry-After", "")
+    if given.isdigit():
+        retry = float(given)
+    if status in _REFUSALS:
+        code, kind = _REFUSALS[status]
+        return kind(code, body or response.reason_phrase, retry_after=retry)
+    if status in (429, 503):
+        return HandshakeError(RefuseCode.OVERLOAD, body or "the edge is busy", retry_after=retry)
+    return ConnectionError(f"the edge answered {status}; is this the URL of an asgi-tunnel edge?")

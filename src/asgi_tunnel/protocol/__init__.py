@@ -1,0 +1,1 @@
+"""The wire protocol, without input or output: docs/protocol.md in code."""

@@ -1,0 +1,109 @@
+"""What :class:`.connection.Connection` tells its caller.
+
+Named tuples: they are immutable and cost a third of a frozen dataclass to make (0.3 against 0.9
+microseconds), and a small exchange makes two.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .frames import StreamKind
+from .head import Fields, RequestHead, ResponseHead
+
+
+class StreamOpened(NamedTuple):
+    """The peer started a stream (OPEN)."""
+
+    stream_id: int
+    kind: StreamKind
+    head: RequestHead
+    data: bytes | memoryview  # first bytes of the body, often none
+    end: bool  # nothing follows in this direction
+
+
+class HeadReceived(NamedTuple):
+    """The peer sent the head of its answer (HEAD)."""
+
+    stream_id: int
+    head: ResponseHead
+    data: bytes | memoryview
+    end: bool
+
+
+class DataReceived(NamedTuple):
+    """The peer sent bytes (DATA).  Give ``cost`` back with ``consume`` once they are used."""
+
+    stream_id: int
+    data: bytes | memoryview
+    cost: int  # bytes of window, a little more than the data's size
+    end: bool
+    text: bool  # of a WebSocket message
+    more: bool  # the WebSocket message goes on
+
+
+class TrailersReceived(NamedTuple):
+    """The peer ended its direction with fields (TRAILERS)."""
+
+    stream_id: int
+    fields: Fields
+
+
+class CloseReceived(NamedTuple):
+    """The peer ended its direction of a WebSocket (CLOSE)."""
+
+    stream_id: int
+    code: int
+    reason: str
+
+
+class StreamReset(NamedTuple):
+    """The stream is over at once: the peer sent RESET."""
+
+    stream_id: int
+    code: int  # a ResetCode, or a number this version does not know
+    reason: str
+
+
+class StreamWritable(NamedTuple):
+    """A sender that was told to wait may go on."""
+
+    stream_id: int
+
+
+class DrainReceived(NamedTuple):
+    """The peer wants no new streams (DRAIN)."""
+
+    reason: int  # a DrainReason, or a number this version does not know
+    delay: float  # seconds to wait before a replacement is opened
+    grace: float  # seconds until the peer ends what is still open
+
+
+class SessionTerminated(NamedTuple):
+    """The session is over, and so is every stream.  The last event."""
+
+    code: int  # a GoawayCode, or a number this version does not know
+    reason: str
+    by_peer: bool
+    retry_after: float | None  # seconds
+    last_stream_id: int  # from the peer: it has not started any stream above this one
+
+
+class TransportSilent(NamedTuple):
+    """Nothing was received for the heartbeat timeout: abort the transport, then say it is lost."""
+
+    seconds: float
+
+
+Event = (
+    StreamOpened
+    | HeadReceived
+    | DataReceived
+    | TrailersReceived
+    | CloseReceived
+    | StreamReset
+    | StreamWritable
+    | DrainReceived
+    | SessionTerminated
+    | TransportSilent
+)

@@ -1,0 +1,145 @@
+"""The frame: nine bytes of frame header and a payload (docs/protocol.md section 3).
+
+Turns bytes into frames, whatever pieces they arrive in, and numbers into names.  What a payload
+means is left to :mod:`.head`, :mod:`.handshake` and :mod:`.connection`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from typing import Final, NamedTuple
+
+from ..errors import FrameError
+from .codes import GoawayCode
+from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE
+
+Buffer = bytes | bytearray | memoryview
+
+
+class FrameType(IntEnum):
+    """First byte after the length.  Numbers below 32 are sequenced, the others are not."""
+
+    OPEN = 1  #: starts a stream: kind, head, first bytes of the body
+    HEAD = 2  #: status and fields of the answer, first bytes of its body
+    DATA = 3  #: bytes of a body, or of a WebSocket message
+    TRAILERS = 4  #: fields after a body; ends this direction
+    CLOSE = 5  #: WebSocket close code and reason; ends this direction
+    RESET = 6  #: ends both directions at once
+    WINDOW = 7  #: bytes consumed, and bytes the window grows by
+    DRAIN = 8  #: no new streams, please
+
+    HELLO = 32  #: the connector's first frame
+    WELCOME = 33  #: the edge's first frame
+    REFUSE = 34  #: the edge's first and last frame
+    PING = 35  #: are you there; carries an acknowledgement
+    PONG = 36  #: yes; carries an acknowledgement
+    ACK = 37  #: sequenced frames received so far
+    GOAWAY = 38  #: the session ends now
+
+
+FIRST_UNSEQUENCED: Final = 32
+
+
+class Flag:
+    """Bits of the flags byte.  A bit that a type does not define must be 0."""
+
+    END: Final = 1  #: OPEN, HEAD, DATA: the last frame of this direction
+    TEXT: Final = 2  #: DATA of a WebSocket: UTF-8 text, else binary
+    MORE: Final = 4  #: DATA of a WebSocket: the message goes on in the next DATA frame
+
+
+class StreamKind(IntEnum):
+    """What a stream carries; first byte of an OPEN payload."""
+
+    HTTP = 1  #: one exchange
+    WEBSOCKET = 2  #: one WebSocket, from its handshake to its close
+    BYTES = 3  #: raw bytes both ways (TLS passed through)
+
+
+FRAME_HEADER: Final = Struct(">IBI")
+pack_header: Final = FRAME_HEADER.pack
+unpack_header: Final = FRAME_HEADER.unpack_from
+
+
+class Frame(NamedTuple):
+    """One frame off the wire."""
+
+    type: int  # a FrameType, or a number this version does not know
+    flags: int
+    stream_id: int  # 0 for frames of the whole session
+    payload: memoryview
+
+
+def encode_frame(kind: int, payload: Buffer = b"", *, stream_id: int = 0, flags: int = 0) -> bytes:
+    """Return one frame as bytes.
+
+    Args:
+        kind: A FrameType.
+        payload: At most ``MAX_FRAME_SIZE`` bytes; the caller has checked.
+        stream_id: 0 for frames of the whole session.
+        flags: Bits of :class:`Flag`.
+    """
+    return pack_header(len(payload) << 8 | kind, flags, stream_id) + payload
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames; keeps an incomplete one for the next call."""
+
+    __slots__ = ("_limit", "_need", "_partial")
+
+    def __init__(self, limit: int = MAX_FRAME_SIZE) -> None:
+        self._limit = limit  # bytes of payload
+        self._partial = bytearray()
+        self._need = 0  # bytes that `_partial` must hold before another look is worth it
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of an incomplete frame."""
+        return len(self._partial)
+
+    def feed(self, data: Buffer) -> list[Frame]:
+        """Return the frames that ``data`` completes, in wire order.
+
+        Payloads are views into ``data`` or into a buffer given up to them: they stay valid.
+
+        Raises:
+            FrameError: A frame announces more than the limit.  The decoder is unusable after.
+        """
+        partial = self._partial
+        if partial:
+            partial += data
+            if len(partial) < self._need:
+                return []
+            data = partial
+            self._partial = bytearray()
+        view = memoryview(data)
+        end = len(view)
+        frames: list[Frame] = []
+        start = 0
+        while end - start >= FRAME_HEADER_SIZE:
+            word, flags, stream_id = unpack_header(view, start)
+            size = word >> 8
+            if size > self._limit:
+                raise FrameError(
+                    GoawayCode.FRAME_ERROR,
+                    f"frame of {size} bytes exceeds limit of {self._limit} bytes",
+                )
+            stop = start + FRAME_HEADER_SIZE + size
+            if stop > end:
+                self._need = stop - start
+                break
+            frames.append(
+                Frame(word & 0xFF, flags, stream_id, view[start + FRAME_HEADER_SIZE : stop])
+            )
+            start = stop
+        else:
+            self._need = FRAME_HEADER_SIZE
+        if start < end:
+            self._partial = bytearray(view[start:])
+        return frames
+
+    def clear(self) -> None:
+        """Forget an incomplete frame: its transport is gone and the peer sends it again."""
+        self._partial = bytearray()
+        self._need = 0

@@ -1,0 +1,120 @@
+"""Every bound of the wire protocol, each with its unit and its reason.
+
+Both sides announce what they are willing to receive as :class:`Settings` in HELLO and WELCOME;
+the constants are the defaults and the hard bounds that no announcement may exceed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+PROTOCOL_VERSION: Final = 1
+"""The version this code speaks; docs/protocol.md describes it."""
+
+OLDEST_VERSION: Final = 1
+"""The oldest version an edge of this release still accepts."""
+
+FRAME_HEADER_SIZE: Final = 9
+"""Bytes before each payload: 3 length, 1 type, 1 flags, 4 stream id."""
+
+MAX_FRAME_SIZE: Final = 128 * 1024
+"""Payload bytes of one frame: a 64 KiB request head and a first piece of body fit in one frame."""
+
+DATA_QUANTUM: Final = 32 * 1024
+"""Bytes a stream may send before the next one's turn: 13 ms of a 20 Mbit/s home uplink."""
+
+MAX_HEAD_SIZE: Final = 96 * 1024
+"""Bytes of one encoded head: the ingress takes 64 KiB, the rest is request line and addresses."""
+
+MAX_FIELDS: Final = 1024
+"""Header fields of one head: far above any ingress limit, far below a quadratic surprise."""
+
+MAX_REASON_SIZE: Final = 512
+"""UTF-8 bytes of the sentence in RESET and GOAWAY: one log line."""
+
+MAX_CLOSE_REASON_SIZE: Final = 123
+"""UTF-8 bytes of a WebSocket close reason (RFC 6455 section 5.5: 125 less the code)."""
+
+MAX_HANDSHAKE_SIZE: Final = 16 * 1024
+"""Payload bytes of HELLO, WELCOME and REFUSE: some hundred hostnames of 64 bytes."""
+
+MAX_STREAM_ID: Final = 2**31 - 1
+"""Largest stream id. The edge drains the session long before (STREAM_ID_DRAIN)."""
+
+STREAM_ID_DRAIN: Final = 2**30
+"""Stream id at which the edge asks for a fresh session: half the space is left for the wait."""
+
+INITIAL_STREAM_WINDOW: Final = 64 * 1024
+"""Bytes a stream may send unread at first; also the un-received request body of ASGI servers."""
+
+MAX_STREAM_WINDOW: Final = 4 * 1024 * 1024
+"""Bytes a window may grow to: 100 Mbit/s at 320 ms round trip."""
+
+WINDOW_FLOOR: Final = 16 * 1024
+"""Bytes of each stream that never count against the session window, so that any number of
+stalled streams leaves room for a small exchange on another one."""
+
+SESSION_WINDOW: Final = 16 * 1024 * 1024
+"""Bytes, over all streams and above their floors, that one side buffers unread for the other."""
+
+MAX_STREAMS: Final = 16_384
+"""Streams open at one time in one session; 10,000 visitor WebSockets fit in one tunnel."""
+
+OUTBOX_HIGH: Final = 64 * 1024
+"""Queued bytes at which a sender has to wait (uvicorn's and asyncio's high-water mark)."""
+
+OUTBOX_LOW: Final = 16 * 1024
+"""Queued bytes at which a waiting sender goes on: a quarter, asyncio's own ratio."""
+
+FLUSH_BUDGET: Final = 128 * 1024
+"""Bytes handed to the transport at one time; what is handed over cannot be overtaken."""
+
+ACK_FRAMES: Final = 256
+"""Received sequenced frames after which an ACK is due: bounds the peer's replay by count."""
+
+ACK_BYTES: Final = 256 * 1024
+"""Received sequenced bytes after which an ACK is due: 1/64 of the session window."""
+
+REPLAY_LIMIT: Final = SESSION_WINDOW
+"""Unacknowledged bytes at which no further stream frame is sent."""
+
+CONTROL_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of WINDOW, RESET and DRAIN that may wait: above it, the peer floods us or is gone."""
+
+HEARTBEAT_INTERVAL: Final = 4.0
+"""Seconds of silence after which a PING is sent: below the 30 s of the strictest NAT seen."""
+
+HEARTBEAT_TIMEOUT: Final = 9.0
+"""Seconds of silence after which the transport is lost: two unanswered PINGs, under 10 s."""
+
+RESUME_WINDOW: Final = 30.0
+"""Seconds both sides keep a session whose transport was lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one side of a session is willing to receive, announced in HELLO or WELCOME."""
+
+    stream_window: int = INITIAL_STREAM_WINDOW  # bytes, at the start of each stream
+    session_window: int = SESSION_WINDOW  # bytes above the floors of all streams
+    max_frame_size: int = MAX_FRAME_SIZE  # bytes of payload
+    max_streams: int = MAX_STREAMS  # streams open at one time
+
+
+SETTING_BOUNDS: Final[dict[str, tuple[int, int]]] = {
+    "stream_window": (WINDOW_FLOOR, MAX_STREAM_WINDOW),
+    "session_window": (WINDOW_FLOOR, 256 * 1024 * 1024),
+    "max_frame_size": (MAX_FRAME_SIZE, MAX_FRAME_SIZE),  # version 1: a head cannot be cut
+    "max_streams": (1, 1_000_000),
+}
+"""Smallest and largest value of each setting that a peer may announce."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Times of a session, decided by the edge and told in WELCOME."""
+
+    heartbeat_interval: float = HEARTBEAT_INTERVAL  # seconds
+    heartbeat_timeout: float = HEARTBEAT_TIMEOUT  # seconds
+    resume_window: float = RESUME_WINDOW  # seconds; 0 means that sessions do not resume

@@ -1,0 +1,78 @@
+"""Who sends next: fresh streams before old ones, each a quantum at a time.
+
+The queues of RFC 8290 (FQ-CoDel, section 4.2): a stream that starts to send is fresh and comes
+first; one that has used its quantum goes to the end of the old ones.  A small response therefore
+waits for one quantum of a bulk transfer at most, and bulk transfers share alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .frames import Buffer
+from .limits import DATA_QUANTUM, OUTBOX_LOW
+from .stream import Stream
+
+
+class Scheduler:
+    """Streams that have something to send and, as far as known, window to send it."""
+
+    __slots__ = ("_fresh", "_old")
+
+    def __init__(self) -> None:
+        self._fresh: deque[Stream] = deque()
+        self._old: deque[Stream] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._fresh or self._old)
+
+    def add(self, stream: Stream) -> None:
+        """Let a stream send; nothing changes when it already stands in line."""
+        if not stream.scheduled:
+            stream.scheduled = True
+            stream.deficit = DATA_QUANTUM
+            self._fresh.append(stream)
+
+    def fill(self, parts: list[Buffer], budget: int, sent: list[Stream]) -> tuple[int, int]:
+        """Move frames to ``parts`` until ``budget`` bytes are there or nobody can send.
+
+        Args:
+            parts: Receives frame headers and payloads.
+            budget: Bytes; the last frame may exceed it.
+            sent: Receives each stream that left the line or may be written to again; one can come
+                twice.
+
+        Returns:
+            Frames and bytes added.
+        """
+        frames = size = 0
+        fresh, old = self._fresh, self._old
+        while size < budget:
+            if fresh:
+                line = fresh
+            elif old:
+                line = old
+            else:
+                break
+            stream = line[0]
+            if stream.deficit <= 0:
+                stream.deficit += DATA_QUANTUM
+                line.popleft()
+                old.append(stream)
+                continue
+            count, length = stream.take(parts, DATA_QUANTUM)
+            if count:
+                frames += count
+                size += length
+                stream.deficit -= length
+                if stream.outbox:
+                    if stream.waiting and stream.queued <= OUTBOX_LOW:
+                        sent.append(stream)
+                    continue
+            line.popleft()
+            if line is fresh and old and stream.queued == 0 and not stream.is_closed:
+                old.append(stream)  # keeps its deficit: emptying often earns no second turn
+            else:
+                stream.scheduled = False
+            sent.append(stream)
+        return frames, size

@@ -1,0 +1,349 @@
+"""Pumps one :class:`.protocol.connection.Connection`: its bytes, its events, its time.
+
+A session outlives its transports: when one is lost, :attr:`Session.on_suspended` is told, and
+:meth:`Session.attach` goes on with the next.  What a stream carries is left to its
+:class:`StreamHandler`.  Both sides use it: the connector dials, the edge accepts.
+
+One writer for each session: frames collect during a turn of the event loop and leave together.
+That batch, and the absence of a task or a future for each frame, is what makes the tunnel fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from .errors import LocalProtocolError
+from .protocol.codes import DrainReason, GoawayCode, ResetCode
+from .protocol.connection import Connection, State
+from .protocol.events import (
+    CloseReceived,
+    DataReceived,
+    DrainReceived,
+    HeadReceived,
+    SessionTerminated,
+    StreamOpened,
+    StreamReset,
+    StreamWritable,
+    TrailersReceived,
+    TransportSilent,
+)
+from .protocol.frames import Buffer, StreamKind
+from .protocol.head import Fields, RequestHead, ResponseHead
+from .transport import Transport
+
+_log = logging.getLogger("asgi_tunnel.session")
+
+_LATE = 1.0
+"""Seconds a timer may be late; a later one means that this process slept or its loop was blocked,
+and that what the peer sent meanwhile has to be read before the peer is judged."""
+
+_BURST = 8
+"""Messages written in one turn of the loop before others get theirs."""
+
+
+class StreamHandler(Protocol):
+    """What the peer does on one stream.  No method may block, and none may raise."""
+
+    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
+        """The head of the answer (edge only)."""
+
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+        """Bytes; give ``cost`` back with :meth:`Session.consume`."""
+
+    def on_trailers(self, fields: Fields) -> None:
+        """Trailers, which end the peer's direction."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """A WebSocket close, which ends the peer's direction."""
+
+    def on_writable(self) -> None:
+        """A ``send_`` method that answered False may be called again."""
+
+    def on_reset(self, code: int, reason: str) -> None:
+        """The stream is over: reset by the peer, or lost with its session. The last call."""
+
+
+class Session:
+    """One session between a connector and an edge.
+
+    Args:
+        connection: The protocol core, after the handshake.
+        session_id: Names the session when it resumes; a secret.
+        on_stream: Makes the handler of a stream that the peer opened.
+        name: For logs.
+
+    Attributes:
+        on_suspended: Called when the transport is lost and the session may resume.
+        on_drain: Called when the peer wants no new streams.
+        on_end: Called once, when the session is over; the streams' handlers were told before.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        session_id: str,
+        on_stream: Callable[[Session, StreamOpened], StreamHandler] | None = None,
+        name: str = "",
+    ) -> None:
+        self.connection = connection
+        self.session_id = session_id
+        self.name = name
+        self.on_stream = on_stream
+        self.on_suspended: Callable[[Session], None] | None = None
+        self.on_drain: Callable[[Session, DrainReceived], None] | None = None
+        self.on_end: Callable[[Session, SessionTerminated], None] | None = None
+        self.handlers: dict[int, StreamHandler] = {}
+        self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
+        self._transport: Transport | None = None
+        self._is_flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # -- the transport -----------------------------------------------------------------------
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether a transport carries the session now."""
+        return self._transport is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended."""
+        return self.connection.state is State.TERMINATED
+
+    @property
+    def in_flight(self) -> int:
+        """Streams in progress."""
+        return len(self.handlers)
+
+    def attach(self, transport: Transport) -> None:
+        """Go on over ``transport``, whose handshake is done; the caller starts it after."""
+        old, self._transport = self._transport, transport
+        if old is not None:
+            old.abort()
+        self._arm()
+        self._schedule()
+
+    def resume(self, transport: Transport, peer_received: int) -> bool:
+        """Resume over a new transport; False, and the session over, when the counts do not fit."""
+        fits = self.connection.resume(peer_received, self._time())
+        if fits:
+            self.attach(transport)
+        self._dispatch()
+        return fits
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take bytes from the transport."""
+        self.connection.receive_data(data, self._time())
+        self._dispatch()
+
+    def transport_writable(self) -> None:
+        """Go on sending."""
+        self._schedule()
+
+    def transport_lost(self, transport: Transport, error: Exception | None) -> None:
+        """Keep the streams and wait for the next transport."""
+        if transport is not self._transport:
+            return
+        self._transport = None
+        if self.is_over:
+            return
+        _log.debug("= %s lost its transport: %s", self.name, error)
+        self.connection.transport_lost(self._time())
+        self._dispatch()
+        if not self.is_over:
+            self._arm()
+            if self.on_suspended is not None:
+                self.on_suspended(self)
+
+    # -- streams -----------------------------------------------------------------------------
+
+    def open_stream(
+        self,
+        kind: StreamKind,
+        head: RequestHead,
+        handler: StreamHandler,
+        *,
+        data: Buffer = b"",
+        end: bool,
+    ) -> int:
+        """Start a stream (edge only); see :meth:`Connection.open_stream`."""
+        stream_id = self.connection.open_stream(kind, head, now=self._time(), data=data, end=end)
+        self.handlers[stream_id] = handler
+        if not self._is_flush_due:
+            self._schedule()
+        return stream_id
+
+    def send_head(self, stream_id: int, head: ResponseHead) -> bool:
+        """Queue a response head; False when the caller should wait for ``on_writable``."""
+        ok = self.connection.send_head(stream_id, head)
+        if not self._is_flush_due:
+            self._schedule()
+        return ok
+
+    def send_data(
+        self,
+        stream_id: int,
+        data: Buffer,
+        *,
+        end: bool = False,
+        text: bool = False,
+        more: bool = False,
+    ) -> bool:
+        """Queue bytes; False when the caller should wait for ``on_writable``."""
+        ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
+        if not self._is_flush_due:
+            self._schedule()
+        return ok
+
+    def send_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Queue trailers, which end this direction."""
+        self.connection.send_trailers(stream_id, fields)
+        self._schedule()
+
+    def send_close(self, stream_id: int, code: int, reason: str = "") -> None:
+        """Queue a WebSocket close, which ends this direction."""
+        self.connection.send_close(stream_id, code, reason)
+        self._schedule()
+
+    def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
+        """End a stream at once; its handler is not called again."""
+        self.handlers.pop(stream_id, None)
+        self.connection.reset_stream(stream_id, code, reason)
+        self._schedule()
+
+    def consume(self, stream_id: int, cost: int) -> None:
+        """Let the peer send ``cost`` more bytes on the stream."""
+        self.connection.consume(stream_id, cost, self._time())
+        if not self._is_flush_due and self.connection.has_output:
+            self._schedule()
+
+    def release(self, stream_id: int) -> None:
+        """Forget the handler of a stream that is finished."""
+        self.handlers.pop(stream_id, None)
+
+    # -- the whole session -------------------------------------------------------------------
+
+    def drain(self, reason: DrainReason, *, delay: float = 0.0, grace: float = 0.0) -> None:
+        """Ask the peer for no new streams."""
+        self.connection.drain(reason, delay=delay, grace=grace)
+        self._schedule()
+
+    def terminate(
+        self, code: GoawayCode, reason: str = "", *, retry_after: float | None = None
+    ) -> None:
+        """End the session with a GOAWAY; every handler is told."""
+        self.connection.terminate(code, reason, retry_after=retry_after)
+        self._dispatch()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        if not self._is_flush_due and self._transport is not None:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        connection, transport = self.connection, self._transport
+        burst = _BURST
+        while transport is not None and transport.is_writable:
+            if not burst:
+                self._schedule()
+                break
+            burst -= 1
+            data = connection.data_to_send()
+            if not data:
+                break
+            transport.send(data)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Hand the core's events to the handlers, then flush what they and the core queued."""
+        handlers = self.handlers
+        for event in self.connection.events():
+            match event:
+                case HeadReceived(stream_id, head, data, end):
+                    handler = handlers.get(stream_id)
+                    if handler is not None:
+                        handler.on_head(head, data, end)
+                case DataReceived(stream_id, data, cost, end, text, more):
+                    handler = handlers.get(stream_id)
+                    if handler is not None:
+                        handler.on_data(data, cost, end, text, more)
+                    else:
+                        self.consume(stream_id, cost)
+                case StreamOpened():
+                    if self.on_stream is None:
+                        raise LocalProtocolError("a session without on_stream got a stream")
+                    handlers[event.stream_id] = self.on_stream(self, event)
+                case StreamWritable(stream_id):
+                    handler = handlers.get(stream_id)
+                    if handler is not None:
+                        handler.on_writable()
+                case CloseReceived(stream_id, code, reason):
+                    handler = handlers.get(stream_id)
+                    if handler is not None:
+                        handler.on_close(code, reason)
+                case TrailersReceived(stream_id, fields):
+                    handler = handlers.get(stream_id)
+                    if handler is not None:
+                        handler.on_trailers(fields)
+                case StreamReset(stream_id, code, reason):
+                    handler = handlers.pop(stream_id, None)
+                    if handler is not None:
+                        handler.on_reset(code, reason)
+                case DrainReceived():
+                    if self.on_drain is not None:
+                        self.on_drain(self, event)
+                case TransportSilent(seconds):
+                    _log.debug("= %s heard nothing for %.1f s", self.name, seconds)
+                    if self._transport is not None:
+                        self._transport.abort()
+                case SessionTerminated():
+                    self._end(event)
+                case _:
+                    assert_never(event)
+        if self.connection.has_output:
+            self._schedule()
+
+    def _end(self, event: SessionTerminated) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        handlers = dict(self.handlers)
+        self.handlers.clear()
+        for stream_id, handler in handlers.items():
+            if event.by_peer and stream_id > event.last_stream_id:
+                handler.on_reset(ResetCode.REFUSED, event.reason)
+            else:
+                handler.on_reset(ResetCode.SESSION_LOST, event.reason)
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            goaway = self.connection.data_to_send()
+            if goaway:
+                transport.send(goaway)
+            transport.close()
+        if self.on_end is not None:
+            self.on_end(self, event)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.connection.next_deadline()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        now = self._time()
+        if timer is not None and now - timer.when() > _LATE:
+            self._timer = self._loop.call_later(_LATE, self._on_timer)
+            return
+        self.connection.handle_deadline(now)
+        self._dispatch()
+        if not self.is_over:
+            self._arm()

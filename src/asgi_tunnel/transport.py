@@ -1,0 +1,331 @@
+"""Carries the bytes of a session over one WebSocket, after its handshake.
+
+The tunnel is a byte stream inside binary messages, so this codec never assembles a message: what
+has arrived is unmasked and passed on.  A general WebSocket library copies each message four times
+(bulk transfers then spend two thirds of their time there); it still does the handshake, see
+:mod:`.dial`, and serves the visitors of the edge.
+
+Called by :mod:`.session`; both sides use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from struct import Struct
+from typing import Final, Protocol, cast
+
+_BINARY: Final = 0x82  # FIN and opcode 2
+_CLOSE: Final = 0x88
+_PONG: Final = 0x8A
+_MASKED: Final = 0x80
+_LONG: Final = Struct(">BBQ")
+_SHORT: Final = Struct(">BBH")
+_MAX_CONTROL: Final = 125  # bytes, RFC 6455 section 5.5
+
+WRITE_HIGH: Final = 64 * 1024
+"""Bytes the transport may hold; more is better kept where the scheduler can still reorder it."""
+
+WRITE_LOW: Final = 16 * 1024
+"""Bytes at which the transport asks for more, before it runs dry."""
+
+UNSENT_LOW: Final = 128 * 1024
+"""``TCP_NOTSENT_LOWAT``: unsent bytes the kernel takes.  Without it a home uplink's send buffer
+holds seconds of a bulk transfer in front of every click."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds given to the peer to take the last bytes and close."""
+
+READ_LIMIT: Final = 64
+"""Control frames answered in one read: a peer that pings in a flood is cut."""
+
+
+class Receiver(Protocol):
+    """What a transport tells its session."""
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Bytes of the tunnel arrived, cut anywhere."""
+
+    def transport_writable(self) -> None:
+        """``is_writable`` is true again."""
+
+    def transport_lost(self, transport: Transport, error: Exception | None) -> None:
+        """The transport is gone.  Called once."""
+
+
+class Transport(Protocol):
+    """A way for bytes to the peer: reliable and ordered until it is lost."""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether more should be sent now."""
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; dropped when the transport is lost."""
+
+    def close(self) -> None:
+        """Send what is left, say goodbye, and be lost within ``CLOSE_TIMEOUT``."""
+
+    def abort(self) -> None:
+        """Be lost now; unsent bytes are dropped."""
+
+
+def _mask_with_int(data: bytes | memoryview, mask: bytes) -> bytes:
+    size = len(data)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
+
+
+def load_mask() -> _Mask:
+    """Return the fastest function here that masks bytes with a 4-byte key."""
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:  # no wheel for this platform
+        return _mask_with_int
+    return apply_mask
+
+
+class _Mask(Protocol):
+    def __call__(self, data: bytes | memoryview, mask: bytes, /) -> bytes: ...
+
+
+class WebSocketCodec:
+    """Wraps bytes into masked or plain binary messages, and back."""
+
+    __slots__ = ("_control", "_is_masking", "_left", "_mask", "_mask_at", "_opcode", "_partial")
+
+    def __init__(self, *, is_masking: bool) -> None:
+        self._is_masking = is_masking  # the side that dialed masks (RFC 6455 section 5.3)
+        self._mask = load_mask()
+        self._partial = b""  # an incomplete header
+        self._left = 0  # payload bytes of the current frame still to come
+        self._opcode = 0
+        self._mask_at = b""  # the mask, turned to the next payload byte
+        self._control = b""  # payload of the current control frame
+
+    def encode(self, data: bytes) -> bytes:
+        """Return one binary message."""
+        return self._encode(_BINARY, data)
+
+    def encode_close(self, code: int = 1000) -> bytes:
+        """Return a close frame."""
+        return self._encode(_CLOSE, code.to_bytes(2, "big"))
+
+    def _encode(self, first: int, data: bytes) -> bytes:
+        size = len(data)
+        bit = _MASKED if self._is_masking else 0
+        if size < 126:
+            header = bytes((first, bit | size))
+        elif size < 65536:
+            header = _SHORT.pack(first, bit | 126, size)
+        else:
+            header = _LONG.pack(first, bit | 127, size)
+        if bit:
+            mask = os.urandom(4)
+            return b"".join((header, mask, self._mask(data, mask)))
+        return header + data
+
+    def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
+        """Take bytes off the wire.
+
+        Returns:
+            Pieces of the tunnel's byte stream; frames to answer with; whether the peer closes.
+
+        Raises:
+            ValueError: This is no WebSocket of a tunnel: a reserved bit, a text message, a frame
+                that is masked the wrong way or a control frame of a wrong size.
+        """
+        pieces: list[bytes | memoryview] = []
+        answers: list[bytes] = []
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        view = memoryview(data)
+        start, end = 0, len(data)
+        while True:
+            if self._left:
+                stop = min(start + self._left, end)
+                if start == stop:
+                    break
+                piece = self._unmask(view[start:stop])
+                self._left -= stop - start
+                start = stop
+                if self._opcode < 8:
+                    pieces.append(piece)
+                else:
+                    self._control += piece
+                if self._left:
+                    break
+            if self._opcode >= 8:
+                opcode, payload = self._opcode, self._control
+                self._opcode, self._control = 0, b""
+                if opcode == 8:
+                    answers.append(self._encode(_CLOSE, payload[:2]))
+                    return pieces, answers, True
+                if opcode == 9:
+                    answers.append(self._encode(_PONG, payload))
+                    if len(answers) > READ_LIMIT:
+                        raise ValueError("a flood of WebSocket pings")
+            start = self._read_header(view, data, start, end)
+            if start < 0:
+                break
+        return pieces, answers, False
+
+    def _read_header(self, view: memoryview, data: bytes, start: int, end: int) -> int:
+        """Read one frame header; return where the payload starts, or -1 when it is cut."""
+        if start == end:
+            return -1
+        need = 2 if self._is_masking else 6
+        if end - start >= 2:
+            need += (0, 2, 8)[max((data[start + 1] & 0x7F) - 125, 0)]
+        if end - start < need:
+            self._partial = bytes(view[start:])
+            return -1
+        first, second = data[start], data[start + 1]
+        opcode, size = first & 0x0F, second & 0x7F
+        if first & 0x70 or opcode not in (0, 2, 8, 9, 10):
+            raise ValueError(f"WebSocket frame starts with {first:#04x}")
+        if bool(second & _MASKED) == self._is_masking:
+            raise ValueError("WebSocket frame is masked the wrong way")
+        at = start + 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(view[at : at + width], "big")
+            at += width
+        if opcode >= 8 and (size > _MAX_CONTROL or not first & 0x80):
+            raise ValueError("WebSocket control frame is long or fragmented")
+        if not self._is_masking:
+            self._mask_at = data[at : at + 4]
+            at += 4
+        self._left = size
+        self._opcode = opcode
+        return at
+
+    def _unmask(self, piece: memoryview) -> bytes | memoryview:
+        if self._is_masking:
+            return piece
+        mask = self._mask_at
+        turn = len(piece) % 4
+        self._mask_at = mask[turn:] + mask[:turn]
+        return self._mask(piece, mask)
+
+
+class WebSocketTransport(asyncio.Protocol):
+    """A :class:`Transport` over an asyncio transport whose WebSocket handshake is done.
+
+    Args:
+        is_masking: True on the side that dialed.
+    """
+
+    def __init__(self, *, is_masking: bool) -> None:
+        self._codec = WebSocketCodec(is_masking=is_masking)
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._early: list[bytes | memoryview] = []  # before there is a receiver; bounded by pause
+        self._is_paused = False
+        self._is_closing = False
+        self._error: Exception | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+
+    # -- for the session ---------------------------------------------------------------------
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether more should be sent now."""
+        return not self._is_paused and not self._is_closing and self._transport is not None
+
+    def start(self, receiver: Receiver) -> None:
+        """Pass what arrives to ``receiver`` from now on, and first what came before."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for piece in early:
+            receiver.data_received(piece)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as one binary message; dropped when the transport is lost."""
+        if self._transport is not None and not self._is_closing:
+            self._transport.write(self._codec.encode(data))
+
+    def close(self) -> None:
+        """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""
+        if self._transport is None or self._is_closing:
+            return
+        self._transport.write(self._codec.encode_close())
+        self._is_closing = True
+        loop = asyncio.get_running_loop()
+        self._close_timer = loop.call_later(CLOSE_TIMEOUT, self.abort)
+
+    def abort(self) -> None:
+        """Close the socket now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- for asyncio -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket up: small buffers, so that data is committed late."""
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._transport = transport = cast(asyncio.Transport, transport)
+        transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
+        tune_socket(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Decode; a violation aborts the transport."""
+        if self._is_closing and self._close_timer is None:
+            return
+        try:
+            pieces, answers, is_over = self._codec.decode(data)
+        except ValueError as error:
+            self._error = error
+            self.abort()
+            return
+        receiver = self._receiver
+        if receiver is None:
+            self._early += [bytes(piece) for piece in pieces]
+        else:
+            for piece in pieces:
+                receiver.data_received(piece)
+        if self._transport is None:
+            return
+        if answers and not self._is_closing:
+            self._transport.writelines(answers)
+        if is_over:
+            self._is_closing = True
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        """Close: half a WebSocket is none."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Note that the buffer is full."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Ask the session for more."""
+        self._is_paused = False
+        if self._receiver is not None:
+            self._receiver.transport_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the session, once."""
+        self._transport = None
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.transport_lost(self, exc or self._error)
+
+
+def tune_socket(transport: asyncio.BaseTransport) -> None:
+    """Set ``TCP_NODELAY`` and ``TCP_NOTSENT_LOWAT`` where the socket and the system have them."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW)
+    except OSError:
+        pass  # the socket is already gone, or is not one of ours to tune

@@ -1,0 +1,237 @@
+"""Starts real edges and real apps as processes, and ends exactly those.
+
+Each process gets a temporary folder and port 0; what it printed is part of a failure's message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+READY_TIMEOUT = 30.0
+"""Seconds for a process to say that it is ready, on a loaded machine."""
+
+BIN = Path(sys.executable).parent
+
+
+def wait_until(condition: Callable[[], object], *, timeout: float = 15.0, what: str = "") -> None:
+    """Return when ``condition()`` is true; fail with ``what`` when it is not in time."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {timeout:g} s: {what or condition}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Process:
+    """A child with its output in a file."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.popen.pid
+
+    @property
+    def output(self) -> str:
+        """All it has printed, both streams."""
+        return self.log.read_text(errors="replace")
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def wait_for(self, text: str, *, timeout: float = READY_TIMEOUT, count: int = 1) -> None:
+        """Return when it has printed ``text`` ``count`` times."""
+        deadline = time.monotonic() + timeout
+        while self.output.count(text) < count:
+            if not self.is_alive():
+                raise AssertionError(
+                    f"ended with {self.popen.returncode} before {text!r}:\n{self.output}"
+                )
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r} in {timeout:g} s:\n{self.output}")
+            time.sleep(0.02)
+
+    def rss(self) -> int:
+        """Resident bytes now."""
+        return _status(self.pid, "VmRSS")
+
+    def peak_rss(self) -> int:
+        """The most resident bytes so far."""
+        return _status(self.pid, "VmHWM")
+
+    def stop(self, number: int = signal.SIGTERM, *, timeout: float = 20.0) -> int:
+        """Send a signal and return the exit code; kills when it does not end."""
+        if self.is_alive():
+            self.popen.send_signal(number)
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise AssertionError(f"did not end in {timeout:g} s:\n{self.output}") from None
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.popen.kill()
+        self.popen.wait()
+
+
+def _status(pid: int, key: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"no {key} for {pid}")
+
+
+@dataclass
+class Token:
+    """What ``token create --json`` prints."""
+
+    token: str
+    id: str
+    hostnames: list[str]
+    urls: list[str]
+
+
+@dataclass
+class Edge:
+    """One edge: its folder, and its process while it runs."""
+
+    folder: Path
+    domain: str = "example.test"
+    process: Process | None = None
+    port: int = 0
+    _restart_port: int = field(default=0, repr=False)
+
+    @property
+    def running(self) -> Process:
+        """The process of the running edge."""
+        assert self.process is not None
+        return self.process
+
+    def start(self) -> None:
+        """Start it, or start it again on the same port."""
+        self.process = spawn(
+            [str(BIN / "asgi-tunnel-edge"), "run", "--data", str(self.folder)], self.folder
+        )
+        self.process.wait_for("listening on ")
+        self.port = int((self.folder / "edge.address").read_text().strip().rsplit(":", 1)[1])
+        text = (self.folder / "edge.toml").read_text()
+        (self.folder / "edge.toml").write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{self.port}"))
+
+    def stop(self) -> None:
+        """End it with SIGTERM."""
+        if self.process is not None:
+            self.process.stop()
+
+    def create_token(self, name: str, *options: str) -> Token:
+        """Make a token for NAME.DOMAIN."""
+        return Token(**json.loads(self.command("token", "create", name, "--json", *options)))
+
+    def command(self, *arguments: str) -> str:
+        """Run ``asgi-tunnel-edge ... --data FOLDER`` and return what it printed."""
+        done = subprocess.run(
+            [str(BIN / "asgi-tunnel-edge"), *arguments, "--data", str(self.folder)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def url(self, hostname: str, path: str = "") -> str:
+        """Where the listener is; send ``Host: hostname`` with it."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+def spawn(
+    command: Sequence[str],
+    folder: Path,
+    *,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Process:
+    """Start a child whose output goes to a new file in ``folder``."""
+    handle, name = tempfile.mkstemp(prefix="output-", suffix=".log", dir=folder)
+    full = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+    full.pop("PYTEST_CURRENT_TEST", None)
+    with os.fdopen(handle, "wb") as output:
+        popen = subprocess.Popen(
+            list(command), stdout=output, stderr=subprocess.STDOUT, env=full, cwd=cwd
+        )
+    return Process(popen, Path(name))
+
+
+@contextmanager
+def running_edge(folder: Path, *, tls: str = "off", settings: str = "") -> Iterator[Edge]:
+    """An edge on loopback and port 0; ``settings`` is added to its edge.toml."""
+    data = folder / "edge"
+    command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data)]
+    command += ["--domain", "example.test", "--listen", "127.0.0.1:0", "--tls", tls]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    if settings:
+        with (data / "edge.toml").open("a") as file:
+            file.write("\n" + settings + "\n")
+    edge = Edge(data)
+    edge.start()
+    try:
+        yield edge
+    finally:
+        if edge.process is not None and edge.process.is_alive():
+            edge.process.stop()
+
+
+@contextmanager
+def running_app(
+    folder: Path,
+    token: Token | str,
+    app: str,
+    *options: str,
+    app_dir: Path | None = None,
+    env: dict[str, str] | None = None,
+    ready: str = "is live",
+) -> Iterator[Process]:
+    """An app under ``asgi-tunnel run``, live when the block starts."""
+    text = token if isinstance(token, str) else token.token
+    command = [str(BIN / "asgi-tunnel"), "run", app, "--app-dir", str(app_dir or folder), *options]
+    process = spawn(command, folder, env={"ASGI_TUNNEL_TOKEN": text, **(env or {})})
+    try:
+        process.wait_for(ready)
+        yield process
+    finally:
+        if process.is_alive():
+            process.stop()
+
+
+def listening_sockets(pid: int) -> list[str]:
+    """Return the TCP sockets that a process listens on, from the kernel's own tables."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == "0A" and columns[9] in inodes:
+                found.append(columns[1])
+    return found
