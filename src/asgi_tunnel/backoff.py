@@ -35,4 +35,4 @@ class Backoff:
         """Return the seconds to wait now: anything from 0 to a bound that doubles (full jitter)."""
         bound = min(CAP, BASE * 2**self._tries)
         self._tries = min(self._tries + 1, 10)
-        return random.uniform(0, bound)
+        return random.uniform(0, bound)  # noqa: S311 - spreads a crowd, hides no secret

@@ -11,8 +11,8 @@ from typing import Final
 from .errors import ConfigError
 from .token import Token
 
-TOKEN: Final = "ASGI_TUNNEL_TOKEN"
-TOKEN_FILE: Final = "ASGI_TUNNEL_TOKEN_FILE"
+TOKEN: Final = "ASGI_TUNNEL_TOKEN"  # noqa: S105 - the name of a setting
+TOKEN_FILE: Final = "ASGI_TUNNEL_TOKEN_FILE"  # noqa: S105 - the name of a setting
 PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
 CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
 GRACE: Final = "ASGI_TUNNEL_GRACE"
@@ -37,7 +37,7 @@ class TunnelConfig:
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
 
     @classmethod
-    def from_env(
+    def from_env(  # noqa: PLR0913 - one argument for each setting
         cls,
         environ: Mapping[str, str] | None = None,
         *,
@@ -71,6 +71,8 @@ class TunnelConfig:
         if host is None:
             host = environ.get(PLAINTEXT_HOST, "")
         _check_plaintext(parsed, host, setting)
+        if spec_version not in ("2.3", "2.4"):
+            raise ConfigError("spec_version", 'is neither "2.3" nor "2.4"', "leave it out")
         path = environ.get(ROOT_PATH, "") if root_path is None else root_path
         if path and not path.startswith("/"):
             raise ConfigError(ROOT_PATH, "does not start with a slash", "write it like /shop")
@@ -111,14 +113,14 @@ def _check_plaintext(token: Token, host: str, setting: str) -> None:
     if url.scheme == "ws" and name not in _LOOPBACK and name != host:
         raise ConfigError(
             setting,
-            f"leads to {name} without TLS, where anyone on the way could read and change everything",
+            f"leads to {name} without TLS: anyone on the way could read and change everything",
             f"give the edge TLS, or set {PLAINTEXT_HOST}={name} if you trust the whole way",
         )
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:
     text = environ.get(CONNECTIONS, "1") if given is None else str(given)
-    if not text.isdigit() or not 1 <= int(text) <= MAX_CONNECTIONS:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
         raise ConfigError(
             CONNECTIONS, f"is no number from 1 to {MAX_CONNECTIONS}", "leave it out to get 1"
         )

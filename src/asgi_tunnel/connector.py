@@ -11,8 +11,8 @@ import contextvars
 import logging
 import platform
 import secrets
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import anyio
 
@@ -77,19 +77,21 @@ class Connector:
     def __init__(self, config: TunnelConfig, origin: Origin, *, name: str = "the app") -> None:
         self.config = config
         self.on_refused: Callable[[TunnelError], None] | None = None
-        self._origin = origin
+        self.origin = origin
+        self.is_stopping = False
         self._name = name
         self._instance = secrets.token_hex(8)
         self._slots: dict[int, _Slot] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_stopping = False
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
 
     @property
     def is_connected(self) -> bool:
         """Whether at least one session can carry streams now."""
-        return any(slot.session is not None and slot.session.is_attached for slot in self._slots.values())
+        return any(
+            slot.session is not None and slot.session.is_attached for slot in self._slots.values()
+        )
 
     def start(self) -> None:
         """Start to dial, in the background."""
@@ -116,7 +118,7 @@ class Connector:
         The edge is asked for no new streams, requests in progress get ``config.grace`` seconds,
         WebSockets are closed with 1012 at once.  Cancelling it ends everything at once.
         """
-        self._is_stopping = True
+        self.is_stopping = True
         grace = self.config.grace
         sessions = [slot.session for slot in self._slots.values() if slot.session is not None]
         try:
@@ -124,14 +126,14 @@ class Connector:
                 sessions += slot.retiring
             for session in sessions:
                 session.drain(reason, grace=grace)
-            self._origin.close_websockets(1012, "the app restarts")
+            self.origin.close_websockets(1012, "the app restarts")
             if sessions:
                 with anyio.move_on_after(grace):
-                    while any(
+                    while any(  # noqa: ASYNC110 - streams end in many ways; a look is cheap
                         not one.is_over and one.connection.open_streams for one in sessions
                     ):
                         await anyio.sleep(_POLL)
-            await self._origin.finish(grace if sessions else 0)
+            await self.origin.finish(grace if sessions else 0)
         finally:
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
@@ -141,7 +143,7 @@ class Connector:
 
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
-        self._is_stopping = True
+        self.is_stopping = True
         for task in self._tasks:
             task.cancel()
         for slot in self._slots.values():
@@ -149,7 +151,10 @@ class Connector:
                 if session is not None:
                     session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
 
-    def _hello(self, slot: int, session: Session | None) -> Hello:
+    # -- for its slots -----------------------------------------------------------------------
+
+    def hello(self, slot: int, session: Session | None) -> Hello:
+        """Say who this is, and which session it would like to resume."""
         resumable = session is not None and not session.is_over
         return Hello(
             instance=self._instance,
@@ -161,7 +166,8 @@ class Connector:
             ),
         )
 
-    def _announce(self, welcome: Welcome) -> None:
+    def announce(self, welcome: Welcome) -> None:
+        """Tell the log: where the app is live, or that it is again."""
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
             self.urls = welcome.urls
@@ -201,7 +207,7 @@ class _Slot:
                     _sentence(error),
                     delay,
                 )
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # The task's outer edge: a defect here must not leave the app offline for ever.
                 delay = PERMANENT
                 _log.exception("dialing failed by a defect; next try in %.0f s", delay)
@@ -229,7 +235,7 @@ class _Slot:
         transport = await dial(config.token.edge, config.text, pin=config.token.pin)
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
-                hello = self._connector._hello(self._number, session)
+                hello = self._connector.hello(self._number, session)
                 welcome, rest = await _greet(transport, hello)
             session = self._adopt(transport, welcome, session, hello)
         except BaseException:
@@ -238,7 +244,7 @@ class _Slot:
         if rest:
             session.data_received(rest)
         transport.start(session)
-        self._connector._announce(welcome)
+        self._connector.announce(welcome)
 
     def _adopt(
         self, transport: Transport, welcome: Welcome, session: Session | None, hello: Hello
@@ -258,7 +264,7 @@ class _Slot:
             timing=welcome.timing,
             now=loop.time(),
         )
-        origin = self._connector._origin
+        origin = self._connector.origin
         session = Session(
             connection,
             session_id=welcome.session,
@@ -289,7 +295,7 @@ class _Slot:
             self.retiring.remove(session)
         elif session is self.session:
             self.session = None
-            if not self._connector._is_stopping:
+            if not self._connector.is_stopping:
                 _log.log(
                     logging.ERROR if event.code == GoawayCode.REVOKED else logging.INFO,
                     "the session ended: %s",
@@ -335,9 +341,7 @@ async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, 
     answer, rest = await greeting.answer
     if isinstance(answer, Refuse):
         kind = _REFUSED.get(RefuseCode(answer.code)) if answer.code in set(RefuseCode) else None
-        raise (kind or HandshakeError)(
-            answer.code, answer.reason, retry_after=answer.retry_after
-        )
+        raise (kind or HandshakeError)(answer.code, answer.reason, retry_after=answer.retry_after)
     if not isinstance(answer, Welcome):
         raise ConnectionError("the edge answered HELLO with HELLO")
     return answer, rest
@@ -347,5 +351,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
-
-

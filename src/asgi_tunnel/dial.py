@@ -12,12 +12,11 @@ import ssl
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from itertools import zip_longest
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
-from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
@@ -33,6 +32,9 @@ from .errors import (
 from .protocol.codes import RefuseCode
 from .protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from .transport import WebSocketTransport
+
+if TYPE_CHECKING:
+    from websockets.http11 import Response
 
 DIAL_TIMEOUT: Final = 10.0
 """Seconds for everything up to the WebSocket handshake."""

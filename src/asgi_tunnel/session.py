@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import Any, ClassVar, Protocol
 
 from .errors import LocalProtocolError
 from .protocol.codes import DrainReason, GoawayCode, ResetCode
@@ -22,6 +22,7 @@ from .protocol.events import (
     CloseReceived,
     DataReceived,
     DrainReceived,
+    Event,
     HeadReceived,
     SessionTerminated,
     StreamOpened,
@@ -264,52 +265,61 @@ class Session:
 
     def _dispatch(self) -> None:
         """Hand the core's events to the handlers, then flush what they and the core queued."""
-        handlers = self.handlers
-        for event in self.connection.events():
-            match event:
-                case HeadReceived(stream_id, head, data, end):
-                    handler = handlers.get(stream_id)
-                    if handler is not None:
-                        handler.on_head(head, data, end)
-                case DataReceived(stream_id, data, cost, end, text, more):
-                    handler = handlers.get(stream_id)
-                    if handler is not None:
-                        handler.on_data(data, cost, end, text, more)
-                    else:
-                        self.consume(stream_id, cost)
-                case StreamOpened():
-                    if self.on_stream is None:
-                        raise LocalProtocolError("a session without on_stream got a stream")
-                    handlers[event.stream_id] = self.on_stream(self, event)
-                case StreamWritable(stream_id):
-                    handler = handlers.get(stream_id)
-                    if handler is not None:
-                        handler.on_writable()
-                case CloseReceived(stream_id, code, reason):
-                    handler = handlers.get(stream_id)
-                    if handler is not None:
-                        handler.on_close(code, reason)
-                case TrailersReceived(stream_id, fields):
-                    handler = handlers.get(stream_id)
-                    if handler is not None:
-                        handler.on_trailers(fields)
-                case StreamReset(stream_id, code, reason):
-                    handler = handlers.pop(stream_id, None)
-                    if handler is not None:
-                        handler.on_reset(code, reason)
-                case DrainReceived():
-                    if self.on_drain is not None:
-                        self.on_drain(self, event)
-                case TransportSilent(seconds):
-                    _log.debug("= %s heard nothing for %.1f s", self.name, seconds)
-                    if self._transport is not None:
-                        self._transport.abort()
-                case SessionTerminated():
-                    self._end(event)
-                case _:
-                    assert_never(event)
-        if self.connection.has_output:
+        connection = self.connection
+        events = connection.events()
+        if events:
+            deliver = self._DELIVER
+            for event in events:
+                deliver[type(event)](self, event)
+        if not self._is_flush_due and connection.has_output:
             self._schedule()
+
+    def _on_head(self, event: HeadReceived) -> None:
+        handler = self.handlers.get(event.stream_id)
+        if handler is not None:
+            handler.on_head(event.head, event.data, event.end)
+
+    def _on_data(self, event: DataReceived) -> None:
+        stream_id, data, cost, end, text, more = event
+        handler = self.handlers.get(stream_id)
+        if handler is not None:
+            handler.on_data(data, cost, end, text, more)
+        else:
+            self.consume(stream_id, cost)
+
+    def _on_opened(self, event: StreamOpened) -> None:
+        if self.on_stream is None:
+            raise LocalProtocolError("a session without on_stream got a stream")
+        self.handlers[event.stream_id] = self.on_stream(self, event)
+
+    def _on_writable(self, event: StreamWritable) -> None:
+        handler = self.handlers.get(event.stream_id)
+        if handler is not None:
+            handler.on_writable()
+
+    def _on_close(self, event: CloseReceived) -> None:
+        handler = self.handlers.get(event.stream_id)
+        if handler is not None:
+            handler.on_close(event.code, event.reason)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        handler = self.handlers.get(event.stream_id)
+        if handler is not None:
+            handler.on_trailers(event.fields)
+
+    def _on_reset(self, event: StreamReset) -> None:
+        handler = self.handlers.pop(event.stream_id, None)
+        if handler is not None:
+            handler.on_reset(event.code, event.reason)
+
+    def _on_drain(self, event: DrainReceived) -> None:
+        if self.on_drain is not None:
+            self.on_drain(self, event)
+
+    def _on_silent(self, event: TransportSilent) -> None:
+        _log.debug("= %s heard nothing for %.1f s", self.name, event.seconds)
+        if self._transport is not None:
+            self._transport.abort()
 
     def _end(self, event: SessionTerminated) -> None:
         if self._timer is not None:
@@ -347,3 +357,18 @@ class Session:
         self._dispatch()
         if not self.is_over:
             self._arm()
+
+    # One method for each event.  A ``match`` tries the classes in turn, 0.4 us each, which a small
+    # exchange pays twice.
+    _DELIVER: ClassVar[dict[type[Event], Callable[[Session, Any], None]]] = {
+        HeadReceived: _on_head,
+        DataReceived: _on_data,
+        StreamOpened: _on_opened,
+        StreamWritable: _on_writable,
+        CloseReceived: _on_close,
+        TrailersReceived: _on_trailers,
+        StreamReset: _on_reset,
+        DrainReceived: _on_drain,
+        TransportSilent: _on_silent,
+        SessionTerminated: _end,
+    }

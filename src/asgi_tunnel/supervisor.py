@@ -33,7 +33,9 @@ class Supervisor:
         watch: Folders whose Python files are watched; a change replaces the children.
     """
 
-    def __init__(self, command: Sequence[str], *, workers: int = 1, watch: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, command: Sequence[str], *, workers: int = 1, watch: Sequence[Path] = ()
+    ) -> None:
         self._command = list(command)
         self._workers = workers
         self._watch = list(watch)
@@ -75,7 +77,8 @@ class Supervisor:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
-        return subprocess.Popen(self._command, start_new_session=True)
+        # The command is this program with the arguments it was given.
+        return subprocess.Popen(self._command, start_new_session=True)  # noqa: S603
 
     def _stop(self) -> None:
         for child in self._children:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
+import os
 import queue
+import re
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple
+
+import msgspec
 
 _log = logging.getLogger("asgi_tunnel_edge.access_log")
 
 MAX_LINES: Final = 20_000
-"""Lines that may wait for the thread: a second or two of full load.  More are counted and left
-out, because memory would be the price of keeping them."""
+"""Lines between two flushes: four times what a full load makes."""
 
-INTERVAL: Final = 0.2
-"""Seconds between two writes."""
+MAX_WAITING: Final = 8 * 1024 * 1024
+"""Bytes that may wait for the thread.  More are counted and left out: memory, or waiting for a
+slow disk, would be the price of keeping them."""
 
 _MAX_TARGET: Final = 1024
+_UNSAFE: Final = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]').search
 
 
 class Entry(NamedTuple):
     """What is known of one exchange when it is over."""
 
-    at: float  # seconds since 1970
     request_id: bytes
     peer: bytes
     method: bytes
@@ -39,7 +43,10 @@ class Entry(NamedTuple):
 
 
 class AccessLog:
-    """Collects entries and has them written.
+    """Formats entries at once and has them written by a thread.
+
+    The thread only writes: formatting there would take the interpreter lock from the event loop
+    for 5 ms at a time, which doubled the p99 of everything (measured: 9 ms against 4 ms).
 
     Args:
         form: "text" or "json".
@@ -49,10 +56,10 @@ class AccessLog:
     def __init__(self, *, form: str = "text", path: Path | None = None) -> None:
         self._format = _as_json if form == "json" else _as_text
         self._path = path
-        self._entries: list[Entry] = []
+        self._lines: list[bytes] = []
         self._lost = 0
-        self._queue: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
-        self._waiting = 0  # entries handed to the thread and not yet written
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._waiting = 0  # bytes handed to the thread and not yet written
         self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
 
     def start(self) -> None:
@@ -60,62 +67,85 @@ class AccessLog:
         self._thread.start()
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry for the next :meth:`flush`; never blocks."""
-        if len(self._entries) + self._waiting < MAX_LINES:
-            self._entries.append(entry)
-        else:
+        """Keep a line for the next :meth:`flush`; never blocks."""
+        if self._waiting > MAX_WAITING or len(self._lines) > MAX_LINES:
             self._lost += 1
+        else:
+            self._lines.append(self._format(entry))
 
     def flush(self) -> None:
-        """Hand the entries to the thread; called every ``INTERVAL``."""
-        if self._entries:
-            entries, self._entries = self._entries, []
-            self._waiting += len(entries)
-            self._queue.put(entries)
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                _log.warning("%d access log lines were left out: the log is too slow", lost)
+        """Hand the lines to the thread; called several times a second."""
+        if self._lines:
+            data = b"".join(self._lines)
+            self._lines.clear()
+            self._waiting += len(data)
+            self._queue.put(data)
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            _log.warning("%d access log lines were left out: the log is too slow", lost)
 
     def stop(self, timeout: float = 2.0) -> None:
         """Write what is there and end the thread."""
         self.flush()
         self._queue.put(None)
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _write(self) -> None:
-        stream: TextIO = sys.stdout
+        handle = sys.stdout.fileno()
         if self._path is not None:
-            stream = self._path.open("a", encoding="utf-8")
-        while (entries := self._queue.get()) is not None:
-            try:
-                stream.write("".join(map(self._format, entries)))
-                stream.flush()
-            except (OSError, ValueError):  # a full disk or a closed pipe; serving goes on
-                self._lost += len(entries)
-            self._waiting -= len(entries)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            handle = os.open(self._path, flags, 0o640)
+        while (data := self._queue.get()) is not None:
+            size = len(data)
+            with contextlib.suppress(OSError):  # a full disk or a closed pipe; serving goes on
+                while data:
+                    data = data[os.write(handle, data) :]
+            self._waiting -= size
 
 
-def _text(data: bytes) -> str:
-    """Escape what could start a new line or move a terminal's cursor."""
-    text = data[:_MAX_TARGET].decode("latin-1")
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
-    return text.encode("unicode_escape").decode("ascii").replace('"', "\\x22")
+_times: dict[int, bytes] = {}
 
 
-def _as_text(entry: Entry) -> str:
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.at))
-    outcome = f" {entry.outcome}" if entry.outcome else ""
-    return (
-        f"{when} {entry.request_id.decode()} {entry.peer.decode('latin-1')} {entry.hostname} "
-        f'"{_text(entry.method)} {_text(entry.target)}" {entry.status} {entry.sent} '
-        f"{entry.seconds * 1000:.1f}ms{outcome}\n"
+def _now() -> bytes:
+    """Return the time of this second."""
+    now = int(time.time())
+    text = _times.get(now)
+    if text is None:
+        _times.clear()
+        text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)).encode()
+        _times[now] = text
+    return text
+
+
+def _text(data: bytes) -> bytes:
+    """Escape what could end a quoted text, start a line or move a terminal's cursor."""
+    data = data[:_MAX_TARGET]
+    if _UNSAFE(data) is None:
+        return data
+    text = data.decode("latin-1").encode("unicode_escape")
+    return text.replace(b'"', b"\\x22")
+
+
+def _as_text(entry: Entry) -> bytes:
+    identifier, peer, method, hostname, target, status, sent, seconds, outcome = entry
+    return b'%s %s %s %s "%s %s" %d %d %.1fms%s\n' % (
+        _now(),
+        identifier,
+        peer,
+        hostname.encode(),
+        _text(method),
+        _text(target),
+        status,
+        sent,
+        seconds * 1000,
+        b" " + _text(outcome.encode()) if outcome else b"",
     )
 
 
-def _as_json(entry: Entry) -> str:
+def _as_json(entry: Entry) -> bytes:
     values = {
-        "time": entry.at,
+        "time": _now().decode(),
         "request_id": entry.request_id.decode(),
         "peer": entry.peer.decode("latin-1"),
         "hostname": entry.hostname,
@@ -127,4 +157,4 @@ def _as_json(entry: Entry) -> str:
     }
     if entry.outcome:
         values["outcome"] = entry.outcome
-    return json.dumps(values) + "\n"
+    return msgspec.json.encode(values) + b"\n"

@@ -53,19 +53,20 @@ def status_line(status: int) -> bytes:
     return line
 
 
-_date: tuple[int, bytes] = (0, b"")
+_dates: dict[int, bytes] = {}
 
 
 def date_field() -> bytes:
     """Return the Date line of this second."""
-    global _date
     now = int(time.time())
-    if _date[0] != now:
-        _date = now, f"date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return _date[1]
+    line = _dates.get(now)
+    if line is None:
+        _dates.clear()
+        line = _dates[now] = f"date: {formatdate(now, usegmt=True)}\r\n".encode()
+    return line
 
 
-def answer(
+def answer(  # noqa: PLR0913 - each is one header field or less
     status: int,
     why: str,
     *,

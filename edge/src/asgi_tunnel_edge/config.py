@@ -70,7 +70,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Count, Meta(title="open visitor connections of one address (IPv6: of one /64); more: 503")
     ] = 1000
     head_timeout: Annotated[
-        Seconds, Meta(title="from a connection's first moment to the end of a request head; then 408")
+        Seconds, Meta(title="from the first byte to the end of a request head; then 408")
     ] = 10.0
     keep_alive_timeout: Annotated[
         Seconds, Meta(title="an idle connection between two requests; then closed")
@@ -81,9 +81,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_grace: Annotated[
         Seconds, Meta(title="over which min_body_rate is measured, both ways; slower: cut")
     ] = 20.0
-    max_body: Annotated[
-        BytesOrZero, Meta(title="a request body; more: 413; 0: no limit")
-    ] = 0
+    max_body: Annotated[BytesOrZero, Meta(title="a request body; more: 413; 0: no limit")] = 0
     max_websocket_message: Annotated[
         Bytes, Meta(title="one WebSocket message of a visitor; more: 1009")
     ] = 16777216

@@ -27,8 +27,8 @@ from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Transport, WebSocketTransport
 
 from . import __version__
-from .hostname import normalise_hostname
 from .errors import HostnameError
+from .hostname import normalise_hostname
 from .registry import Holder, Registry
 from .request import Request
 from .tokens import Refusal, TokenRecord
@@ -70,9 +70,7 @@ class Door:
         url_of: Where visitors find a hostname.
     """
 
-    def __init__(
-        self, registry: Registry, limits: Limits, url_of: Callable[[str], str]
-    ) -> None:
+    def __init__(self, registry: Registry, limits: Limits, url_of: Callable[[str], str]) -> None:
         self._registry = registry
         self._limits = limits
         self._url_of = url_of
@@ -83,7 +81,11 @@ class Door:
         self.is_closed = False
 
     def open(
-        self, visitor: Visitor, transport: asyncio.Transport, request: Request, rest: bytes | bytearray
+        self,
+        visitor: Visitor,
+        transport: asyncio.Transport,
+        request: Request,
+        rest: bytes | bytearray,
     ) -> Answer | None:
         """Check the token and complete the WebSocket handshake.
 
@@ -114,9 +116,7 @@ class Door:
             if len(self._failures) >= _MAX_ADDRESSES:
                 self._failures.clear()
             self._failures[visitor.address] = since, count + 1
-            _log.warning(
-                "a tunnel from %s was refused: %s", visitor.address, token.code
-            )
+            _log.warning("a tunnel from %s was refused: %s", visitor.address, token.code)
             return 401, token.sentence, None
         key = request.websocket_key
         assert key is not None
@@ -172,7 +172,7 @@ class Door:
             if name not in token.hostnames:
                 return Refuse(
                     code=RefuseCode.HOSTNAME,
-                    reason=f"the token {token.name} does not serve every hostname that was asked for",
+                    reason=f"the token {token.name} does not serve every hostname it asked for",
                 )
         return None
 

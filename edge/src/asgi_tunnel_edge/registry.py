@@ -43,9 +43,7 @@ class Holder:
     def is_ready(self) -> bool:
         """Whether a new stream may start on it now."""
         return (
-            not self.is_draining
-            and self.session.is_attached
-            and self.session.connection.can_open
+            not self.is_draining and self.session.is_attached and self.session.connection.can_open
         )
 
 

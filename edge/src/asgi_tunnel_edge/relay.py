@@ -30,6 +30,7 @@ _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HOP_FIELDS: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
 )
+_SPECIAL: Final = HOP_FIELDS | {b"content-length", b"date"}
 RETRY_AFTER: Final = 5
 """Seconds that a visitor of an app which is away is told to wait."""
 
@@ -144,6 +145,11 @@ class HTTPRelay:
         return self._phase is _Phase.OVER
 
     @property
+    def is_answering(self) -> bool:
+        """Whether the head of the answer has left and its end has not."""
+        return self._phase is _Phase.ANSWERING
+
+    @property
     def is_held(self) -> bool:
         """Whether it waits for a session."""
         return self._phase is _Phase.WAITING
@@ -222,23 +228,14 @@ class HTTPRelay:
         if status < 200:
             self._interim(head)
             return
-        why = self._decide_framing(head)
-        if why:
+        lines: list[Buffer] = [status_line(status)]
+        why = self._take_fields(head, lines)
+        if why is not None:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
             self._refuse(502, f"the app's answer was refused: {why}")
             return
         self._phase = _Phase.ANSWERING
         self._status = status
-        lines = [status_line(status)]
-        has_date = False
-        for name, value in head.fields:
-            if name in HOP_FIELDS:
-                continue
-            if name == b"date":
-                has_date = True
-            lines.append(name + b": " + value + b"\r\n")
-        if not has_date:
-            lines.append(date_field())
         if self._framing is _Framing.CHUNKED:
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self._keep_alive:
@@ -283,9 +280,13 @@ class HTTPRelay:
             return
         # Safe to repeat: never started by the app, or without effect and without a body.
         unsent = self._request.length == 0
-        if unsent and self._tries < MAX_TRIES and (
-            code == ResetCode.REFUSED
-            or (code == ResetCode.SESSION_LOST and self._head.method in _SAFE)
+        if (
+            unsent
+            and self._tries < MAX_TRIES
+            and (
+                code == ResetCode.REFUSED
+                or (code == ResetCode.SESSION_LOST and self._head.method in _SAFE)
+            )
         ):
             session = self._route.choose(avoid=self._session)
             if session is None:
@@ -315,20 +316,35 @@ class HTTPRelay:
         lines.append(b"\r\n")
         self._writer.write(b"".join(lines))
 
-    def _decide_framing(self, head: ResponseHead) -> str | None:
-        """Decide how the end of the answer is told; return what is wrong with the answer."""
-        why = bad_fields(head.fields)
-        if why is not None:
-            return why
+    def _take_fields(self, head: ResponseHead, lines: list[Buffer]) -> str | None:
+        """Write the answer's fields to ``lines`` and decide how its end is told.
+
+        Returns:
+            What is wrong with the answer, or None.
+        """
         length: int | None = None
+        has_date = False
+        good, bad = _good_names, _BAD_BYTES
         for name, value in head.fields:
-            if name == b"content-length":
-                if length is not None or not _DIGITS(value):
-                    return "its Content-Length is no single number"
-                length = int(value)
-            elif name == b"connection" and b"close" in value.lower():
-                self._keep_alive = False
-        status = head.status
+            if (name not in good and not _is_good_name(name)) or bad(value):
+                return "a header field is malformed"
+            if name in _SPECIAL:
+                if name == b"content-length":
+                    if length is not None or not _DIGITS(value):
+                        return "its Content-Length is no single number"
+                    length = int(value)
+                elif name == b"date":
+                    has_date = True
+                else:
+                    if name == b"connection" and b"close" in value.lower():
+                        self._keep_alive = False
+                    continue
+            lines.append(b"%s: %s\r\n" % (name, value))
+        if not has_date:
+            lines.append(date_field())
+        return self._decide_framing(head.status, length)
+
+    def _decide_framing(self, status: int, length: int | None) -> str | None:
         if status in (204, 304) or self._head.method == b"HEAD":
             if status == 204 and length is not None:
                 return "a 204 has a Content-Length"
@@ -388,9 +404,7 @@ class HTTPRelay:
             else:
                 session.reset_stream(self._stream_id, ResetCode.CANCELLED, "answered early")
         self._over(self._status)
-        self._writer.finished(
-            keep_alive=self._keep_alive and self._framing is not _Framing.CLOSE
-        )
+        self._writer.finished(keep_alive=self._keep_alive and self._framing is not _Framing.CLOSE)
 
     def _reset(self, code: ResetCode, why: str) -> None:
         if self._session is not None:
@@ -428,7 +442,6 @@ class HTTPRelay:
         head = self._head
         self._log.add(
             Entry(
-                time.time(),
                 head.request_id,
                 head.peer_host,
                 head.method,
@@ -442,14 +455,17 @@ class HTTPRelay:
         )
 
 
+def _is_good_name(name: bytes) -> bool:
+    if not _TOKEN(name):
+        return False
+    if len(_good_names) < _MAX_NAMES:
+        _good_names.add(name)
+    return True
+
+
 def bad_fields(fields: Fields) -> str | None:
     """Return what is wrong with an app's fields, or None."""
     for name, value in fields:
-        if name not in _good_names:
-            if not _TOKEN(name):
-                return "a header name is no token"
-            if len(_good_names) < _MAX_NAMES:
-                _good_names.add(name)
-        if _BAD_BYTES(value):
-            return "a header value holds control characters"
+        if (name not in _good_names and not _is_good_name(name)) or _BAD_BYTES(value):
+            return "a header field is malformed"
     return None

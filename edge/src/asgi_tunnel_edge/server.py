@@ -21,6 +21,7 @@ from .ingress.listener import Ingress
 from .registry import Registry
 from .storage import SnapshotWatcher
 from .tls import server_context
+from .tokens import Snapshot
 
 _log = logging.getLogger("asgi_tunnel_edge.server")
 
@@ -59,9 +60,7 @@ class Edge:
 
     def __init__(self, config: EdgeConfig) -> None:
         self.config = config
-        self._access_log = AccessLog(
-            form=config.access_log.format, path=config.access_log_path
-        )
+        self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._watcher: SnapshotWatcher | None = None
         self._server: asyncio.Server | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -83,10 +82,10 @@ class Edge:
         try:
             await self.start()
         except OSError as error:
-            print(
-                f"asgi-tunnel-edge: cannot listen on {self.config.listen} "
-                f"({error.strerror or error}); free the address or change `listen` in edge.toml",
-                file=sys.stderr,
+            _log.error(
+                "cannot listen on %s (%s); free the address or change `listen` in edge.toml",
+                self.config.listen,
+                error.strerror or error,
             )
             return 2
         await first.wait()
@@ -105,9 +104,7 @@ class Edge:
             OSError: The address cannot be listened on.
         """
         config = self.config
-        self._watcher = SnapshotWatcher(
-            config.database_path, config.snapshot_path, self._apply
-        )
+        self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
         self.registry = Registry(snapshot)
         self.door = Door(self.registry, config.limits, self._visitor_url)
@@ -160,7 +157,7 @@ class Edge:
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
             self.ingress.close_idle()
             deadline = time.monotonic() + STOP_GRACE
-            while time.monotonic() < deadline and any(
+            while time.monotonic() < deadline and any(  # noqa: ASYNC110 - a look is cheap
                 not one.is_over and one.connection.open_streams for one in sessions
             ):
                 await asyncio.sleep(_POLL)
@@ -176,9 +173,8 @@ class Edge:
             self._access_log.stop()
             remove_edge_address(self.config)
 
-    def _apply(self, snapshot: object) -> None:
-        assert self._watcher is not None
-        self.registry.apply(self._watcher.snapshot)
+    def _apply(self, snapshot: Snapshot) -> None:
+        self.registry.apply(snapshot)
 
     def _end_expired(self) -> None:
         self.registry.end_expired(time.time())

@@ -9,7 +9,8 @@ from typing import Any, Final
 from ..protocol.head import Fields
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_BAD_VALUE: Final = re.compile(rb"[\x00\r\n]").search
+_BAD_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+"""What the edge would refuse with a 502: better an error where the mistake is."""
 
 _MAX_NAMES: Final = 1024
 """Names remembered.  Apps use a few dozen; the bound is for those that make them up."""
@@ -25,19 +26,19 @@ def normalise_fields(headers: Iterable[Any]) -> Fields:
 
     Raises:
         TypeError: A name or value is not bytes.
-        ValueError: A name is no token, or a value holds CR, LF or NUL or outer white space, which
-            could be read as a field or an answer of its own.
+        ValueError: A name is no token, or a value holds control characters or outer white space,
+            which could be read as a field or an answer of its own.
     """
     fields: Fields = []
     for name, value in headers:
         if type(name) is not bytes or type(value) is not bytes:
-            name, value = _as_bytes(name), _as_bytes(value)
+            name, value = _as_bytes(name), _as_bytes(value)  # noqa: PLW2901 - the same, as bytes
         lower = _names.get(name)
         if lower is None:
             lower = _learn(name)
         if _BAD_VALUE(value) or value[:1] in (b" ", b"\t") or value[-1:] in (b" ", b"\t"):
             raise ValueError(
-                f"the value of response header {lower!r} holds a line break, NUL or outer space"
+                f"the value of response header {lower!r} holds a control character or outer space"
             )
         fields.append((lower, value))
     return fields

@@ -1,5 +1,7 @@
 """Drives one HTTP exchange: a stream on one side, ``receive()`` and ``send()`` on the other."""
 
+# ruff: noqa: ARG002  # StreamHandler's methods take what the seam gives
+
 from __future__ import annotations
 
 import logging
@@ -86,11 +88,12 @@ class HTTPExchange:
         """
         try:
             result: Any = await app(scope, self.receive, self.send)
-        except ClientDisconnectedError:
-            pass
         except BaseException as error:
+            # Only of a visitor who has left: the error may come from another exchange, such as a
+            # request that sends to WebSockets, and then this one still owes its answer.
+            is_gone = self._answer is Answer.GONE
             self._fail("the app raised")
-            if is_contained(error):
+            if is_contained(error, is_gone=is_gone):
                 return
             raise
         else:
@@ -129,6 +132,8 @@ class HTTPExchange:
             self._send_body(message)
             if not self._gate.is_open:
                 await self._gate.wait()
+                if self._raises and self._answer is Answer.GONE:
+                    raise ClientDisconnectedError(kind)
         elif answer is Answer.DUE and kind == "http.response.start":
             self._start(message)
         elif answer is Answer.DUE and kind == "http.response.early_hint":
@@ -147,7 +152,9 @@ class HTTPExchange:
     def _start(self, message: Message) -> None:
         status = message["status"]
         if not isinstance(status, int) or not 200 <= status <= 599:
-            raise ValueError(f"http.response.start has the status {status!r}, not one of 200 to 599")
+            raise ValueError(
+                f"http.response.start has the status {status!r}, not one of 200 to 599"
+            )
         fields: Fields = []
         lengths: list[bytes] = []
         for field in normalise_fields(message.get("headers", ())):
@@ -158,12 +165,13 @@ class HTTPExchange:
             elif field[0] == b"transfer-encoding":
                 continue
             fields.append(field)
-        if lengths:
-            self._expected = _length(lengths)
+        expected = _length(lengths) if lengths else None
+        self._link.send_head(self.stream_id, ResponseHead(int(status), fields))
+        # Only now: a head that cannot be sent leaves no trace on the next one.
+        self._expected = expected
         if status in _BODILESS:
             self._is_mute = True
         self._has_trailers = bool(message.get("trailers", False))
-        self._link.send_head(self.stream_id, ResponseHead(int(status), fields))
         self._answer = Answer.BODY
 
     def _send_body(self, message: Message) -> None:
@@ -219,7 +227,9 @@ class HTTPExchange:
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(  # noqa: PLR0917 - StreamHandler's, and called for each frame
+        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Queue a piece of the request body."""
         if end:
             self._is_complete = True
@@ -253,9 +263,7 @@ class HTTPExchange:
 
     def _put_body(self, data: Buffer, cost: int, end: bool) -> None:
         self._is_continue_due = False
-        self._inbox.put(
-            {"type": "http.request", "body": bytes(data), "more_body": not end}, cost
-        )
+        self._inbox.put({"type": "http.request", "body": bytes(data), "more_body": not end}, cost)
 
     def _disconnect(self) -> None:
         if self._answer is not Answer.COMPLETE:
@@ -287,16 +295,20 @@ def _copy(body: Any) -> bytes:
     return bytes(body)
 
 
-def is_contained(error: BaseException) -> bool:
+def is_contained(error: BaseException, *, is_gone: bool) -> bool:
     """Whether what an app raised goes no further than its exchange.
 
-    A disconnect is no error of the app's.  SystemExit and KeyboardInterrupt would end the event
-    loop, and with it every other exchange: they are logged here instead.
+    Args:
+        error: What came out of the app.
+        is_gone: The visitor has left: our own disconnect error is then no error of the app's.
+
+    SystemExit and KeyboardInterrupt would end the event loop, and with it every other exchange:
+    they are logged here instead.
     """
     if isinstance(error, SystemExit | KeyboardInterrupt):
         _log.error("the app raised %s; only its own exchange ends", type(error).__name__)
         return True
-    return is_disconnect(error)
+    return is_gone and is_disconnect(error)
 
 
 def is_disconnect(error: BaseException) -> bool:

@@ -6,15 +6,19 @@ import asyncio
 import contextvars
 import logging
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
+from .adapt import as_single_callable
 from .types import ASGIApp, Message
 
 _log = logging.getLogger("asgi_tunnel.lifespan")
 
+IS_TUNNELLED: Final = contextvars.ContextVar("asgi_tunnel.is_tunnelled", default=False)
+"""True in every call of an app that comes from this driver: its tunnel is there already, and a
+:class:`asgi_tunnel.Tunnel` somewhere inside the app opens no second one."""
 
-OWNED = "asgi_tunnel.runner"
-"""Extension of the scope that says: the tunnel is already there, do not open a second one."""
+RETURN_TIMEOUT: Final = 2.0
+"""Seconds between the app's last word and its return; then it is cancelled."""
 
 
 class LifespanError(Exception):
@@ -36,18 +40,18 @@ class Lifespan:
     """The one lifespan call of an app.
 
     Attributes:
-        state: What the app keeps for its requests; None when it has no lifespan.
+        state: What the app keeps for its requests; stays empty when it has no lifespan.
     """
 
     def __init__(self, app: ASGIApp, *, required: bool = False) -> None:
-        self._app = app
+        self._app = as_single_callable(app)
         self._required = required
         self._phase = Phase.STARTING
         self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._why = ""
-        self.state: dict[str, Any] | None = {}
+        self.state: dict[str, Any] = {}
 
     async def startup(self) -> None:
         """Start the app and wait until it is ready.
@@ -55,17 +59,22 @@ class Lifespan:
         Raises:
             LifespanError: The app sent ``lifespan.startup.failed``; or it has no lifespan and one
                 is required.
+
+        Cancelling it cancels the app's startup.
         """
         self._inbox.put_nowait({"type": "lifespan.startup"})
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(
-            self._run(), name="asgi-tunnel lifespan", context=contextvars.Context()
-        )
-        await self._changed.wait()
+        context = contextvars.Context()
+        context.run(IS_TUNNELLED.set, True)
+        self._task = loop.create_task(self._run(), name="asgi-tunnel lifespan", context=context)
+        try:
+            await self._changed.wait()
+        except BaseException:
+            self._task.cancel()
+            raise
         if self._phase is Phase.FAILED:
             raise LifespanError(self._why or "the app's startup failed")
         if self._phase is Phase.UNSUPPORTED:
-            self.state = None
             if self._required:
                 raise LifespanError(f"the app has no lifespan: {self._why}")
             _log.debug("the app has no lifespan: %s", self._why)
@@ -75,14 +84,20 @@ class Lifespan:
 
         Raises:
             LifespanError: The app sent ``lifespan.shutdown.failed``.
+
+        Cancelling it cancels the app's shutdown.
         """
-        if self._phase is not Phase.STARTED or self._task is None:
+        # An app may leave its lifespan after startup.complete: then nobody takes the message.
+        if self._phase is not Phase.STARTED or self._task is None or self._task.done():
             return
         self._phase = Phase.STOPPING
         self._changed.clear()
         self._inbox.put_nowait({"type": "lifespan.shutdown"})
-        await self._changed.wait()
-        await asyncio.wait([self._task])
+        try:
+            await self._changed.wait()
+            await asyncio.wait([self._task], timeout=RETURN_TIMEOUT)
+        finally:
+            self._task.cancel()
         if self._why:
             raise LifespanError(self._why)
 
@@ -91,20 +106,27 @@ class Lifespan:
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
             "state": self.state,
-            "extensions": {OWNED: {}},
         }
         try:
             await self._app(scope, self._inbox.get, self._send)
-        except Exception as error:
-            if self._phase is Phase.STARTING:
-                self._why = f"{type(error).__name__}: {error}"
-            elif self._phase in (Phase.STARTED, Phase.STOPPING):
-                _log.exception("the app's lifespan failed")
+        except asyncio.CancelledError as error:
+            if self._task is not None and self._task.cancelling():
+                raise
+            self._raised(error)
+        except Exception as error:  # noqa: BLE001 - the task's outer edge: it is told or logged
+            self._raised(error)
         if self._phase is Phase.STARTING:
             self._why = self._why or "the app returned from it at once"
             self._set(Phase.UNSUPPORTED)
         elif self._phase is Phase.STOPPING:
             self._set(Phase.STOPPED)
+
+    def _raised(self, error: BaseException) -> None:
+        """Note what came out of the app; after ``.failed`` it was told already."""
+        if self._phase is Phase.STARTING:
+            self._why = f"{type(error).__name__}: {error}"
+        elif self._phase in (Phase.STARTED, Phase.STOPPING):
+            _log.error("the app's lifespan failed", exc_info=error)
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]

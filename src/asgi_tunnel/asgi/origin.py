@@ -11,7 +11,9 @@ from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer, StreamKind
 from ..protocol.head import Fields, ResponseHead
+from .adapt import as_single_callable
 from .http import HTTPExchange
+from .lifespan import IS_TUNNELLED
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
 from .types import ASGIApp, StreamLink
 from .websocket import WebSocketExchange
@@ -26,13 +28,13 @@ class Origin:
     """Serves streams with one app.
 
     Args:
-        app: The outermost app.
+        app: The outermost app, ASGI 3 or 2.
         state: The lifespan state, copied for each call; None when there is no lifespan.
         root_path: Put before each path.
         spec_version: Of HTTP; "2.4" makes sends after a disconnect raise.
 
-    Each exchange has a task of its own in an empty context: what it raises is logged and goes no
-    further, and nothing leaks into it from the tunnel.
+    Each exchange has a task of its own in a context of its own: what it raises is logged and goes
+    no further, and nothing leaks into it from the tunnel or from another exchange.
     """
 
     def __init__(
@@ -43,19 +45,23 @@ class Origin:
         root_path: str = "",
         spec_version: str = HTTP_SPEC_VERSION,
     ) -> None:
-        self._app = app
+        self._app = as_single_callable(app)
         self._state = state
         self._root_path = root_path.rstrip("/")
         self._spec_version = spec_version
         self._raises = spec_version >= "2.4"
         self._tasks: dict[asyncio.Task[None], HTTPExchange | WebSocketExchange] = {}
+        self._context = contextvars.Context()
+        self._context.run(IS_TUNNELLED.set, True)
 
     @property
     def in_flight(self) -> int:
         """Calls of the app that have not returned, background work included."""
         return len(self._tasks)
 
-    def serve(self, link: StreamLink, event: StreamOpened) -> HTTPExchange | WebSocketExchange | Idle:
+    def serve(
+        self, link: StreamLink, event: StreamOpened
+    ) -> HTTPExchange | WebSocketExchange | Idle:
         """Start to serve a stream; return its handler."""
         exchange: HTTPExchange | WebSocketExchange
         if event.kind is StreamKind.HTTP:
@@ -73,7 +79,7 @@ class Origin:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "no byte streams are served here")
             return Idle()
         task = asyncio.get_running_loop().create_task(
-            exchange.run(self._app, scope), context=contextvars.Context()
+            exchange.run(self._app, scope), context=self._context.copy()
         )
         self._tasks[task] = exchange
         task.add_done_callback(self._done)
@@ -104,11 +110,15 @@ class Origin:
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
         if task.cancelled():
+            if not task.cancelling():  # nobody asked for it: it came out of the app by itself
+                _log.error("the app raised CancelledError; only its own exchange ends")
             return
         error = task.exception()
         if error is not None:
             _log.error(
-                "the app raised %s", type(error).__name__, exc_info=(type(error), error, error.__traceback__)
+                "the app raised %s",
+                type(error).__name__,
+                exc_info=(type(error), error, error.__traceback__),
             )
 
 
@@ -118,7 +128,9 @@ class Idle:
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Do nothing."""
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(  # noqa: PLR0917 - StreamHandler's
+        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Do nothing."""
 
     def on_trailers(self, fields: Fields) -> None:

@@ -1,5 +1,7 @@
 """Drives one WebSocket: a stream on one side, ``receive()`` and ``send()`` on the other."""
 
+# ruff: noqa: ARG002  # StreamHandler's methods take what the seam gives
+
 from __future__ import annotations
 
 import logging
@@ -37,7 +39,7 @@ class Phase(Enum):
     OPEN = auto()  # accepted; messages may be sent
     DENYING = auto()  # a denial response is being sent
     CLOSED = auto()  # the app has ended it
-    GONE = auto()  # the visitor has ended it, or the session is over
+    GONE = auto()  # ended without the app: by the visitor, the session's end or a shutdown
 
 
 class WebSocketExchange:
@@ -81,11 +83,10 @@ class WebSocketExchange:
         """
         try:
             result: Any = await app(scope, self.receive, self.send)
-        except ClientDisconnectedError:
-            self._finish(INTERNAL_ERROR)
         except BaseException as error:
+            is_gone = self._phase is Phase.GONE  # before _finish; else it is another one's error
             self._finish(INTERNAL_ERROR)
-            if is_contained(error):
+            if is_contained(error, is_gone=is_gone):
                 return
             raise
         else:
@@ -149,10 +150,11 @@ class WebSocketExchange:
     def shut_down(self, code: int, reason: str) -> None:
         """Close from this side because the app ends: both ends are told."""
         if self._phase is Phase.OPEN:
-            self._link.send_close(self.stream_id, code, reason)
-            self._closed(code, reason)
+            self._give_up(code, reason)
         elif self._phase is Phase.CONNECTING:
-            self._inbox.put_last(_disconnect(code, reason))
+            # Not accepted, so nothing was done: the edge may ask another process or answer 503.
+            self._link.reset_stream(self.stream_id, ResetCode.REFUSED, reason)
+            self._gone(code, reason)
 
     # -- what the app sends ------------------------------------------------------------------
 
@@ -226,14 +228,17 @@ class WebSocketExchange:
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(  # noqa: PLR0917 - StreamHandler's, and called for each frame
+        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Assemble messages; a fragment's bytes may be replaced as soon as they are kept here."""
-        if self._phase is Phase.CLOSED:
+        if self._phase is Phase.CLOSED or self._phase is Phase.GONE:
             self._link.consume(self.stream_id, cost)
             return
         self._size += len(data)
         if self._size > MAX_MESSAGE_SIZE:
             self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
+            self._link.consume(self.stream_id, cost)
             return
         if more:
             self._partial.append(bytes(data))
@@ -249,30 +254,27 @@ class WebSocketExchange:
             string = payload.decode()
         except UnicodeDecodeError:
             self._give_up(INVALID_DATA, "text message is not UTF-8")
+            self._link.consume(self.stream_id, cost)
             return
         self._inbox.put({"type": "websocket.receive", "bytes": None, "text": string}, cost)
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the app, after the messages that came before; answer a close not yet answered."""
         self._is_ended = True
-        self._code = code
+        if self._phase is Phase.DENYING:
+            return  # the edge ends its direction as soon as it sees a denial; the body still counts
         if self._phase is Phase.OPEN:
             self._link.send_close(self.stream_id, code, reason)
         elif self._phase is Phase.CONNECTING:
             self._link.reset_stream(self.stream_id, ResetCode.CANCELLED)
-        if self._phase is Phase.CLOSED:
-            self._link.release(self.stream_id)
-            return
-        self._phase = Phase.GONE
-        self._inbox.put_last(_disconnect(code, reason))
-        self._gate.open()
+        if self._phase is not Phase.CLOSED:
+            self._gone(code, reason)
         self._link.release(self.stream_id)
 
     def on_reset(self, code: int, reason: str) -> None:
         """Tell the app that the visitor was lost."""
         if self._phase is not Phase.CLOSED:
-            self._phase = Phase.GONE
-        self._inbox.put_last(_disconnect(ABNORMAL, reason))
+            self._gone(ABNORMAL, reason)
         self._gate.open()
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
@@ -288,9 +290,19 @@ class WebSocketExchange:
         self._gate.open()
 
     def _give_up(self, code: int, reason: str) -> None:
+        """Close although the app has not asked for it; what came before is still delivered."""
         if self._phase is Phase.OPEN:
             self._link.send_close(self.stream_id, code, reason)
-        self._closed(code, reason)
+        self._partial.clear()
+        self._gone(code, reason)
+
+    def _gone(self, code: int, reason: str) -> None:
+        """The app's sends raise from now on; it gets the close after what it has not yet read."""
+        if self._phase is not Phase.GONE:
+            self._phase = Phase.GONE
+            self._code = code
+            self._inbox.put_last(_disconnect(code, reason))
+        self._gate.open()
 
 
 def _disconnect(code: int, reason: str) -> Message:

@@ -742,8 +742,7 @@ class Connection:
     def _wake_starved(self) -> None:
         if self._starved:
             for stream in self._starved:
-                if stream.outbox:
-                    self._scheduler.add(stream)
+                self._scheduler.add(stream)
             self._starved.clear()
 
     def _close_if_over(self, stream: Stream) -> None:

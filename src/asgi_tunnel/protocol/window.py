@@ -85,12 +85,13 @@ class SendWindow:
 class ReceiveWindow:
     """What the peer has sent on one stream and this side has not consumed."""
 
-    __slots__ = ("_consumed", "_last_update", "_session", "_size", "unread")
+    __slots__ = ("_consumed", "_last_update", "_read", "_session", "_size", "unread")
 
     def __init__(self, size: int, session: SessionUse, now: float) -> None:
         self._size = size
         self._session = session
         self._consumed = 0  # bytes consumed but not yet told in a WINDOW frame
+        self._read = 0  # bytes consumed since ``_last_update``, told or not
         self._last_update = now
         self.unread = 0  # bytes received and not told as consumed
 
@@ -132,16 +133,19 @@ class ReceiveWindow:
             the floor is all that this stream has, and it must come back.
         """
         self._consumed += size
-        if self._consumed * 2 < self._size:
+        self._read += size
+        is_half_read = self._read * 2 >= self._size
+        if not is_half_read:
             if self.unread * 2 <= WINDOW_FLOOR:
                 return None
             if self._consumed < self.unread and self._session.used * 2 < self._session.limit:
                 return None
         growth = 0
-        if self._consumed * 2 >= self._size and now - self._last_update < GROWTH_ROUND_TRIPS * round_trip:
-            growth = min(self._size, MAX_STREAM_WINDOW - self._size)
-            self._size += growth
-        self._last_update = now
+        if is_half_read:
+            if now - self._last_update < GROWTH_ROUND_TRIPS * round_trip:
+                growth = min(self._size, MAX_STREAM_WINDOW - self._size)
+                self._size += growth
+            self._last_update, self._read = now, 0
         consumed, self._consumed = self._consumed, 0
         self._return(consumed)
         return consumed, growth

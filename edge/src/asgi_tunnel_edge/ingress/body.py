@@ -12,9 +12,7 @@ _SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb"(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]*\"))?)*)"
 ).fullmatch
-_TRAILER: Final = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*"
-).fullmatch
+_TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 
 MAX_SIZE_LINE: Final = 256
 """Bytes of a chunk's size line, extensions included: nobody uses them but attackers."""
@@ -68,13 +66,26 @@ class _State(Enum):
     DONE = auto()
 
 
+_LINE_LIMITS: Final = {
+    _State.SIZE: MAX_SIZE_LINE + 2,
+    _State.DATA_END: 2,
+    _State.TRAILERS: MAX_TRAILERS + 2,
+}
+
+
 class ChunkedBody:
-    """A body in chunks.  Line ends are CRLF and nothing else (T05)."""
+    """A body in chunks.  Line ends are CRLF and nothing else (T05).
 
-    __slots__ = ("_left", "_line", "_state", "_trailer_size")
+    Args:
+        max_size: Bytes of all chunks; 0 for no limit.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_left", "_line", "_max_size", "_size", "_state", "_trailer_size")
+
+    def __init__(self, max_size: int = 0) -> None:
         self._state = _State.SIZE
+        self._max_size = max_size
+        self._size = 0  # bytes of all chunks announced so far
         self._left = 0  # bytes of the current chunk
         self._line = b""  # an incomplete line
         self._trailer_size = 0
@@ -103,14 +114,15 @@ class ChunkedBody:
         return start
 
     def _read_line(self, data: bytes, start: int) -> tuple[int, bytes | None]:
-        limit = {_State.SIZE: MAX_SIZE_LINE, _State.DATA_END: 2}.get(self._state, MAX_TRAILERS)
-        at = data.find(b"\n", start, start + limit + 2)
-        piece = data[start : at + 1] if at >= 0 else data[start : start + limit + 2]
-        line = self._line + piece
-        if len(line) > limit + 2 or (self._state is _State.DATA_END and line[:1] != b"\r"):
+        limit = _LINE_LIMITS[self._state]  # bytes, CRLF included
+        at = data.find(b"\n", start, start + limit)
+        line = self._line + (data[start : at + 1] if at >= 0 else data[start : start + limit])
+        if len(line) > limit:
             raise HeadError(400, "the chunked body is malformed")
         if at < 0:
-            if b"\r" in line[:-1]:
+            # The last byte of a line of full length has to be its line feed.
+            is_wrong = self._state is _State.DATA_END and line != b"\r"
+            if len(line) == limit or is_wrong or b"\r" in line[:-1]:
                 raise HeadError(400, "the chunked body is malformed")
             self._line = line
             return len(data), None
@@ -125,6 +137,9 @@ class ChunkedBody:
             if match is None:
                 raise HeadError(400, "a chunk's size is malformed")
             self._left = int(match[1], 16)
+            self._size += self._left
+            if 0 < self._max_size < self._size:
+                raise HeadError(413, f"the body is larger than {self._max_size} bytes")
             self._state = _State.DATA if self._left else _State.TRAILERS
         elif self._state is _State.DATA_END:
             if line:

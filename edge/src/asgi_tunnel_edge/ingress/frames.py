@@ -14,7 +14,8 @@ from asgi_tunnel.transport import load_mask
 
 _SHORT: Final = Struct(">BBH")
 _LONG: Final = Struct(">BBQ")
-_MAX_CONTROL: Final = 125
+_MAX_CONTROL: Final = 125  # payload bytes of a control frame
+_MAX_REASON: Final = 123  # bytes of a close reason: the same, less the code
 
 CONTINUATION: Final = 0
 TEXT: Final = 1
@@ -211,6 +212,11 @@ def _check_whole(payload: bytes) -> None:
         raise WebSocketError(1007, "a text message is not UTF-8") from None
 
 
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455 section 7.4)."""
+    return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))
+
+
 def read_close(payload: bytes) -> tuple[int, str]:
     """Return code and reason of a close frame; 1005 when it has none.
 
@@ -222,7 +228,7 @@ def read_close(payload: bytes) -> tuple[int, str]:
     if len(payload) == 1:
         raise WebSocketError(1002, "a close frame has half a code")
     code = int.from_bytes(payload[:2], "big")
-    if not (3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in (1004, 1005, 1006))):
+    if not is_close_code(code):
         raise WebSocketError(1002, "a close code is not allowed")
     try:
         return code, payload[2:].decode()
@@ -241,8 +247,12 @@ def encode_header(opcode: int, size: int, *, is_final: bool = True) -> bytes:
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
-    """Return a close frame; without a code for 1005."""
+    """Return a close frame; without a code for 1005.
+
+    A reason is cut to 123 bytes, between two characters.
+    """
     if code == 1005:
         return encode_header(CLOSE, 0)
-    payload = code.to_bytes(2, "big") + reason.encode()[:123]
+    text = reason.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
+    payload = code.to_bytes(2, "big") + text.encode()
     return encode_header(CLOSE, len(payload)) + payload

@@ -33,6 +33,9 @@ _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _MAX_NAMES: Final = 2048
 """Field names remembered with their kind; visitors make names up, so there is a bound."""
 
+_MAX_NAME: Final = 64
+"""Bytes of a name that is remembered: 2,048 made-up names of 60 KiB would stay for ever."""
+
 
 class HeadError(Exception):
     """A request that is not relayed.
@@ -62,12 +65,24 @@ _IDENTITY: Final = frozenset(
         b"cf-connecting-ip",
         b"cf-connecting-ipv6",
         b"client-ip",
+        b"do-connecting-ip",
         b"fastly-client-ip",
+        b"fly-client-ip",
         b"forwarded",
+        b"proxy-client-ip",
         b"true-client-ip",
+        b"wl-proxy-client-ip",
+        b"x-appengine-user-ip",
+        b"x-azure-clientip",
+        b"x-azure-socketip",
         b"x-client-ip",
         b"x-cluster-client-ip",
+        b"x-envoy-external-address",
+        b"x-original-forwarded-for",
+        b"x-originating-ip",
         b"x-real-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
         b"x-request-id",
     }
 )
@@ -102,9 +117,13 @@ def _learn(name: bytes) -> tuple[bytes, Kind]:
         kind = Kind.HOP
     elif lower in _SPECIAL:
         kind = Kind.SPECIAL
+    elif dashed in _SPECIAL or dashed in _HOP:
+        kind = Kind.HOP  # Content_Length: many apps read an underscore as a hyphen
     else:
         kind = Kind.PLAIN
-    if len(_kinds) < _MAX_NAMES:
+    if len(name) <= _MAX_NAME:
+        if len(_kinds) >= _MAX_NAMES:
+            _kinds.clear()  # a flood of made-up names must not keep the common ones out
         _kinds[name] = lower, kind
     return lower, kind
 
@@ -144,13 +163,23 @@ def read_head(data: bytes, end: int, limits: Limits) -> Request:
         if kind is Kind.PLAIN:
             fields.append((lower, value.rstrip(b" \t")))
         elif kind is Kind.SPECIAL:
-            value = value.rstrip(b" \t")
-            special.setdefault(lower, []).append(value)
-            fields.append((lower, value))
+            stripped = value.rstrip(b" \t")
+            special.setdefault(lower, []).append(stripped)
+            fields.append((lower, stripped))
     return _understand(method, target, minor == b"1", fields, special)
 
 
-def _bad_line(data: bytes, limits: Limits) -> HeadError:
+def check_request_line(data: bytes | bytearray, limits: Limits) -> None:
+    """Refuse a head whose first line, complete in ``data``, is no request line.
+
+    Raises:
+        HeadError: Now, and not when the rest of the head has come or has not.
+    """
+    if _REQUEST_LINE(data) is None:
+        raise _bad_line(data, limits)
+
+
+def _bad_line(data: bytes | bytearray, limits: Limits) -> HeadError:
     end = data.find(b"\n")
     if end > limits.max_request_line or (end < 0 and len(data) > limits.max_request_line):
         return HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
@@ -209,9 +238,7 @@ def _understand(
     )
 
 
-def _authority(
-    method: bytes, target: bytes, hosts: list[bytes] | tuple[()]
-) -> tuple[bytes, bytes]:
+def _authority(method: bytes, target: bytes, hosts: list[bytes] | tuple[()]) -> tuple[bytes, bytes]:
     """Return the one authority and the target in origin-form."""
     if len(hosts) != 1:
         raise HeadError(400, "there has to be exactly one Host field")
@@ -227,8 +254,7 @@ def _authority(
     if match is None:
         raise HeadError(400, "the request target is malformed")
     authority, rest = match[1], match[2] or b"/"
-    name = host_from_header(authority)
-    if name is None or name != host_from_header(host):
+    if host_from_header(authority) is None or authority.lower() != host.lower():
         raise HeadError(400, "the request target and the Host field name different hosts")
     return host, rest if rest[:1] == b"/" else b"/" + rest
 
@@ -282,9 +308,7 @@ def _is_key(value: bytes) -> bool:
         return False
 
 
-def _relayed(
-    fields: Fields, options: set[bytes], *, keeps_te: bool, is_websocket: bool
-) -> Fields:
+def _relayed(fields: Fields, options: set[bytes], *, keeps_te: bool, is_websocket: bool) -> Fields:
     dropped = (options - _KEPT) | {b"connection", b"transfer-encoding", b"trailer"}
     if not is_websocket:
         dropped.add(b"upgrade")

@@ -19,11 +19,11 @@ from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.transport import tune_socket
 
 from ..answers import answer
-from ..relay import HTTPRelay
 from ..registry import Route
+from ..relay import HTTPRelay
 from ..request import Request
 from .body import Body, ChunkedBody, LengthBody
-from .head import HeadError, read_head
+from .head import HeadError, check_request_line, read_head
 from .websocket import WebSocketRelay
 
 if TYPE_CHECKING:
@@ -70,18 +70,20 @@ class Visitor(asyncio.Protocol):
         "_deadline",
         "_dropped",
         "_half_closed_at",
+        "_ingress",
         "_is_paused",
         "_is_processing",
         "_is_reading",
         "_is_secure",
-        "_ingress",
         "_moved",
         "_relay",
         "_requests",
         "_scanned",
         "_state",
         "_transport",
+        "_unsent",
         "_websocket",
+        "_write_deadline",
         "address",
         "peer",
         "peer_port",
@@ -103,7 +105,9 @@ class Visitor(asyncio.Protocol):
         self._is_reading = True
         self._is_processing = False
         self._deadline = math.inf
-        self._moved = 0  # bytes moved since the last look at the rate
+        self._moved = 0  # bytes of a body read since the last look at its rate
+        self._unsent = 0  # bytes to be written since the last look at the visitor's rate
+        self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
         self._dropped = 0
         self._requests = 0
         self._half_closed_at = math.inf
@@ -136,7 +140,7 @@ class Visitor(asyncio.Protocol):
         self._transport = None
         self._ingress.left(self)
         state, self._state = self._state, _State.CLOSED
-        self._deadline = math.inf
+        self._deadline = self._write_deadline = math.inf
         if self._websocket is not None:
             self._websocket.connection_lost()
         elif self._relay is not None and state is not _State.TAKEN:
@@ -173,18 +177,18 @@ class Visitor(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The visitor reads slower than the app writes."""
         self._is_paused = True
-        self._watch_rate()
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         """Let the app go on."""
         self._is_paused = False
-        self._deadline = math.inf
-        if self._state is _State.BODY and self._is_reading:
-            self._watch_rate()
+        self._write_deadline = math.inf
         if self._websocket is not None:
             self._websocket.writable()
         elif self._relay is not None:
             self._relay.writable()
+        elif self._state is _State.HEAD:
+            self.resume_body()  # requests that were sent without reading the answers
 
     # -- the clock ---------------------------------------------------------------------------
 
@@ -195,6 +199,8 @@ class Visitor(asyncio.Protocol):
         if now - self._half_closed_at > HALF_CLOSE_GRACE:
             self._abort()
             return
+        if now >= self._write_deadline:
+            self._check_writing()
         if now < self._deadline:
             return
         self._deadline = math.inf
@@ -211,31 +217,47 @@ class Visitor(asyncio.Protocol):
             else:
                 self._abort()
         elif state is _State.DRAIN:
-            self._abort()
-        elif self._is_paused or (state is _State.BODY and self._is_reading):
-            self._check_rate()
+            self._check_drained()
+        elif state is _State.BODY and self._is_reading:
+            self._check_reading()
 
-    def _watch_rate(self) -> None:
+    def _watch_reading(self) -> None:
         self._moved = 0
-        transport = self._transport
-        if self._is_paused and transport is not None:
-            self._moved = -transport.get_write_buffer_size()
         self._deadline = self._ingress.now() + self._ingress.limits.body_grace
 
-    def _check_rate(self) -> None:
+    def _check_reading(self) -> None:
         limits = self._ingress.limits
-        moved = self._moved
-        if self._is_paused and self._transport is not None:
-            moved = -moved - self._transport.get_write_buffer_size()
-        if moved < limits.min_body_rate * limits.body_grace:
-            if self._relay is not None:
-                self._relay.abandon(ResetCode.TIMEOUT, "visitor too slow")
-                if self._state is _State.BODY and not self._is_paused:
-                    self._say(408, "the request body came too slowly")
-                    return
-            self.cut()
+        if self._moved >= limits.min_body_rate * limits.body_grace:
+            self._watch_reading()
         else:
-            self._watch_rate()
+            self._fail(408, "the request body came too slowly", ResetCode.TIMEOUT)
+
+    def _watch_writing(self) -> None:
+        if self._transport is not None:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._write_deadline = self._ingress.now() + self._ingress.limits.body_grace
+
+    def _check_writing(self) -> None:
+        """Cut a visitor that takes too little of what was written, and is being written, for it."""
+        if self._transport is None:
+            return
+        limits = self._ingress.limits
+        taken = self._unsent - self._transport.get_write_buffer_size()
+        if taken >= limits.min_body_rate * limits.body_grace:
+            self._watch_writing()
+            return
+        if self._relay is not None:
+            self._relay.abandon(ResetCode.TIMEOUT, "visitor too slow")
+        self.cut()
+
+    def _check_drained(self) -> None:
+        """Close when the visitor has had its time, or go on while it still reads an answer."""
+        if self._transport is None or not self._transport.get_write_buffer_size():
+            self._abort()
+            return
+        if self._write_deadline == math.inf:
+            self._watch_writing()
+        self._deadline = self._ingress.now() + LINGER
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -247,6 +269,9 @@ class Visitor(asyncio.Protocol):
         try:
             while self._buffer:
                 if self._state is _State.HEAD:
+                    if self._is_paused:  # it has not taken the answers to its last requests
+                        self._pause_reading()
+                        break
                     if not self._read_head():
                         break
                 elif self._state is _State.BODY and self._is_reading:
@@ -258,10 +283,7 @@ class Visitor(asyncio.Protocol):
                         self._pause_reading()
                     break
         except HeadError as error:
-            relay = self._relay
-            if relay is not None and not relay.is_over:
-                relay.abandon(ResetCode.PROTOCOL_ERROR, error.why)
-            self._say(error.status, error.why)
+            self._fail(error.status, error.why, ResetCode.PROTOCOL_ERROR)
         finally:
             self._is_processing = False
 
@@ -273,7 +295,7 @@ class Visitor(asyncio.Protocol):
             if data[:2] == b"\r\n":
                 self._skip_empty_lines()
                 return bool(self._buffer)
-            self._check_partial_head(bytes(data))
+            self._check_partial_head(data)
             self._scanned = max(0, len(data) - 3)
             if self._requests and self._deadline - self._ingress.now() > limits.head_timeout:
                 self._deadline = self._ingress.now() + limits.head_timeout
@@ -302,15 +324,18 @@ class Visitor(asyncio.Protocol):
         self._buffer = stripped
         self._scanned = 0
 
-    def _check_partial_head(self, data: bytes) -> None:
+    def _check_partial_head(self, data: bytes | bytearray) -> None:
         """Refuse early what can no longer become a head."""
         limits = self._ingress.limits
         if data[0] == 0x16:
             raise HeadError(400, "TLS is not spoken on this port")
         if len(data) > limits.max_head_bytes:
             raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
-        if len(data) > limits.max_request_line and b"\n" not in data[: limits.max_request_line]:
+        first = data.find(b"\n", 0, limits.max_request_line)
+        if first < 0 and len(data) > limits.max_request_line:
             raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
+        if first >= self._scanned:
+            check_request_line(data, limits)
         at = data.find(b"\n", max(0, self._scanned - 1))
         while at >= 0:
             if data[at - 1 : at] != b"\r":
@@ -353,9 +378,12 @@ class Visitor(asyncio.Protocol):
         if request.length == 0:
             self._state = _State.ANSWER
         else:
-            self._body = ChunkedBody() if request.length is None else LengthBody(request.length)
+            if request.length is None:
+                self._body = ChunkedBody(ingress.limits.max_body)
+            else:
+                self._body = LengthBody(request.length)
             self._state = _State.BODY
-            self._watch_rate()
+            self._watch_reading()
         relay.start()
 
     def _scheme(self, request: Request) -> bytes:
@@ -365,7 +393,8 @@ class Visitor(asyncio.Protocol):
 
     def _read_body(self) -> None:
         body, relay = self._body, self._relay
-        assert body is not None and relay is not None
+        assert body is not None
+        assert relay is not None
         data = bytes(self._buffer)
         pieces: list[bytes] = []
         end = body.feed(data, 0, pieces)
@@ -390,13 +419,13 @@ class Visitor(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the visitor is gone."""
         if self._transport is not None:
+            self._unsent += len(data)
             self._transport.write(data)
 
     def pause_body(self) -> None:
         """Read no more until :meth:`resume_body`."""
         self._pause_reading()
-        if not self._is_paused:
-            self._deadline = math.inf  # it is the app that is slow
+        self._deadline = math.inf  # it is the app that is slow
 
     def resume_body(self) -> None:
         """Read on."""
@@ -405,8 +434,8 @@ class Visitor(asyncio.Protocol):
         if not self._is_reading and self._transport is not None:
             self._is_reading = True
             self._transport.resume_reading()
-            if self._state is _State.BODY and not self._is_paused:
-                self._watch_rate()
+            if self._state is _State.BODY:
+                self._watch_reading()
         if self._buffer:
             self._process()
 
@@ -421,13 +450,14 @@ class Visitor(asyncio.Protocol):
             self._state = _State.ANSWER if self._body is None else _State.BODY
             self._deadline = math.inf
             if self._state is _State.BODY:
-                self._watch_rate()
+                self._watch_reading()
             self.resume_body()
 
     def finished(self, *, keep_alive: bool) -> None:
         """The answer is complete: read the next request, or close."""
         self._relay = None
-        if not keep_alive or self._body is not None or self._ingress.is_stopping:
+        is_last = self._half_closed_at < math.inf and not self._buffer
+        if not keep_alive or self._body is not None or is_last or self._ingress.is_stopping:
             self._linger()
             return
         self._state = _State.HEAD
@@ -448,9 +478,13 @@ class Visitor(asyncio.Protocol):
         transport.abort()
 
     def taken_over(self) -> None:
-        """A WebSocket has the connection from now on."""
+        """A WebSocket has the connection from now on, and what came before its handshake ended."""
         self._state = _State.TAKEN
         self._deadline = math.inf
+        early, self._buffer = bytes(self._buffer), b""
+        self.resume_body()
+        if early and self._websocket is not None and self._websocket.is_open:
+            self._websocket.data_received(early)
 
     def close_soon(self) -> None:
         """Send what is left, then close; the visitor gets ``LINGER`` seconds."""
@@ -487,11 +521,26 @@ class Visitor(asyncio.Protocol):
             return
         refusal = self._ingress.door.open(self, transport, request, self._buffer)
         if refusal is None:
+            # Another protocol has the socket: nothing will tell this one of its end.
             self._state = _State.TAKEN
             self._deadline = math.inf
+            self._buffer = b""
+            self._transport = None
+            self._ingress.left(self)
         else:
             status, why, retry_after = refusal
             self._say(status, why, retry_after=retry_after)
+
+    def _fail(self, status: int, why: str, code: ResetCode) -> None:
+        """The visitor broke a rule: answer and close, or cut an answer that has begun."""
+        relay = self._relay
+        if relay is not None and not relay.is_over:
+            has_begun = relay.is_answering
+            relay.abandon(code, why)
+            if has_begun:
+                self.cut()  # a second status line would read as a part of the first answer
+                return
+        self._say(status, why)
 
     def _say(self, status: int, why: str, *, retry_after: int | None = None) -> None:
         """Answer and close, whatever was going on."""
@@ -519,6 +568,10 @@ class Visitor(asyncio.Protocol):
         if transport is None:
             return
         self._deadline = self._ingress.now() + LINGER
+        if self._half_closed_at < math.inf:  # it has said all: nothing is left to wait for
+            self._half_closed_at = math.inf
+            transport.close()
+            return
         if not self._is_reading:
             self._is_reading = True
             transport.resume_reading()

@@ -137,9 +137,7 @@ class WebSocketRelay:
         self._session = session
         self._phase = _Phase.ASKED
         try:
-            self._stream_id = session.open_stream(
-                StreamKind.WEBSOCKET, self._head, self, end=False
-            )
+            self._stream_id = session.open_stream(StreamKind.WEBSOCKET, self._head, self, end=False)
         except HeadError:
             self._refuse(431, "the request head is too large to be relayed")
 
@@ -396,7 +394,6 @@ class WebSocketRelay:
         head = self._head
         self._ingress.access_log.add(
             Entry(
-                time.time(),
                 head.request_id,
                 head.peer_host,
                 head.method,
