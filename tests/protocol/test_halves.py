@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from asgi_tunnel.errors import LocalProtocolError, StreamStateError
+from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.halves import TRANSITIONS, Half, Step
+from asgi_tunnel.protocol.limits import Settings
+from asgi_tunnel.protocol.stream import Stream
+from asgi_tunnel.protocol.window import ReceiveWindow, SendWindow, SessionUse
+
+ALLOWED = {
+    Half.HEAD: {Step.INTERIM: Half.HEAD, Step.HEAD: Half.BODY, Step.RESET: Half.ENDED},
+    Half.BODY: {
+        Step.DATA: Half.BODY,
+        Step.TRAILERS: Half.ENDED,
+        Step.CLOSE: Half.ENDED,
+        Step.END: Half.ENDED,
+        Step.RESET: Half.ENDED,
+    },
+    Half.ENDED: {Step.RESET: Half.ENDED},
+}
+PAIRS = list(product(Half, Step))
+
+
+def make_stream() -> Stream:
+    """A stream of no session."""
+    use = SessionUse(Settings().session_window)
+    size = Settings().stream_window
+    return Stream(
+        7, StreamKind.HTTP, send=SendWindow(size, use), receive=ReceiveWindow(size, use, 0.0)
+    )
+
+
+@pytest.mark.parametrize(("half", "step"), PAIRS, ids=lambda member: member.name)
+def test_every_pair_sent(half: Half, step: Step) -> None:
+    """Each step in each state moves the sending half, or is this side's defect and is refused."""
+    stream = make_stream()
+    stream.sent = half
+    after = ALLOWED[half].get(step)
+    if after is None:
+        with pytest.raises(LocalProtocolError, match=rf"{step.name} .* 7: .* {half.name}"):
+            stream.send(step)
+        assert stream.sent is half
+    else:
+        stream.send(step)
+        assert stream.sent is after
+
+
+@pytest.mark.parametrize(("half", "step"), PAIRS, ids=lambda member: member.name)
+def test_every_pair_received(half: Half, step: Step) -> None:
+    """Each step in each state moves the receiving half, or is the peer's STREAM_STATE error."""
+    stream = make_stream()
+    stream.received = half
+    after = ALLOWED[half].get(step)
+    if after is None:
+        with pytest.raises(StreamStateError, match=rf"{step.name} .* 7.* {half.name}") as error:
+            stream.receive(step)
+        assert error.value.code == GoawayCode.STREAM_STATE
+        assert stream.received is half
+    else:
+        stream.receive(step)
+        assert stream.received is after
+
+
+def test_the_table_holds_nothing_else() -> None:
+    """The table is what these tests walk."""
+    assert {
+        (half, step): after for half, steps in ALLOWED.items() for step, after in steps.items()
+    } == TRANSITIONS
+
+
+def test_the_end_is_reached_from_everywhere() -> None:
+    """No state is a trap: RESET ends each, and nothing leaves ENDED."""
+    for half in Half:
+        assert TRANSITIONS[half, Step.RESET] is Half.ENDED
+    leaving = {after for (half, _), after in TRANSITIONS.items() if half is Half.ENDED}
+    assert leaving == {Half.ENDED}
