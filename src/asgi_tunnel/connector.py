@@ -11,6 +11,7 @@ import contextvars
 import logging
 import platform
 import secrets
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +19,7 @@ import anyio
 
 from ._version import __version__
 from .asgi.origin import Origin
-from .backoff import PERMANENT, STABLE_AFTER, Backoff
+from .backoff import PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import PinError, dial
 from .errors import (
@@ -45,6 +46,9 @@ _log = logging.getLogger("asgi_tunnel.connector")
 
 HELLO_TIMEOUT: Final = 10.0
 """Seconds between HELLO and WELCOME."""
+
+SLEEP: Final = 5.0
+"""Seconds of sleep after which the connections are not trusted any more."""
 
 _POLL: Final = 0.02
 """Seconds between looks at what is still in progress while draining."""
@@ -97,6 +101,7 @@ class Connector:
         """Start to dial, in the background."""
         self._welcomed = asyncio.Event()
         loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(self._watch_sleep(), name="asgi-tunnel clock"))
         for number in range(self.config.connections):
             slot = self._slots[number] = _Slot(self, number)
             self._tasks.append(
@@ -151,6 +156,19 @@ class Connector:
                 if session is not None:
                     session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
 
+    async def _watch_sleep(self) -> None:
+        """Dial again at once when the machine wakes: the edge has given the connection up."""
+        slept = _seconds_slept()
+        while True:
+            await anyio.sleep(1.0)
+            now = _seconds_slept()
+            if now - slept > SLEEP:
+                _log.info("this machine slept for %.0f s; dialing again", now - slept)
+                for slot in self._slots.values():
+                    if slot.session is not None:
+                        slot.session.drop_transport()
+            slept = now
+
     # -- for its slots -----------------------------------------------------------------------
 
     def hello(self, slot: int, session: Session | None) -> Hello:
@@ -189,8 +207,8 @@ class _Slot:
 
     async def keep(self) -> None:
         """Dial, wait for the end, and begin again."""
-        backoff = Backoff()
         loop = asyncio.get_running_loop()
+        backoff = Backoff(loop.time())
         while True:
             self._interrupted.clear()
             try:
@@ -200,7 +218,7 @@ class _Slot:
             except PinError as error:
                 delay = self._refused(error, backoff)
             except (OSError, TimeoutError, TunnelError) as error:
-                delay = backoff.next()
+                delay = backoff.next(loop.time())
                 _log.warning(
                     "cannot reach the edge at %s (%s); next try in %.1f s",
                     self._connector.config.token.edge,
@@ -212,11 +230,11 @@ class _Slot:
                 delay = PERMANENT
                 _log.exception("dialing failed by a defect; next try in %.0f s", delay)
             else:
-                since = loop.time()
+                backoff.connected(loop.time())
                 await self._interrupted.wait()
-                if loop.time() - since > STABLE_AFTER:
-                    backoff.reset()
-                delay = backoff.next()
+                backoff.lost(loop.time())
+                # The first try comes at once for a cut line, spread for an edge that went away.
+                delay = 0.0 if self.session is not None else backoff.next(loop.time())
             await anyio.sleep(delay)
 
     def _refused(self, error: TunnelError, backoff: Backoff) -> float:
@@ -225,7 +243,8 @@ class _Slot:
             if self._connector.on_refused is not None:
                 self._connector.on_refused(error)
             return max(PERMANENT, getattr(error, "retry_after", None) or 0.0)
-        delay = max(backoff.next(), getattr(error, "retry_after", None) or 0.0)
+        now = asyncio.get_running_loop().time()
+        delay = max(backoff.next(now), getattr(error, "retry_after", None) or 0.0)
         _log.warning("the edge is not ready: %s; next try in %.1f s", error, delay)
         return delay
 
@@ -255,6 +274,9 @@ class _Slot:
                 return session
             raise ConnectionError("the edge resumed another session than this side has")
         if session is not None and not session.is_over:
+            # Forgotten first: its end must not interrupt the session that takes its place.
+            self.session = None
+            _log.info("the edge no longer has the session; what was in progress is lost")
             session.terminate(GoawayCode.RESUME_FAILED, "the edge no longer has the session")
         loop = asyncio.get_running_loop()
         connection = Connection(
@@ -308,13 +330,15 @@ class _Greeting:
     """Receives the one frame that answers HELLO."""
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[tuple[Hello | Welcome | Refuse, bytes]]
+        self.answer: asyncio.Future[Hello | Welcome | Refuse]
         self.answer = asyncio.get_running_loop().create_future()
         self._reader = HandshakeReader()
-        self._rest = b""
+        self.rest = b""  # frames behind the answer, which the session has to read
+        self.is_lost = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         if self.answer.done():
+            self.rest += data
             return
         try:
             found = self._reader.feed(bytes(data))
@@ -322,12 +346,14 @@ class _Greeting:
             self.answer.set_exception(error)
             return
         if found is not None:
-            self.answer.set_result(found)
+            answer, self.rest = found
+            self.answer.set_result(answer)
 
     def transport_writable(self) -> None:
         """HELLO is small."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
+        self.is_lost = True
         if not self.answer.done():
             self.answer.set_exception(
                 error or ConnectionResetError("the edge closed during the handshake")
@@ -338,13 +364,22 @@ async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, 
     greeting = _Greeting()
     transport.start(greeting)
     transport.send(encode_handshake(hello))
-    answer, rest = await greeting.answer
+    # The answer is seen a turn of the loop after it came: what came meanwhile is in the greeting.
+    answer = await greeting.answer
     if isinstance(answer, Refuse):
         kind = _REFUSED.get(RefuseCode(answer.code)) if answer.code in set(RefuseCode) else None
         raise (kind or HandshakeError)(answer.code, answer.reason, retry_after=answer.retry_after)
     if not isinstance(answer, Welcome):
         raise ConnectionError("the edge answered HELLO with HELLO")
-    return answer, rest
+    if greeting.is_lost:
+        raise ConnectionResetError("the edge closed after the handshake")
+    return answer, greeting.rest
+
+
+def _seconds_slept() -> float:
+    """Return how long this machine has slept since it was started, where that can be known."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
 
 
 def _sentence(error: BaseException) -> str:

@@ -6,10 +6,10 @@ What is said over it, HELLO first, is left to :mod:`.connector`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
 from hashlib import sha256
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -41,6 +41,13 @@ DIAL_TIMEOUT: Final = 10.0
 
 HAPPY_EYEBALLS_DELAY: Final = 0.25
 """Seconds before the next address is tried beside the last one (RFC 8305 section 5)."""
+
+PATIENCE: Final = 1.0
+"""Seconds before all addresses are tried once more beside the tries that still hang.  A SYN that
+was lost is repeated after 1, 3 and 7 s; a fresh one finds a network that is back within 1 s."""
+
+MAX_TRIES: Final = 16
+"""Tries that may hang at one time."""
 
 _MAX_REASON: Final = 512
 
@@ -83,72 +90,98 @@ async def dial(url: str, authorization: str, *, pin: str | None = None) -> WebSo
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = _tls_context(pin) if secure else None
-
-    async def attempt(address: str) -> asyncio.Transport:
-        dialer = _Dialer(uri, authorization, pin)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(
-            lambda: dialer, address, port, ssl=context, server_hostname=host if secure else None
-        )
-        try:
-            await dialer.done
-        except BaseException:
-            transport.abort()
-            raise
-        return transport
-
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(DIAL_TIMEOUT):
-        transport = await _race(attempt, await _resolve(host, port))
+        addresses = await _resolve(host, port)
+        while True:
+            sock, address = await _race(addresses)
+            addresses.remove(address)
+            dialer = _Dialer(uri, authorization, pin)
+            try:
+                transport, _ = await loop.create_connection(
+                    lambda dialer=dialer: dialer,  # type: ignore[misc]
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=host if secure else None,
+                )
+                await _settled(dialer, transport)
+                break
+            except OSError:
+                if not addresses:
+                    raise
     carrier = WebSocketTransport(is_masking=True)
     transport.set_protocol(carrier)
     carrier.connection_made(transport)
     return carrier
 
 
-async def _resolve(host: str, port: int) -> list[str]:
+async def _settled(dialer: _Dialer, transport: asyncio.Transport) -> None:
+    try:
+        await dialer.done
+    except BaseException:
+        transport.abort()
+        raise
+
+
+Address = tuple[int, Any]
+"""Family, and what ``connect`` takes."""
+
+
+async def _resolve(host: str, port: int) -> list[Address]:
     """Return the addresses that a name has now, the two families in turn."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    families: dict[int, list[str]] = {}
+    families: dict[int, list[Address]] = {}
     for family, _, _, _, address in found:
-        families.setdefault(family, []).append(str(address[0]))
-    addresses = [one for turn in zip_longest(*families.values()) for one in turn if one]
-    return list(dict.fromkeys(addresses))
+        families.setdefault(family, []).append((family, address))
+    return [one for turn in zip_longest(*families.values()) for one in turn if one]
 
 
-async def _race(
-    attempt: Callable[[str], Coroutine[Any, Any, asyncio.Transport]], addresses: list[str]
-) -> asyncio.Transport:
-    """Try addresses, each a moment after the last one or at once when that has failed.
+async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
+    """Connect to whichever address answers first, each tried a moment after the last one.
 
-    asyncio can do this itself, uvloop cannot.  A refusal by an edge ends the race: another address
-    of the same name would say the same.
+    asyncio can do this itself, uvloop cannot; and neither knocks again while a try hangs.
     """
-    running: set[asyncio.Task[asyncio.Transport]] = set()
+    running: dict[asyncio.Task[socket.socket], Address] = {}
     left = list(addresses)
     error: Exception = OSError("the name of the edge has no address")
     try:
         while left or running:
             if left:
-                running.add(asyncio.ensure_future(attempt(left.pop(0))))
-            done, running = await asyncio.wait(
+                address = left.pop(0)
+                running[asyncio.ensure_future(_connect(address))] = address
+            done, _ = await asyncio.wait(
                 running,
-                timeout=HAPPY_EYEBALLS_DELAY if left else None,
+                timeout=HAPPY_EYEBALLS_DELAY if left else PATIENCE,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             for task in done:
+                address = running.pop(task)
                 failure = task.exception()
                 if failure is None:
-                    return task.result()
-                if not isinstance(failure, OSError):
-                    raise failure
-                error = failure
+                    return task.result(), address
+                error = OSError(f"{failure}") if not isinstance(failure, OSError) else failure
+            if not done and not left and len(running) < MAX_TRIES:
+                left = list(addresses)
         raise error
     finally:
         for task in running:
             task.cancel()
-        if running:
-            await asyncio.wait(running)
+        for task in running:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                (await task).close()
+
+
+async def _connect(address: Address) -> socket.socket:
+    family, target = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, target)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _tls_context(pin: str | None) -> ssl.SSLContext:
@@ -228,6 +261,7 @@ def _refusal(response: Response) -> Exception:
     """Turn the edge's HTTP answer into the error it stands for."""
     status = response.status_code
     body = bytes(response.body or b"")[:_MAX_REASON].decode("utf-8", "replace").strip()
+    body = body.removeprefix(f"{status} {response.reason_phrase}: ")  # the sentence is enough
     retry: float | None = None
     given = response.headers.get("Retry-After", "")
     if given.isdigit():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
@@ -103,6 +104,7 @@ class Session:
         self._transport: Transport | None = None
         self._is_flush_due = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # loop time of the deadline that the timer was set for
 
     # -- the transport -----------------------------------------------------------------------
 
@@ -136,6 +138,11 @@ class Session:
             self.attach(transport)
         self._dispatch()
         return fits
+
+    def drop_transport(self) -> None:
+        """Abort the transport: the session suspends, and may resume over another one."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the transport."""
@@ -345,12 +352,14 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         deadline = self.connection.next_deadline()
+        self._due = math.inf if deadline is None else deadline
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        timer, self._timer = self._timer, None
+        # The timer itself is not asked: uvloop makes one that is due now a handle without when().
+        due, self._due, self._timer = self._due, math.inf, None
         now = self._time()
-        if timer is not None and now - timer.when() > _LATE:
+        if now - due > _LATE:
             self._timer = self._loop.call_later(_LATE, self._on_timer)
             return
         self.connection.handle_deadline(now)

@@ -240,8 +240,8 @@ class ConnectionPair:
             assert end.state is State.ACTIVE, end.events()
             left = (
                 end.open_streams,
-                end._send_use.used,
-                end._receive_use.used,
+                end._windows.sending.used,
+                end._windows.receiving.used,
                 end._replay.size,
                 len(end._owed),
                 len(end._unread),

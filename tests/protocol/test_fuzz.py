@@ -116,8 +116,8 @@ def assert_sane(conn: Connection) -> None:
     if conn.state is State.ACTIVE:
         assert conn._decoder.buffered < MAX_FRAME_SIZE + 9
         assert conn.open_streams <= SETTINGS.max_streams
-        assert 0 <= conn._receive_use.used <= SESSION_WINDOW
-        assert 0 <= conn._send_use.used <= SESSION_WINDOW
+        assert 0 <= conn._windows.receiving.used <= SESSION_WINDOW
+        assert 0 <= conn._windows.sending.used <= SESSION_WINDOW
         assert len(conn._control) <= 4
         return
     event = events[-1]

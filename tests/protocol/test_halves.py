@@ -10,7 +10,7 @@ from asgi_tunnel.protocol.frames import StreamKind
 from asgi_tunnel.protocol.halves import TRANSITIONS, Half, Step
 from asgi_tunnel.protocol.limits import Settings
 from asgi_tunnel.protocol.stream import Stream
-from asgi_tunnel.protocol.window import ReceiveWindow, SendWindow, SessionUse
+from asgi_tunnel.protocol.window import Windows
 
 ALLOWED = {
     Half.HEAD: {Step.INTERIM: Half.HEAD, Step.HEAD: Half.BODY, Step.RESET: Half.ENDED},
@@ -28,11 +28,7 @@ PAIRS = list(product(Half, Step))
 
 def make_stream() -> Stream:
     """A stream of no session."""
-    use = SessionUse(Settings().session_window)
-    size = Settings().stream_window
-    return Stream(
-        7, StreamKind.HTTP, send=SendWindow(size, use), receive=ReceiveWindow(size, use, 0.0)
-    )
+    return Stream(7, StreamKind.HTTP, Windows(Settings(), Settings(), 0.0))
 
 
 @pytest.mark.parametrize(("half", "step"), PAIRS, ids=lambda member: member.name)

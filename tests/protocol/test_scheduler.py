@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from asgi_tunnel.protocol.frames import Buffer, Flag, FrameType, StreamKind
 from asgi_tunnel.protocol.halves import Half
-from asgi_tunnel.protocol.limits import DATA_QUANTUM, OUTBOX_LOW
+from asgi_tunnel.protocol.limits import DATA_QUANTUM, OUTBOX_LOW, Settings
 from asgi_tunnel.protocol.scheduler import Scheduler
 from asgi_tunnel.protocol.stream import Stream
-from asgi_tunnel.protocol.window import ReceiveWindow, SendWindow, SessionUse
+from asgi_tunnel.protocol.window import Windows
 
 from .pair import frames_of
 
@@ -14,13 +14,8 @@ LARGE = 1 << 30
 
 def make_stream(stream_id: int, *, queued: int = 0, window: int = LARGE) -> Stream:
     """A stream in its body, with ``queued`` bytes to send."""
-    use = SessionUse(LARGE)
-    stream = Stream(
-        stream_id,
-        StreamKind.HTTP,
-        send=SendWindow(window, use),
-        receive=ReceiveWindow(window, use, 0.0),
-    )
+    settings = Settings(stream_window=window, session_window=LARGE)
+    stream = Stream(stream_id, StreamKind.HTTP, Windows(settings, settings, 0.0))
     stream.sent = stream.received = Half.BODY
     if queued:
         stream.queue(FrameType.DATA, bytes(queued))

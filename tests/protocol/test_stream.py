@@ -7,11 +7,10 @@ from asgi_tunnel.protocol.limits import (
     DATA_QUANTUM,
     MAX_FRAME_SIZE,
     OUTBOX_HIGH,
-    SESSION_WINDOW,
     Settings,
 )
 from asgi_tunnel.protocol.stream import MIN_PIECE, Stream
-from asgi_tunnel.protocol.window import ReceiveWindow, SendWindow, SessionUse
+from asgi_tunnel.protocol.window import Windows
 
 from .pair import frames_of
 
@@ -22,8 +21,8 @@ def make_stream(
     kind: StreamKind = StreamKind.HTTP, *, window: int = Settings().stream_window
 ) -> Stream:
     """A stream that may send ``window`` bytes."""
-    use = SessionUse(SESSION_WINDOW)
-    return Stream(1, kind, send=SendWindow(window, use), receive=ReceiveWindow(window, use, 0.0))
+    settings = Settings(stream_window=window)
+    return Stream(1, kind, Windows(settings, settings, 0.0))
 
 
 def take(stream: Stream, room: int = DATA_QUANTUM) -> tuple[FrameType, bytes, int] | None:

@@ -89,6 +89,11 @@ class Route:
         """Take back :meth:`wait`."""
         self._waiting.pop(resume, None)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     def wake(self) -> None:
         """Resume those who wait, in order, as long as a session is ready."""
         while self._waiting:
@@ -189,6 +194,12 @@ class Registry:
             ]
             routes[hostname] = route
         self._routes = routes
+
+    def wake_all(self) -> None:
+        """Look again for whoever waits: a session that was full may have room."""
+        for route in list(self._routes.values()):
+            if route.has_waiting:
+                route.wake()
 
     def end_expired(self, now: float) -> None:
         """End the sessions whose token has expired; ``now`` is seconds since 1970."""

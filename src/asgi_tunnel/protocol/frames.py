@@ -60,6 +60,7 @@ class StreamKind(IntEnum):
 FRAME_HEADER: Final = Struct(">IBI")
 pack_header: Final = FRAME_HEADER.pack
 unpack_header: Final = FRAME_HEADER.unpack_from
+_new: Final = tuple.__new__  # skips the NamedTuple's own constructor
 
 
 class Frame(NamedTuple):
@@ -129,9 +130,8 @@ class FrameDecoder:
             if stop > end:
                 self._need = stop - start
                 break
-            frames.append(
-                Frame(word & 0xFF, flags, stream_id, view[start + FRAME_HEADER_SIZE : stop])
-            )
+            payload = view[start + FRAME_HEADER_SIZE : stop]
+            frames.append(_new(Frame, (word & 0xFF, flags, stream_id, payload)))
             start = stop
         else:
             self._need = FRAME_HEADER_SIZE

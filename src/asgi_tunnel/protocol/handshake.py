@@ -91,11 +91,12 @@ def decode_handshake(kind: int, payload: bytes) -> Hello | Welcome | Refuse:
     Raises:
         FrameError: The type is another one, or a value has the wrong form; names the key.
     """
-    decode: Callable[[dict[str, Any]], Hello | Welcome | Refuse] | None = {
-        int(FrameType.HELLO): _hello,
-        int(FrameType.WELCOME): _welcome,
-        int(FrameType.REFUSE): _refuse,
-    }.get(kind)
+    decoders: dict[int, Callable[[dict[str, Any]], Hello | Welcome | Refuse]] = {
+        FrameType.HELLO: _hello,
+        FrameType.WELCOME: _welcome,
+        FrameType.REFUSE: _refuse,
+    }
+    decode = decoders.get(kind)
     if decode is None:
         raise FrameError(GoawayCode.FRAME_ERROR, f"frame type {kind} is not a handshake")
     try:
@@ -161,7 +162,9 @@ def _count(values: dict[str, Any], key: str, default: int = 0) -> int:
 
 
 def _text(values: dict[str, Any], key: str) -> str:
-    return _get(values, key, str, "")[:_MAX_TEXT]
+    """Return a text that is fit for a log: no control characters, no surrogates."""
+    text = _get(values, key, str, "")[:_MAX_TEXT]
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _names(values: dict[str, Any], key: str) -> tuple[str, ...]:
@@ -232,5 +235,7 @@ def _refuse(values: dict[str, Any]) -> Refuse:
     return Refuse(
         code=_count(values, "code"),
         reason=_text(values, "reason"),
-        retry_after=None if retry is None else max(0.0, _get(values, "retry_after", float, 0.0)),
+        retry_after=None
+        if retry is None
+        else min(max(0.0, _get(values, "retry_after", float, 0.0)), 3600.0),
     )

@@ -70,6 +70,13 @@ OUTBOX_LOW: Final = 16 * 1024
 FLUSH_BUDGET: Final = 128 * 1024
 """Bytes handed to the transport at one time; what is handed over cannot be overtaken."""
 
+SHORT_WAY_LIMIT: Final = 256 * 1024
+"""Bytes of small exchanges that go ahead of the scheduler's lines before they queue there too."""
+
+OPEN_LIMIT: Final = 1024 * 1024
+"""Bytes of OPEN, WINDOW and RESET not yet handed to the transport at which the edge opens no
+further stream: the uplink is too slow for the visitors that come."""
+
 ACK_FRAMES: Final = 256
 """Received sequenced frames after which an ACK is due: bounds the peer's replay by count."""
 

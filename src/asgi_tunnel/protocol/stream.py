@@ -10,7 +10,7 @@ from .codes import GoawayCode
 from .frames import Buffer, Flag, FrameType, StreamKind, pack_header
 from .halves import TRANSITIONS, Half, Step
 from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE, OUTBOX_HIGH
-from .window import ReceiveWindow, SendWindow
+from .window import ReceiveWindow, SendWindow, Windows
 
 MIN_PIECE: Final = 1024
 """Bytes below which a payload is not cut: a window that opens by crumbs makes no crumb frames."""
@@ -24,6 +24,10 @@ class Item(NamedTuple):
     flags: int
 
 
+_NO_ITEMS: Final[deque[Item]] = deque()
+"""The outbox of a stream that has not queued anything; never written to."""
+
+
 class Stream:
     """State and outbox of one stream.
 
@@ -32,33 +36,49 @@ class Stream:
     """
 
     __slots__ = (
+        "_windows",
         "deficit",
         "id",
         "kind",
         "outbox",
         "queued",
-        "receive_window",
         "received",
+        "receiving",
         "scheduled",
-        "send_window",
+        "sending",
         "sent",
         "waiting",
     )
 
-    def __init__(
-        self, stream_id: int, kind: StreamKind, *, send: SendWindow, receive: ReceiveWindow
-    ) -> None:
+    def __init__(self, stream_id: int, kind: StreamKind, windows: Windows) -> None:
         self.id = stream_id
         self.kind = kind
-        self.send_window = send
-        self.receive_window = receive
         self.sent = Half.HEAD  # the direction this side sends
         self.received = Half.HEAD  # the direction the peer sends
-        self.outbox: deque[Item] = deque()
-        self.queued = 0  # bytes in the outbox, with a frame header for each item
+        self.outbox: deque[Item] = _NO_ITEMS
+        self.queued = 0  # bytes in the outbox
         self.waiting = False  # the sender was told to wait
         self.deficit = 0  # bytes it may still send before it goes to the end of the line
         self.scheduled = False  # it stands in one of the scheduler's queues
+        self.sending: SendWindow | None = None  # made by the first DATA
+        self.receiving: ReceiveWindow | None = None
+        self._windows = windows
+
+    @property
+    def send_window(self) -> SendWindow:
+        """What may still be sent."""
+        window = self.sending
+        if window is None:
+            window = self.sending = self._windows.for_sending()
+        return window
+
+    @property
+    def receive_window(self) -> ReceiveWindow:
+        """What was received and not consumed."""
+        window = self.receiving
+        if window is None:
+            window = self.receiving = self._windows.for_receiving()
+        return window
 
     @property
     def is_closed(self) -> bool:
@@ -94,6 +114,8 @@ class Stream:
 
     def queue(self, kind: FrameType, payload: Buffer, flags: int = 0) -> bool:
         """Put a frame into the outbox; False when the sender should wait for StreamWritable."""
+        if self.outbox is _NO_ITEMS:
+            self.outbox = deque()
         self.outbox.append(Item(kind, payload, flags))
         # Each item counts: a flood of empty WebSocket messages has to wait as well.  One item of
         # OUTBOX_HIGH bytes, the chunk that file responses use, does not.
@@ -106,10 +128,12 @@ class Stream:
     def reset(self) -> None:
         """End both halves, drop the outbox, give the windows back."""
         self.sent = self.received = Half.ENDED
-        self.outbox.clear()
+        self.outbox = _NO_ITEMS
         self.queued = 0
-        self.send_window.release()
-        self.receive_window.release()
+        if self.sending is not None:
+            self.sending.release()
+        if self.receiving is not None:
+            self.receiving.release()
 
     def take(self, parts: list[Buffer], room: int) -> tuple[int, int]:
         """Move one frame from the outbox to ``parts``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..errors import FlowControlError
 from .codes import GoawayCode
-from .limits import FRAME_HEADER_SIZE, MAX_STREAM_WINDOW, WINDOW_FLOOR
+from .limits import FRAME_HEADER_SIZE, MAX_STREAM_WINDOW, WINDOW_FLOOR, Settings
 
 GROWTH_ROUND_TRIPS = 4
 """A window that is read in less than this many round trips is what limits the peer: double it."""
@@ -160,3 +160,30 @@ class ReceiveWindow:
         self.unread = after = before - size
         if before > WINDOW_FLOOR:
             self._session.used -= before - max(after, WINDOW_FLOOR)
+
+
+class Windows:
+    """Makes the windows of a session's streams, when a stream first needs one.
+
+    Attributes:
+        sending: Unread bytes toward the peer, over all streams.
+        receiving: Unread bytes from the peer, over all streams.
+        now: Monotonic seconds; when the newest bytes came.
+    """
+
+    __slots__ = ("_local", "_peer", "now", "receiving", "sending")
+
+    def __init__(self, local: Settings, peer: Settings, now: float) -> None:
+        self._local = local.stream_window
+        self._peer = peer.stream_window
+        self.sending = SessionUse(peer.session_window)
+        self.receiving = SessionUse(local.session_window)
+        self.now = now
+
+    def for_sending(self) -> SendWindow:
+        """Return a full window toward the peer."""
+        return SendWindow(self._peer, self.sending)
+
+    def for_receiving(self) -> ReceiveWindow:
+        """Return an empty window for what the peer sends."""
+        return ReceiveWindow(self._local, self.receiving, self.now)

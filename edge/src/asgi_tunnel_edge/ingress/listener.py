@@ -101,6 +101,7 @@ class Ingress:
         now = self._loop.time()
         for visitor in list(self.visitors):
             visitor.check(now)
+        self.registry.wake_all()
         self.access_log.flush()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
 
