@@ -40,10 +40,16 @@ class Backoff:
         """A session is there."""
         self._connected = now
 
-    def lost(self, now: float) -> None:
-        """The session is gone; a new outage begins if it had been stable."""
-        if now - self._connected > STABLE_AFTER:
+    def lost(self, now: float) -> float:
+        """The session is gone; a new outage begins if it had been stable.
+
+        Returns:
+            Seconds it lasted.
+        """
+        lasted = now - self._connected
+        if lasted > STABLE_AFTER:
             self._since = now
+        return lasted
 
     def next(self, now: float) -> float:
         """Return the seconds to wait: anything from 0 to a bound that grows with the outage."""

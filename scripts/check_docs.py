@@ -1,0 +1,314 @@
+"""Check that the pages say what the code does (`make docs`).
+
+Relative links lead somewhere, Python blocks compile, commands in shell blocks exist with their
+options, and the tables of settings, options and errors list exactly what there is.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import asgi_tunnel
+import asgi_tunnel.config
+from asgi_tunnel_edge.config import AccessLogConfig, EdgeConfig, Limits, TlsConfig
+from asgi_tunnel_edge.config_check import Setting, settings_of
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGES: Final = ("*.md", "edge/*.md", "docs/**/*.md", "examples/*/*.md")
+SHELLS: Final = frozenset({"bash", "console", "sh"})
+OURS: Final = frozenset({"asgi-tunnel", "asgi-tunnel-edge"})
+OTHERS: Final = frozenset(
+    {".", "apt-get", "curl", "daphne", "export", "install", "journalctl", "make", "pip", "pytest"}
+    | {"python", "python3", "ss", "systemctl", "useradd", "uvicorn"}
+)
+PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its options are skipped
+COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})
+CONFIG_PAGE: Final = "docs/reference/config.md"
+CLI_PAGE: Final = "docs/reference/cli.md"
+ERRORS_PAGE: Final = "docs/reference/errors.md"
+
+_FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
+_LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_SPAN: Final = re.compile(r"`([^`]+)`")
+_OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A fenced block of a page."""
+
+    line: int  # of its first line
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page, taken apart: blocks, and prose with the blocks' lines left empty."""
+
+    path: Path
+    blocks: list[Block]
+    prose: list[str]
+
+    @classmethod
+    def read(cls, path: Path) -> Page:
+        """Read a Markdown file."""
+        blocks, prose = [], []
+        language, start, lines = "", 0, list[str]()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            fence = _FENCE.match(line)
+            prose.append("" if fence or start else line)
+            if fence and not start:
+                language, start, lines = fence["language"], number + 1, []
+            elif fence:
+                blocks.append(Block(line=start, language=language, text="\n".join(lines)))
+                start = 0
+            elif start:
+                lines.append(line)
+        return cls(path=path, blocks=blocks, prose=prose)
+
+    @property
+    def name(self) -> str:
+        """Its path from the root."""
+        return self.path.relative_to(ROOT).as_posix()
+
+    def anchors(self) -> set[str]:
+        """What `#...` in a link may name: the headings, as GitHub spells them."""
+        titles = [line.lstrip("#").strip() for line in self.prose if line.startswith("#")]
+        return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    def section(self, heading: str) -> list[str]:
+        """The prose from a heading that begins like this up to the next heading."""
+        found: list[str] = []
+        inside = False
+        for line in self.prose:
+            if line.startswith("#"):
+                inside = line.startswith(heading)
+            elif inside:
+                found.append(line)
+        return found
+
+
+# -- each check yields "page:line: what is wrong" --------------------------------------------------
+
+
+def check_links(page: Page) -> Iterator[str]:
+    """Every relative link leads to a file, and its anchor to a heading."""
+    for number, line in enumerate(page.prose, 1):
+        for match in _LINK.finditer(_SPAN.sub("", line)):
+            target, _, anchor = match["target"].partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (page.path.parent / target).resolve() if target else page.path
+            if not path.exists():
+                yield f"{page.name}:{number}: the link {match['target']} leads nowhere"
+            elif anchor and path.suffix == ".md" and anchor not in Page.read(path).anchors():
+                yield f"{page.name}:{number}: {match['target']} names no heading of that page"
+
+
+def check_blocks(page: Page) -> Iterator[str]:
+    """Python compiles, and commands in shell blocks exist."""
+    for block in page.blocks:
+        if block.language == "python":
+            try:
+                compile(block.text, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            except SyntaxError as error:
+                line = block.line + (error.lineno or 1) - 1
+                yield f"{page.name}:{line}: this Python does not compile: {error.msg}"
+        elif block.language in SHELLS:
+            for number, command in _commands(block):
+                for wrong in _wrong_with(command):
+                    yield f"{page.name}:{number}: {wrong}"
+    for at, prose in enumerate(page.prose, 1):
+        for span in (match[1].split() for match in _SPAN.finditer(prose)):
+            if len(span) > 1 and span[0] in OURS:
+                for wrong in _wrong_with(span):
+                    yield f"{page.name}:{at}: {wrong}"
+
+
+def _commands(block: Block) -> Iterator[tuple[int, list[str]]]:
+    """The commands of a shell block, in words; in a console only lines with a prompt are typed."""
+    for number, line in enumerate(block.text.splitlines(), block.line):
+        if block.language == "console" and not line.startswith("$ "):
+            continue
+        lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="&|;")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if not set(word) <= set("&|;"):
+                words.append(word)
+            elif words:
+                yield number, words
+                words = []
+
+
+def _wrong_with(words: list[str]) -> Iterator[str]:
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
+    if words and words[0] in PREFIXES:
+        words = words[3:]  # sudo -u USER
+    if not words:
+        return
+    name = Path(words[0]).name or words[0]
+    if name not in OURS:
+        if name not in OTHERS:
+            yield f"{words[0]} is no command that these pages know"
+        return
+    arguments = words[1:]
+    path = [name]
+    while arguments and not arguments[0].startswith("-") and _has_commands(tuple(path)):
+        path.append(arguments.pop(0))
+        if help_of(tuple(path)) is None:
+            yield f"there is no command {' '.join(path)}"
+            return
+    known = set(_OPTION.findall(help_of(tuple(path)) or ""))
+    for option in _OPTION.findall(" ".join(arguments)):
+        if option not in known:
+            yield f"{' '.join(path)} has no option {option}"
+
+
+@cache
+def help_of(path: tuple[str, ...]) -> str | None:
+    """What a command of ours prints for --help; None where there is no such command."""
+    program = shutil.which(path[0], path=sysconfig.get_path("scripts")) or path[0]
+    done = subprocess.run(
+        [program, *path[1:], "--help"], capture_output=True, text=True, check=False
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def _has_commands(path: tuple[str, ...]) -> bool:
+    return "COMMAND" in (help_of(path) or "").split("\n", 1)[0]
+
+
+def check_variables(page: Page) -> Iterator[str]:
+    """A table of the app side's variables lists all of them, and no other."""
+    known = {
+        value
+        for value in vars(asgi_tunnel.config).values()
+        if isinstance(value, str) and value.startswith("ASGI_TUNNEL_")
+    }
+    listed = set(_first_cells(page.prose, r"ASGI_TUNNEL_\w+"))
+    if listed:
+        yield from _compare(page, "variables", listed=listed, known=known)
+
+
+def check_arguments(page: Page) -> Iterator[str]:
+    """The tables of arguments list what Tunnel, run and serve take."""
+    if page.name != CONFIG_PAGE:
+        return
+    known: set[str] = set()
+    for function in (asgi_tunnel.Tunnel, asgi_tunnel.run, asgi_tunnel.serve):
+        known |= set(inspect.signature(function).parameters)
+    lines = page.section("## The app's side")
+    second = re.compile(r"^\| `ASGI_TUNNEL_\w+` \| `(\w+)` ")
+    listed = {match[1] for line in lines if (match := second.match(line))}
+    listed |= set(_first_cells(lines, r"[a-z_]+"))
+    yield from _compare(page, "arguments", listed=listed, known=known - {"app"})
+
+
+def check_edge_settings(page: Page) -> Iterator[str]:
+    """The tables of edge.toml list its keys, with their defaults."""
+    if page.name != CONFIG_PAGE:
+        return
+    tables: dict[str, type[Struct]] = {
+        "## The edge": EdgeConfig,
+        "### `[tls]`": TlsConfig,
+        "### `[limits]`": Limits,
+        "### `[access_log]`": AccessLogConfig,
+    }
+    for heading, struct in tables.items():
+        lines = page.section(heading)
+        settings = settings_of(struct)
+        known = {one.name for one in settings.values() if one.in_file and one.table is None}
+        listed = set(_first_cells(lines, r"[a-z_]+"))
+        yield from _compare(page, f"keys of {heading}", listed=listed, known=known)
+        for name in known & listed:
+            row = next(line for line in lines if line.startswith(f"| `{name}` "))
+            given = row.split("|")[2].strip().strip("`").strip('"')
+            if (default := _default(settings[name])) is not None and given != default:
+                yield f"{page.name}: {name} has the default {default}, the table says {given}"
+
+
+def _default(setting: Setting) -> str | None:
+    """A plain default as a page writes it; None where the page says it in words."""
+    return str(setting.default) if isinstance(setting.default, str | int | float) else None
+
+
+def check_options(page: Page) -> Iterator[str]:
+    """The tables of the commands list their options."""
+    if page.name != CLI_PAGE:
+        return
+    commands = {
+        "## `asgi-tunnel run": ("asgi-tunnel", "run"),
+        "### `init": ("asgi-tunnel-edge", "init"),
+        "### `run": ("asgi-tunnel-edge", "run"),
+        "### `token create": ("asgi-tunnel-edge", "token", "create"),
+        "### `token list": ("asgi-tunnel-edge", "token", "list"),
+        "### `token revoke": ("asgi-tunnel-edge", "token", "revoke"),
+    }
+    for heading, path in commands.items():
+        known = set(_OPTION.findall(help_of(path) or "")) - COMMON_OPTIONS
+        cells = _first_cells(page.section(heading), r"--[a-z-]+[^`]*")
+        listed = {cell.split()[0] for cell in cells} - COMMON_OPTIONS
+        yield from _compare(page, f"options of {' '.join(path)}", listed=listed, known=known)
+
+
+def check_errors(page: Page) -> Iterator[str]:
+    """The table of errors lists the public ones."""
+    if page.name != ERRORS_PAGE:
+        return
+    known = {name for name in asgi_tunnel.__all__ if name.endswith("Error")} - {"TunnelError"}
+    listed = set(_first_cells(page.section("## Of the app's side"), r"\w+Error"))
+    yield from _compare(page, "errors", listed=listed, known=known)
+
+
+def _first_cells(lines: list[str], pattern: str) -> list[str]:
+    row = re.compile(rf"^\| `({pattern})` ")
+    return [match[1] for line in lines if (match := row.match(line))]
+
+
+def _compare(page: Page, what: str, *, listed: set[str], known: set[str]) -> Iterator[str]:
+    for name in sorted(known - listed):
+        yield f"{page.name}: the table of {what} lacks {name}"
+    for name in sorted(listed - known):
+        yield f"{page.name}: the table of {what} has {name}, which does not exist"
+
+
+CHECKS: Final = (
+    check_links,
+    check_blocks,
+    check_variables,
+    check_arguments,
+    check_edge_settings,
+    check_options,
+    check_errors,
+)
+
+
+def main() -> int:
+    """Check all pages; print what is wrong and return 1, else return 0."""
+    pages = [Page.read(path) for pattern in PAGES for path in sorted(ROOT.glob(pattern))]
+    wrong = [sentence for page in pages for check in CHECKS for sentence in check(page)]
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

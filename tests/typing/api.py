@@ -1,0 +1,87 @@
+"""The public API as a user would write it. mypy reads this file; nobody runs it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_type
+
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+import asgi_tunnel
+from asgi_tunnel import (
+    AuthenticationError,
+    ClientDisconnectedError,
+    ConfigError,
+    HandshakeError,
+    SessionClosedError,
+    StreamResetError,
+    Tunnel,
+    TunnelConfig,
+    TunnelError,
+    TunnelMiddleware,
+)
+
+
+async def plain(scope: Any, receive: Any, send: Any) -> None:
+    """An ASGI app without a framework."""
+
+
+# Around an app, with and without arguments.
+wrapped: Callable[[Any, Any, Any], Awaitable[None]] = Tunnel(plain)
+strict = Tunnel(plain, required=True, connections=2, grace=5.0, root_path="/shop")
+hidden = Tunnel(FastAPI(), token="att1...", enabled=False, plaintext_host="10.0.0.1")
+twice = Tunnel(Tunnel(plain))
+
+# As middleware, by both ways of Starlette.
+fastapi_app = FastAPI()
+fastapi_app.add_middleware(TunnelMiddleware)
+fastapi_app.add_middleware(TunnelMiddleware, required=True, spec_version="2.4")
+starlette_app = Starlette(middleware=[Middleware(TunnelMiddleware, grace=3)])
+
+# Without a server.
+assert_type(asgi_tunnel.run("main:app"), int)
+assert_type(asgi_tunnel.run(fastapi_app, lifespan="on"), int)
+
+
+async def serve_beside_others() -> None:
+    """In a running event loop."""
+    await asgi_tunnel.serve(plain, connections=2)
+    task = asyncio.create_task(asgi_tunnel.serve(starlette_app, lifespan="off"))
+    task.cancel()
+
+
+# Without a lifespan.
+handle = asgi_tunnel.start_in_thread(plain, name="shop", grace=2.0)
+if handle is not None:
+    handle.stop()
+
+# Settings.
+config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": "att1..."})
+assert_type(config, TunnelConfig | None)
+if config is not None:
+    assert_type(config.connections, int)
+    assert_type(config.grace, float)
+    assert_type(config.token.edge, str)
+
+
+def explain(error: TunnelError) -> str:
+    """Errors carry their facts as attributes."""
+    match error:
+        case ConfigError():
+            return error.setting + error.why + error.fix
+        case AuthenticationError() | HandshakeError():
+            assert_type(error.retry_after, float | None)
+            return str(error.code)
+        case SessionClosedError() | StreamResetError():
+            return "peer" if error.by_peer else "this side"
+        case ClientDisconnectedError():
+            broken: OSError = error
+            return f"{broken} {error.event}"
+        case _:
+            return str(error)
+
+
+version: str = asgi_tunnel.__version__
