@@ -21,6 +21,9 @@ ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
 
+DEFAULT_CONNECTIONS: Final = 2
+"""When one is lost, the other one takes what is new while the first is dialed again."""
+
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,7 +33,7 @@ class TunnelConfig:
 
     token: Token = field(repr=False)
     text: str = field(repr=False)  # the token as it was given, for the Authorization field
-    connections: int = 1  # sessions kept at the same time
+    connections: int = DEFAULT_CONNECTIONS  # sessions kept at the same time
     grace: float = 10.0  # seconds that requests in progress get when the app ends
     root_path: str = ""  # put before each path
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
@@ -119,10 +122,10 @@ def _check_plaintext(token: Token, host: str, setting: str) -> None:
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:
-    text = environ.get(CONNECTIONS, "1") if given is None else str(given)
+    text = environ.get(CONNECTIONS, str(DEFAULT_CONNECTIONS)) if given is None else str(given)
     if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
         raise ConfigError(
-            CONNECTIONS, f"is no number from 1 to {MAX_CONNECTIONS}", "leave it out to get 1"
+            CONNECTIONS, f"is no number from 1 to {MAX_CONNECTIONS}", "leave it out to get 2"
         )
     return int(text)
 

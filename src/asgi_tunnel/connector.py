@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import logging
 import platform
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from typing import Final
@@ -19,7 +21,7 @@ import anyio
 
 from ._version import __version__
 from .asgi.origin import Origin
-from .backoff import PERMANENT, Backoff
+from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import PinError, dial
 from .errors import (
@@ -40,7 +42,7 @@ from .protocol.handshake import (
     encode_handshake,
 )
 from .session import Session
-from .transport import Transport, WebSocketTransport
+from .transport import CLOSE_TIMEOUT, Transport, WebSocketTransport
 
 _log = logging.getLogger("asgi_tunnel.connector")
 
@@ -52,6 +54,18 @@ SLEEP: Final = 5.0
 
 _POLL: Final = 0.02
 """Seconds between looks at what is still in progress while draining."""
+
+_CROSSING: Final = 0.1
+"""Seconds, beside two round trips, in which requests that crossed DRAIN on the way arrive."""
+
+_LOCAL_WAIT: Final = 1.0
+"""Seconds between two tries, at the most, while this machine has no network: such a try costs the
+edge nothing, and the network that is back is noticed at once."""
+
+_TELL_EVERY: Final = 8.0
+"""Seconds between two lines of the log about the same outage."""
+
+_NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
 
 _REFUSED: Final = {
     RefuseCode.UNAUTHENTICATED: AuthenticationError,
@@ -104,13 +118,10 @@ class Connector:
         self._tasks.append(loop.create_task(self._watch_sleep(), name="asgi-tunnel clock"))
         for number in range(self.config.connections):
             slot = self._slots[number] = _Slot(self, number)
-            self._tasks.append(
-                loop.create_task(
-                    slot.keep(),
-                    name=f"asgi-tunnel connection {number}",
-                    context=contextvars.Context(),
-                )
+            slot.task = loop.create_task(
+                slot.keep(), name=f"asgi-tunnel connection {number}", context=contextvars.Context()
             )
+            self._tasks.append(slot.task)
 
     async def wait_connected(self) -> None:
         """Return when the tunnel is open for the first time."""
@@ -124,27 +135,40 @@ class Connector:
         WebSockets are closed with 1012 at once.  Cancelling it ends everything at once.
         """
         self.is_stopping = True
-        grace = self.config.grace
-        sessions = [slot.session for slot in self._slots.values() if slot.session is not None]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.config.grace
+        sessions = [session for slot in self._slots.values() for session in slot.stop_dialing()]
         try:
-            for slot in self._slots.values():
-                sessions += slot.retiring
             for session in sessions:
-                session.drain(reason, grace=grace)
-            self.origin.close_websockets(1012, "the app restarts")
+                session.drain(reason, grace=self.config.grace)
+            self.origin.shut_down(1012, "the app restarts")
             if sessions:
-                with anyio.move_on_after(grace):
-                    while any(  # noqa: ASYNC110 - streams end in many ways; a look is cheap
-                        not one.is_over and one.connection.open_streams for one in sessions
-                    ):
-                        await anyio.sleep(_POLL)
-            await self.origin.finish(grace if sessions else 0)
+                with anyio.move_on_after(self.config.grace):
+                    await self._finish_streams(sessions)
+            await self.origin.finish(max(deadline - loop.time(), 0.0) if sessions else 0)
         finally:
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._leave()
+
+    async def _finish_streams(self, sessions: list[Session]) -> None:
+        """Return when no stream is open, nor on its way."""
+        round_trip = max(session.connection.round_trip for session in sessions)
+        await anyio.sleep(_CROSSING + 2 * round_trip)
+        self.origin.shut_down(1012, "the app restarts")  # those that have crossed DRAIN
+        while any(  # noqa: ASYNC110 - streams end in many ways; a look is cheap
+            not one.is_over and one.connection.open_streams for one in sessions
+        ):
+            await anyio.sleep(_POLL)
+
+    async def _leave(self) -> None:
+        """Wait until the last bytes have left: they are in the transports, which close by then."""
+        with anyio.move_on_after(CLOSE_TIMEOUT):
+            while any(not slot.is_closed for slot in self._slots.values()):  # noqa: ASYNC110
+                await anyio.sleep(_POLL)
 
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
@@ -171,6 +195,12 @@ class Connector:
 
     # -- for its slots -----------------------------------------------------------------------
 
+    def is_told(self, slot: int) -> bool:
+        """Whether an earlier slot says already what this one would say: that the edge is away."""
+        return any(
+            self._slots[number].session is None or not self.is_connected for number in range(slot)
+        )
+
     def hello(self, slot: int, session: Session | None) -> Hello:
         """Say who this is, and which session it would like to resume."""
         resumable = session is not None and not session.is_over
@@ -184,14 +214,27 @@ class Connector:
             ),
         )
 
-    def announce(self, welcome: Welcome) -> None:
-        """Tell the log: where the app is live, or that it is again."""
+    async def wait_turn(self, slot: int) -> None:
+        """Return at once for the first slot, for the others when the tunnel was open once.
+
+        So a refused token is refused, and said, once.
+        """
+        if slot:
+            await self.wait_connected()
+
+    def announce(self, welcome: Welcome, *, is_first: bool) -> None:
+        """Tell the log: where the app is live, or that it is again.
+
+        Args:
+            welcome: What the edge said.
+            is_first: The slot has not been connected before.
+        """
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
             self.urls = welcome.urls
             for url in welcome.urls:
                 _log.info("%s is live: %s", self._name, url)
-        else:
+        elif not is_first:
             _log.info("connected again%s", " and resumed" if welcome.resumed else "")
 
 
@@ -201,41 +244,88 @@ class _Slot:
     def __init__(self, connector: Connector, number: int) -> None:
         self.session: Session | None = None
         self.retiring: list[Session] = []  # drained by the edge; finish what they carry
+        self.task: asyncio.Task[None] | None = None
         self._connector = connector
         self._number = number
         self._interrupted = asyncio.Event()
+        self._transports: list[WebSocketTransport] = []  # not yet closed, the newest one last
+        self._was_connected = False
+        self._hint: float | None = None  # seconds that the edge asked this side to wait
+        self._received = 0  # frames of the session when its transport was new
+        self._told = -_TELL_EVERY  # when the log was told last that the edge cannot be reached
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every connection has been closed."""
+        return all(one.is_lost for one in self._transports)
+
+    def stop_dialing(self) -> list[Session]:
+        """Dial no more, except to resume what is in progress; return what is in progress."""
+        sessions = list(self.retiring)
+        if self.session is not None and not self.session.is_over:
+            sessions.append(self.session)
+        elif self.task is not None:
+            self.task.cancel()
+        return sessions
 
     async def keep(self) -> None:
         """Dial, wait for the end, and begin again."""
+        await self._connector.wait_turn(self._number)
         loop = asyncio.get_running_loop()
         backoff = Backoff(loop.time())
-        while True:
+        while self.session is not None or not self._connector.is_stopping:
             self._interrupted.clear()
+            self._hint = None
             try:
                 await self._connect()
-            except HandshakeError as error:
-                delay = self._refused(error, backoff)
-            except PinError as error:
+            except (HandshakeError, PinError) as error:
                 delay = self._refused(error, backoff)
             except (OSError, TimeoutError, TunnelError) as error:
-                delay = backoff.next(loop.time())
-                _log.warning(
-                    "cannot reach the edge at %s (%s); next try in %.1f s",
-                    self._connector.config.token.edge,
-                    _sentence(error),
-                    delay,
-                )
+                delay = self._unreached(error, backoff)
             except Exception:  # noqa: BLE001
                 # The task's outer edge: a defect here must not leave the app offline for ever.
                 delay = PERMANENT
                 _log.exception("dialing failed by a defect; next try in %.0f s", delay)
             else:
                 backoff.connected(loop.time())
+                self._told = -_TELL_EVERY
                 await self._interrupted.wait()
-                backoff.lost(loop.time())
-                # The first try comes at once for a cut line, spread for an edge that went away.
-                delay = 0.0 if self.session is not None else backoff.next(loop.time())
+                delay = self._lost(backoff)
             await anyio.sleep(delay)
+
+    def _lost(self, backoff: Backoff) -> float:
+        """Return the seconds to wait before the first try."""
+        now = asyncio.get_running_loop().time()
+        lasted = backoff.lost(now)
+        session = self.session
+        if session is not None:
+            # A cut line is dialed at once; one that is cut as soon as it is there is not, unless
+            # it gets on: no busy loop.
+            carried = session.connection.received_frames > self._received
+            return 0.0 if lasted > BASE or carried else backoff.next(now)
+        if self.retiring and self._hint is not None:
+            return self._hint  # the edge goes away, and has spread its apps itself
+        return (self._hint or 0.0) + backoff.next(now)
+
+    def _unreached(self, error: Exception, backoff: Backoff) -> float:
+        """Return the seconds to wait after a try that found no edge."""
+        now = asyncio.get_running_loop().time()
+        delay = backoff.next(now)
+        if isinstance(error, TimeoutError):
+            delay = 0.0  # the try itself was the wait, and nobody saw it
+        elif isinstance(error, socket.gaierror) or getattr(error, "errno", None) in _NO_NETWORK:
+            delay = min(delay, _LOCAL_WAIT)
+        is_told = now - self._told < _TELL_EVERY
+        if not is_told:
+            self._told = now
+        _log.log(
+            logging.DEBUG if is_told or self._connector.is_told(self._number) else logging.WARNING,
+            "cannot reach the edge at %s (%s); next try in %.1f s",
+            self._connector.config.token.edge,
+            _sentence(error),
+            delay,
+        )
+        return delay
 
     def _refused(self, error: TunnelError, backoff: Backoff) -> float:
         if isinstance(error, _PERMANENT):
@@ -244,14 +334,18 @@ class _Slot:
                 self._connector.on_refused(error)
             return max(PERMANENT, getattr(error, "retry_after", None) or 0.0)
         now = asyncio.get_running_loop().time()
-        delay = max(backoff.next(now), getattr(error, "retry_after", None) or 0.0)
+        # Behind the hint, not instead of it: all who were refused got the same one.
+        delay = (getattr(error, "retry_after", None) or 0.0) + backoff.next(now)
         _log.warning("the edge is not ready: %s; next try in %.1f s", error, delay)
         return delay
 
     async def _connect(self) -> None:
         config = self._connector.config
         session = self.session
-        transport = await dial(config.token.edge, config.text, pin=config.token.pin)
+        transport = await dial(
+            config.token.edge, config.text, pin=config.token.pin, first=self._number
+        )
+        self._transports = [one for one in self._transports if not one.is_lost] + [transport]
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
                 hello = self._connector.hello(self._number, session)
@@ -262,8 +356,10 @@ class _Slot:
             raise
         if rest:
             session.data_received(rest)
+        self._received = session.connection.received_frames
         transport.start(session)
-        self._connector.announce(welcome)
+        is_first, self._was_connected = not self._was_connected, True
+        self._connector.announce(welcome, is_first=is_first)
 
     def _adopt(
         self, transport: Transport, welcome: Welcome, session: Session | None, hello: Hello
@@ -310,6 +406,7 @@ class _Slot:
         if session is self.session:
             self.session = None
             self.retiring.append(session)
+            self._hint = event.delay
             self._interrupted.set()
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
@@ -323,6 +420,7 @@ class _Slot:
                     "the session ended: %s",
                     event.reason or GoawayCode(event.code).name,
                 )
+            self._hint = event.retry_after
             self._interrupted.set()
 
 

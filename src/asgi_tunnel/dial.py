@@ -68,13 +68,17 @@ class PinError(TunnelError):
         )
 
 
-async def dial(url: str, authorization: str, *, pin: str | None = None) -> WebSocketTransport:
+async def dial(
+    url: str, authorization: str, *, pin: str | None = None, first: int = 0
+) -> WebSocketTransport:
     """Open a connection whose WebSocket handshake is done.
 
     Args:
         url: ``wss://host[:port]`` or ``ws://host[:port]``.
         authorization: The token, for the Authorization field.
         pin: ``sha256:<hex>`` of the only certificate to accept; None to ask the system's CAs.
+        first: Which of the addresses to begin with, counted around: the connections of one app go
+            to different ones where there are several.
 
     Raises:
         HandshakeError: The edge refused, with its own sentence.
@@ -93,6 +97,8 @@ async def dial(url: str, authorization: str, *, pin: str | None = None) -> WebSo
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(DIAL_TIMEOUT):
         addresses = await _resolve(host, port)
+        turn = first % max(len(addresses), 1)
+        addresses = addresses[turn:] + addresses[:turn]
         while True:
             sock, address = await _race(addresses)
             addresses.remove(address)

@@ -7,15 +7,17 @@ masters that fork).  What happens on lifespan is here; frames are not.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .asgi.lifespan import OWNED
+from .asgi.adapt import as_single_callable
+from .asgi.lifespan import IS_TUNNELLED
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
-from .errors import ConfigError
+from .errors import ConfigError, TunnelError
 from .logs import ensure_handler
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Tunnel", "TunnelMiddleware"]
 
 _log = logging.getLogger("asgi_tunnel.middleware")
+
+REQUIRED_TIMEOUT: Final = 20.0
+"""Seconds in which a required tunnel has to be open; servers give a startup 30 (gunicorn) or 60
+(hypercorn)."""
 
 
 class Tunnel:
@@ -37,19 +43,20 @@ class Tunnel:
             ``ASGI_TUNNEL_TOKEN_FILE`` names.
         enabled: False never opens a tunnel.  By default it is opened when there is a token,
             except under pytest.  True opens it there as well.
-        required: Without a token, or with one that is refused, the app does not start.  By default
-            it starts and serves locally, and the log says what is wrong.
+        required: The app starts when its tunnel is open: not without a token, with one that is
+            refused, or when the edge is out of reach for ``REQUIRED_TIMEOUT``.  By default it
+            starts at once, serves locally, and the log says what is wrong.
         connections: Connections kept to the edge, 1 to 8.
         grace: Seconds that requests in progress get when the app ends.
         root_path: Put before each path, when the app is mounted below one.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
 
-    Raises:
-        ConfigError: On the lifespan's startup, when ``required`` and the configuration is wrong.
+    An app that leaves the start to its server learns nothing here: what is wrong with a required
+    tunnel becomes ``lifespan.startup.failed``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
         app: ASGIApp,
         *,
@@ -62,7 +69,7 @@ class Tunnel:
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
     ) -> None:
-        self.app = app
+        self.app = as_single_callable(app)
         self._enabled = enabled
         self._required = required
         self._settings: dict[str, Any] = {
@@ -75,11 +82,13 @@ class Tunnel:
         }
         self._has_lifespan = False
         self._connector: Connector | None = None
+        self._guard: asyncio.Task[None] | None = None
         if _is_server_without_lifespan():
-            from .thread import start_in_thread
+            self._has_lifespan = True  # as good as
+            if enabled is not False:
+                from .thread import start_in_thread
 
-            self._has_lifespan = True
-            start_in_thread(self.app, name=_name(app), **self._settings)
+                start_in_thread(self.app, name=_name(app), **self._settings)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one call: the lifespan with the tunnel around it, everything else as it is."""
@@ -89,7 +98,8 @@ class Tunnel:
             return
         if not self._has_lifespan:
             self._has_lifespan = True
-            await self._start_late()
+            if not IS_TUNNELLED.get():
+                await self._start_late()
         await self.app(scope, receive, send)
 
     # -- lifespan ----------------------------------------------------------------------------
@@ -98,18 +108,22 @@ class Tunnel:
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
         try:
-            # A runner of ours that serves the app has opened the tunnel already.
-            config = None if OWNED in scope.get("extensions", ()) else self._config()
+            # A runner of ours that serves the app opens the tunnel itself.
+            config = None if IS_TUNNELLED.get() else self._config()
         except ConfigError as error:
             await _refuse_startup(receive, send, str(error))
             return
         if config is None:
-            await _serve_lifespan(self.app, scope, receive, send)
+            await self.app(scope, receive, send)
             return
         if "state" not in scope:
             scope = {**scope, "state": {}}  # Starlette raises when a stateful lifespan has none
         state = scope["state"]
+        # Relayed requests go to the outermost app (Starlette names it in the scope): the wrapped
+        # one is only the inner part of the stack when middleware was added later.
         origin_app = scope.get("app") or self.app
+        refusal = ""
+        is_told = False
 
         async def receive_and_stop() -> Message:
             message = await receive()
@@ -118,36 +132,51 @@ class Tunnel:
             return message
 
         async def start_and_send(message: Message) -> None:
+            nonlocal refusal, is_told
             if message["type"] == "lifespan.startup.complete":
-                await self._start(config, origin_app, state)
+                connector = self._start(config, origin_app, state)
+                if self._required and connector is not None:
+                    try:
+                        await _wait_connected(connector)
+                    except TunnelError as error:
+                        refusal = f"asgi-tunnel: {error}"
+                        raise  # into the app, which ends what it has started
+            elif message["type"] == "lifespan.startup.failed" and refusal:
+                message = {**message, "message": refusal}
+                is_told = True
             await send(message)
 
         try:
             await _serve_lifespan(self.app, scope, receive_and_stop, start_and_send)
+        except Exception:
+            if not refusal or is_told:
+                raise
+            await send({"type": "lifespan.startup.failed", "message": refusal})
         finally:
             # The server cancelled the lifespan, or the app left it early: nothing may stay.
             connector, self._connector = self._connector, None
             if connector is not None:
                 connector.abort()
 
-    async def _start(self, config: TunnelConfig, app: ASGIApp, state: dict[str, Any] | None) -> None:
+    def _start(
+        self, config: TunnelConfig, app: ASGIApp, state: dict[str, Any] | None
+    ) -> Connector | None:
         from .asgi.origin import Origin
         from .connector import Connector
 
         ensure_handler()
-        if config.connections and not _is_asyncio():
+        if not _is_asyncio():
             _log.error("the tunnel needs asyncio; this server runs another event loop")
-            return
-        # Relayed requests go to the outermost app (Starlette names it in the scope): the wrapped
-        # one is only the inner part of the stack when middleware was added later.
+            return None
         origin = Origin(
             app,
             state=state,
             root_path=config.root_path,
             spec_version=config.spec_version,
         )
-        self._connector = Connector(config, origin, name=_name(app))
-        self._connector.start()
+        connector = self._connector = Connector(config, origin, name=_name(app))
+        connector.start()
+        return connector
 
     async def _stop(self) -> None:
         connector, self._connector = self._connector, None
@@ -156,7 +185,11 @@ class Tunnel:
 
     async def _start_late(self) -> None:
         """The first request came and there was no lifespan: a server, or a mount, without one."""
-        config = self._config()
+        try:
+            config = self._config()
+        except ConfigError as error:
+            _log.error("no tunnel, although one is required: %s", error)
+            return
         if config is None:
             return
         ensure_handler()
@@ -164,7 +197,11 @@ class Tunnel:
             "this server sent no lifespan, or the app is mounted below another one; the tunnel is "
             "opened with the first request. Wrap the outermost app, or use `asgi-tunnel run`"
         )
-        await self._start(config, self.app, None)
+        connector = self._start(config, self.app, None)
+        if connector is not None:
+            self._guard = asyncio.get_running_loop().create_task(
+                _abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()
+            )
 
     def _config(self) -> TunnelConfig | None:
         """Return the settings, or None when no tunnel is wanted.
@@ -203,7 +240,7 @@ async def _serve_lifespan(
     Django and Channels raise on the scope, others return.  As long as the app has sent nothing,
     that means it takes no part.
     """
-    has_sent = False
+    last = ""  # what the app has sent
     received: Message | None = None
 
     async def noted_receive() -> Message:
@@ -212,17 +249,23 @@ async def _serve_lifespan(
         return received
 
     async def noted_send(message: Message) -> None:
-        nonlocal has_sent
-        has_sent = True
+        nonlocal last
+        last = message["type"]
         await send(message)
 
     try:
         await app(scope, noted_receive, noted_send)
     except Exception as error:
-        if has_sent:
+        if last:
             raise
         _log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
-    if has_sent:
+    if last == "lifespan.startup.complete" and received is not None:
+        if received["type"] == "lifespan.startup":
+            # The app is served on although its lifespan is over: wait for the end in its place.
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        return
+    if last:
         return
     message = received or await receive()
     if message["type"] == "lifespan.startup":
@@ -234,6 +277,45 @@ async def _serve_lifespan(
 async def _refuse_startup(receive: Receive, send: Send, why: str) -> None:
     await receive()
     await send({"type": "lifespan.startup.failed", "message": f"asgi-tunnel: {why}"})
+
+
+async def _abort_at_end(connector: Connector) -> None:
+    """Say goodbye when the event loop ends: no lifespan will tell.
+
+    Without it the edge would keep the session, and its visitors waiting, for the resume window.
+    """
+    try:
+        await asyncio.Event().wait()
+    finally:
+        connector.abort()
+
+
+async def _wait_connected(connector: Connector) -> None:
+    """Return when the tunnel is open.
+
+    Raises:
+        TunnelError: The edge refuses the app, or is not reached in ``REQUIRED_TIMEOUT``.
+    """
+    refused: asyncio.Future[TunnelError] = asyncio.get_running_loop().create_future()
+
+    def on_refused(error: TunnelError) -> None:
+        if not refused.done():
+            refused.set_result(error)
+
+    connector.on_refused = on_refused
+    connected = asyncio.ensure_future(connector.wait_connected())
+    either: set[asyncio.Future[Any]] = {connected, refused}
+    try:
+        done, _ = await asyncio.wait(
+            either, timeout=REQUIRED_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        connected.cancel()
+        connector.on_refused = None
+    if refused.done():
+        raise refused.result()
+    if not done:
+        raise TunnelError(f"the edge was not reached in {REQUIRED_TIMEOUT:g} s")
 
 
 def _is_asyncio() -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from .asgi.lifespan import Lifespan, LifespanError
@@ -35,7 +35,7 @@ EXIT_STARTUP: Final = 3  # the app's startup failed (uvicorn's number)
 LifespanMode = Literal["auto", "on", "off"]
 
 
-def run(
+def run(  # noqa: PLR0913 - one argument for each setting
     app: ASGIApp | str,
     *,
     token: str | None = None,
@@ -87,7 +87,7 @@ def run(
         return loop_runner.run(_serve(loaded, config, lifespan=lifespan, name=str(name)))
 
 
-async def serve(
+async def serve(  # noqa: PLR0913 - one argument for each setting
     app: ASGIApp,
     *,
     token: str | None = None,
@@ -100,7 +100,8 @@ async def serve(
 ) -> None:
     """Serve an app in the running event loop until a signal comes or the task is cancelled.
 
-    Cancelling it ends requests in progress at once and still runs the app's shutdown.
+    Cancelling it ends requests in progress at once and still runs the app's shutdown.  The first
+    signal lets them finish; a further one ends this wait, then the wait for the app's shutdown.
 
     Raises:
         ConfigError: A setting is wrong, or there is no token.
@@ -129,9 +130,7 @@ def load_app(where: str, *, factory: bool = False) -> ASGIApp:
     """
     module_name, colon, attribute = where.partition(":")
     if not module_name or not colon or not attribute:
-        raise ConfigError(
-            repr(where), "does not say where the app is", "write it like main:app"
-        )
+        raise ConfigError(repr(where), "does not say where the app is", "write it like main:app")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -139,7 +138,7 @@ def load_app(where: str, *, factory: bool = False) -> ASGIApp:
             raise
         raise ConfigError(
             repr(where),
-            f"names the module {error.name!r}, which cannot be found from {os.getcwd()}",
+            f"names the module {error.name!r}, which cannot be found from {Path.cwd()}",
             "change to its folder or give it with --app-dir",
         ) from error
     for part in attribute.split("."):
@@ -151,7 +150,7 @@ def load_app(where: str, *, factory: bool = False) -> ASGIApp:
                 f"names {part!r}, which {module_name!r} does not have",
                 "check the name after the colon",
             ) from error
-    if factory:
+    if factory and callable(found):
         found = found()
     if not callable(found):
         raise ConfigError(repr(where), "is not callable", "name an ASGI app")
@@ -175,16 +174,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(
-    app: ASGIApp, config: TunnelConfig, *, lifespan: LifespanMode, name: str
-) -> int:
+async def _serve(app: ASGIApp, config: TunnelConfig, *, lifespan: LifespanMode, name: str) -> int:
     target = app.app if isinstance(app, Tunnel) else app
     stop = _Stop()
     with stop.installed():
         life = None if lifespan == "off" else Lifespan(target, required=lifespan == "on")
         if life is not None:
             try:
-                await life.startup()
+                if not await stop.guard(life.startup()):
+                    return EXIT_OK
             except LifespanError as error:
                 _log.error("the app did not start: %s", error)
                 return EXIT_STARTUP
@@ -198,7 +196,8 @@ async def _serve(
         refused: list[TunnelError] = []
 
         def on_refused(error: TunnelError) -> None:
-            if not connector.urls:  # it was never live: nobody is helped by waiting
+            # It was never live: nobody is helped by waiting.
+            if not connector.urls and not stop.is_requested:
                 refused.append(error)
                 stop.request()
 
@@ -207,31 +206,24 @@ async def _serve(
             connector.start()
         try:
             await stop.wait()
-            ending = asyncio.ensure_future(connector.stop())
-            forced = asyncio.ensure_future(stop.wait_forced())
-            await asyncio.wait({ending, forced}, return_when=asyncio.FIRST_COMPLETED)
-            forced.cancel()
-            if not ending.done():
-                _log.warning("a second signal: ending now")
-                ending.cancel()
-                await asyncio.wait({ending})
+            await stop.guard(connector.stop())
         finally:
             connector.abort()
             await origin.finish(0)
             if life is not None:
                 try:
-                    await life.shutdown()
+                    await stop.guard(life.shutdown())
                 except LifespanError as error:
                     _log.error("the app's shutdown failed: %s", error)
         return EXIT_REFUSED if refused else EXIT_OK
 
 
 class _Stop:
-    """Turns the first signal into an end with grace and the second into an end now."""
+    """Turns the first signal into an end with grace; each one after it ends the step it meets."""
 
     def __init__(self) -> None:
         self._soft = asyncio.Event()
-        self._hard = asyncio.Event()
+        self._hard = asyncio.Event()  # a further signal that has not ended anything yet
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -239,7 +231,7 @@ class _Stop:
         return self._soft.is_set()
 
     def request(self) -> None:
-        """End with grace; a second call ends now."""
+        """End with grace; a further call ends what is guarded now."""
         if self._soft.is_set():
             self._hard.set()
         self._soft.set()
@@ -247,8 +239,23 @@ class _Stop:
     async def wait(self) -> None:
         await self._soft.wait()
 
-    async def wait_forced(self) -> None:
-        await self._hard.wait()
+    async def guard(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do ``work``; False when a further signal cancelled it."""
+        task = asyncio.ensure_future(work)
+        forced = asyncio.ensure_future(self._hard.wait())
+        try:
+            await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            forced.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()
+            return True
+        _log.warning("a further signal: not waiting any longer")
+        self._hard.clear()
+        return False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -257,7 +264,7 @@ class _Stop:
             yield
             return
 
-        def handle(number: int, frame: object) -> None:
+        def handle(_number: int, _frame: object) -> None:
             self._loop.call_soon_threadsafe(self.request)
 
         old = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
@@ -270,6 +277,6 @@ class _Stop:
 
 def extend_path(folder: str) -> None:
     """Make ``folder`` the first place where modules are looked for."""
-    path = os.path.abspath(folder)
+    path = str(Path(folder).absolute())
     if path not in sys.path:
         sys.path.insert(0, path)

@@ -69,7 +69,10 @@ class ThreadHandle:
         connector.start()
         await self._stopped.wait()
         await connector.stop()
-        await lifespan.shutdown()
+        try:
+            await lifespan.shutdown()
+        except LifespanError as error:
+            _log.error("the app's shutdown failed: %s", error)
 
 
 def start_in_thread(app: ASGIApp, *, name: str = "the app", **settings: Any) -> ThreadHandle | None:

@@ -235,6 +235,11 @@ class WebSocketTransport(asyncio.Protocol):
         """Whether more should be sent now."""
         return not self._is_paused and not self._is_closing and self._transport is not None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the socket is closed."""
+        return self._transport is None
+
     def start(self, receiver: Receiver) -> None:
         """Pass what arrives to ``receiver`` from now on, and first what came before."""
         self._receiver = receiver

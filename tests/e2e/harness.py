@@ -131,7 +131,7 @@ class Edge:
         self.process.wait_for("listening on ")
         self.port = int((self.folder / "edge.address").read_text().strip().rsplit(":", 1)[1])
         text = (self.folder / "edge.toml").read_text()
-        (self.folder / "edge.toml").write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{self.port}"))
+        (self.folder / "edge.toml").write_text(text.replace(':0"\n', f':{self.port}"\n', 1))
 
     def stop(self) -> None:
         """End it with SIGTERM."""
@@ -178,15 +178,31 @@ def spawn(
 
 
 @contextmanager
-def running_edge(folder: Path, *, tls: str = "off", settings: str = "") -> Iterator[Edge]:
-    """An edge on loopback and port 0; ``settings`` is added to its edge.toml."""
+def running_edge(
+    folder: Path,
+    *,
+    tls: str = "off",
+    host: str = "127.0.0.1",
+    settings: str = "",
+    limits: str = "",
+) -> Iterator[Edge]:
+    """An edge on loopback and port 0.
+
+    Args:
+        folder: Gets the edge's own folder.
+        tls: As ``init --tls``.
+        host: A loopback address, with its brackets.
+        settings: Added at the end of edge.toml.
+        limits: Lines for its ``[limits]``.
+    """
     data = folder / "edge"
     command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data)]
-    command += ["--domain", "example.test", "--listen", "127.0.0.1:0", "--tls", tls]
+    command += ["--domain", "example.test", "--listen", f"{host}:0", "--tls", tls]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    if settings:
-        with (data / "edge.toml").open("a") as file:
-            file.write("\n" + settings + "\n")
+    if settings or limits:
+        text = (data / "edge.toml").read_text()
+        text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
+        (data / "edge.toml").write_text(text)
     edge = Edge(data)
     edge.start()
     try:
@@ -223,7 +239,7 @@ def listening_sockets(pid: int) -> list[str]:
     inodes = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            target = os.readlink(link)
+            target = str(link.readlink())
         except OSError:
             continue
         if target.startswith("socket:["):

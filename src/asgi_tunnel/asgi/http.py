@@ -1,9 +1,10 @@
 """Drives one HTTP exchange: a stream on one side, ``receive()`` and ``send()`` on the other."""
 
-# ruff: noqa: ARG002  # StreamHandler's methods take what the seam gives
+# StreamHandler's methods take what the seam gives
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from enum import Enum, auto
 from typing import Any, Final
@@ -87,7 +88,8 @@ class HTTPExchange:
         Cancelling it resets the stream.
         """
         try:
-            result: Any = await app(scope, self.receive, self.send)
+            # Apps are not trusted to keep to their type.
+            result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
         except BaseException as error:
             # Only of a visitor who has left: the error may come from another exchange, such as a
             # request that sends to WebSockets, and then this one still owes its answer.
@@ -127,6 +129,7 @@ class HTTPExchange:
         if answer is Answer.GONE:
             if self._raises:
                 raise ClientDisconnectedError(kind)
+            await asyncio.sleep(0)  # an app that sends in a circle must not stop the event loop
             return
         if answer is Answer.BODY and kind == "http.response.body":
             self._send_body(message)
@@ -134,6 +137,8 @@ class HTTPExchange:
                 await self._gate.wait()
                 if self._raises and self._answer is Answer.GONE:
                     raise ClientDisconnectedError(kind)
+            elif self._is_mute and self._answer is Answer.BODY:
+                await asyncio.sleep(0)  # no window holds back an answer that has no body
         elif answer is Answer.DUE and kind == "http.response.start":
             self._start(message)
         elif answer is Answer.DUE and kind == "http.response.early_hint":
@@ -177,7 +182,7 @@ class HTTPExchange:
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")
         if type(body) is not bytes:
-            body = _copy(body)
+            body = copy_body(body)
         more = message.get("more_body", False)
         if self._is_mute:
             body = b""
@@ -227,9 +232,7 @@ class HTTPExchange:
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(  # noqa: PLR0917 - StreamHandler's, and called for each frame
-        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
-    ) -> None:
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Queue a piece of the request body."""
         if end:
             self._is_complete = True
@@ -289,9 +292,14 @@ def _length(values: list[bytes]) -> int:
     return int(values[0])
 
 
-def _copy(body: Any) -> bytes:
+def copy_body(body: Any) -> bytes:
+    """Return what an app gave as bytes, so that it may use its buffer again.
+
+    Raises:
+        TypeError: It is something else.
+    """
     if not isinstance(body, bytes | bytearray | memoryview):
-        raise TypeError(f"a response body is bytes, not {type(body).__name__}")
+        raise TypeError(f"a body is bytes, not {type(body).__name__}")
     return bytes(body)
 
 

@@ -128,9 +128,7 @@ class Idle:
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Do nothing."""
 
-    def on_data(  # noqa: PLR0917 - StreamHandler's
-        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
-    ) -> None:
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Do nothing."""
 
     def on_trailers(self, fields: Fields) -> None:

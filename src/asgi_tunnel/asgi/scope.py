@@ -64,7 +64,7 @@ def _common(head: RequestHead, state: dict[str, Any] | None, root_path: str) -> 
     path = raw_path.decode("utf-8", "replace")
     if "%" in path:
         path = unquote(path)
-    if root_path:
+    if root_path and raw_path != b"*":  # OPTIONS * asks the server itself
         path = root_path + path
         raw_path = root_path.encode() + raw_path
     peer = head.peer_host.decode("latin-1")

@@ -1,6 +1,6 @@
 """Drives one WebSocket: a stream on one side, ``receive()`` and ``send()`` on the other."""
 
-# ruff: noqa: ARG002  # StreamHandler's methods take what the seam gives
+# StreamHandler's methods take what the seam gives
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from ..protocol.limits import MAX_CLOSE_REASON_SIZE
 from .fields import normalise_fields
-from .http import is_contained
+from .http import copy_body, is_contained
 from .inbox import Gate, Inbox
 from .types import ASGIApp, Message, Scope, StreamLink
 
@@ -82,7 +82,8 @@ class WebSocketExchange:
         Cancelling it closes with 1011, or answers 500 before the handshake is done.
         """
         try:
-            result: Any = await app(scope, self.receive, self.send)
+            # Apps are not trusted to keep to their type.
+            result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
         except BaseException as error:
             is_gone = self._phase is Phase.GONE  # before _finish; else it is another one's error
             self._finish(INTERNAL_ERROR)
@@ -135,7 +136,7 @@ class WebSocketExchange:
             )
         elif phase is Phase.DENYING and kind == "websocket.http.response.body":
             more = message.get("more_body", False)
-            body = bytes(message.get("body", b""))
+            body = copy_body(message.get("body", b""))
             if not self._link.send_data(self.stream_id, body, end=not more):
                 self._gate.shut()
             if not more:
@@ -174,7 +175,7 @@ class WebSocketExchange:
         text, data = message.get("text"), message.get("bytes")
         if (text is None) == (data is None):
             raise ValueError("websocket.send needs either text or bytes")
-        payload = bytes(data) if text is None else text.encode()
+        payload = copy_body(data) if text is None else text.encode()
         if not self._link.send_data(self.stream_id, payload, text=text is not None):
             self._gate.shut()
 
@@ -228,15 +229,14 @@ class WebSocketExchange:
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(  # noqa: PLR0917 - StreamHandler's, and called for each frame
-        self, data: Buffer, cost: int, end: bool, text: bool, more: bool
-    ) -> None:
+    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Assemble messages; a fragment's bytes may be replaced as soon as they are kept here."""
         if self._phase is Phase.CLOSED or self._phase is Phase.GONE:
             self._link.consume(self.stream_id, cost)
             return
         self._size += len(data)
         if self._size > MAX_MESSAGE_SIZE:
+            self._link.consume(self.stream_id, cost)
             self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
             self._link.consume(self.stream_id, cost)
             return
@@ -253,6 +253,7 @@ class WebSocketExchange:
         try:
             string = payload.decode()
         except UnicodeDecodeError:
+            self._link.consume(self.stream_id, cost)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
             self._link.consume(self.stream_id, cost)
             return

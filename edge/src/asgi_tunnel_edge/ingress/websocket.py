@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 import time
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .listener import Ingress
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 CLOSE_TIMEOUT: Final = 10.0
 """Seconds a visitor gets to answer a close frame (uvicorn's number)."""
@@ -64,6 +66,7 @@ class WebSocketRelay:
         "_is_app_done",
         "_is_pinged",
         "_is_visitor_done",
+        "_left",
         "_outcome",
         "_owed",
         "_phase",
@@ -102,6 +105,7 @@ class WebSocketRelay:
         self._heard = 0.0
         self._is_pinged = False
         self._deadline = math.inf
+        self._left: int | None = None  # bytes of a refusal still to come, when they are announced
         self._sent = 0
         self._status = 0
         self._outcome = ""
@@ -144,7 +148,11 @@ class WebSocketRelay:
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Complete the handshake, or pass on the app's refusal."""
         if head.status == 101:
-            self._accept(head)
+            if end or len(data):
+                self._reset(ResetCode.PROTOCOL_ERROR, "a body on a handshake")
+                self._refuse(502, "the app's side broke the tunnel's protocol")
+            else:
+                self._accept(head)
         elif head.status >= 200:
             self._deny(head, data, end)
 
@@ -190,7 +198,7 @@ class WebSocketRelay:
 
     def _deny(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Pass on an answer that is not 101.  The connection closes after it."""
-        why = bad_fields(head.fields)
+        why = bad_fields(head.fields) or self._bad_length(head)
         if why is not None or self._phase is not _Phase.ASKED:
             self._reset(ResetCode.PROTOCOL_ERROR, why or "a second head")
             self._refuse(502, "the app's answer was refused")
@@ -207,14 +215,33 @@ class WebSocketRelay:
         self._tell_app(1006, "")
         self._deny_body(data, len(data), end)
 
+    def _bad_length(self, head: ResponseHead) -> str | None:
+        """Note how long the refusal is; return what is wrong with what it says about that."""
+        lengths = [value for name, value in head.fields if name == b"content-length"]
+        if lengths:
+            if len(lengths) > 1 or not _DIGITS(lengths[0]):
+                return "its Content-Length is no single number"
+            self._left = int(lengths[0])
+        if head.status in (204, 304):
+            self._left = 0
+        return None
+
     def _deny_body(self, data: Buffer, cost: int, end: bool) -> None:
+        if self._left is not None:
+            data = data[: self._left]  # bytes beyond could pass for an answer of their own
+            self._left -= len(data)
         self._visitor.write(bytes(data))
         self._sent += len(data)
-        if end:
-            self._finish()
-            self._visitor.close_soon()
-        else:
+        if not end:
             self._credit(cost)
+            return
+        self._is_app_done = True
+        self._release()
+        self._finish()
+        if self._left:
+            self._visitor.cut()
+        else:
+            self._visitor.close_soon()
 
     # -- from the visitor --------------------------------------------------------------------
 
@@ -230,7 +257,7 @@ class WebSocketRelay:
                 if isinstance(item, Control):
                     if item.opcode == frames.PING:
                         pongs += 1
-                        if pongs <= MAX_PONGS and self._phase is _Phase.OPEN:
+                        if pongs <= MAX_PONGS and self._may_pong():
                             head = frames.encode_header(frames.PONG, len(item.payload))
                             self._visitor.write(head + item.payload)
                     elif item.opcode == frames.CLOSE:
@@ -242,10 +269,18 @@ class WebSocketRelay:
                     )
                     if not room:
                         self._visitor.pause_body()
+                        self._heard = math.inf  # unread, it cannot be judged silent
         except WebSocketError as error:
+            # RFC 6455 section 7.1.7: what follows is not read, not even an answer to the close.
             self._outcome = error.why
             self._close(error.code, error.why)
             self._tell_app(error.code, error.why)
+            self._finish()
+            self._visitor.close_soon()
+
+    def _may_pong(self) -> bool:
+        """Whether a ping is answered: not for one who pings and does not read."""
+        return self._phase is _Phase.OPEN and not self._visitor.is_paused
 
     def _visitor_closed(self, code: int, reason: str) -> None:
         if self._phase is _Phase.OPEN:
@@ -258,7 +293,7 @@ class WebSocketRelay:
         """The visitor is gone without a close frame."""
         if self._phase is _Phase.HELD:
             self._route.give_up(self._resume)
-        elif self._phase is _Phase.ASKED:
+        elif self._phase in (_Phase.ASKED, _Phase.DENYING):
             self._reset(ResetCode.CANCELLED, "visitor left")
         else:
             self._tell_app(1006, "")
@@ -307,13 +342,18 @@ class WebSocketRelay:
             self._visitor.write(b"".join((head, data)))
             self._sent += len(data)
         self._credit(cost)
+        if end and self._phase is _Phase.OPEN:  # without the CLOSE that ends a WebSocket
+            self._reset(ResetCode.PROTOCOL_ERROR, "END on a WebSocket")
+            self._outcome = "the app's side broke the tunnel's protocol"
+            self._close(1011, "the app failed")
 
     def on_close(self, code: int, reason: str) -> None:
         """The app closes, or answers the visitor's close."""
         self._is_app_done = True
         self._tell_app(code, reason)
         if self._phase is _Phase.OPEN:
-            self._close(1011 if code == 1006 else code, reason)
+            may_send = code == 1005 or frames.is_close_code(code)
+            self._close(code if may_send else 1011, reason)
         self._release()
 
     def on_reset(self, code: int, reason: str) -> None:
@@ -343,12 +383,13 @@ class WebSocketRelay:
 
     def on_writable(self) -> None:
         """Read on."""
+        self._heard = self._ingress.now()
         self._visitor.resume_body()
 
     # -- inside ------------------------------------------------------------------------------
 
     def _credit(self, cost: int) -> None:
-        if self._visitor.is_paused:
+        if self._visitor.is_paused and self._phase is not _Phase.OVER:
             self._owed += cost
         elif self._session is not None:
             self._session.consume(self._stream_id, cost)
@@ -391,6 +432,7 @@ class WebSocketRelay:
             return
         self._phase = _Phase.OVER
         self._deadline = math.inf
+        self.writable()  # a visitor that left without reading takes no more: nobody else would ask
         head = self._head
         self._ingress.access_log.add(
             Entry(

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.asgi.fakes import FakeConnector, Life
+from tests.asgi.memory import until
+from tests.e2e.harness import BIN, Edge, Process, running_edge, spawn
+from tests.e2e.harness import Token as EdgeToken
+from tests.e2e.visitor import visiting
+
+import asgi_tunnel
+from asgi_tunnel.errors import ConfigError, TunnelError
+from asgi_tunnel.runner import extend_path, load_app
+from asgi_tunnel.token import Token
+
+NOWHERE = Token(edge="ws://127.0.0.1:9", id="tok_1", secret="s" * 43, pin=None).format()
+"""A token of an edge that does not answer."""
+
+APP = """
+import asyncio, sys
+
+def say(what):
+    print(what, flush=True)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        say("started")
+        await receive()
+        say("shutdown")
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    say("request")
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.5)
+    elif scope["path"] == "/endless":
+        try:
+            await asyncio.Event().wait()
+        finally:
+            say("cancelled")
+    await send({"type": "http.response.body", "body": str(scope.get("state")).encode()})
+
+def make():
+    return app
+
+async def failing(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+    raise ValueError("no database")
+
+async def raising(scope, receive, send):
+    raise ValueError("no lifespan here")
+
+async def hanging(scope, receive, send):
+    await receive()
+    say("starting")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("cancelled")
+
+async def clinging(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    say("shutdown")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("cancelled")
+
+constant = 7
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the module ``served``."""
+    (tmp_path / "served.py").write_text(APP)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One edge for the tests that need an open tunnel."""
+    with running_edge(tmp_path_factory.mktemp("edge")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def shop(edge: Edge) -> EdgeToken:
+    """A token of that edge."""
+    return edge.create_token("shop")
+
+
+def serve(folder: Path, app: str, *options: str, token: str = NOWHERE, **env: str) -> Process:
+    """Start ``asgi-tunnel run`` in the folder."""
+    command = [str(BIN / "asgi-tunnel"), "run", app, *options]
+    return spawn(command, folder, env={"ASGI_TUNNEL_TOKEN": token, **env}, cwd=folder)
+
+
+def ended(process: Process) -> tuple[int, str]:
+    """Wait for the end; return exit code and output."""
+    return process.popen.wait(20), process.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_0(folder: Path, number: int) -> None:
+    """A68: one signal runs the app's shutdown and ends with code 0, also before it is live."""
+    process = serve(folder, "served:app")
+    process.wait_for("cannot reach the edge")
+    assert process.stop(number) == 0
+    assert process.output.index("started") < process.output.index("shutdown")
+    assert "Traceback" not in process.output
+
+
+def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
+    """A67: a token that the edge refuses ends it with 1, after the app's shutdown."""
+    stranger = Token(edge=f"ws://127.0.0.1:{edge.port}", id="tok_x", secret="s" * 43, pin=None)
+    code, output = ended(serve(folder, "served:app", token=stranger.format()))
+    assert code == 1, output
+    assert "refuses" in output
+    assert "shutdown" in output
+    assert stranger.secret not in output
+
+
+@pytest.mark.parametrize(
+    ("app", "options", "token", "why"),
+    [
+        ("served", (), NOWHERE, "write it like main:app"),
+        ("served:", (), NOWHERE, "write it like main:app"),
+        (":app", (), NOWHERE, "write it like main:app"),
+        ("missing:app", (), NOWHERE, "cannot be found"),
+        ("served:missing", (), NOWHERE, "does not have"),
+        ("served:constant", (), NOWHERE, "is not callable"),
+        ("served:constant", ("--factory",), NOWHERE, "is not callable"),
+        ("served:app", (), "", "ASGI_TUNNEL_TOKEN is not set"),
+        ("served:app", (), "att1.nonsense", "ASGI_TUNNEL_TOKEN"),
+        ("served:app", ("--connections", "99"), NOWHERE, "1 to 8"),
+        ("served:app", ("--grace", "-1"), NOWHERE, "ASGI_TUNNEL_GRACE"),
+        ("served:app", ("--root-path", "shop"), NOWHERE, "slash"),
+        ("served:app", ("--app-dir", "missing"), NOWHERE, "is no folder"),
+        ("served:app", ("--lifespan", "maybe"), NOWHERE, "invalid choice"),
+        ("served:app", ("--workers", "²"), NOWHERE, "from 1 to 64"),
+    ],
+)
+def test_a_wrong_setting_is_2(
+    folder: Path, app: str, options: tuple[str, ...], token: str, why: str
+) -> None:
+    """A67: what the user has to correct ends it with 2 and one sentence, no traceback."""
+    code, output = ended(serve(folder, app, *options, token=token))
+    assert code == 2, output
+    assert why in output
+    assert "Traceback" not in output
+
+
+def test_a_failed_startup_is_3(folder: Path) -> None:
+    """A67: ``startup.failed`` ends it with 3; the reason is told once and nothing was dialed."""
+    code, output = ended(serve(folder, "served:failing"))
+    assert code == 3
+    assert output.count("no database") == 1
+    assert "edge" not in output
+
+
+def test_lifespan_on_needs_one(folder: Path) -> None:
+    """A66: with ``--lifespan on`` an app without a lifespan ends it with 3."""
+    code, output = ended(serve(folder, "served:raising", "--lifespan", "on"))
+    assert code == 3
+    assert "no lifespan" in output
+
+
+def test_lifespan_auto_goes_without(folder: Path) -> None:
+    """A66: by default an app that raises on lifespan is served."""
+    process = serve(folder, "served:raising")
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert "no lifespan" not in process.output
+
+
+def test_lifespan_off_does_not_call_it(folder: Path, edge: Edge, shop: EdgeToken) -> None:
+    """A17: with ``--lifespan off`` the app is not asked, and requests have no state."""
+    process = serve(folder, "served:app", "--lifespan", "off", token=shop.token)
+    process.wait_for("is live")
+    with visiting(edge) as visitor:
+        visitor.ask("/")
+        assert visitor.read_body(visitor.read_head()) == b"None"
+    assert process.stop() == 0
+    assert "started" not in process.output
+
+
+def test_factory_and_app_dir(tmp_path: Path, folder: Path) -> None:
+    """A75: ``--factory`` calls what it finds, ``--app-dir`` says where to look."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    process = serve(elsewhere, "served:make", "--factory", "--app-dir", str(folder))
+    process.wait_for("started")
+    assert process.stop() == 0
+
+
+def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
+    """A68: a signal drains: the answer in progress is complete before the app's shutdown."""
+    process = serve(folder, "served:app", token=shop.token)
+    process.wait_for("is live")
+    with visiting(edge) as visitor:
+        visitor.ask("/slow")
+        process.wait_for("request")
+        process.popen.send_signal(signal.SIGTERM)
+        assert visitor.read_body(visitor.read_head()) == b"{}"
+    code, output = ended(process)
+    assert code == 0
+    assert "shutdown" in output
+    assert "Traceback" not in output
+
+
+def test_a_second_signal_ends_the_drain(folder: Path, edge: Edge, shop: EdgeToken) -> None:
+    """A69: the second signal cancels what is in progress; the app's shutdown still runs."""
+    process = serve(folder, "served:app", "--grace", "60", token=shop.token)
+    process.wait_for("is live")
+    with visiting(edge) as visitor:
+        visitor.ask("/endless")
+        process.wait_for("request")
+        process.popen.send_signal(signal.SIGINT)
+        process.popen.send_signal(signal.SIGTERM)
+        code, output = ended(process)
+    assert code == 0, output
+    assert "a further signal" in output
+    assert output.index("cancelled") < output.index("shutdown")
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(("app", "mark"), [("hanging", "starting"), ("clinging", "shutdown")])
+def test_a_further_signal_ends_a_hanging_lifespan(folder: Path, app: str, mark: str) -> None:
+    """A69: who waits in vain for the app's startup or shutdown ends it with a further signal."""
+    process = serve(folder, f"served:{app}")
+    process.wait_for("starting" if app == "hanging" else "cannot reach the edge")
+    process.popen.send_signal(signal.SIGINT)
+    if app == "clinging":
+        process.wait_for(mark)
+    process.popen.send_signal(signal.SIGTERM)
+    code, output = ended(process)
+    assert code == 0, output
+    assert "cancelled" in output
+
+
+# -- in this process -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["", "json", "json:", ":loads", "no_such_module:app", "json.nothing:app", "json:no.way"],
+)
+def test_load_app_says_what_is_wrong(where: str) -> None:
+    """A67: a place that holds no app is a ConfigError that names it."""
+    with pytest.raises(ConfigError, match=r"main:app|cannot be found|does not have"):
+        load_app(where)
+
+
+def test_load_app_follows_dots() -> None:
+    """A75: an attribute of an attribute is found, and a factory is called."""
+    assert load_app("tests.asgi.fakes:FakeConnector.get").__name__ == "get"
+    assert isinstance(load_app("tests.asgi.fakes:Life", factory=True), Life)
+
+
+def test_load_app_shows_errors_of_the_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A67: an error inside the user's module keeps its traceback, a missing import of it too."""
+    monkeypatch.setattr("sys.path", [*sys.path])
+    extend_path(str(tmp_path))
+    (tmp_path / "broken_a75.py").write_text("1 / 0")
+    (tmp_path / "lacking_a75.py").write_text("import no_such_module_a75")
+    with pytest.raises(ZeroDivisionError):
+        load_app("broken_a75:app")
+    with pytest.raises(ModuleNotFoundError):
+        load_app("lacking_a75:app")
+
+
+async def test_serve_runs_in_the_loop_it_finds(connectors: list[FakeConnector]) -> None:
+    """A68: cancelling ``serve`` closes the tunnel and still runs the app's shutdown."""
+    app = Life()
+    serving = asyncio.ensure_future(asgi_tunnel.serve(app, token=NOWHERE))
+    await until(lambda: connectors)
+    assert (await connectors[0].get()).body == b"{'pool': 7}"
+    old = signal.getsignal(signal.SIGTERM)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert connectors[0].log == ["start", "abort"]
+    assert app.log[-1] == "shutdown"
+    assert signal.getsignal(signal.SIGTERM) != old
+
+
+async def test_serve_raises_what_run_turns_into_codes(connectors: list[FakeConnector]) -> None:
+    """A67: a failed startup and a missing token raise from ``serve``."""
+    with pytest.raises(TunnelError, match="could not be served"):
+        await asgi_tunnel.serve(Life("failed"), token=NOWHERE)
+    with pytest.raises(ConfigError, match="is not set"):
+        await asgi_tunnel.serve(Life(), token="")
+    assert not connectors
+
+
+@pytest.mark.parametrize("version", ["2.2", "2.5", "3"])
+async def test_only_two_versions_can_be_chosen(version: str) -> None:
+    """A46: a version of ASGI HTTP other than 2.3 and 2.4 is refused."""
+    with pytest.raises(ConfigError, match="spec_version"):
+        await asgi_tunnel.serve(Life(), token=NOWHERE, spec_version=version)
+
+
+async def test_the_runner_unwraps_the_tunnel(
+    connectors: list[FakeConnector], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A65: ``asgi-tunnel run`` of a wrapped app opens one tunnel, the runner's."""
+    caplog.set_level(logging.INFO)
+    app = Life()
+    wrapped = asgi_tunnel.Tunnel(app, token=NOWHERE, enabled=True)
+    serving = asyncio.ensure_future(asgi_tunnel.serve(wrapped, token=NOWHERE))
+    await until(lambda: connectors)
+    await connectors[0].get()
+    serving.cancel()
+    await asyncio.wait([serving])
+    assert len(connectors) == 1
+    assert app.log == ["startup", "request", "start", "abort", "shutdown"]
