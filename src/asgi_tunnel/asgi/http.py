@@ -51,8 +51,10 @@ class HTTPExchange:
         "_has_trailers",
         "_head",
         "_inbox",
+        "_is_bodiless",
         "_is_complete",
         "_is_continue_due",
+        "_is_event_stream",
         "_is_mute",
         "_link",
         "_raises",
@@ -65,19 +67,22 @@ class HTTPExchange:
         self._link = link
         self._head = event.head
         self._raises = raises
-        self._inbox = Inbox()
-        self._gate = Gate()
+        self._inbox: Inbox | None = None  # made when there is more to receive than one message
+        self._gate: Gate | None = None  # made when the visitor is first slower than the app
         self._answer = Answer.DUE
         self._is_complete = event.end  # the request's body
         self._is_mute = event.head.method == b"HEAD"  # the answer has no body
         self._has_trailers = False
+        self._is_event_stream = False
         self._expected: int | None = None  # bytes of the answer's body, when announced
         self._sent = 0
         self._is_continue_due = not event.end and any(
             name == b"expect" and value.lower() == b"100-continue"
             for name, value in event.head.fields
         )
-        if event.data or event.end:
+        # A request without a body is one message, and many apps never ask for it.
+        self._is_bodiless = event.end and not event.data
+        if event.data:
             self._put_body(event.data, len(event.data), event.end)
 
     # -- for the app -------------------------------------------------------------------------
@@ -114,7 +119,10 @@ class HTTPExchange:
             self._is_continue_due = False
             if self._answer is Answer.DUE:
                 self._link.send_head(self.stream_id, ResponseHead(100, []))
-        message, cost = await self._inbox.get()
+        if self._is_bodiless:
+            self._is_bodiless = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        message, cost = await self._messages().get()
         if cost:
             self._link.consume(self.stream_id, cost)
         return message
@@ -133,7 +141,7 @@ class HTTPExchange:
             return
         if answer is Answer.BODY and kind == "http.response.body":
             self._send_body(message)
-            if not self._gate.is_open:
+            if self._gate is not None and not self._gate.is_open:
                 await self._gate.wait()
                 if self._raises and self._answer is Answer.GONE:
                     raise ClientDisconnectedError(kind)
@@ -152,6 +160,19 @@ class HTTPExchange:
         else:
             raise RuntimeError(_misplaced(answer, kind))
 
+    def shut_down(self) -> bool:
+        """End an event stream because the app ends; whether it was one.
+
+        It has no end of its own, so it would use up the whole grace; a visitor comes back to where
+        it was (``Last-Event-ID``), so a clean end takes nothing away.
+        """
+        if not self._is_event_stream or self._answer is not Answer.BODY:
+            return False
+        self._link.send_data(self.stream_id, b"", end=True)
+        self._complete()
+        self._answer = Answer.GONE  # what the app still sends is ignored
+        return True
+
     # -- what the app sends ------------------------------------------------------------------
 
     def _start(self, message: Message) -> None:
@@ -169,6 +190,8 @@ class HTTPExchange:
                     continue
             elif field[0] == b"transfer-encoding":
                 continue
+            elif field[0] == b"content-type" and field[1].startswith(b"text/event-stream"):
+                self._is_event_stream = True
             fields.append(field)
         expected = _length(lengths) if lengths else None
         self._link.send_head(self.stream_id, ResponseHead(int(status), fields))
@@ -198,6 +221,8 @@ class HTTPExchange:
                 )
         end = not more and not self._has_trailers
         if (body or end) and not self._link.send_data(self.stream_id, body, end=end):
+            if self._gate is None:
+                self._gate = Gate()
             self._gate.shut()
         if end:
             self._complete()
@@ -206,10 +231,13 @@ class HTTPExchange:
 
     def _complete(self) -> None:
         self._answer = Answer.COMPLETE
-        self._gate.open()
-        unread = self._inbox.put_last({"type": _DISCONNECT}, drop=True)
-        if unread:
-            self._link.consume(self.stream_id, unread)
+        self._is_bodiless = False
+        if self._gate is not None:
+            self._gate.open()
+        if self._inbox is not None:
+            unread = self._inbox.put_last({"type": _DISCONNECT}, drop=True)
+            if unread:
+                self._link.consume(self.stream_id, unread)
         if self._is_complete:
             self._link.release(self.stream_id)
 
@@ -258,7 +286,8 @@ class HTTPExchange:
 
     def on_writable(self) -> None:
         """Let the app's ``send()`` return."""
-        self._gate.open()
+        if self._gate is not None:
+            self._gate.open()
 
     def on_reset(self, code: int, reason: str) -> None:
         """Tell the app that the visitor left, at once."""
@@ -266,13 +295,25 @@ class HTTPExchange:
 
     def _put_body(self, data: Buffer, cost: int, end: bool) -> None:
         self._is_continue_due = False
-        self._inbox.put({"type": "http.request", "body": bytes(data), "more_body": not end}, cost)
+        message = {"type": "http.request", "body": bytes(data), "more_body": not end}
+        self._messages().put(message, cost)
+
+    def _messages(self) -> Inbox:
+        inbox = self._inbox
+        if inbox is None:
+            inbox = self._inbox = Inbox()
+            if self._answer in (Answer.COMPLETE, Answer.GONE):
+                inbox.put_last({"type": _DISCONNECT})
+        return inbox
 
     def _disconnect(self) -> None:
         if self._answer is not Answer.COMPLETE:
             self._answer = Answer.GONE
-        self._inbox.put_last({"type": _DISCONNECT}, drop=True)
-        self._gate.open()
+        self._is_bodiless = False
+        if self._inbox is not None:
+            self._inbox.put_last({"type": _DISCONNECT}, drop=True)
+        if self._gate is not None:
+            self._gate.open()
 
 
 def _misplaced(answer: Answer, kind: str) -> str:

@@ -15,13 +15,16 @@ from .adapt import as_single_callable
 from .http import HTTPExchange
 from .lifespan import IS_TUNNELLED
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
-from .types import ASGIApp, StreamLink
+from .types import ASGIApp, Scope, StreamLink
 from .websocket import WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
 
 CANCEL_TIMEOUT = 2.0
 """Seconds a cancelled task is waited for."""
+
+TOLD_TIMEOUT = 1.0
+"""Seconds that an event stream's call gets to end after ``http.disconnect``."""
 
 
 class Origin:
@@ -50,7 +53,7 @@ class Origin:
         self._root_path = root_path.rstrip("/")
         self._spec_version = spec_version
         self._raises = spec_version >= "2.4"
-        self._tasks: dict[asyncio.Task[None], HTTPExchange | WebSocketExchange] = {}
+        self._tasks: dict[HTTPExchange | WebSocketExchange, asyncio.Task[None]] = {}
         self._context = contextvars.Context()
         self._context.run(IS_TUNNELLED.set, True)
 
@@ -78,11 +81,9 @@ class Origin:
         else:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "no byte streams are served here")
             return Idle()
-        task = asyncio.get_running_loop().create_task(
-            exchange.run(self._app, scope), context=self._context.copy()
+        self._tasks[exchange] = asyncio.get_running_loop().create_task(
+            self._run(exchange, scope), context=self._context.copy()
         )
-        self._tasks[task] = exchange
-        task.add_done_callback(self._done)
         return exchange
 
     async def finish(self, grace: float) -> None:
@@ -93,9 +94,9 @@ class Origin:
         """
         try:
             if self._tasks and grace > 0:
-                await asyncio.wait(list(self._tasks), timeout=grace)
+                await asyncio.wait(list(self._tasks.values()), timeout=grace)
         finally:
-            left = list(self._tasks)
+            left = list(self._tasks.values())
             for task in left:
                 task.cancel()
         if left:
@@ -103,23 +104,30 @@ class Origin:
 
     def close_websockets(self, code: int, reason: str) -> None:
         """Close every WebSocket: the app ends."""
-        for exchange in list(self._tasks.values()):
+        for exchange in list(self._tasks):
             if isinstance(exchange, WebSocketExchange):
                 exchange.shut_down(code, reason)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
-        if task.cancelled():
-            if not task.cancelling():  # nobody asked for it: it came out of the app by itself
-                _log.error("the app raised CancelledError; only its own exchange ends")
-            return
-        error = task.exception()
-        if error is not None:
-            _log.error(
-                "the app raised %s",
-                type(error).__name__,
-                exc_info=(type(error), error, error.__traceback__),
-            )
+    def end_event_streams(self) -> None:
+        """End every event stream, which would not end by itself: the app ends."""
+        loop = asyncio.get_running_loop()
+        for exchange, task in list(self._tasks.items()):
+            if isinstance(exchange, HTTPExchange) and exchange.shut_down():
+                # It is told by http.disconnect; an app that does not listen sends for ever.
+                loop.call_later(TOLD_TIMEOUT, task.cancel)
+
+    async def _run(self, exchange: HTTPExchange | WebSocketExchange, scope: Scope) -> None:
+        """Serve one exchange.  Only a cancellation that somebody asked for goes further."""
+        try:
+            await exchange.run(self._app, scope)
+        except asyncio.CancelledError:
+            if self._tasks[exchange].cancelling():
+                raise
+            _log.error("the app raised CancelledError; only its own exchange ends")
+        except Exception as error:  # noqa: BLE001 - the task's outer edge
+            _log.exception("the app raised %s", type(error).__name__)
+        finally:
+            del self._tasks[exchange]
 
 
 class Idle:

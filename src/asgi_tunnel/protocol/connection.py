@@ -34,6 +34,7 @@ from .limits import (
     FRAME_HEADER_SIZE,
     MAX_REASON_SIZE,
     REPLAY_LIMIT,
+    SUSPECT_AFTER,
     Settings,
     Timing,
 )
@@ -116,6 +117,18 @@ class Connection(Streams):
         """Sequenced frames sent: a peer cannot have received more."""
         return self._replay.sent
 
+    def is_suspect(self, now: float) -> bool:
+        """Whether a PING waits for so long that no new stream should start here."""
+        sent = self._ping_sent
+        return bool(sent) and (
+            now - max(next(iter(sent.values())), self._last_receive) > SUSPECT_AFTER
+        )
+
+    @property
+    def last_receive(self) -> float:
+        """When the peer was heard last, in monotonic seconds."""
+        return self._last_receive
+
     @property
     def has_output(self) -> bool:
         """Whether :meth:`data_to_send` has anything to give."""
@@ -125,6 +138,7 @@ class Connection(Streams):
             self._control
             or self._resend
             or self._sequenced
+            or self._heads
             or (self._scheduler and self._replay.size < REPLAY_LIMIT)
             or self._is_ack_due()
         )
@@ -177,11 +191,14 @@ class Connection(Streams):
         self._control.clear()
         if self._resend:
             return control + self._resend.pop()
+        if self._heads:
+            self._queue_heads()
         frames = len(self._sequenced)
         parts: list[Buffer] = list(self._sequenced)
         self._sequenced.clear()
+        budget -= self._sequenced_size
         self._sequenced_size = 0
-        if self._scheduler and self._replay.size < REPLAY_LIMIT:
+        if budget > 0 and self._scheduler and self._replay.size < REPLAY_LIMIT:
             sent: list[Stream] = []
             count, _ = self._scheduler.fill(parts, budget, sent)
             frames += count

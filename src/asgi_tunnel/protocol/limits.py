@@ -95,6 +95,9 @@ HEARTBEAT_INTERVAL: Final = 4.0
 HEARTBEAT_TIMEOUT: Final = 9.0
 """Seconds of silence after which the transport is lost: two unanswered PINGs, under 10 s."""
 
+SUSPECT_AFTER: Final = 1.0
+"""Seconds without a byte after a PING until the edge starts no new stream on the session."""
+
 RESUME_WINDOW: Final = 30.0
 """Seconds both sides keep a session whose transport was lost."""
 

@@ -38,6 +38,7 @@ class Stream:
     __slots__ = (
         "_windows",
         "deficit",
+        "head",
         "id",
         "kind",
         "outbox",
@@ -55,6 +56,7 @@ class Stream:
         self.kind = kind
         self.sent = Half.HEAD  # the direction this side sends
         self.received = Half.HEAD  # the direction the peer sends
+        self.head: bytes | None = None  # of the answer, until the turn ends or its body comes
         self.outbox: deque[Item] = _NO_ITEMS
         self.queued = 0  # bytes in the outbox
         self.waiting = False  # the sender was told to wait
@@ -114,6 +116,8 @@ class Stream:
 
     def queue(self, kind: FrameType, payload: Buffer, flags: int = 0) -> bool:
         """Put a frame into the outbox; False when the sender should wait for StreamWritable."""
+        if self.head is not None:
+            self.queue_head()
         if self.outbox is _NO_ITEMS:
             self.outbox = deque()
         self.outbox.append(Item(kind, payload, flags))
@@ -125,9 +129,16 @@ class Stream:
             return False
         return True
 
+    def queue_head(self) -> None:
+        """Put the head that waits for its body into the outbox."""
+        head, self.head = self.head, None
+        if head is not None:
+            self.queue(FrameType.HEAD, head)
+
     def reset(self) -> None:
         """End both halves, drop the outbox, give the windows back."""
         self.sent = self.received = Half.ENDED
+        self.head = None
         self.outbox = _NO_ITEMS
         self.queued = 0
         if self.sending is not None:

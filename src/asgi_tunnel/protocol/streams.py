@@ -96,6 +96,7 @@ class Streams:
         self._unread: dict[int, ReceiveWindow] = {}  # closed streams this side has not read
         self._sequenced: list[bytes] = []  # whole frames that no scheduler holds back
         self._sequenced_size = 0
+        self._heads: list[Stream] = []  # some of them wait for their body until the turn's end
         self._scheduler = Scheduler()
         self._starved: dict[Stream, None] = {}  # wait for the session window, in turn
 
@@ -161,43 +162,6 @@ class Streams:
             self._scheduler.add(stream)
         return stream_id
 
-    def send_answer(self, stream_id: int, head: ResponseHead, body: bytes) -> bool:
-        """Queue an answer that is complete: head, body and the end in one frame where they fit.
-
-        Args:
-            stream_id: The stream.
-            head: With a final status.
-            body: All of the body.
-
-        Returns:
-            As :meth:`send_head`.
-
-        Raises:
-            LocalProtocolError: A head was already sent.
-            HeadError: The head cannot be encoded.
-        """
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return True
-        if (
-            stream.sent is not Half.HEAD
-            or stream.outbox
-            or len(body) > WINDOW_FLOOR
-            or self._sequenced_size >= SHORT_WAY_LIMIT
-        ):
-            self.send_head(stream_id, head)
-            return self.send_data(stream_id, body, end=True)
-        payload = encode_response(head)
-        size = len(payload) + len(body)
-        header = pack_header(size << 8 | FrameType.HEAD, _END, stream_id)
-        self._queue_sequenced(b"".join((header, payload, body)))
-        # HEAD, DATA and END in one step.  What stays within the floor is counted nowhere once
-        # its direction has ended, so no window is needed.
-        stream.sent = Half.ENDED
-        if stream.received is Half.ENDED:
-            self._close_if_over(stream)
-        return True
-
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
         """Queue the head of an answer; 1xx other than 101 are interim and may repeat.
 
@@ -215,6 +179,11 @@ class Streams:
         payload = encode_response(head)
         interim = 100 <= head.status < 200 and head.status != 101
         stream.send(Step.INTERIM if interim else Step.HEAD)
+        if not interim and not stream.outbox:
+            # The body often comes in the same turn: then both leave in one frame.
+            stream.head = payload
+            self._heads.append(stream)
+            return True
         self._scheduler.add(stream)
         return stream.queue(FrameType.HEAD, payload)
 
@@ -245,9 +214,37 @@ class Streams:
         stream = self._streams.get(stream_id)
         if stream is None:
             return True
+        if (
+            end
+            and stream.head is not None
+            and stream.kind is not StreamKind.WEBSOCKET
+            and len(data) <= WINDOW_FLOOR
+            and self._sequenced_size < SHORT_WAY_LIMIT
+        ):
+            self._send_whole(stream, stream.head, data)
+            return True
         flags = (Flag.END if end else 0) | (Flag.TEXT if text else 0) | (Flag.MORE if more else 0)
         self._scheduler.add(stream)
         return self._queue_data(stream, data, flags)
+
+    def _send_whole(self, stream: Stream, head: bytes, body: Buffer) -> None:
+        """Send an answer that is complete in one frame, past the scheduler."""
+        header = pack_header((len(head) + len(body)) << 8 | FrameType.HEAD, _END, stream.id)
+        self._queue_sequenced(b"".join((header, head, body)))
+        # DATA and END in one step.  What stays within the floor is counted nowhere once its
+        # direction has ended, so no window is needed.
+        stream.head = None
+        stream.sent = Half.ENDED
+        if stream.received is Half.ENDED:
+            self._close_if_over(stream)
+
+    def _queue_heads(self) -> None:
+        """Let the heads go whose body has not come in the same turn."""
+        for stream in self._heads:
+            if stream.head is not None:
+                stream.queue_head()
+                self._scheduler.add(stream)
+        self._heads.clear()
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
         """Queue trailers, which end this direction.
@@ -509,6 +506,7 @@ class Streams:
         self._starved.clear()
         self._sequenced.clear()
         self._sequenced_size = 0
+        self._heads.clear()
         self._scheduler = Scheduler()
 
     _STREAM_FRAMES: ClassVar[dict[int, Callable[[Any, int, int, memoryview], None]]] = {
