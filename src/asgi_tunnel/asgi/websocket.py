@@ -237,8 +237,8 @@ class WebSocketExchange:
         self._size += len(data)
         if self._size > MAX_MESSAGE_SIZE:
             self._link.consume(self.stream_id, cost)
+            self._partial.clear()
             self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
-            self._link.consume(self.stream_id, cost)
             return
         if more:
             self._partial.append(bytes(data))
@@ -255,7 +255,6 @@ class WebSocketExchange:
         except UnicodeDecodeError:
             self._link.consume(self.stream_id, cost)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
-            self._link.consume(self.stream_id, cost)
             return
         self._inbox.put({"type": "websocket.receive", "bytes": None, "text": string}, cost)
 
