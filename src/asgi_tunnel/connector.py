@@ -49,6 +49,10 @@ _log = logging.getLogger("asgi_tunnel.connector")
 HELLO_TIMEOUT: Final = 10.0
 """Seconds between HELLO and WELCOME."""
 
+SECOND_LOOK: Final = 1.0
+"""Seconds before a token that the edge does not know is shown once more: an edge hears of a new
+token within this time."""
+
 SLEEP: Final = 5.0
 """Seconds of sleep after which the connections are not trusted any more."""
 
@@ -131,8 +135,9 @@ class Connector:
     async def stop(self, *, reason: DrainReason = DrainReason.SHUTDOWN) -> None:
         """Drain, then end every session.
 
-        The edge is asked for no new streams, requests in progress get ``config.grace`` seconds,
-        WebSockets are closed with 1012 at once.  Cancelling it ends everything at once.
+        The edge is asked for no new streams, requests in progress get ``config.grace`` seconds;
+        what has no end of its own is ended at once: WebSockets with 1012, and event streams.
+        Cancelling it ends everything at once.
         """
         self.is_stopping = True
         loop = asyncio.get_running_loop()
@@ -141,7 +146,7 @@ class Connector:
         try:
             for session in sessions:
                 session.drain(reason, grace=self.config.grace)
-            self.origin.shut_down(1012, "the app restarts")
+            self._end_endless()
             if sessions:
                 with anyio.move_on_after(self.config.grace):
                     await self._finish_streams(sessions)
@@ -158,11 +163,15 @@ class Connector:
         """Return when no stream is open, nor on its way."""
         round_trip = max(session.connection.round_trip for session in sessions)
         await anyio.sleep(_CROSSING + 2 * round_trip)
-        self.origin.shut_down(1012, "the app restarts")  # those that have crossed DRAIN
+        self._end_endless()  # those that have crossed DRAIN
         while any(  # noqa: ASYNC110 - streams end in many ways; a look is cheap
             not one.is_over and one.connection.open_streams for one in sessions
         ):
             await anyio.sleep(_POLL)
+
+    def _end_endless(self) -> None:
+        self.origin.close_websockets(1012, "the app restarts")
+        self.origin.end_event_streams()
 
     async def _leave(self) -> None:
         """Wait until the last bytes have left: they are in the transports, which close by then."""
@@ -196,10 +205,8 @@ class Connector:
     # -- for its slots -----------------------------------------------------------------------
 
     def is_told(self, slot: int) -> bool:
-        """Whether an earlier slot says already what this one would say: that the edge is away."""
-        return any(
-            self._slots[number].session is None or not self.is_connected for number in range(slot)
-        )
+        """Whether the first slot says already what this one would: that the edge is away."""
+        return slot > 0 and not self.is_connected
 
     def hello(self, slot: int, session: Session | None) -> Hello:
         """Say who this is, and which session it would like to resume."""
@@ -247,6 +254,7 @@ class _Slot:
         self.task: asyncio.Task[None] | None = None
         self._connector = connector
         self._number = number
+        self._is_doubted = False  # the edge has refused the token once
         self._interrupted = asyncio.Event()
         self._transports: list[WebSocketTransport] = []  # not yet closed, the newest one last
         self._was_connected = False
@@ -288,6 +296,7 @@ class _Slot:
                 _log.exception("dialing failed by a defect; next try in %.0f s", delay)
             else:
                 backoff.connected(loop.time())
+                self._is_doubted = False
                 self._told = -_TELL_EVERY
                 await self._interrupted.wait()
                 delay = self._lost(backoff)
@@ -312,7 +321,7 @@ class _Slot:
         now = asyncio.get_running_loop().time()
         delay = backoff.next(now)
         if isinstance(error, TimeoutError):
-            delay = 0.0  # the try itself was the wait, and nobody saw it
+            delay = min(delay, BASE)  # the try itself was the wait
         elif isinstance(error, socket.gaierror) or getattr(error, "errno", None) in _NO_NETWORK:
             delay = min(delay, _LOCAL_WAIT)
         is_told = now - self._told < _TELL_EVERY
@@ -328,6 +337,9 @@ class _Slot:
         return delay
 
     def _refused(self, error: TunnelError, backoff: Backoff) -> float:
+        if isinstance(error, AuthenticationError) and not self._is_doubted:
+            self._is_doubted = True
+            return SECOND_LOOK
         if isinstance(error, _PERMANENT):
             _log.error("the edge refuses this app: %s", error)
             if self._connector.on_refused is not None:

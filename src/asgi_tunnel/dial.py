@@ -94,7 +94,6 @@ async def dial(
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = _tls_context(pin) if secure else None
-    loop = asyncio.get_running_loop()
     async with asyncio.timeout(DIAL_TIMEOUT):
         addresses = await _resolve(host, port)
         turn = first % max(len(addresses), 1)
@@ -102,31 +101,34 @@ async def dial(
         while True:
             sock, address = await _race(addresses)
             addresses.remove(address)
-            dialer = _Dialer(uri, authorization, pin)
             try:
-                transport, _ = await loop.create_connection(
-                    lambda dialer=dialer: dialer,  # type: ignore[misc]
-                    sock=sock,
-                    ssl=context,
-                    server_hostname=host if secure else None,
+                transport = await _shake_hands(
+                    sock, _Dialer(uri, authorization, pin), context, host if secure else None
                 )
-                await _settled(dialer, transport)
-                break
             except OSError:
-                if not addresses:
-                    raise
+                if addresses:
+                    continue
+                raise
+            break
     carrier = WebSocketTransport(is_masking=True)
     transport.set_protocol(carrier)
     carrier.connection_made(transport)
     return carrier
 
 
-async def _settled(dialer: _Dialer, transport: asyncio.Transport) -> None:
+async def _shake_hands(
+    sock: socket.socket, dialer: _Dialer, context: ssl.SSLContext | None, host: str | None
+) -> asyncio.Transport:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(
+        lambda: dialer, sock=sock, ssl=context, server_hostname=host
+    )
     try:
         await dialer.done
     except BaseException:
         transport.abort()
         raise
+    return transport
 
 
 Address = tuple[int, Any]

@@ -114,6 +114,11 @@ class Session:
         return self._transport is not None
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether the peer lets a PING wait: its transport may be dead."""
+        return self.connection.is_suspect(self._time())
+
+    @property
     def is_over(self) -> bool:
         """Whether the session has ended."""
         return self.connection.state is State.TERMINATED

@@ -139,8 +139,12 @@ class Edge:
             self.process.stop()
 
     def create_token(self, name: str, *options: str) -> Token:
-        """Make a token for NAME.DOMAIN."""
-        return Token(**json.loads(self.command("token", "create", name, "--json", *options)))
+        """Make a token for NAME.DOMAIN; return once the edge, if it runs, knows it."""
+        token = Token(**json.loads(self.command("token", "create", name, "--json", *options)))
+        if self.process is not None and self.process.is_alive():
+            snapshot = self.folder / "snapshot.json"
+            wait_until(lambda: token.id in snapshot.read_text(), what="the edge knows the token")
+        return token
 
     def command(self, *arguments: str) -> str:
         """Run ``asgi-tunnel-edge ... --data FOLDER`` and return what it printed."""

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import logging
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import GoawayCode, RefuseCode
@@ -55,7 +55,20 @@ FAILURES: Final = 20
 FAILURE_WINDOW: Final = 60.0
 """Seconds."""
 
+STALL_CHECK: Final = 0.25
+"""Seconds between two looks at what waits for a session whose transport was lost, and before the
+first one: most are back by then."""
+
 _MAX_ADDRESSES: Final = 10_000
+
+
+@runtime_checkable
+class Stallable(Protocol):
+    """A handler that knows what to do while its session is away."""
+
+    def check_stalled(self, lost_for: float, hold: float) -> None:
+        """The peer was not heard for ``lost_for`` seconds; a visitor waits ``hold`` seconds."""
+
 
 Answer = tuple[int, str, int | None]
 """Status, sentence and Retry-After of a refusal."""
@@ -217,9 +230,10 @@ class Door:
                 now=loop.time(),
             ),
             session_id=session_id,
-            name=f"{greeting.token.name}/{hello.instance[:8]}/{hello.slot}",
+            name=f"{greeting.token.name}/{_printable(hello.instance[:8])}/{hello.slot}",
         )
         session.on_drain = self._on_drain
+        session.on_suspended = self._on_suspended
         session.on_end = self._on_end
         session.attach(greeting.carrier)
         self._registry.add(
@@ -227,6 +241,21 @@ class Door:
         )
         _log.info("tunnel %s is open from %s", session.name, greeting.address)
         return session
+
+    def _on_suspended(self, session: Session) -> None:
+        asyncio.get_running_loop().call_later(STALL_CHECK, self._check_stalled, session)
+
+    def _check_stalled(self, session: Session) -> None:
+        """Move or answer the requests that a lost session need not keep."""
+        if session.is_attached or session.is_over:
+            return
+        loop = asyncio.get_running_loop()
+        lost_for = loop.time() - session.connection.last_receive
+        hold = self._limits.hold_timeout - STALL_CHECK  # seen at the next look, it would be late
+        for handler in list(session.handlers.values()):
+            if isinstance(handler, Stallable):
+                handler.check_stalled(lost_for, hold)
+        loop.call_later(STALL_CHECK, self._check_stalled, session)
 
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
         self._registry.draining(session)
@@ -236,7 +265,7 @@ class Door:
         reason = event.reason or (
             GoawayCode(event.code).name if event.code in set(GoawayCode) else str(event.code)
         )
-        _log.info("tunnel %s has ended: %s", session.name, reason)
+        _log.info("tunnel %s has ended: %s", session.name, _printable(reason))
 
 
 class _Greeting:
@@ -250,12 +279,16 @@ class _Greeting:
         self.address = address
         self._door = door
         self._reader = HandshakeReader()
+        self._is_over = False  # HELLO was read, or cannot be
         self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, carrier.abort)
 
     def data_received(self, data: bytes | memoryview) -> None:
+        if self._is_over:
+            return  # refused: nothing more is read, and above all nothing is kept
         try:
             found = self._reader.feed(bytes(data))
         except TunnelError as error:
+            self._is_over = True
             self._timer.cancel()
             refuse = Refuse(code=RefuseCode.MALFORMED, reason=str(error))
             self.carrier.send(encode_handshake(refuse))
@@ -263,6 +296,7 @@ class _Greeting:
             return
         if found is None:
             return
+        self._is_over = True
         self._timer.cancel()
         message, rest = found
         if isinstance(message, Hello):
@@ -276,6 +310,13 @@ class _Greeting:
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         self._timer.cancel()
         self._door.gone(self)
+
+
+def _printable(text: str) -> str:
+    """Escape what could start a line of the log or move a terminal's cursor (T38)."""
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def _bearer(request: Request) -> str:

@@ -41,9 +41,13 @@ class Holder:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a new stream may start on it now."""
+        """Whether a new stream may start on it now; not on one that may be dead already."""
+        session = self.session
         return (
-            not self.is_draining and self.session.is_attached and self.session.connection.can_open
+            not self.is_draining
+            and session.is_attached
+            and session.connection.can_open
+            and not session.is_suspect
         )
 
 

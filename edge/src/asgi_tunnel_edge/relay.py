@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
+from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 from asgi_tunnel.session import Session
 
 from .access_log import AccessLog, Entry
@@ -26,6 +27,7 @@ _BAD_BYTES: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _MAX_NAMES: Final = 2048
+_MAX_NAME: Final = 64  # bytes of a name that is remembered
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HOP_FIELDS: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
@@ -191,6 +193,34 @@ class HTTPRelay:
             self._writer.released()
             self._refuse(503, "the app behind this name is not connected", RETRY_AFTER)
 
+    def check_stalled(self, lost_for: float, hold: float) -> None:
+        """Give up on a session that is away, when nothing is lost by that.
+
+        Args:
+            lost_for: Seconds since its peer was heard.
+            hold: Seconds that a visitor waits for an app.
+
+        Only for a request that may be asked twice and has no answer yet: another session gets it
+        once this one is not back at once, and without another it waits no longer than a new
+        request would.  Everything else waits for the session to resume.
+        """
+        session = self._session
+        if (
+            self._phase is not _Phase.SENT
+            or session is None
+            or self._request.length != 0
+            or self._head.method not in _SAFE
+        ):
+            return
+        other = self._route.choose() if self._tries < MAX_TRIES else None
+        waited = min(lost_for, time.perf_counter() - self._started)
+        if other is not None:
+            session.reset_stream(self._stream_id, ResetCode.CANCELLED)
+            self._open(other)
+        elif waited >= hold:
+            session.reset_stream(self._stream_id, ResetCode.CANCELLED)
+            self._refuse(503, "the app behind this name is not connected", RETRY_AFTER)
+
     def writable(self) -> None:
         """The visitor took what was written: let the app send more."""
         owed, self._owed = self._owed, 0
@@ -243,7 +273,9 @@ class HTTPRelay:
         elif not self._request.is_http11:
             lines.append(b"connection: keep-alive\r\n")
         lines.append(b"\r\n")
-        self._body(lines, data, len(data), end)
+        size = len(data)
+        # A small answer that came whole is below the floor: no window waits for it.
+        self._body(lines, data, 0 if end and size <= WINDOW_FLOOR else size, end)
 
     def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Send a piece of the answer's body."""
@@ -309,10 +341,16 @@ class HTTPRelay:
             return
         if not self._request.is_http11 or bad_fields(head.fields) is not None:
             return
+        if self._writer.is_paused:
+            return  # no window bounds interim heads, and nobody has to have them
         if head.status == 100 and (not self._request.expects_continue or self._is_body_sent):
             return
         lines = [status_line(head.status)]
-        lines += [name + b": " + value + b"\r\n" for name, value in head.fields]
+        lines += [
+            name + b": " + value + b"\r\n"
+            for name, value in head.fields
+            if name not in _SPECIAL  # an interim answer has no framing that could be believed
+        ]
         lines.append(b"\r\n")
         self._writer.write(b"".join(lines))
 
@@ -384,7 +422,9 @@ class HTTPRelay:
         elif parts:
             writer.write(b"".join(parts))
         if end:
+            self._owed += cost
             if framing is _Framing.LENGTH and self._left:
+                self._reset(ResetCode.PROTOCOL_ERROR, "body shorter than announced")
                 self._fail("the answer is shorter than announced")
             else:
                 self._complete()
@@ -458,7 +498,7 @@ class HTTPRelay:
 def _is_good_name(name: bytes) -> bool:
     if not _TOKEN(name):
         return False
-    if len(_good_names) < _MAX_NAMES:
+    if len(name) <= _MAX_NAME and len(_good_names) < _MAX_NAMES:
         _good_names.add(name)
     return True
 

@@ -44,6 +44,7 @@ _POLL: Final = 0.02
 def run(config: EdgeConfig) -> int:
     """Run the edge until SIGINT or SIGTERM; return the exit code."""
     _configure_logging()
+    _raise_file_limit()
     loop_factory = None
     try:
         import uvloop
@@ -157,8 +158,9 @@ class Edge:
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
             self.ingress.close_idle()
             deadline = time.monotonic() + STOP_GRACE
-            while time.monotonic() < deadline and any(  # noqa: ASYNC110 - a look is cheap
-                not one.is_over and one.connection.open_streams for one in sessions
+            while time.monotonic() < deadline and (  # noqa: ASYNC110 - a look is cheap
+                any(not one.is_over and one.connection.open_streams for one in sessions)
+                or self.ingress.is_busy
             ):
                 await asyncio.sleep(_POLL)
         finally:
@@ -195,3 +197,19 @@ def _configure_logging() -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: each connection is one.
+
+    The soft limit is 1024 almost everywhere, for the sake of programs that use ``select``.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        _log.warning("the limit of open files stays as it is: %s", error)

@@ -20,7 +20,9 @@ class ServeLocally(Protocol):
 
 
 @pytest.fixture
-async def local_edge(anyio_backend: object) -> AsyncIterator[ServeLocally]:
+async def local_edge(
+    anyio_backend: object,  # noqa: ARG001 - anyio runs the fixtures that name it
+) -> AsyncIterator[ServeLocally]:
     """Serve apps behind edges in memory until the test is over."""
     async with AsyncExitStack() as edges:
 

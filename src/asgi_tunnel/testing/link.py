@@ -176,6 +176,7 @@ class MemoryTransport:
         if self.peer.is_lost:
             self.abort()
         else:
+            self._free_at = 0.0
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_soon(self._pass_on)

@@ -7,6 +7,7 @@ from the socket, and every rule is checked at the first byte that breaks it.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -88,13 +89,12 @@ class FrameReader:
         self._control = b""
         self._decoder: codecs.IncrementalDecoder | None = None
 
-    def feed(self, data: bytes) -> list[Piece | Control]:
-        """Return what ``data`` brings.
+    def feed(self, data: bytes) -> Iterator[Piece | Control]:
+        """Yield what ``data`` brings; all that is right before the first thing that is wrong.
 
         Raises:
             WebSocketError: The reader is unusable after.
         """
-        found: list[Piece | Control] = []
         if self._partial:
             data = self._partial + data
             self._partial = b""
@@ -118,16 +118,19 @@ class FrameReader:
             if self._opcode >= CLOSE:
                 self._control += payload
                 if is_over:
-                    found.append(Control(self._opcode, self._control))
-                    self._control = b""
+                    control, self._control = self._control, b""
+                    yield Control(self._opcode, control)
             elif size or is_over:
-                self._take(payload, is_over and self._is_final, found)
+                is_last = is_over and self._is_final
+                is_text = self._take(payload, is_last)
+                if payload or is_last:
+                    yield Piece(payload, is_text, is_last)
             if not is_over:
                 break
             self._opcode = -1
-        return found
 
-    def _take(self, payload: bytes, is_last: bool, found: list[Piece | Control]) -> None:
+    def _take(self, payload: bytes, is_last: bool) -> bool:
+        """Check some bytes of a message; return whether it is text."""
         is_text = self._message == TEXT
         if is_text:
             if is_last and self._decoder is None:
@@ -139,12 +142,11 @@ class FrameReader:
                     self._decoder.decode(payload, is_last)
                 except UnicodeDecodeError:
                     raise WebSocketError(1007, "a text message is not UTF-8") from None
-        if payload or is_last:
-            found.append(Piece(payload, is_text, is_last))
         if is_last:
             self._message = 0
             self._size = 0
             self._decoder = None
+        return is_text
 
     def _read_header(self, data: bytes, start: int, end: int) -> int:
         """Read one frame header; return where its payload starts, or -1 when it is cut."""

@@ -23,11 +23,14 @@ from ..request import Request
 _REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
 ).match
-_OTHER_VERSION: Final = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/[0-9]\.?[0-9]*\r\n").match
+_OTHER_VERSION: Final = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]\.?[0-9]*\r\n").match
 _FIELD: Final = re.compile(
     rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n", re.MULTILINE
 ).findall
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE).fullmatch
+_CODINGS: Final = re.compile(
+    rb"[A-Za-z0-9-]++(?:[ \t]*+,[ \t]*+[A-Za-z0-9-]++)*+"
+).fullmatch
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 _MAX_NAMES: Final = 2048
@@ -269,7 +272,7 @@ def _framing(special: dict[bytes, list[bytes]], is_http11: bool) -> int | None:
             raise HeadError(400, "HTTP/1.0 has no Transfer-Encoding")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
             known = all(one.strip(b" \t").lower() == b"chunked" for one in codings[0].split(b","))
-            plain = re.fullmatch(rb"[A-Za-z0-9, \t-]+", codings[0]) is not None
+            plain = _CODINGS(codings[0]) is not None
             status = 501 if plain and not known and len(codings) == 1 else 400
             raise HeadError(status, "chunked is the only transfer coding, and may stand only once")
         return None

@@ -44,6 +44,9 @@ HALF_CLOSE_GRACE: Final = 0.5
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
 
+HOLD_EARLY: Final = 0.25
+"""Seconds before its end at which a hold is given up: deadlines are seen that much late."""
+
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -442,7 +445,9 @@ class Visitor(asyncio.Protocol):
     def hold(self, route: Route) -> None:
         """Wait for a session of ``route``, ``hold_timeout`` at the most."""
         self._state = _State.HELD
-        self._deadline = self._ingress.now() + self._ingress.limits.hold_timeout
+        # Seen at the next look after it, so it is put before that.
+        hold = max(self._ingress.limits.hold_timeout - HOLD_EARLY, 0.0)
+        self._deadline = self._ingress.now() + hold
 
     def released(self) -> None:
         """The wait is over."""
@@ -589,12 +594,29 @@ class Visitor(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is in progress, or written and not yet taken by the socket."""
+        return self._transport is not None and (
+            self._state in (_State.BODY, _State.ANSWER, _State.HELD)
+            or self._transport.get_write_buffer_size() > 0
+        )
+
     def shut_down(self) -> None:
         """The edge stops: close when idle; an exchange in progress is finished first."""
-        if self._websocket is not None:
+        if self._state is _State.HELD:
+            self._deadline = 0.0  # whoever waits for an app gets its answer from the next look
+        elif self._websocket is not None:
             self._websocket.shut_down()
         elif self._state is _State.HEAD and not self._buffer:
             self._close()
+
+    def end(self) -> None:
+        """The edge has stopped: what is complete stays so, what is not is cut."""
+        if self._state is _State.DRAIN:
+            self._abort()
+        else:
+            self.cut()
 
 
 def _is_tunnel(request: Request) -> bool:

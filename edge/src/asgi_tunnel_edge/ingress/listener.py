@@ -54,11 +54,16 @@ class Ingress:
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
 
     def stop(self) -> None:
-        """Stop the clock and cut whoever is left."""
+        """Stop the clock and end whoever is left."""
         if self._timer is not None:
             self._timer.cancel()
         for visitor in list(self.visitors):
-            visitor.cut()
+            visitor.end()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a visitor is still being answered, or has not taken all of an answer."""
+        return any(visitor.is_busy for visitor in self.visitors)
 
     def close_idle(self) -> None:
         """The edge stops: end connections that carry nothing, and WebSockets with 1012."""

@@ -133,6 +133,13 @@ class WebSocketRelay:
         self._route.give_up(self._resume)
         self._refuse(503, "the app behind this name is not connected", RETRY_AFTER)
 
+    def check_stalled(self, lost_for: float, hold: float) -> None:
+        """The session is away: a handshake waits no longer than for an app that is offline."""
+        waited = min(lost_for, time.perf_counter() - self._started)
+        if self._phase is _Phase.ASKED and waited >= hold:
+            self._reset(ResetCode.CANCELLED, "the app is not connected")
+            self._refuse(503, "the app behind this name is not connected", RETRY_AFTER)
+
     def _resume(self, session: Session) -> None:
         self._open(session)
         self._visitor.released()
