@@ -1,7 +1,10 @@
 """Starts the example as a user would. Tests get no more than its address."""
 
+import importlib.util
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -9,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import httpx
@@ -29,27 +32,31 @@ class RunningApp:
 
 
 @contextmanager
-def run_under_uvicorn(folder: Path) -> Iterator[RunningApp]:
-    """Run `python -m uvicorn home_cloud.main:app --port 0` and read the port it prints."""
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), "home_cloud.main:app"]
+def started(
+    module: str, *arguments: str, ready: str, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `python -m module` and read what `ready` finds in a line that it prints."""
     environment = {name: os.environ[name] for name in os.environ if "ASGI_TUNNEL" not in name}
-    environment["HOME_CLOUD_DIR"] = str(folder)
     with subprocess.Popen(
-        [*command, "--port", "0"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", module, *arguments],
+        env=environment | settings,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stderr is not None
         seen = ""
         for line in process.stderr:
             seen += line
-            if found := re.search(r"running on (http://\S+)", line):
+            if found := re.search(ready, line):
                 break
         else:
-            pytest.fail(f"the app did not start:\n{seen}")
+            pytest.fail(f"{module} did not start:\n{seen}")
         # A pipe nobody reads fills up and stops the process.
         drain = threading.Thread(target=process.stderr.read)
         drain.start()
         try:
-            yield RunningApp(url=found[1], folder=folder, process=process)
+            yield process, found[1]
         finally:
             process.terminate()
             try:
@@ -61,10 +68,56 @@ def run_under_uvicorn(folder: Path) -> Iterator[RunningApp]:
                 drain.join()
 
 
+@contextmanager
+def run_under_uvicorn(folder: Path) -> Iterator[RunningApp]:
+    """Run it under uvicorn, on a free port of this machine."""
+    arguments = ("--app-dir", str(HERE), "home_cloud.main:app", "--port", "0")
+    with started(
+        "uvicorn", *arguments, ready=r"running on (http://\S+)", HOME_CLOUD_DIR=str(folder)
+    ) as (process, url):
+        yield RunningApp(url=url, folder=folder, process=process)
+
+
+@contextmanager
+def run_through_tunnel(folder: Path) -> Iterator[RunningApp]:
+    """Run it without a port, behind an edge on this machine."""
+    edge = [sys.executable, "-m", "asgi_tunnel_edge"]
+    data = ["--data", str(folder.with_name("edge"))]
+    init = ["init", "--domain", "localhost", "--listen", "127.0.0.1:0", "--tls", "off"]
+    subprocess.run([*edge, *init, *data], check=True, stdout=subprocess.DEVNULL)
+    with started(edge[-1], "run", *data, ready=r"listening on (\S+)"):
+        create = ["token", "create", "cloud", "--json"]
+        created = subprocess.run([*edge, *create, *data], check=True, stdout=subprocess.PIPE)
+        with started(
+            "asgi_tunnel",
+            *("run", "--app-dir", str(HERE), "home_cloud.main:app"),
+            ready=r"is live: (http://\S+)",
+            ASGI_TUNNEL_TOKEN=json.loads(created.stdout)["token"],
+            HOME_CLOUD_DIR=str(folder),
+        ) as (process, url):
+            yield RunningApp(url=url, folder=folder, process=process)
+
+
 # Each is a way to reach the example; every test runs through each of them.
 ROUTES: Final[dict[str, Callable[[Path], AbstractContextManager[RunningApp]]]] = {
     "uvicorn": run_under_uvicorn,
 }
+if importlib.util.find_spec("asgi_tunnel_edge"):  # it is needed on the server only
+    ROUTES["tunnel"] = run_through_tunnel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def localhost_names() -> Iterator[None]:
+    """Resolve `cloud.localhost` as browsers do (RFC 6761): not every system knows such names."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        is_local = isinstance(host, str) and host.endswith(".localhost")
+        return resolve("127.0.0.1" if is_local else host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
 
 
 @pytest.fixture(scope="session", params=ROUTES)
@@ -72,14 +125,14 @@ def base_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of the running example, without a slash at the end."""
-    with ROUTES[request.param](tmp_path_factory.mktemp("cloud")) as running:
+    with ROUTES[request.param](tmp_path_factory.mktemp("cloud") / "files") as running:
         yield running.url
 
 
-@pytest.fixture
-def own_app(tmp_path: Path) -> Iterator[RunningApp]:
+@pytest.fixture(params=ROUTES)
+def own_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningApp]:
     """An instance for one test alone, which may stop it or look into its folder."""
-    with run_under_uvicorn(tmp_path / "cloud") as running:
+    with ROUTES[request.param](tmp_path / "cloud") as running:
         yield running
 
 

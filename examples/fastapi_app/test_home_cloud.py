@@ -186,7 +186,8 @@ def test_aborted_upload_leaves_nothing(own_app: RunningApp) -> None:
         events = read_events(response)
         next(events)
         with socket.create_connection((address.hostname, address.port), timeout=10) as raw:
-            raw.sendall(b"PUT /api/files/half.bin HTTP/1.1\r\nHost: test\r\n")
+            raw.sendall(b"PUT /api/files/half.bin HTTP/1.1\r\n")
+            raw.sendall(f"Host: {address.netloc}\r\n".encode())
             raw.sendall(b"Content-Length: 2000000\r\n\r\n" + bytes(MIB))
         # The same name again: it is free, and the event proves that the app has moved on.
         httpx.put(f"{own_app.url}/api/files/half.bin", content=b"whole")

@@ -24,7 +24,7 @@ MAX_CONNECTIONS: Final = 8
 DEFAULT_CONNECTIONS: Final = 2
 """When one is lost, the other one takes what is new while the first is dialed again."""
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +113,19 @@ def _check_plaintext(token: Token, host: str, setting: str) -> None:
 
     url = urlsplit(token.edge)
     name = url.hostname or ""
-    if url.scheme == "ws" and name not in _LOOPBACK and name != host:
+    if url.scheme == "ws" and not _is_loopback(name) and name != host:
         raise ConfigError(
             setting,
             f"leads to {name} without TLS: anyone on the way could read and change everything",
             f"give the edge TLS, or set {PLAINTEXT_HOST}={name} if you trust the whole way",
         )
+
+
+def _is_loopback(name: str) -> bool:
+    """Whether a name or address never leaves this machine (RFC 5735: all of 127.0.0.0/8)."""
+    parts = name.split(".")
+    is_ipv4 = len(parts) == 4 and all(part.isdigit() for part in parts)
+    return name in _LOOPBACK or (is_ipv4 and parts[0] == "127")
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

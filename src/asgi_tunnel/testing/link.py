@@ -15,7 +15,7 @@ CAPACITY: Final = 256 * 1024
 """Bytes under way in one direction at which the line takes no more, as a full socket would."""
 
 _STEP: Final = 0.01
-"""Seconds between two deliveries of a slow line."""
+"""Seconds between two deliveries of a slow line; it holds ten of them before it is full."""
 
 
 class MemoryLink:
@@ -99,6 +99,11 @@ class MemoryLink:
         """Bytes per second in each direction; infinite without a limit."""
         return self._rate
 
+    @property
+    def capacity(self) -> float:
+        """Bytes under way in one direction at which it takes no more."""
+        return min(CAPACITY, 10 * _STEP * self._rate)
+
     def connect(self) -> tuple[MemoryTransport, MemoryTransport]:
         """Return the two ends of a new connection."""
         one, other = MemoryTransport(self), MemoryTransport(self)
@@ -152,7 +157,7 @@ class MemoryTransport:
             return
         self._sent.append((self._loop.time() + self._link.latency, memoryview(data)))
         self._size += len(data)
-        self._is_full = self._is_full or self._size >= CAPACITY
+        self._is_full = self._is_full or self._size >= self._link.capacity
         if self._timer is None:
             self._timer = self._loop.call_soon(self._pass_on)
 
@@ -228,7 +233,7 @@ class MemoryTransport:
                 self._free_at = due + len(data) / rate
             self._size -= len(data)
             self.peer.deliver(data)
-        if self._is_full and self._size <= CAPACITY // 2:
+        if self._is_full and self._size <= self._link.capacity / 2:
             self._is_full = False
             if self._receiver is not None:
                 self._receiver.transport_writable()
