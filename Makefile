@@ -11,7 +11,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types layers docs fix clean
+.PHONY: help setup demo test faults hostile check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -20,7 +20,11 @@ setup: $(READY)  ## make .venv with everything for development, tests and exampl
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(READY)  ## all tests of both distributions and the examples
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
+faults: $(READY)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
+	$(BIN)/python -m pytest tests/faults $(ARGS)
+hostile: $(READY)  ## the hostile-input suite with its floods
+	HOSTILE_LONG=1 $(BIN)/python -m pytest edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 check: fmt lint types layers docs  ## everything that looks without running the app
 
 fmt: $(READY)  ## is the code formatted?

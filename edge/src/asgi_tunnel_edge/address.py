@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PublicAddress",
+    "group_of",
     "is_loopback",
     "public_address",
     "read_edge_address",
@@ -114,3 +115,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def group_of(address: str) -> str:
+    """Return what an address is counted as: itself, or its /64 for IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))

@@ -27,6 +27,7 @@ from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Transport, WebSocketTransport
 
 from . import __version__
+from .address import group_of
 from .errors import HostnameError
 from .hostname import normalise_hostname
 from .registry import Holder, Registry
@@ -50,7 +51,7 @@ MAX_GREETING: Final = 256
 """Connections that may be between the two at one time: a reconnecting crowd is let in by turns."""
 
 FAILURES: Final = 20
-"""Wrong tokens from one address in ``FAILURE_WINDOW``; more are refused unseen."""
+"""Different wrong tokens from one address in ``FAILURE_WINDOW``; more are answered with 429."""
 
 FAILURE_WINDOW: Final = 60.0
 """Seconds."""
@@ -90,7 +91,7 @@ class Door:
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._greeting: set[_Greeting] = set()
-        self._failures: dict[str, tuple[float, int]] = {}
+        self._failures: dict[str, tuple[float, set[bytes]]] = {}
         self.is_closed = False
 
     def open(
@@ -118,17 +119,11 @@ class Door:
             or len(self._greeting) >= MAX_GREETING
         ):
             return 503, "this edge has no room for another tunnel right now", 2
-        now = asyncio.get_running_loop().time()
-        since, count = self._failures.get(visitor.address, (now, 0))
-        if now - since > FAILURE_WINDOW:
-            since, count = now, 0
-        if count >= FAILURES:
-            return 429, "too many wrong tokens came from this address", int(FAILURE_WINDOW)
-        token = self._registry.snapshot.authenticate_text(_bearer(request))
+        text = _bearer(request)
+        token = self._registry.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
-            if len(self._failures) >= _MAX_ADDRESSES:
-                self._failures.clear()
-            self._failures[visitor.address] = since, count + 1
+            if self._is_guessing(group_of(visitor.address), text):
+                return 429, "too many wrong tokens came from this address", int(FAILURE_WINDOW)
             _log.warning("a tunnel from %s was refused: %s", visitor.address, token.code)
             return 401, token.sentence, None
         key = request.websocket_key
@@ -148,6 +143,25 @@ class Door:
         if rest:
             carrier.data_received(bytes(rest))
         return None
+
+    def _is_guessing(self, address: str, text: str) -> bool:
+        """Count a wrong token.
+
+        Different ones only: apps whose token was revoked show the same one again and again, and
+        share their address with apps whose token is good.
+        """
+        now = asyncio.get_running_loop().time()
+        since, tokens = self._failures.get(address, (now, set()))
+        if now - since > FAILURE_WINDOW:
+            since, tokens = now, set()
+        digest = hashlib.sha256(text.encode("latin-1", "replace")).digest()
+        is_guessing = len(tokens) >= FAILURES and digest not in tokens
+        if not is_guessing:
+            tokens.add(digest)
+        if len(self._failures) >= _MAX_ADDRESSES and address not in self._failures:
+            self._failures.clear()
+        self._failures[address] = since, tokens
+        return is_guessing
 
     def greeted(self, greeting: _Greeting, hello: Hello, rest: bytes) -> None:
         """HELLO came: resume a session or start one."""
@@ -243,6 +257,7 @@ class Door:
         return session
 
     def _on_suspended(self, session: Session) -> None:
+        _log.info("tunnel %s has lost its connection", session.name)
         asyncio.get_running_loop().call_later(STALL_CHECK, self._check_stalled, session)
 
     def _check_stalled(self, session: Session) -> None:

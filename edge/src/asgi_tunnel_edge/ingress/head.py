@@ -23,14 +23,14 @@ from ..request import Request
 _REQUEST_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
 ).match
-_OTHER_VERSION: Final = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]\.?[0-9]*\r\n").match
+_OTHER_VERSION: Final = re.compile(
+    rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]\.?[0-9]*\r\n"
+).match
 _FIELD: Final = re.compile(
     rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]++):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n", re.MULTILINE
 ).findall
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE).fullmatch
-_CODINGS: Final = re.compile(
-    rb"[A-Za-z0-9-]++(?:[ \t]*+,[ \t]*+[A-Za-z0-9-]++)*+"
-).fullmatch
+_CODINGS: Final = re.compile(rb"[A-Za-z0-9-]++(?:[ \t]*+,[ \t]*+[A-Za-z0-9-]++)*+").fullmatch
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 _MAX_NAMES: Final = 2048

@@ -332,11 +332,11 @@ class Visitor(asyncio.Protocol):
         limits = self._ingress.limits
         if data[0] == 0x16:
             raise HeadError(400, "TLS is not spoken on this port")
-        if len(data) > limits.max_head_bytes:
-            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
         first = data.find(b"\n", 0, limits.max_request_line)
         if first < 0 and len(data) > limits.max_request_line:
             raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
+        if len(data) > limits.max_head_bytes:
+            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
         if first >= self._scanned:
             check_request_line(data, limits)
         at = data.find(b"\n", max(0, self._scanned - 1))

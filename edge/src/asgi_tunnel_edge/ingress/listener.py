@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import secrets
 from typing import TYPE_CHECKING, Final
 
 from ..access_log import AccessLog
+from ..address import group_of
 from ..config import Limits
 from ..door import Door
 from ..registry import Registry
@@ -109,16 +109,3 @@ class Ingress:
         self.registry.wake_all()
         self.access_log.flush()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
-
-
-def group_of(address: str) -> str:
-    """Return what an address is counted as: itself, or its /64 for IPv6."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ipaddress.IPv6Address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
