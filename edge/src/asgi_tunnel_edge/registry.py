@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
+from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
 from asgi_tunnel.session import Session
 
 from .hostname import wildcard_of
@@ -210,6 +211,17 @@ class Registry:
         for session, holder in list(self._holders.items()):
             if holder.token.is_expired(now):
                 session.terminate(GoawayCode.REVOKED, "the token has expired")
+
+    def renew(self) -> None:
+        """Where stream ids run out, ask for a fresh session and end the old one when it is empty."""
+        for session, holder in list(self._holders.items()):
+            if session.connection.last_stream_id < STREAM_ID_DRAIN:
+                continue
+            if not holder.is_draining:
+                holder.is_draining = True
+                session.drain(DrainReason.RENEW)
+            elif not session.connection.open_streams:
+                session.terminate(GoawayCode.NO_ERROR, "the session was renewed")
 
     def _routes_of(self, holder: Holder) -> list[Route]:
         return [route for route in self._routes.values() if holder in route.holders]

@@ -180,6 +180,7 @@ class Edge:
 
     def _end_expired(self) -> None:
         self.registry.end_expired(time.time())
+        self.registry.renew()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _public(self) -> PublicAddress:

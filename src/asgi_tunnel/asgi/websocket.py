@@ -58,7 +58,6 @@ class WebSocketExchange:
         "_link",
         "_partial",
         "_phase",
-        "_size",
         "stream_id",
     )
 
@@ -70,8 +69,7 @@ class WebSocketExchange:
         self._gate = Gate()
         self._phase = Phase.CONNECTING
         self._is_ended = event.end  # the visitor's direction
-        self._partial: list[bytes] = []  # fragments of one message
-        self._size = 0  # bytes in them
+        self._partial = bytearray()  # of one message; fragments of a few bytes cost no object each
         self._code: int | None = None  # with which the visitor closed
 
     # -- for the app -------------------------------------------------------------------------
@@ -234,19 +232,19 @@ class WebSocketExchange:
         if self._phase is Phase.CLOSED or self._phase is Phase.GONE:
             self._link.consume(self.stream_id, cost)
             return
-        self._size += len(data)
-        if self._size > MAX_MESSAGE_SIZE:
+        if len(self._partial) + len(data) > MAX_MESSAGE_SIZE:
             self._link.consume(self.stream_id, cost)
-            self._partial.clear()
+            self._partial = bytearray()
             self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
             return
         if more:
-            self._partial.append(bytes(data))
+            self._partial += data
             self._link.consume(self.stream_id, cost)
             return
-        payload = b"".join((*self._partial, data)) if self._partial else bytes(data)
-        self._partial.clear()
-        self._size = 0
+        payload = bytes(data)
+        if self._partial:
+            payload = bytes(self._partial) + payload
+            self._partial = bytearray()
         if not text:
             self._inbox.put({"type": "websocket.receive", "bytes": payload, "text": None}, cost)
             return
