@@ -276,7 +276,7 @@ class Proof:
         if listening:
             raise DemoError(f"the app's process listens on {listening} TCP socket(s)")
         count = states.count(_ESTABLISHED)
-        return f"process {self.app.popen.pid}: 0 listening sockets, {count} connection out"
+        return f"process {self.app.popen.pid}: 0 listening sockets, {count} out"
 
 
 def _read_until(stream: HTTPResponse, wanted: bytes) -> None:
