@@ -95,7 +95,11 @@ class LocalEdge:
     async def __aenter__(self) -> Self:
         self.link.on_up = self._dial
         await self._start_app()
-        await self.wait_connected()
+        try:
+            await self.wait_connected()
+        except BaseException:
+            await self._end(grace=0.0)
+            raise
         return self
 
     async def __aexit__(
@@ -104,8 +108,7 @@ class LocalEdge:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._stop_app(grace=self._grace if error is None else 0.0)
-        self.link.cut()
+        await self._end(grace=self._grace if error is None else 0.0)
 
     # -- visitors ----------------------------------------------------------------------------
 
@@ -188,6 +191,11 @@ class LocalEdge:
             raise
         await socket.close()
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the edge gives new requests to the app, as far as it knows."""
+        return self._ready.is_set()
+
     # -- faults ------------------------------------------------------------------------------
 
     async def wait_connected(self) -> None:
@@ -204,6 +212,8 @@ class LocalEdge:
 
         Requests in progress get ``grace``, WebSockets are closed with 1012, new requests wait.
         """
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._grace
         if self._at_app is not None:
             self._at_app.drain(DrainReason.RESTART, grace=self._grace)
             with anyio.move_on_after(self._grace):
@@ -211,7 +221,7 @@ class LocalEdge:
                     self._origin.close_websockets(1012, "the app restarts")
                     self._origin.end_event_streams()
                     await anyio.sleep(_POLL)  # streams end in many ways; a look is cheap
-        await self._stop_app(grace=self._grace)
+        await self._stop_app(grace=max(deadline - now(), 0.0))
         await self._start_app()
 
     def expire(self) -> None:
@@ -254,6 +264,15 @@ class LocalEdge:
             if self._life is not None:
                 await self._life.shutdown()
 
+    async def _end(self, *, grace: float) -> None:
+        """End both sides and the line."""
+        try:
+            await self._stop_app(grace=grace)
+        finally:
+            if self._at_edge is not None:
+                self._at_edge.terminate(GoawayCode.SHUTDOWN, "the edge has stopped")
+            self.link.cut()
+
     @property
     def _is_idle(self) -> bool:
         """Whether the edge opens no new streams and has received the end of every other."""
@@ -280,20 +299,19 @@ class LocalEdge:
         )
         here.send(encode_handshake(hello))
 
-    def _on_dial_lost(self) -> None:
-        self._dialing = None
-        self._dial()
+    def _on_dial_lost(self, transport: MemoryTransport) -> None:
+        if transport is self._dialing:
+            self._dialing = None
+            self._dial()
 
     def _on_welcome(
         self, transport: MemoryTransport, welcome: Hello | Welcome | Refuse, rest: bytes
     ) -> None:
         assert isinstance(welcome, Welcome)
-        self._dialing = None
         session = self._at_app
         if welcome.resumed:
             if session is None or not session.resume(transport, welcome.received):
-                transport.abort()  # it has ended meanwhile
-                self._dial()
+                transport.abort()  # it has ended meanwhile; the next one starts anew
                 return
         else:
             self._at_app = None  # first: its end must not dial
@@ -306,7 +324,10 @@ class LocalEdge:
             session.on_suspended = lambda _: self._dial()
             session.on_end = self._on_app_end
             session.attach(transport)
+        self._dialing = None
         transport.start(session)
+        if not self._is_serving:  # since HELLO; what the edge has opened goes to the next session
+            session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
         session.data_received(rest)
 
     def _on_app_end(self, session: Session, event: SessionTerminated) -> None:
@@ -421,7 +442,7 @@ class _Greeting:
         self,
         transport: MemoryTransport,
         greeted: Callable[[MemoryTransport, Hello | Welcome | Refuse, bytes], None],
-        lost: Callable[[], None] = lambda: None,
+        lost: Callable[[MemoryTransport], None] = lambda _: None,
     ) -> None:
         self._transport = transport
         self._greeted = greeted
@@ -437,7 +458,7 @@ class _Greeting:
         """HELLO and WELCOME are small."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
-        self._lost()
+        self._lost(self._transport)
 
 
 def _fields(headers: GivenHeaders) -> Fields:

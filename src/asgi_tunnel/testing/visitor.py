@@ -21,7 +21,7 @@ from ..session import Session
 
 Body = bytes | AsyncIterable[bytes]
 
-_LOST: Final = {
+_LOST: Final[dict[int, tuple[int, str]]] = {
     ResetCode.SESSION_LOST: (1014, "the tunnel to the app was lost"),
     ResetCode.REFUSED: (1012, "the app restarts"),
 }
@@ -115,6 +115,7 @@ class ResponseStream:
         self._inbox = Inbox()
         self._gate = Gate()
         self._answered = asyncio.Event()
+        self._is_over = False
         self._error: Exception | None = None
         self._upload: asyncio.Task[None] | None = None
 
@@ -179,11 +180,12 @@ class ResponseStream:
 
     def _lose(self, error: Exception) -> None:
         """End with an error, unless the answer is complete; what came before is still read."""
-        if self._error is None:
+        if not self._is_over:
             self._error = error
-        self._end()
+            self._end()
 
     def _end(self) -> None:
+        self._is_over = True
         if self._upload is not None:
             self._upload.cancel()
         self._inbox.put_last({})
@@ -346,7 +348,8 @@ class WebSocket:
 
     def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Assemble messages; the window of a fragment is given back as soon as it is kept."""
-        self._partial += data
+        if self.close_code is None:
+            self._partial += data
         if self._status != 101:
             self._session.consume(self._stream_id, cost)
             if end:
@@ -378,7 +381,7 @@ class WebSocket:
         """Close as the edge does when the app or its tunnel is gone."""
         if self._status != 101:
             self._error = _reset_error(code, self._stream_id)
-        self._end(*_LOST.get(ResetCode(code), _FAILED))
+        self._end(*_LOST.get(code, _FAILED))
 
 
 def _read(fields: Fields) -> Headers:
