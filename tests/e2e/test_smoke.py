@@ -8,7 +8,7 @@ import httpx
 
 from .harness import listening_sockets, running_app, running_edge
 
-APP = '''
+APP = """
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
@@ -18,7 +18,7 @@ async def app(scope, receive, send):
                 return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"hello " + scope["path"].encode()})
-'''
+"""
 
 
 def test_request_reaches_an_app_that_listens_on_nothing(tmp_path: Path) -> None:
