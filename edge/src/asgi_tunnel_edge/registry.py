@@ -213,7 +213,7 @@ class Registry:
                 session.terminate(GoawayCode.REVOKED, "the token has expired")
 
     def renew(self) -> None:
-        """Where stream ids run out, ask for a fresh session and end the old one when it is empty."""
+        """Where stream ids run out, ask for a fresh session; end the old one once it is empty."""
         for session, holder in list(self._holders.items()):
             if session.connection.last_stream_id < STREAM_ID_DRAIN:
                 continue
