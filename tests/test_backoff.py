@@ -46,6 +46,7 @@ class CuttingEdge(WebSocketTransport):
     def __init__(self) -> None:
         super().__init__(is_masking=True)
         self._greeting: Receiver | None = None
+        self._has_answered = False
 
     def start(self, receiver: Receiver) -> None:
         """Greet first, then break."""
@@ -55,7 +56,10 @@ class CuttingEdge(WebSocketTransport):
             asyncio.get_running_loop().call_soon(receiver.transport_lost, self, None)
 
     def send(self, data: bytes) -> None:
-        """Answer HELLO."""
+        """Answer HELLO; what comes after it is of no interest."""
+        if self._has_answered:
+            return
+        self._has_answered = True
         found = HandshakeReader().feed(data)
         assert found is not None
         assert self._greeting is not None
@@ -92,10 +96,10 @@ async def test_a_session_that_is_cut_at_once_is_no_busy_loop(
     async def awake(_self: Connector) -> None:
         """Leave the clock alone: it sleeps as well."""
 
-    monkeypatch.setattr(Connector, "_watch_sleep", awake)
+    monkeypatch.setattr(Connector, "_watch_machine", awake)
     monkeypatch.setattr(connector_module, "dial", dialled)
     monkeypatch.setattr(anyio, "sleep", noted)
-    config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": TOKEN})
+    config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": TOKEN}, connections=1)
     assert config is not None
     connector = Connector(config, Origin(app))
     connector.start()
