@@ -1,7 +1,7 @@
 """Reads one HTTP/1.x request head, strictly.
 
 Framing is decided here, once.  Whatever two readers could understand differently is refused, so
-that nothing ambiguous is ever relayed (THREATS: request smuggling).  It is our own reader and not
+that nothing ambiguous is ever relayed (request smuggling).  It is our own reader and not
 a library's because every rule has to hold (``docs/adr/0002-own-http-head-parser.md``); the regular
 expressions do the work in C, 4.5 microseconds for ten fields.
 """
