@@ -24,6 +24,9 @@ MAX_CONNECTIONS: Final = 8
 DEFAULT_CONNECTIONS: Final = 2
 """When one is lost, the other one takes what is new while the first is dialed again."""
 
+DEFAULT_GRACE: Final = 30.0
+"""Seconds; systemd waits three times as long before it kills."""
+
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
@@ -34,7 +37,7 @@ class TunnelConfig:
     token: Token = field(repr=False)
     text: str = field(repr=False)  # the token as it was given, for the Authorization field
     connections: int = DEFAULT_CONNECTIONS  # sessions kept at the same time
-    grace: float = 10.0  # seconds that requests in progress get when the app ends
+    grace: float = DEFAULT_GRACE  # seconds that requests in progress get when the app ends
     root_path: str = ""  # put before each path
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
@@ -138,11 +141,11 @@ def _count(environ: Mapping[str, str], given: int | None) -> int:
 
 
 def _seconds(environ: Mapping[str, str], given: float | None) -> float:
-    text = environ.get(GRACE, "10") if given is None else str(given)
+    text = environ.get(GRACE, str(DEFAULT_GRACE)) if given is None else str(given)
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 3600:
-        raise ConfigError(GRACE, "is no number of seconds from 0 to 3600", "leave it out to get 10")
+        raise ConfigError(GRACE, "is no number of seconds from 0 to 3600", "leave it out to get 30")
     return seconds

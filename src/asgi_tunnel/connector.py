@@ -119,7 +119,7 @@ class Connector:
         """Start to dial, in the background."""
         self._welcomed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._tasks.append(loop.create_task(self._watch_sleep(), name="asgi-tunnel clock"))
+        self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
         for number in range(self.config.connections):
             slot = self._slots[number] = _Slot(self, number)
             slot.task = loop.create_task(
@@ -189,17 +189,21 @@ class Connector:
                 if session is not None:
                     session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
 
-    async def _watch_sleep(self) -> None:
-        """Dial again at once when the machine wakes: the edge has given the connection up."""
+    async def _watch_machine(self) -> None:
+        """Dial again at once when this machine wakes or changes its address.
+
+        Nothing else tells, and the silence would take up to 9 s to be noticed.
+        """
         slept = _seconds_slept()
         while True:
             await anyio.sleep(1.0)
             now = _seconds_slept()
-            if now - slept > SLEEP:
+            has_slept = now - slept > SLEEP
+            if has_slept:
                 _log.info("this machine slept for %.0f s; dialing again", now - slept)
-                for slot in self._slots.values():
-                    if slot.session is not None:
-                        slot.session.drop_transport()
+            for slot in self._slots.values():
+                if has_slept or not slot.has_address:
+                    slot.drop_transports()
             slept = now
 
     # -- for its slots -----------------------------------------------------------------------
@@ -266,6 +270,16 @@ class _Slot:
     def is_closed(self) -> bool:
         """Whether every connection has been closed."""
         return all(one.is_lost for one in self._transports)
+
+    @property
+    def has_address(self) -> bool:
+        """Whether this machine still has the address that the connection uses."""
+        return all(one.has_address for one in self._transports)
+
+    def drop_transports(self) -> None:
+        """Abort what is connected: it is known to be dead."""
+        for one in self._transports:
+            one.abort()
 
     def stop_dialing(self) -> list[Session]:
         """Dial no more, except to resume what is in progress; return what is in progress."""

@@ -11,6 +11,7 @@ Called by :mod:`.session`; both sides use it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from struct import Struct
@@ -239,6 +240,24 @@ class WebSocketTransport(asyncio.Protocol):
     def is_lost(self) -> bool:
         """Whether the socket is closed."""
         return self._transport is None
+
+    @property
+    def has_address(self) -> bool:
+        """Whether this machine still has the address that the socket uses.
+
+        The kernel does not say when it goes, and nothing sent from it will ever be answered.
+        """
+        if self._transport is None:
+            return True
+        sock, name = (self._transport.get_extra_info(key) for key in ("socket", "sockname"))
+        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return True
+        with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((name[0], 0, *name[2:]))
+            except OSError as error:
+                return error.errno != errno.EADDRNOTAVAIL
+        return True
 
     def start(self, receiver: Receiver) -> None:
         """Pass what arrives to ``receiver`` from now on, and first what came before."""

@@ -189,6 +189,7 @@ def running_edge(
     host: str = "127.0.0.1",
     settings: str = "",
     limits: str = "",
+    proxies: str = "",
 ) -> Iterator[Edge]:
     """An edge on loopback and port 0.
 
@@ -198,13 +199,15 @@ def running_edge(
         host: A loopback address, with its brackets.
         settings: Added at the end of edge.toml.
         limits: Lines for its ``[limits]``.
+        proxies: Lines for its ``[proxies]``.
     """
     data = folder / "edge"
     command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data)]
     command += ["--domain", "example.test", "--listen", f"{host}:0", "--tls", tls]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    if settings or limits:
+    if settings or limits or proxies:
         text = (data / "edge.toml").read_text()
+        text = text.replace("[proxies]\n", f"[proxies]\n{proxies}\n", 1)
         text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
         (data / "edge.toml").write_text(text)
     edge = Edge(data)

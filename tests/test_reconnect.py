@@ -1,0 +1,67 @@
+"""How long a connector waits before it dials again, by what it has seen."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+import pytest
+
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.backoff import BASE, CAP, Backoff
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.errors import HandshakeError
+from asgi_tunnel.protocol.codes import RefuseCode
+from asgi_tunnel.token import Token
+
+TOKEN = Token(edge="ws://127.0.0.1:1", id="tok_1", secret="secret").format()
+
+
+class LongOutage(Backoff):
+    """Says the longest wait."""
+
+    def next(self, now: float) -> float:
+        """Return the cap."""
+        return CAP
+
+
+@pytest.fixture
+def slot() -> _Slot:
+    """A slot that has never connected."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Is never called."""
+
+    config = TunnelConfig.from_env({}, token=TOKEN)
+    assert config is not None
+    assert config.connections == 2
+    return _Slot(Connector(config, Origin(app)), 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (TimeoutError(), BASE),
+        (OSError(errno.ENETUNREACH, "no network"), 1.0),
+        (socket.gaierror(socket.EAI_AGAIN, "no answer"), 1.0),
+        (ConnectionRefusedError(), CAP),
+    ],
+)
+async def test_waits_by_cause(slot: _Slot, error: Exception, most: float) -> None:
+    """What costs the edge nothing is tried again soon, what it can see is spread."""
+    assert slot._unreached(error, LongOutage(0.0)) == most
+
+
+async def test_a_refusal_with_a_hint(slot: _Slot) -> None:
+    """The edge's hint comes first and the spread behind it: all of a crowd get the same hint."""
+    refusal = HandshakeError(RefuseCode.OVERLOAD, "busy", retry_after=2.0)
+    assert slot._refused(refusal, LongOutage(0.0)) == 2.0 + CAP
+
+
+async def test_a_drain_with_a_hint(slot: _Slot) -> None:
+    """An edge that goes away has spread its apps itself."""
+    slot.retiring.append(object())  # type: ignore[arg-type]
+    slot._hint = 0.3
+    assert slot._lost(LongOutage(0.0)) == 0.3
