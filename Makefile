@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 ARGS ?=
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults hostile check fmt lint types layers docs fix clean
+.PHONY: help setup demo test faults hostile autobahn fuzz check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -25,6 +26,10 @@ faults: $(READY)  ## the whole fault suite: cuts, kills, restarts, a network tha
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 hostile: $(READY)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(BIN)/python -m pytest edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
+autobahn: $(READY)  ## the public WebSocket cases against a real edge
+	$(BIN)/python scripts/autobahn.py $(ARGS)
+fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
+	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
 check: fmt lint types layers docs  ## everything that looks without running the app
 
 fmt: $(READY)  ## is the code formatted?

@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
-from asgi_tunnel_edge.config import AccessLogConfig, EdgeConfig, Limits, TlsConfig
+from asgi_tunnel_edge.config import (
+    AccessLogConfig,
+    EdgeConfig,
+    GuardsConfig,
+    HostnameConfig,
+    Limits,
+    ProxiesConfig,
+    TlsConfig,
+)
 from asgi_tunnel_edge.config_check import Setting, settings_of
 
 if TYPE_CHECKING:
@@ -230,6 +238,9 @@ def check_edge_settings(page: Page) -> Iterator[str]:
         "## The edge": EdgeConfig,
         "### `[tls]`": TlsConfig,
         "### `[limits]`": Limits,
+        "### `[proxies]`": ProxiesConfig,
+        "### `[guards]`": GuardsConfig,
+        '### `[hostnames."': HostnameConfig,
         "### `[access_log]`": AccessLogConfig,
     }
     for heading, struct in tables.items():
@@ -247,6 +258,8 @@ def check_edge_settings(page: Page) -> Iterator[str]:
 
 def _default(setting: Setting) -> str | None:
     """A plain default as a page writes it; None where the page says it in words."""
+    if isinstance(setting.default, bool):
+        return str(setting.default).lower()
     return str(setting.default) if isinstance(setting.default, str | int | float) else None
 
 
@@ -261,6 +274,9 @@ def check_options(page: Page) -> Iterator[str]:
         "### `token create": ("asgi-tunnel-edge", "token", "create"),
         "### `token list": ("asgi-tunnel-edge", "token", "list"),
         "### `token revoke": ("asgi-tunnel-edge", "token", "revoke"),
+        "### `ban add": ("asgi-tunnel-edge", "ban", "add"),
+        "### `ban list": ("asgi-tunnel-edge", "ban", "list"),
+        "### `ban rm": ("asgi-tunnel-edge", "ban", "rm"),
     }
     for heading, path in commands.items():
         known = set(_OPTION.findall(help_of(path) or "")) - COMMON_OPTIONS

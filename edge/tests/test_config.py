@@ -9,6 +9,8 @@ import pytest
 from asgi_tunnel_edge.config import (
     AccessLogConfig,
     EdgeConfig,
+    GuardsConfig,
+    HostnameConfig,
     Limits,
     ListenAddress,
     TlsConfig,
@@ -71,7 +73,7 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL + "[limits]\nhold_timeout = 0").limits.hold_timeout == 0.0
 
 
-KNOWN = "domain, listen, public_url, tls, limits, access_log"
+KNOWN = "domain, listen, public_url, tls, limits, proxies, access_log, guards, hostnames"
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,9 @@ def test_wrong_public_url(text: str) -> None:
         parse_public_url(text, setting="public_url")
 
 
-@pytest.mark.parametrize("struct", [EdgeConfig, Limits, TlsConfig, AccessLogConfig])
+@pytest.mark.parametrize(
+    "struct", [EdgeConfig, Limits, TlsConfig, AccessLogConfig, GuardsConfig, HostnameConfig]
+)
 def test_every_setting_describes_itself(struct: type[Struct]) -> None:
     """An error about any setting can say what was expected; every limit says what it bounds."""
     for setting in settings_of(struct).values():

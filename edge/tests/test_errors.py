@@ -8,6 +8,7 @@ import pytest
 from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel_edge import errors
 from asgi_tunnel_edge.errors import (
+    BanNotFoundError,
     CertificateError,
     EdgeConfigError,
     EdgeError,
@@ -16,6 +17,7 @@ from asgi_tunnel_edge.errors import (
     NameTakenError,
     StorageError,
     TokenNotFoundError,
+    TooManyBansError,
     shown,
 )
 
@@ -48,6 +50,17 @@ SENTENCES: list[tuple[EdgeError, str]] = [
     (
         TokenNotFoundError("nobody"),
         'no token has the id or name "nobody"; see the tokens with `asgi-tunnel-edge token list`',
+    ),
+    (
+        BanNotFoundError("192.0.2.1"),
+        "192.0.2.1 is not banned; see the bans with `asgi-tunnel-edge ban list`",
+    ),
+    (
+        TooManyBansError(10),
+        (
+            "there are 10 bans already; ban a network instead of its addresses, or "
+            "take some back with `asgi-tunnel-edge ban rm`"
+        ),
     ),
     (StorageError("locked"), "locked"),
 ]

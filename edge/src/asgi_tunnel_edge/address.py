@@ -22,6 +22,7 @@ __all__ = [
     "PublicAddress",
     "group_of",
     "is_loopback",
+    "plain_address",
     "public_address",
     "read_edge_address",
     "remove_edge_address",
@@ -128,3 +129,16 @@ def group_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+
+
+def plain_address(text: str) -> str | None:
+    """Return an address in its one spelling, an IPv4 one without its IPv6 clothes; else None.
+
+    Zones (``fe80::1%eth0``) mean something on one machine only, so they are taken off.
+    """
+    try:
+        parsed = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)

@@ -15,6 +15,9 @@ import click
 from asgi_tunnel.errors import TunnelError
 
 from . import __version__
+from .commands.ban_add import add
+from .commands.ban_list import list_bans
+from .commands.ban_rm import rm
 from .commands.init import init
 from .commands.run import run
 from .commands.token_create import create
@@ -90,8 +93,16 @@ def token() -> None:
     """Make, show and take back the tokens that apps connect with."""
 
 
+@main.group()
+def ban() -> None:
+    """Shut addresses out, show who is, and let them in again."""
+
+
 main.add_command(init)
 main.add_command(run)
 token.add_command(create)
 token.add_command(list_tokens)
 token.add_command(revoke)
+ban.add_command(add)
+ban.add_command(list_bans)
+ban.add_command(rm)

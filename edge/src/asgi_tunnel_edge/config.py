@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -19,8 +20,10 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
-from .config_check import convert
+from .config_check import convert, convert_named
+from .config_types import Bytes, BytesOrZero, Count, FilePath, Seconds, SecondsOrZero, Text
 from .errors import EdgeConfigError, HostnameError, shown
+from .guard_config import GuardsConfig, HostnameConfig, check_lists
 from .hostname import normalise_hostname
 
 if TYPE_CHECKING:
@@ -34,8 +37,12 @@ __all__ = [
     "BytesOrZero",
     "Count",
     "EdgeConfig",
+    "GuardsConfig",
+    "HostnameConfig",
     "Limits",
     "ListenAddress",
+    "Network",
+    "ProxiesConfig",
     "PublicUrl",
     "Seconds",
     "SecondsOrZero",
@@ -46,17 +53,7 @@ __all__ = [
 
 CONFIG_FILE: Final = "edge.toml"
 
-# The description of each says what a wrong value is told: "expected <description>".
-#: A year is the upper bound: event loops take no infinite times.
-Seconds = Annotated[float, Meta(gt=0, le=31_536_000, description="a number of seconds, over 0")]
-SecondsOrZero = Annotated[float, Meta(ge=0, le=31_536_000, description="a number of seconds")]
-Bytes = Annotated[int, Meta(ge=1, le=2**40, description="a whole number of bytes, 1 or more")]
-BytesOrZero = Annotated[
-    int, Meta(ge=0, le=2**50, description="a whole number of bytes, or 0 for no limit")
-]
-Count = Annotated[int, Meta(ge=1, le=2**31, description="a whole number, 1 or more")]
-Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
-FilePath = Annotated[str, Meta(min_length=1, description="a path, absolute or below DIR")]
+Network = IPv4Network | IPv6Network
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +79,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds, Meta(title="over which min_body_rate is measured, both ways; slower: cut")
     ] = 20.0
     max_body: Annotated[BytesOrZero, Meta(title="a request body; more: 413; 0: no limit")] = 0
+    max_time: Annotated[
+        SecondsOrZero,
+        Meta(title="an exchange from its head to its end; then 504, or cut; 0: no limit"),
+    ] = 0.0
     max_websocket_message: Annotated[
         Bytes, Meta(title="one WebSocket message of a visitor; more: 1009")
     ] = 16777216
@@ -105,6 +106,28 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "internal"
     certificate: FilePath = "tls/certificate.pem"
     key: FilePath = "tls/key.pem"
+
+
+class ProxiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[proxies]``: who, besides the socket, may say who the visitor is."""
+
+    trusted: Annotated[
+        tuple[str, ...], Meta(description="a list of networks", examples=[["127.0.0.1/32"]])
+    ] = ()  #: in which networks the proxies are; empty: nobody is believed
+    header: Annotated[
+        Literal["x-forwarded", "forwarded"], Meta(description='"x-forwarded" or "forwarded"')
+    ] = "x-forwarded"
+    host: Annotated[bool, Meta(description="true or false")] = False
+    protocol: Annotated[bool, Meta(description="true or false")] = False
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """``trusted``, taken apart.
+
+        Raises:
+            EdgeConfigError: One is no network, or is everybody.
+        """
+        return tuple(_parse_network(one) for one in self.trusted)
 
 
 class AccessLogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,7 +158,13 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ) = None
     tls: TlsConfig = TlsConfig()
     limits: Limits = Limits()
+    proxies: ProxiesConfig = ProxiesConfig()
     access_log: AccessLogConfig = AccessLogConfig()
+    guards: GuardsConfig = GuardsConfig()
+    hostnames: Annotated[
+        dict[str, HostnameConfig],
+        Meta(description='tables such as [hostnames."shop.example.org"]'),
+    ] = {}  #: by normal hostname or wildcard
 
     def __post_init__(self) -> None:
         """Check what one field's type cannot say.
@@ -151,12 +180,30 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise EdgeConfigError("domain", why, fix, file=CONFIG_FILE) from error
         force_setattr(self, "domain", domain)
         parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
+        check_lists(self.guards, path="guards", file=CONFIG_FILE)
+        force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)
             if scheme == "http" and self.tls.mode != "off":
                 why = f'is http:// while tls.mode is "{self.tls.mode}"'
                 fix = 'write https://, or mode = "off"'
                 raise EdgeConfigError("public_url", why, fix, file=CONFIG_FILE)
+        self._check_proxies()
+
+    def _check_proxies(self) -> None:
+        proxies = self.proxies
+        if not proxies.networks and (proxies.protocol or proxies.host):
+            name = "protocol" if proxies.protocol else "host"
+            why = "is true while proxies.trusted is empty"
+            fix = 'name the proxy, for example trusted = ["127.0.0.1/32"]'
+            raise EdgeConfigError(f"proxies.{name}", why, fix, file=CONFIG_FILE)
+        if proxies.protocol and self.tls.mode != "off":
+            why = f'is true while tls.mode is "{self.tls.mode}"'
+            fix = 'let the proxy speak TLS, with mode = "off" here'
+            raise EdgeConfigError("proxies.protocol", why, fix, file=CONFIG_FILE)
+        if proxies.protocol and proxies.host:
+            why = "is true while proxies.protocol is, and then no header is believed"
+            raise EdgeConfigError("proxies.host", why, "remove one of the two", file=CONFIG_FILE)
 
     @classmethod
     def load(cls, data_dir: Path) -> Self:
@@ -180,7 +227,8 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             EdgeConfigError: A setting is unknown, missing or wrong.
         """
-        return convert(table, cls, given={"data_dir": data_dir}, file=CONFIG_FILE)
+        named = convert_named(table, "hostnames", HostnameConfig, file=CONFIG_FILE)
+        return convert({**table, **named}, cls, given={"data_dir": data_dir}, file=CONFIG_FILE)
 
     @property
     def listen_address(self) -> ListenAddress:
@@ -216,6 +264,20 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def access_log_path(self) -> Path | None:
         """``access_log.path`` as a path from anywhere; None means standard output."""
         return None if self.access_log.path is None else self.data_dir / self.access_log.path
+
+
+def _parse_network(text: str) -> Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        why = f"expected a network, got {shown(text)}"
+        fix = "write for example 10.0.0.0/8, 2001:db8::/32 or one address, with no bits to its end"
+        raise EdgeConfigError("proxies.trusted", why, fix, file=CONFIG_FILE) from None
+    if not network.prefixlen:
+        why = f"{text} is everybody, and then a visitor may claim any address"
+        fix = "name only the networks that your proxies are in"
+        raise EdgeConfigError("proxies.trusted", why, fix, file=CONFIG_FILE)
+    return network
 
 
 def parse_listen(text: str, *, setting: str, file: str | None = None) -> ListenAddress:
@@ -262,6 +324,24 @@ def parse_public_url(text: str, *, setting: str, file: str | None = None) -> Pub
         why = f"expected http://HOST or https://HOST, perhaps with a port, got {shown(text)}"
         raise EdgeConfigError(setting, why, "write for example https://example.org", file=file)
     return PublicUrl(url.scheme, host, port or (443 if url.scheme == "https" else 80))
+
+
+def _by_normal_name(hostnames: Mapping[str, HostnameConfig]) -> dict[str, HostnameConfig]:
+    """The tables of hostnames under the one spelling of each."""
+    found: dict[str, HostnameConfig] = {}
+    for text, settings in hostnames.items():
+        path = f"hostnames.{shown(text)}"
+        try:
+            name = normalise_hostname(text, wildcard=True)
+        except HostnameError as error:
+            fix = 'write for example [hostnames."shop.example.org"]'
+            raise EdgeConfigError(path, error.why, fix, file=CONFIG_FILE) from error
+        if name in found:
+            why = f"is {name}, which another table sets already"
+            raise EdgeConfigError(path, why, "make one table of them", file=CONFIG_FILE)
+        check_lists(settings, path=path, file=CONFIG_FILE)
+        found[name] = settings
+    return found
 
 
 def _read(data_dir: Path) -> str:

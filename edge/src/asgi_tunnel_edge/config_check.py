@@ -20,7 +20,7 @@ from .errors import EdgeConfigError, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Setting", "convert", "settings_of", "toml_value"]
+__all__ = ["Setting", "convert", "convert_named", "settings_of", "toml_value"]
 
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 
@@ -39,6 +39,7 @@ class Setting:
     expected: str  #: completes "expected ..."
     title: str | None  #: what the setting is for
     example: str  #: a value, in TOML
+    default_text: str  #: the default, in TOML; the example where there is no plain one
     in_file: bool  #: False: set by the program, never read (``Meta(extra={"in_file": False})``)
 
 
@@ -53,6 +54,7 @@ def convert(
     *,
     given: Mapping[str, object],
     file: str,
+    prefix: str = "",
 ) -> AnyStruct:
     """Check a table and make the Struct.
 
@@ -61,6 +63,7 @@ def convert(
         struct: What it has to be.
         given: Fields that never stand in the file, with their values.
         file: The file's name, for errors.
+        prefix: Where the table stands in the file, for errors; ends with a dot.
 
     Raises:
         EdgeConfigError: A setting is unknown, missing or wrong.
@@ -72,11 +75,46 @@ def convert(
         return msgspec.convert({**table, **given}, struct, dec_hook=lambda _type, value: value)
     except msgspec.ValidationError as error:
         # `from None`: the cause says the same in words that name no setting.
-        raise _explained(str(error), table, struct, file=file) from None
+        found = _explained(str(error), table, struct, file=file)
+        if prefix:
+            found = EdgeConfigError(prefix + found.setting, found.why, found.fix, file=file)
+        raise found from None
+
+
+def convert_named(
+    table: Mapping[str, object], key: str, struct: type[AnyStruct], *, file: str
+) -> dict[str, dict[str, AnyStruct]]:
+    """Check the tables ``[key."name"]``, each by itself: an error then says in which it is.
+
+    Args:
+        table: The whole file.
+        key: What all of them begin with.
+        struct: What each has to be.
+        file: The file's name, for errors.
+
+    Returns:
+        ``{key: {name: Struct}}``, or nothing where the file has none.
+
+    Raises:
+        EdgeConfigError: A setting is unknown or wrong.
+    """
+    if key not in table:
+        return {}
+    tables = table[key]
+    fix = f'write [{key}."NAME"] on a line of its own and its settings below'
+    if not isinstance(tables, dict):
+        raise EdgeConfigError(key, f"expected tables, got {_got(tables)}", fix, file=file)
+    found: dict[str, AnyStruct] = {}
+    for name, content in tables.items():
+        path = f"{key}.{shown(name)}"
+        if not isinstance(content, dict):
+            raise EdgeConfigError(path, f"expected a table, got {_got(content)}", fix, file=file)
+        found[name] = convert(content, struct, given={}, file=file, prefix=f"{path}.")
+    return {key: found}
 
 
 def toml_value(value: object) -> str:
-    """A text, number or truth value in TOML."""
+    """A text, number, truth value or list of these in TOML."""
     return json.dumps(value)
 
 
@@ -149,15 +187,22 @@ def _setting(field: msgspec.structs.FieldInfo) -> Setting:
         title = meta.title or title
         example = meta.examples[0] if meta.examples else example
         in_file = (meta.extra or {}).get("in_file", in_file)
+    example_text = _toml(example) or "..."
     return Setting(
         name=field.name,
         table=table,
         default=field.default,
         expected=expected,
         title=title,
-        example=toml_value(example) if isinstance(example, str | int | float) else "...",
+        example=example_text,
+        default_text=_toml(field.default) or example_text,
         in_file=in_file,
     )
+
+
+def _toml(value: object) -> str | None:
+    """A plain value in TOML; None for a table."""
+    return toml_value(value) if isinstance(value, str | int | float | list | tuple) else None
 
 
 def _metas(hint: object) -> list[Meta]:

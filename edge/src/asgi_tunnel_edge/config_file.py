@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .config import CONFIG_FILE, EdgeConfig, Limits
+from .config import CONFIG_FILE, EdgeConfig, GuardsConfig, Limits
 from .config_check import settings_of, toml_value
 from .files import PRIVATE, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from msgspec import Struct
 
 __all__ = ["render_config", "write_config"]
 
@@ -39,6 +41,26 @@ key = {key}
 [limits]
 {limits}
 
+[proxies]
+# Networks of proxies in front of this edge. What they say of a visitor is believed, from others it
+# is removed. Empty: nobody is believed.
+# trusted = ["127.0.0.1/32"]
+# Where they say it: "x-forwarded" (X-Forwarded-For and -Proto) or "forwarded" (RFC 7239).
+# header = "x-forwarded"
+# Whether X-Forwarded-Host, or host= in Forwarded, comes before the Host field.
+# host = false
+# Whether they speak PROXY protocol instead, version 1 or 2; needs tls.mode = "off".
+# protocol = false
+
+[guards]
+{guards}
+
+# What differs for one hostname, or for all that a wildcard covers: max_body, max_time, allow,
+# deny, rate, burst, hostname_rate, hostname_burst, scanner, origins.
+# [hostnames."blog.{bare_domain}"]
+#   max_body = 10485760
+#   scanner = false
+
 [access_log]
 # "text" or "json", one line for each exchange.
 format = "text"
@@ -49,11 +71,6 @@ format = "text"
 
 def render_config(config: EdgeConfig) -> str:
     """The text of an ``edge.toml`` with this domain, listener and TLS; the rest at its defaults."""
-    limits = "\n".join(
-        f"# {setting.title or setting.name} ({setting.expected})\n"
-        f"# {setting.name} = {setting.example}"
-        for setting in settings_of(Limits).values()
-    )
     return _TEMPLATE.format(
         bare_domain=config.domain,
         domain=toml_value(config.domain),
@@ -62,7 +79,17 @@ def render_config(config: EdgeConfig) -> str:
         mode=toml_value(config.tls.mode),
         certificate=toml_value(config.tls.certificate),
         key=toml_value(config.tls.key),
-        limits=limits,
+        limits=_settings(Limits),
+        guards=_settings(GuardsConfig),
+    )
+
+
+def _settings(struct: type[Struct]) -> str:
+    """Every setting of a table as a comment: what it is for, and its default."""
+    return "\n".join(
+        f"# {setting.title or setting.name} ({setting.expected})\n"
+        f"# {setting.name} = {setting.default_text}"
+        for setting in settings_of(struct).values()
     )
 
 

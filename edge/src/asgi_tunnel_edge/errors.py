@@ -10,6 +10,8 @@
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
+        ├── BanNotFoundError      .address                nobody has banned this address
+        ├── TooManyBansError      .limit                  there is no room for another ban
         └── StorageError                                  the database cannot be used now
 
 The command line prints ``str()`` of each as its one sentence. A StorageError ends it with exit
@@ -23,6 +25,7 @@ from typing import Final
 from asgi_tunnel.errors import ConfigError, TunnelError
 
 __all__ = [
+    "BanNotFoundError",
     "CertificateError",
     "EdgeConfigError",
     "EdgeError",
@@ -31,6 +34,7 @@ __all__ = [
     "NameTakenError",
     "StorageError",
     "TokenNotFoundError",
+    "TooManyBansError",
 ]
 
 
@@ -129,6 +133,31 @@ class TokenNotFoundError(EdgeError):
         return (
             f"no token has the id or name {shown(self.wanted)}; "
             "see the tokens with `asgi-tunnel-edge token list`"
+        )
+
+
+class BanNotFoundError(EdgeError):
+    """Nobody has banned this address, or its ban is over."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"{self.address} is not banned; see the bans with `asgi-tunnel-edge ban list`"
+
+
+class TooManyBansError(EdgeError):
+    """There are as many bans as the edge keeps."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"there are {self.limit} bans already; ban a network instead of its addresses, or "
+            "take some back with `asgi-tunnel-edge ban rm`"
         )
 
 

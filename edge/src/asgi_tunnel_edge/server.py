@@ -8,16 +8,20 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .access_log import AccessLog
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
-from .config import EdgeConfig, ListenAddress
+from .config import EdgeConfig, ListenAddress, parse_public_url
 from .door import Door
+from .guards import Guards
 from .ingress.http import Visitor
 from .ingress.listener import Ingress
+from .ingress.preamble import Gate
+from .ingress.proxies import Proxies
 from .registry import Registry
 from .storage import SnapshotWatcher
 from .tls import server_context
@@ -65,6 +69,8 @@ class Edge:
         self._watcher: SnapshotWatcher | None = None
         self._server: asyncio.Server | None = None
         self._expiry: asyncio.TimerHandle | None = None
+        self._gate: Gate | None = None
+        self.guards: Guards
         self.registry: Registry
         self.ingress: Ingress
         self.door: Door
@@ -108,12 +114,16 @@ class Edge:
         self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
         self.registry = Registry(snapshot)
+        self.guards = Guards(config, asyncio.get_running_loop().time)
+        self.guards.apply(snapshot)
         self.door = Door(self.registry, config.limits, self._visitor_url)
         self.ingress = Ingress(
             registry=self.registry,
             door=self.door,
             limits=config.limits,
             access_log=self._access_log,
+            guards=self.guards,
+            proxies=self._proxies(),
         )
         secure = config.tls.mode != "off"
         context = server_context(config.certificate_path, config.key_path) if secure else None
@@ -121,7 +131,7 @@ class Edge:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Visitor(self.ingress, is_secure=secure),
+                self._protocol_factory(is_secure=secure),
                 listen.host,
                 listen.port,
                 ssl=context,
@@ -167,6 +177,8 @@ class Edge:
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
             await asyncio.sleep(0.05)  # the last frames leave
+            if self._gate is not None:
+                self._gate.stop()
             self.ingress.stop()
             if self._expiry is not None:
                 self._expiry.cancel()
@@ -175,8 +187,26 @@ class Edge:
             self._access_log.stop()
             remove_edge_address(self.config)
 
+    def _proxies(self) -> Proxies | None:
+        """Who is believed about visitors; None, at no cost, where nobody is."""
+        config = self.config
+        if not config.proxies.trusted:
+            return None
+        url = config.public_url
+        is_https = parse_public_url(url, setting="public_url").scheme == "https" if url else False
+        return Proxies(config.proxies, is_https=is_https or config.tls.mode != "off")
+
+    def _protocol_factory(self, *, is_secure: bool) -> Callable[[], asyncio.Protocol]:
+        proxies = self.ingress.proxies
+        if proxies is not None and proxies.reads_preamble:
+            self._gate = Gate(self.ingress, proxies)
+            return self._gate
+        return lambda: Visitor(self.ingress, is_secure=is_secure)
+
     def _apply(self, snapshot: Snapshot) -> None:
         self.registry.apply(snapshot)
+        if self.guards.apply(snapshot):
+            self.ingress.end_banned()
 
     def _end_expired(self) -> None:
         self.registry.end_expired(time.time())

@@ -21,6 +21,7 @@ from msgspec import Struct
 from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
+from .ban import BanRecord
 from .errors import EdgeConfigError, shown
 
 if TYPE_CHECKING:
@@ -106,14 +107,17 @@ _MALFORMED: Final = Refusal(
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All tokens at one moment: what the hot path reads, never changed once made."""
+    """All tokens and bans at one moment: what the hot path reads, never changed once made."""
 
     generation: int  #: grows with each change in the store
     tokens: Mapping[str, TokenRecord]  #: by token id
     owners: Mapping[str, TokenRecord]  #: by hostname or wildcard; no revoked tokens
+    bans: tuple[BanRecord, ...] = ()  #: oldest first; some may be over
 
     @classmethod
-    def of(cls, generation: int, records: Iterable[TokenRecord]) -> Self:
+    def of(
+        cls, generation: int, records: Iterable[TokenRecord], bans: Iterable[BanRecord] = ()
+    ) -> Self:
         """Index the records of one moment."""
         tokens = {record.id: record for record in records}
         owners = {
@@ -122,7 +126,7 @@ class Snapshot:
             if not record.revoked
             for hostname in record.hostnames
         }
-        return cls(generation, MappingProxyType(tokens), MappingProxyType(owners))
+        return cls(generation, MappingProxyType(tokens), MappingProxyType(owners), tuple(bans))
 
     def authenticate(
         self, token_id: str, secret: str, *, now: float | None = None

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-__all__ = ["data_option", "json_option", "shell_command", "utc_minute", "utc_second"]
+__all__ = ["data_option", "json_option", "shell_command", "table", "utc_minute", "utc_second"]
 
 data_option: Final = click.option(
     "--data",
@@ -30,6 +30,15 @@ json_option: Final = click.option(
 def shell_command(*words: object) -> str:
     """A command of this program, ready to paste."""
     return shlex.join(["asgi-tunnel-edge", *map(str, words)])
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text under each other, for a person; the first one is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def utc_minute(seconds: float) -> str:

@@ -12,7 +12,7 @@ import click
 from asgi_tunnel_edge.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, shell_command, utc_minute, utc_second
+from .options import data_option, json_option, shell_command, table, utc_minute, utc_second
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.tokens import TokenRecord
@@ -33,7 +33,7 @@ def list_tokens(*, data_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_fields(record, now) for record in records]))
     elif records:
-        click.echo(_table([_HEAD, *(_row(record, now) for record in records)]))
+        click.echo(table([_HEAD, *(_row(record, now) for record in records)]))
     else:
         command = shell_command("token", "create", "shop", "--data", data_dir)
         click.echo(f"There are no tokens yet. Make one:  {command}")
@@ -59,12 +59,4 @@ def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
         utc_minute(record.created_at),
         "never" if record.expires_at is None else utc_minute(record.expires_at),
         record.state(now),
-    )
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
     )

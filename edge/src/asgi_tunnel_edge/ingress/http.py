@@ -18,7 +18,9 @@ from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.transport import tune_socket
 
+from ..access_log import Entry
 from ..answers import answer
+from ..guards import Client, Deny, Rules
 from ..registry import Route
 from ..relay import HTTPRelay
 from ..request import Request
@@ -28,6 +30,8 @@ from .websocket import WebSocketRelay
 
 if TYPE_CHECKING:
     from .listener import Ingress
+    from .proxies import TrustedPeer
+    from .proxy_protocol import Preamble
 
 WRITE_HIGH: Final = 64 * 1024
 """Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
@@ -65,20 +69,27 @@ class Visitor(asyncio.Protocol):
 
     Args:
         ingress: What all connections share.
+        is_secure: It speaks TLS.
+        preamble: What a trusted balancer said of it.
     """
 
     __slots__ = (
         "_body",
         "_buffer",
+        "_client",
         "_deadline",
         "_dropped",
+        "_ends_at",
         "_half_closed_at",
         "_ingress",
+        "_is_https",
         "_is_paused",
         "_is_processing",
         "_is_reading",
         "_is_secure",
         "_moved",
+        "_preamble",
+        "_proxy",
         "_relay",
         "_requests",
         "_scanned",
@@ -88,15 +99,21 @@ class Visitor(asyncio.Protocol):
         "_websocket",
         "_write_deadline",
         "address",
+        "group",
         "peer",
         "peer_port",
         "server",
         "server_port",
     )
 
-    def __init__(self, ingress: Ingress, *, is_secure: bool) -> None:
+    def __init__(
+        self, ingress: Ingress, *, is_secure: bool, preamble: Preamble | None = None
+    ) -> None:
         self._ingress = ingress
         self._is_secure = is_secure
+        self._is_https = is_secure  # as the visitor sees it; a proxy may speak TLS for this edge
+        self._preamble = preamble
+        self._proxy: TrustedPeer | None = None  # who says with each request whose it is
         self._transport: asyncio.Transport | None = None
         self._state = _State.HEAD
         self._buffer: bytes | bytearray = b""
@@ -108,6 +125,8 @@ class Visitor(asyncio.Protocol):
         self._is_reading = True
         self._is_processing = False
         self._deadline = math.inf
+        self._ends_at = math.inf  # when an exchange has had its max_time
+        self._client: Client | None = None
         self._moved = 0  # bytes of a body read since the last look at its rate
         self._unsent = 0  # bytes to be written since the last look at the visitor's rate
         self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
@@ -119,6 +138,7 @@ class Visitor(asyncio.Protocol):
         self.server = b""
         self.server_port = 0
         self.address = ""
+        self.group: str | None = ""  # what its connection is counted under; None: not counted
 
     # -- asyncio -----------------------------------------------------------------------------
 
@@ -128,6 +148,13 @@ class Visitor(asyncio.Protocol):
         self._transport = transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         local = transport.get_extra_info("sockname") or ("", 0)
+        proxies = self._ingress.proxies
+        if proxies is not None:
+            if self._preamble is not None:
+                peer, local = self._preamble.source or peer, self._preamble.destination or local
+                self._is_https = proxies.over_https(self._preamble)
+            else:
+                self._proxy = proxies.find(peer[0], peer[1])
         self.address = peer[0]
         self.peer, self.peer_port = peer[0].encode(), peer[1]
         self.server, self.server_port = local[0].encode(), local[1]
@@ -137,6 +164,8 @@ class Visitor(asyncio.Protocol):
         why = self._ingress.admit(self)
         if why:
             self._say(503, why, retry_after=5)
+        elif self._proxy is None and self._ingress.guards.refuses(self.address):
+            self._say(403, "this address is banned")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
@@ -204,6 +233,8 @@ class Visitor(asyncio.Protocol):
             return
         if now >= self._write_deadline:
             self._check_writing()
+        if now >= self._ends_at:
+            self._end_exchange()
         if now < self._deadline:
             return
         self._deadline = math.inf
@@ -223,6 +254,13 @@ class Visitor(asyncio.Protocol):
             self._check_drained()
         elif state is _State.BODY and self._is_reading:
             self._check_reading()
+
+    def _end_exchange(self) -> None:
+        """Give up on an exchange that has had its ``max_time``."""
+        self._ends_at = math.inf
+        if self._relay is not None:
+            status = 504 if self._body is None else 408
+            self._fail(status, "the exchange took longer than it may", ResetCode.TIMEOUT)
 
     def _watch_reading(self) -> None:
         self._moved = 0
@@ -311,6 +349,10 @@ class Visitor(asyncio.Protocol):
             raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
         whole = bytes(data)
         request = read_head(whole, end, limits)
+        if self._proxy is not None:
+            told, request = self._proxy.read(whole[:end], request)
+            self.address, self.peer, self.peer_port = told.address, told.address.encode(), told.port
+            self._is_https = told.is_https
         self._buffer = whole[end:] if end < len(whole) else b""
         self._scanned = 0
         self._requests += 1
@@ -347,8 +389,6 @@ class Visitor(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         ingress = self._ingress
-        if request.length is not None and 0 < ingress.limits.max_body < request.length:
-            raise HeadError(413, f"the body is larger than {ingress.limits.max_body} bytes")
         if request.websocket_error:
             self._refuse_websocket(request.websocket_error)
             return
@@ -356,6 +396,13 @@ class Visitor(asyncio.Protocol):
             self._open_door(request)
             return
         route = None if request.hostname is None else ingress.registry.find(request.hostname)
+        rules = ingress.guards.rules(request.hostname)
+        deny = self._ask_guards(request, rules, "" if route is None else route.hostname)
+        if deny is not None:
+            self._deny(request, deny)
+            return
+        if request.length is not None and 0 < rules.max_body < request.length:
+            raise HeadError(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or request.hostname is None:
             self._unknown(request)
             return
@@ -378,21 +425,30 @@ class Visitor(asyncio.Protocol):
             self._websocket.start()
             return
         relay = self._relay = HTTPRelay(self, request, head, route, ingress.access_log)
+        if rules.max_time:
+            self._ends_at = ingress.now() + rules.max_time
         if request.length == 0:
             self._state = _State.ANSWER
         else:
             if request.length is None:
-                self._body = ChunkedBody(ingress.limits.max_body)
+                self._body = ChunkedBody(rules.max_body)
             else:
                 self._body = LengthBody(request.length)
             self._state = _State.BODY
             self._watch_reading()
         relay.start()
 
+    def _ask_guards(self, request: Request, rules: Rules, name: str) -> Deny | None:
+        guards = self._ingress.guards
+        client = self._client
+        if client is None or client.address != self.address:  # a proxy brings several
+            client = self._client = guards.client(self.address)
+        return guards.check(client, request, rules, name)
+
     def _scheme(self, request: Request) -> bytes:
         if request.websocket_key is not None:
-            return b"wss" if self._is_secure else b"ws"
-        return b"https" if self._is_secure else b"http"
+            return b"wss" if self._is_https else b"ws"
+        return b"https" if self._is_https else b"http"
 
     def _read_body(self) -> None:
         body, relay = self._body, self._relay
@@ -411,6 +467,11 @@ class Visitor(asyncio.Protocol):
             relay.send_body(piece, end=True)
         elif piece:
             relay.send_body(piece, end=False)
+
+    @property
+    def is_proxy(self) -> bool:
+        """Whether a trusted proxy sends many visitors' requests over this connection."""
+        return self._proxy is not None
 
     # -- for the relay -----------------------------------------------------------------------
 
@@ -461,6 +522,7 @@ class Visitor(asyncio.Protocol):
     def finished(self, *, keep_alive: bool) -> None:
         """The answer is complete: read the next request, or close."""
         self._relay = None
+        self._ends_at = math.inf
         is_last = self._half_closed_at < math.inf and not self._buffer
         if not keep_alive or self._body is not None or is_last or self._ingress.is_stopping:
             self._linger()
@@ -512,6 +574,34 @@ class Visitor(asyncio.Protocol):
         )
         self.finished(keep_alive=keep_alive)
 
+    def _deny(self, request: Request, deny: Deny) -> None:
+        """A guard turns the visitor away: answer, note it, and close."""
+        accept = next((v for n, v in request.fields if n == b"accept"), b"")
+        self.write(
+            answer(
+                deny.status,
+                deny.why,
+                accept=accept,
+                retry_after=deny.retry_after,
+                is_head=request.method == b"HEAD",
+            )
+        )
+        self._linger()
+        ingress = self._ingress
+        ingress.access_log.add(
+            Entry(
+                ingress.next_request_id(),
+                self.peer,
+                request.method,
+                request.hostname or "-",
+                request.target,
+                deny.status,
+                0,
+                0.0,
+                f"refused: {deny.guard}",
+            )
+        )
+
     def _refuse_websocket(self, status: int) -> None:
         if status == 426:
             fields = [(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")]
@@ -523,6 +613,9 @@ class Visitor(asyncio.Protocol):
     def _open_door(self, request: Request) -> None:
         transport = self._transport
         if transport is None:
+            return
+        if self._proxy is not None and self._ingress.guards.refuses(self.address):
+            self._say(403, "this address is banned")
             return
         refusal = self._ingress.door.open(self, transport, request, self._buffer)
         if refusal is None:

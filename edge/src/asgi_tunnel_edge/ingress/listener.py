@@ -11,8 +11,10 @@ from ..access_log import AccessLog
 from ..address import group_of
 from ..config import Limits
 from ..door import Door
+from ..guards import Guards
 from ..registry import Registry
 from .http import Visitor
+from .proxies import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,15 +31,26 @@ class Ingress:
         door: Lets tunnels in.
         limits: From ``edge.toml``.
         access_log: Gets a line for each exchange.
+        guards: Turn visitors away.
+        proxies: Who is believed about a visitor; None: nobody.
     """
 
     def __init__(
-        self, *, registry: Registry, door: Door, limits: Limits, access_log: AccessLog
+        self,
+        *,
+        registry: Registry,
+        door: Door,
+        limits: Limits,
+        access_log: AccessLog,
+        guards: Guards,
+        proxies: Proxies | None = None,
     ) -> None:
         self.registry = registry
         self.door = door
         self.limits = limits
         self.access_log = access_log
+        self.guards = guards
+        self.proxies = proxies
         self.is_stopping = False
         self.visitors: set[Visitor] = set()
         self.unknown_hosts = 0
@@ -71,6 +84,12 @@ class Ingress:
         for visitor in list(self.visitors):
             visitor.shut_down()
 
+    def end_banned(self) -> None:
+        """Bans have changed: end the connections of who is banned now."""
+        for visitor in list(self.visitors):
+            if not visitor.is_proxy and self.guards.is_banned(visitor.address):
+                visitor.end()
+
     def next_request_id(self) -> bytes:
         """Return an id that no other request of this edge has."""
         return b"%s%08x" % (self._prefix.encode(), next(self._numbers))
@@ -81,10 +100,14 @@ class Ingress:
 
     def admit(self, visitor: Visitor) -> str:
         """Count a connection; return why it is not served, or an empty string."""
-        group = group_of(visitor.address)
-        count = self._addresses.get(group, 0)
-        self._addresses[group] = count + 1
         self.visitors.add(visitor)
+        if visitor.is_proxy:  # it brings many visitors, so it is not counted as one
+            visitor.group = None
+            count = 0
+        else:
+            visitor.group = group = group_of(visitor.address)
+            count = self._addresses.get(group, 0)
+            self._addresses[group] = count + 1
         if len(self.visitors) > self.limits.max_connections:
             return "this edge has no room for another connection right now"
         if count >= self.limits.max_connections_per_address:
@@ -95,7 +118,9 @@ class Ingress:
         """A connection is gone."""
         if visitor in self.visitors:
             self.visitors.discard(visitor)
-            group = group_of(visitor.address)
+            group = visitor.group
+            if group is None:
+                return
             count = self._addresses.get(group, 1) - 1
             if count:
                 self._addresses[group] = count

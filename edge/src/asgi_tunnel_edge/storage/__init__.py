@@ -1,4 +1,4 @@
-"""What the edge keeps: tokens, their hostnames and who changed what, in one SQLite file.
+"""What the edge keeps: tokens, their hostnames, bans and who changed what, in one SQLite file.
 
 ``Store`` changes it, for the command line. ``load_snapshot`` and ``SnapshotWatcher`` read it, for
 a running edge, which never waits for it. SQL and SQLAlchemy stand in this package only.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-__all__ = ["Audit", "Base", "Hostname", "Meta", "Token"]
+__all__ = ["Audit", "Ban", "Base", "Hostname", "Meta", "Token"]
 
 
 class Base(DeclarativeBase):
@@ -36,6 +36,17 @@ class Hostname(Base):
     hostname: Mapped[str] = mapped_column(String(255), primary_key=True)
     token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), index=True)
     token: Mapped[Token] = relationship(back_populates="hostnames")
+
+
+class Ban(Base):
+    """One banned address or network. Rows of bans that are over go with the next change."""
+
+    __tablename__ = "bans"
+
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(200))
 
 
 class Audit(Base):

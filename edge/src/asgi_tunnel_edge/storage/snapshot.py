@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from asgi_tunnel_edge.ban import BanRecord
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE, write_atomically
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
@@ -27,6 +28,7 @@ class _File(Struct, frozen=True, kw_only=True):
     version: int
     generation: int
     tokens: list[TokenRecord]
+    bans: list[BanRecord] = []  # a file of an edge without bans has none
 
 
 def load_snapshot(store: Store) -> Snapshot:
@@ -35,8 +37,8 @@ def load_snapshot(store: Store) -> Snapshot:
     Raises:
         StorageError: The database cannot be read.
     """
-    generation, records = store.read()
-    return Snapshot.of(generation, records)
+    generation, records, bans = store.read_all()
+    return Snapshot.of(generation, records, bans)
 
 
 def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
@@ -49,6 +51,7 @@ def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
         version=_VERSION,
         generation=snapshot.generation,
         tokens=list(snapshot.tokens.values()),
+        bans=list(snapshot.bans),
     )
     write_atomically(path, msgspec.json.encode(content), mode=PRIVATE)
 
@@ -68,4 +71,4 @@ def load_snapshot_file(path: Path) -> Snapshot:
         raise StorageError(f"the snapshot {path} is broken") from error
     if content.version != _VERSION:
         raise StorageError(f"the snapshot {path} is of another version")
-    return Snapshot.of(content.generation, content.tokens)
+    return Snapshot.of(content.generation, content.tokens, content.bans)

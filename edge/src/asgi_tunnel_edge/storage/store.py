@@ -12,16 +12,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from asgi_tunnel_edge.ban import MAX_BANS, BanRecord
 from asgi_tunnel_edge.errors import (
+    BanNotFoundError,
     HostnameTakenError,
     NameTakenError,
     StorageError,
     TokenNotFoundError,
+    TooManyBansError,
 )
 from asgi_tunnel_edge.files import PRIVATE
 from asgi_tunnel_edge.tokens import TokenRecord
 
-from .models import Audit, Hostname, Meta, Token
+from .models import Audit, Ban, Hostname, Meta, Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_REVISION", "Store"]
 
 #: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0001"
+HEAD_REVISION: Final = "0002"
 
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
@@ -38,7 +41,7 @@ _WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
 
 
 class Store:
-    """The tokens, hostnames and audit log in one SQLite file. May be used by several processes.
+    """The tokens, hostnames, bans and audit log in one SQLite file; several processes may use it.
 
     Nothing is opened between calls, so that there is nothing to close. Every method raises
     StorageError when the database is missing, locked, broken or of another version.
@@ -123,6 +126,60 @@ class Store:
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
             return _generation(session), [_record(token) for token in tokens]
+
+    def add_ban(self, ban: BanRecord) -> None:
+        """Keep a ban, in place of one of the same address; bans that are over are forgotten.
+
+        Raises:
+            TooManyBansError: There are ``MAX_BANS`` others.
+        """
+        with self._errors(), self._write() as session:
+            now = ban.created_at
+            session.execute(sa.delete(Ban).where(Ban.expires_at <= now))
+            others = sa.select(sa.func.count()).where(Ban.address != ban.address)
+            if (session.scalar(others) or 0) >= MAX_BANS:
+                raise TooManyBansError(MAX_BANS)
+            session.merge(
+                Ban(
+                    address=ban.address,
+                    created_at=ban.created_at,
+                    expires_at=ban.expires_at,
+                    reason=ban.reason,
+                )
+            )
+            _changed(session, "ban.add", ban.address, f"expires={ban.expires_at}", now=now)
+
+    def remove_bans(self, addresses: Sequence[str], *, now: float | None = None) -> None:
+        """Take bans back, all or none.
+
+        Args:
+            addresses: As they were banned, in their one spelling.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Raises:
+            BanNotFoundError: One of them is not banned; then none is taken back.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            session.execute(sa.delete(Ban).where(Ban.expires_at <= at))
+            for address in dict.fromkeys(addresses):
+                ban = session.get(Ban, address)
+                if ban is None:
+                    raise BanNotFoundError(address)
+                session.delete(ban)
+                _changed(session, "ban.rm", address, "", now=at)
+
+    def bans(self) -> list[BanRecord]:
+        """All bans, oldest first; some may be over."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return _bans(session)
+
+    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord]]:
+        """What :meth:`read` gives, and all bans, of the same moment."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            records = [_record(token) for token in tokens]
+            return _generation(session), records, _bans(session)
 
     def generation(self) -> int:
         """A number that grows with each change."""
@@ -220,6 +277,16 @@ def _begin(connection: sa.Connection) -> None:
 
 def _generation(session: Session) -> int:
     return session.scalar(sa.select(Meta.value).where(Meta.key == "generation")) or 0
+
+
+def _bans(session: Session) -> list[BanRecord]:
+    # Columns instead of objects: there may be thousands, and they are only copied.
+    columns = sa.select(Ban.address, Ban.created_at, Ban.expires_at, Ban.reason)
+    rows = session.execute(columns.order_by(Ban.created_at, Ban.address))
+    return [
+        BanRecord(address=address, created_at=created, expires_at=expires, reason=reason)
+        for address, created, expires, reason in rows
+    ]
 
 
 def _changed(session: Session, action: str, subject: str, detail: str, *, now: int) -> None:

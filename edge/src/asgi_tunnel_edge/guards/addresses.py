@@ -1,0 +1,35 @@
+"""Serves only some addresses, or not others (403): ``allow`` and ``deny``.
+
+For visitors only: apps open their tunnels from anywhere, with a token.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .facts import Deny, Facts
+
+__all__ = ["AddressGuard"]
+
+_DENY: Final = Deny(403, "visitors from this address are not served", guard="addresses")
+
+
+class AddressGuard:
+    """See the module."""
+
+    __slots__ = ("denied",)
+
+    def __init__(self) -> None:
+        self.denied = 0
+
+    def check(self, facts: Facts, now: float) -> Deny | None:
+        """See :class:`.facts.Guard`."""
+        rules = facts.rules
+        if rules.allow is None and rules.deny is None:
+            return None
+        number = facts.client.number
+        is_denied = rules.deny is not None and rules.deny.find(number, 0.0) is not None
+        if is_denied or (rules.allow is not None and rules.allow.find(number, 0.0) is None):
+            self.denied += 1
+            return _DENY
+        return None

@@ -1,0 +1,66 @@
+"""Turns away whom the operator has banned (403): ``asgi-tunnel-edge ban add``.
+
+Bans are kept in the store and come with each snapshot. Unlike all other guards this one also
+stands before tunnels: a banned address has no connection to the edge at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from ..network import Networks
+from .facts import Deny, Facts
+
+if TYPE_CHECKING:
+    from ..ban import BanRecord
+
+__all__ = ["BanGuard"]
+
+_DENY: Final = Deny(403, "this address is banned", guard="bans")
+
+
+class BanGuard:
+    """See the module."""
+
+    __slots__ = ("_networks", "_records", "denied")
+
+    def __init__(self) -> None:
+        self.denied = 0
+        self._records: Sequence[BanRecord] = ()
+        self._networks: Networks | None = None  # None: nobody is banned, and nothing is looked up
+
+    def apply(self, records: Sequence[BanRecord], *, now: float, wall: float) -> bool:
+        """Follow the store; return whether anything changed.
+
+        Args:
+            records: All bans.
+            now: Monotonic seconds: what bans end by from here on, so that a clock which is set
+                neither frees nor bans anybody (T49).
+            wall: Seconds since 1970 at the same moment: what the store ends bans by.
+        """
+        if records == self._records:
+            return False
+        self._records = records
+        networks = Networks(
+            (
+                record.address,
+                math.inf if record.expires_at is None else now + record.expires_at - wall,
+            )
+            for record in records
+        )
+        self._networks = networks if records else None
+        return True
+
+    def is_banned(self, number: int, now: float) -> bool:
+        """Whether an address (:func:`..network.number_of`) is banned now."""
+        return self._networks is not None and self._networks.find(number, now) is not None
+
+    def check(self, facts: Facts, now: float) -> Deny | None:
+        """See :class:`.facts.Guard`."""
+        networks = self._networks
+        if networks is None or networks.find(facts.client.number, now) is None:
+            return None
+        self.denied += 1
+        return _DENY

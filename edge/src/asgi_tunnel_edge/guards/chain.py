@@ -1,0 +1,103 @@
+"""All guards in their order: what the ingress asks once for each request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..config import EdgeConfig, HostnameConfig
+from ..network import number_of
+from .addresses import AddressGuard
+from .bans import BanGuard
+from .facts import Client, Deny, Facts, Guard, Rules, exempt_of, rules_of
+from .origins import OriginGuard
+from .rate import RateGuard
+from .scanner import ScannerGuard
+
+if TYPE_CHECKING:
+    from ..request import Request
+    from ..tokens import Snapshot
+
+__all__ = ["Guards"]
+
+
+class Guards:
+    """Who is turned away, by the settings and the store's bans.
+
+    Args:
+        config: The edge's settings.
+        now: Monotonic seconds.
+    """
+
+    def __init__(self, config: EdgeConfig, now: Callable[[], float] = time.monotonic) -> None:
+        self.now = now
+        self.bans = BanGuard()
+        self.addresses = AddressGuard()
+        self.scanner = ScannerGuard(ban=config.guards.scanner_ban)
+        self.rate = RateGuard()
+        self.origins = OriginGuard()
+        self._exempt = exempt_of(config.guards)
+        self._default = Rules(config, HostnameConfig())
+        self._rules = {name: Rules(config, own) for name, own in config.hostnames.items()}
+        # Those that cannot deny anything with these settings are not asked. A new guard is one
+        # more line here.
+        rules = [self._default, *self._rules.values()]
+        guards: list[tuple[bool, Guard]] = [
+            (True, self.bans),
+            (any(one.allow or one.deny for one in rules), self.addresses),
+            (any(one.scans for one in rules), self.scanner),
+            (any(one.pace.interval or one.hostname_pace.interval for one in rules), self.rate),
+            (any(one.origins for one in rules), self.origins),
+        ]
+        self._guards = tuple(guard for is_used, guard in guards if is_used)
+
+    def client(self, address: str) -> Client:
+        """Return what guards know of an address; kept by the connection."""
+        return Client(address, self._exempt)
+
+    def rules(self, hostname: str | None) -> Rules:
+        """Return the rules for a visitor's hostname."""
+        return rules_of(self._rules, hostname) or self._default if self._rules else self._default
+
+    def check(self, client: Client, request: Request, rules: Rules, name: str) -> Deny | None:
+        """Decide about one request; the first guard that denies it decides.
+
+        Args:
+            client: Whose it is.
+            request: What was read.
+            rules: Those of its hostname.
+            name: The registered hostname or wildcard that serves it; empty when nobody does.
+        """
+        facts = Facts(client, request, rules, name)
+        now = self.now()
+        for guard in self._guards:
+            deny = guard.check(facts, now)
+            if deny is not None:
+                return deny
+        return None
+
+    def is_banned(self, address: str) -> bool:
+        """Whether an address may have no connection at all."""
+        return self.bans.is_banned(number_of(address), self.now())
+
+    def refuses(self, address: str) -> bool:
+        """Whether to turn a new connection away before a byte of it is read; counted."""
+        is_banned = self.is_banned(address)
+        self.bans.denied += is_banned
+        return is_banned
+
+    def apply(self, snapshot: Snapshot) -> bool:
+        """Follow the store; return whether its bans changed."""
+        return self.bans.apply(snapshot.bans, now=self.now(), wall=time.time())
+
+    def counts(self) -> dict[str, int]:
+        """Return the requests turned away so far, by guard, and the probes among them."""
+        return {
+            "bans": self.bans.denied,
+            "addresses": self.addresses.denied,
+            "scanner": self.scanner.denied,
+            "scanner_probes": self.scanner.probes,
+            "rate": self.rate.denied,
+            "origins": self.origins.denied,
+        }

@@ -1,0 +1,126 @@
+"""What guards decide on, and what they decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from ..address import group_of
+from ..hostname import wildcard_of
+from ..network import Networks, normalise_network, number_of
+
+if TYPE_CHECKING:
+    from ..config import EdgeConfig, GuardsConfig, HostnameConfig
+    from ..request import Request
+
+__all__ = ["Client", "Deny", "Facts", "Guard", "Pace", "Rules", "exempt_of", "rules_of"]
+
+
+class Deny(NamedTuple):
+    """The answer to a visitor that is turned away."""
+
+    status: int
+    why: str  #: repeats nothing of the request
+    retry_after: int | None = None  #: seconds
+    guard: str = ""  #: which one it was, for the log
+
+
+class Client:
+    """Whose requests they are: what is worked out of an address once, not for each request."""
+
+    __slots__ = ("address", "group", "is_exempt", "number")
+
+    def __init__(self, address: str, exempt: Networks) -> None:
+        self.address = address
+        self.group = group_of(address)  # counted and banned as one: an IPv6 visitor has a /64
+        self.number = number_of(address)
+        self.is_exempt = exempt.find(self.number, 0.0) is not None
+
+
+class Pace(NamedTuple):
+    """A rate as GCRA wants it."""
+
+    interval: float  #: seconds between two requests at the rate; 0: no limit
+    tolerance: float  #: seconds that a burst may be ahead of the rate
+
+
+class Rules:
+    """The settings that hold for one hostname, taken apart."""
+
+    __slots__ = (
+        "allow",
+        "deny",
+        "has_own_pace",
+        "hostname_pace",
+        "max_body",
+        "max_time",
+        "origins",
+        "pace",
+        "scans",
+    )
+
+    def __init__(self, config: EdgeConfig, own: HostnameConfig) -> None:
+        shared, limits = config.guards, config.limits
+        self.max_body = limits.max_body if own.max_body is None else own.max_body
+        self.max_time = limits.max_time if own.max_time is None else own.max_time
+        allow = shared.allow if own.allow is None else own.allow
+        self.allow = _networks(allow) if allow else None
+        # Whom the edge denies, no hostname lets in again.
+        deny = (*shared.deny, *own.deny)
+        self.deny = _networks(deny) if deny else None
+        self.has_own_pace = own.rate is not None or own.burst is not None
+        self.pace = _pace(own.rate, own.burst, shared.rate, shared.burst)
+        self.hostname_pace = _pace(
+            own.hostname_rate, own.hostname_burst, shared.hostname_rate, shared.hostname_burst
+        )
+        self.scans = shared.scanner if own.scanner is None else own.scanner
+        origins = shared.origins if own.origins is None else own.origins
+        self.origins = frozenset(one.encode() for one in origins) or None
+
+
+class Facts(NamedTuple):
+    """One request, as guards see it."""
+
+    client: Client
+    request: Request
+    rules: Rules
+    name: str  #: the registered hostname or wildcard that serves it; empty when nobody does
+
+
+class Guard(Protocol):
+    """One reason to turn visitors away."""
+
+    denied: int  #: requests turned away so far
+
+    def check(self, facts: Facts, now: float) -> Deny | None:
+        """Decide about one request; ``now`` is monotonic seconds."""
+
+
+def rules_of(rules: Mapping[str, Rules], hostname: str | None) -> Rules | None:
+    """Return the rules of a hostname: its own, or those of the wildcard above it."""
+    if hostname is None:
+        return None
+    own = rules.get(hostname)
+    if own is None:
+        wildcard = wildcard_of(hostname)
+        if wildcard is not None:
+            own = rules.get(wildcard)
+    return own
+
+
+def exempt_of(settings: GuardsConfig) -> Networks:
+    """Return the networks whose visitors are neither limited nor banned by themselves."""
+    return _networks(settings.exempt)
+
+
+def _networks(texts: tuple[str, ...]) -> Networks:
+    return Networks((normalise_network(text, setting="guards"), math.inf) for text in texts)
+
+
+def _pace(
+    own_rate: float | None, own_burst: int | None, shared_rate: float, shared_burst: int
+) -> Pace:
+    rate = shared_rate if own_rate is None else own_rate
+    burst = shared_burst if own_burst is None else own_burst
+    return Pace(1 / rate, (burst - 1) / rate) if rate else Pace(0.0, 0.0)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asgi_tunnel_edge.ban import BanRecord
+from asgi_tunnel_edge.storage import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Run
+
+
+def test_add_list_rm(data: Path, run: Run) -> None:
+    """A ban is kept, shown and taken back; each change is in the audit log."""
+    done = run("ban", "add", "203.0.113.7", "--reason", "guesses passwords", "--data", data)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "203.0.113.7 is banned until you take that back with `ban rm`.\n"
+    assert run("ban", "add", "2001:db8::5", "--for", "1h", "--data", data).code == 0
+    shown = run("ban", "list", "--data", data).out
+    assert shown.splitlines()[0].split("  ")[0] == "ADDRESS"
+    assert "203.0.113.7" in shown
+    assert "for ever" in shown
+    assert "guesses passwords" in shown
+    assert "2001:db8::/64" in shown
+    done = run("ban", "rm", "203.0.113.7", "2001:db8::9", "--data", data)
+    assert (done.code, done.out.count("is not banned any more")) == (0, 2)
+    assert run("ban", "list", "--data", data).out == "Nobody is banned.\n"
+    audit = Store(data / "edge.sqlite3").audit()
+    assert [action for _, action, _, _ in audit] == ["ban.add", "ban.add", "ban.rm", "ban.rm"]
+
+
+def test_json(data: Path, run: Run) -> None:
+    """For programs: the spelling that counts, and times in UTC."""
+    before = time.time()
+    added = json.loads(
+        run("ban", "add", "10.1.2.3/8", "--for", "30m", "--data", data, "--json").out
+    )
+    assert added["address"] == "10.0.0.0/8"
+    expires = datetime.fromisoformat(added["expires_at"]).timestamp()
+    assert before + 1799 <= expires <= time.time() + 1800
+    (row,) = json.loads(run("ban", "list", "--data", data, "--json").out)
+    assert row["address"] == "10.0.0.0/8"
+    assert row["expires_at"] == added["expires_at"]
+    removed = run("ban", "rm", "10.0.0.0/8", "--data", data, "--json").out
+    assert json.loads(removed) == {"removed": ["10.0.0.0/8"]}
+
+
+def test_second_ban_takes_the_place_of_the_first(data: Path, run: Run) -> None:
+    """There is one ban for an address: the last one."""
+    run("ban", "add", "203.0.113.7", "--data", data)
+    run("ban", "add", "203.0.113.7", "--for", "1h", "--reason", "again", "--data", data)
+    (row,) = json.loads(run("ban", "list", "--data", data, "--json").out)
+    assert row["reason"] == "again"
+    assert row["expires_at"] is not None
+
+
+def test_bans_that_are_over_are_not_shown(data: Path, run: Run) -> None:
+    """An expired ban is no ban: not in the list, not to be taken back."""
+    store = Store(data / "edge.sqlite3")
+    store.add_ban(BanRecord(address="203.0.113.7", created_at=1, expires_at=2))
+    assert run("ban", "list", "--data", data).out == "Nobody is banned.\n"
+    assert run("ban", "rm", "203.0.113.7", "--data", data).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("add", "shop"), "ADDRESS: expected an IP address or a network"),
+        (("add", "10.0.0.1", "--for", "soon"), "--for: expected a time of at most ten years"),
+        (("add", "10.0.0.1", "--reason", "a\nb"), "--reason: expected one line"),
+        (("add", "10.0.0.1", "--reason", "x" * 201), "--reason: expected one line"),
+        (("rm", "10.0.0.1"), "10.0.0.1 is not banned; see the bans with"),
+    ],
+)
+def test_wrong_input(data: Path, run: Run, words: tuple[str, ...], sentence: str) -> None:
+    """Wrong input gets one sentence and exit code 2; nothing is kept."""
+    done = run("ban", *words, "--data", data)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert sentence in done.err
+    assert Store(data / "edge.sqlite3").bans() == []
+
+
+def test_all_or_none(data: Path, run: Run) -> None:
+    """One address that is not banned, and none of them is freed."""
+    run("ban", "add", "10.0.0.1", "--data", data)
+    assert run("ban", "rm", "10.0.0.1", "10.0.0.2", "--data", data).code == 2
+    assert len(Store(data / "edge.sqlite3").bans()) == 1

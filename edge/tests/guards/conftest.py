@@ -1,0 +1,67 @@
+"""Requests and guards without sockets; time is a number that the test moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_tunnel_edge.config import EdgeConfig, Limits
+from asgi_tunnel_edge.guards import Deny, Guards
+from asgi_tunnel_edge.ingress.head import read_head
+
+VISITOR = "203.0.113.7"
+
+
+@dataclass
+class World:
+    """All guards with some settings, and a clock."""
+
+    guards: Guards
+    clock: list[float] = field(repr=False)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock[0] += seconds
+
+    def ask(
+        self,
+        target: str = "/",
+        *fields: str,
+        address: str = VISITOR,
+        host: str = "shop.a.test",
+        name: str | None = None,
+    ) -> Deny | None:
+        """What the guards say to a request; ``name`` is the route's, the host's by default."""
+        lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
+        head = "\r\n".join(lines).encode()
+        request = read_head(head, len(head), Limits())
+        guards = self.guards
+        rules = guards.rules(request.hostname)
+        client = guards.client(address)
+        return guards.check(client, request, rules, host if name is None else name)
+
+    def status(self, *words: str, **options: Any) -> int:
+        """The status of :meth:`ask`; 0 when the request is let through."""
+        deny = self.ask(*words, **options)
+        return 0 if deny is None else deny.status
+
+
+def make_world(hostnames: dict[str, dict[str, object]] | None = None, **guards: object) -> World:
+    """Guards with these settings."""
+    table = {
+        "domain": "a.test",
+        "listen": "127.0.0.1:0",
+        "guards": guards,
+        "hostnames": hostnames or {},
+    }
+    clock = [1000.0]
+    return World(Guards(EdgeConfig.from_table(table, Path()), lambda: clock[0]), clock)
+
+
+@pytest.fixture
+def world() -> World:
+    """Guards as they are by default."""
+    return make_world()

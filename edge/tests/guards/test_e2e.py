@@ -1,0 +1,227 @@
+"""Guards through a real edge: visitors come from several addresses of loopback."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.e2e.harness import BIN, Edge, Process, running_app, wait_until
+
+pytestmark = pytest.mark.e2e
+
+APP = """
+async def app(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+        return
+    if scope["type"] != "http":
+        return
+    more = True
+    while more:
+        message = await receive()
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"x-app", b"1")]}
+    body = {"type": "http.response.body", "body": b"app"}
+    if scope["path"] == "/silent":
+        await receive()  # until the visitor is gone
+        return
+    await send(start)
+    if scope["path"] == "/endless":
+        await send({**body, "more_body": True})
+        await receive()
+        return
+    await send(body)
+"""
+
+SETTINGS = """
+[guards]
+exempt = ["127.0.0.1/32"]
+deny = ["127.0.0.66"]
+rate = 0.5
+burst = 20
+
+[hostnames."shop.example.test"]
+max_body = 1000
+max_time = 1.0
+origins = ["https://shop.example.test"]
+
+[hostnames."blog.example.test"]
+scanner = false
+"""
+
+SHOP, BLOG = "shop.example.test", "blog.example.test"
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+
+@dataclass
+class World:
+    """An edge with guards and an app behind it."""
+
+    edge: Edge
+    app: Process
+
+    def visitor(self, address: str) -> http.client.HTTPConnection:
+        """A connection from this address."""
+        return http.client.HTTPConnection(
+            "127.0.0.1", self.edge.port, timeout=10, source_address=(address, 0)
+        )
+
+    def ask(
+        self,
+        path: str,
+        *,
+        address: str = "127.0.0.1",
+        host: str = SHOP,
+        method: str = "GET",
+        body: bytes | Iterator[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Status, fields and body of an answer, over a connection of its own."""
+        with closing(self.visitor(address)) as one:
+            one.request(
+                method,
+                path,
+                body=body,
+                headers={"Host": host, **(headers or {})},
+                encode_chunked=body is not None and not isinstance(body, bytes),
+            )
+            answer = one.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    def status(self, path: str, **options: str) -> int:
+        """The status alone."""
+        return self.ask(path, address=options.get("address", "127.0.0.1"))[0]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One edge for all tests of this file; each has addresses of its own."""
+    folder = tmp_path_factory.mktemp("guards")
+    (folder / "app.py").write_text(APP)
+    data = folder / "edge"
+    init = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data), "--tls", "off"]
+    init += ["--domain", "example.test", "--listen", "127.0.0.1:0"]
+    subprocess.run(init, check=True, capture_output=True, timeout=60)
+    text = (data / "edge.toml").read_text()
+    (data / "edge.toml").write_text(text.replace("[guards]\n", "", 1) + SETTINGS)
+    edge = Edge(data)
+    edge.start()
+    try:
+        token = edge.create_token("shop", "--hostname", SHOP, "--hostname", BLOG)
+        with running_app(Path(folder), token, "app:app") as app:
+            yield World(edge, app)
+        assert "Traceback" not in edge.running.output
+    finally:
+        if edge.running.is_alive():
+            edge.stop()
+
+
+def test_scanner_is_banned_and_nobody_else(world: World) -> None:
+    """A probe gets the edge's 404, its sender is out, its neighbour and its tunnel are not."""
+    status, fields, _ = world.ask("/.env", address="127.0.0.9")
+    assert (status, fields["x-app"], fields["connection"]) == (404, None, "close")
+    status, fields, body = world.ask("/", address="127.0.0.9")
+    assert (status, fields["cache-control"]) == (403, "no-store")
+    assert 590 <= int(fields["retry-after"]) <= 600
+    assert b"127.0.0.9" not in body
+    assert world.status("/", address="127.0.0.8") == 200
+    tunnel = {**HANDSHAKE, "Sec-WebSocket-Protocol": "asgi-tunnel.v1"}
+    status, _, _ = world.ask("/.well-known/asgi-tunnel", address="127.0.0.9", headers=tunnel)
+    assert status == 401  # the door looked at its token, which it has not
+    wait_until(
+        lambda: "refused: scanner" in world.edge.running.output, what="a line in the access log"
+    )
+
+
+def test_hostname_with_a_real_wordpress(world: World) -> None:
+    """A name that switched the filter off serves ``/wp-login.php``, and bans nobody."""
+    status, fields, _ = world.ask("/wp-login.php", host=BLOG, address="127.0.0.10")
+    assert (status, fields["x-app"]) == (200, "1")
+    assert world.status("/", address="127.0.0.10") == 200
+
+
+def test_one_address_over_its_rate(world: World) -> None:
+    """429 with Retry-After for who asks too fast, also over one connection; others go on."""
+    statuses = [world.ask("/", address="127.0.0.11")[0] for _ in range(22)]
+    assert statuses[:20] == [200] * 20
+    status, fields, _ = world.ask("/", address="127.0.0.11")
+    assert (statuses[-1], status) == (429, 429)
+    assert 1 <= int(fields["retry-after"]) <= 2
+    assert world.status("/", address="127.0.0.12") == 200
+    assert [world.status("/") for _ in range(50)] == [200] * 50  # exempt
+
+
+def test_denied_address(world: World) -> None:
+    """An address on the list gets 403, and a HEAD gets no body with it."""
+    assert world.status("/", address="127.0.0.66") == 403
+    status, _, body = world.ask("/", address="127.0.0.66", method="HEAD")
+    assert (status, body) == (403, b"")
+
+
+def test_ban_of_a_running_edge(world: World) -> None:
+    """A ban ends open connections and refuses new ones within a second, until it is taken back."""
+    address = "127.0.0.20"
+    with closing(world.visitor(address)) as idle:
+        idle.request("GET", "/", headers={"Host": SHOP})
+        assert idle.getresponse().read() == b"app"
+        world.edge.command("ban", "add", address, "--for", "1h", "--reason", "a test")
+        start = time.monotonic()
+        assert idle.sock is not None
+        idle.sock.settimeout(5)
+        try:
+            assert idle.sock.recv(1) == b""
+        except ConnectionResetError:
+            pass
+        assert time.monotonic() - start < 1.0
+    assert world.status("/", address=address) == 403
+    assert world.status("/", address="127.0.0.21") == 200
+    world.edge.command("ban", "rm", address)
+    wait_until(lambda: world.status("/", address=address) == 200, what="served again")
+
+
+def test_ban_outlives_the_edge(world: World) -> None:
+    """A ban is in the store: it holds after a restart of the edge."""
+    world.edge.command("ban", "add", "127.0.0.24/30")
+    world.edge.stop()
+    world.edge.start()
+    assert world.status("/", address="127.0.0.26") == 403
+    wait_until(lambda: world.status("/") == 200, what="the app is back")
+
+
+def test_body_of_one_hostname(world: World) -> None:
+    """T20: over a name's ``max_body`` is 413, announced or in chunks; another name takes it."""
+    assert world.ask("/", method="POST", body=b"x" * 1000)[0] == 200
+    assert world.ask("/", method="POST", body=b"x" * 1001)[0] == 413
+    assert world.ask("/", method="POST", body=iter([b"x" * 600] * 2))[0] == 413
+    assert world.ask("/", method="POST", body=b"x" * 5000, host=BLOG)[0] == 200
+
+
+def test_time_of_one_hostname(world: World) -> None:
+    """A silent app is 504 after ``max_time``; an answer that has begun is cut, and looks cut."""
+    start = time.monotonic()
+    assert world.status("/silent") == 504
+    assert 1.0 <= time.monotonic() - start < 3.0
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        world.ask("/endless")
+    assert world.status("/") == 200
+
+
+def test_origin_of_a_websocket(world: World) -> None:
+    """T25: a page of a listed origin opens a WebSocket, another one gets 403."""
+    for origin, status in (("https://shop.example.test", 101), ("https://evil.test", 403)):
+        with closing(world.visitor("127.0.0.1")) as one:
+            one.request("GET", "/ws", headers={"Host": SHOP, "Origin": origin, **HANDSHAKE})
+            assert one.getresponse().status == status
