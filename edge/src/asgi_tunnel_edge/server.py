@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from .address import PublicAddress, public_address, remove_edge_address, write_e
 from .config import EdgeConfig, ListenAddress, parse_public_url
 from .door import Door
 from .guards import Guards
+from .ingress.handshake import HandshakeGate, listen
 from .ingress.http import Visitor
 from .ingress.listener import Ingress
 from .ingress.preamble import Gate
@@ -31,9 +34,6 @@ _log = logging.getLogger("asgi_tunnel_edge.server")
 
 BACKLOG: Final = 512
 """Connections the kernel keeps for us to accept; a longer queue only hides that we are late."""
-
-TLS_HANDSHAKE_TIMEOUT: Final = 5.0
-"""Seconds."""
 
 STOP_GRACE: Final = 10.0
 """Seconds that exchanges in progress get when the edge stops."""
@@ -69,7 +69,9 @@ class Edge:
         self._watcher: SnapshotWatcher | None = None
         self._server: asyncio.Server | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._gate: Gate | None = None
+        self._gate: Gate | None = None  # where a PROXY header comes first
+        self._handshakes: HandshakeGate | None = None  # where TLS comes first
+        self._sockets: list[socket.socket] = []
         self.guards: Guards
         self.registry: Registry
         self.ingress: Ingress
@@ -127,25 +129,17 @@ class Edge:
         )
         secure = config.tls.mode != "off"
         context = server_context(config.certificate_path, config.key_path) if secure else None
-        listen = config.listen_address
-        loop = asyncio.get_running_loop()
+        address = config.listen_address
         try:
-            self._server = await loop.create_server(
-                self._protocol_factory(is_secure=secure),
-                listen.host,
-                listen.port,
-                ssl=context,
-                ssl_handshake_timeout=TLS_HANDSHAKE_TIMEOUT if secure else None,
-                backlog=BACKLOG,
-                reuse_address=True,
-            )
+            port = await self._listen(address, context)
         except OSError:
             await self._watcher.stop()
             raise
-        self.address = ListenAddress(listen.host, self._server.sockets[0].getsockname()[1])
+        self.address = ListenAddress(address.host, port)
         write_edge_address(config, self.address)
         self._access_log.start()
         self.ingress.start()
+        loop = asyncio.get_running_loop()
         self._expiry = loop.call_later(_EXPIRY_CHECK, self._end_expired)
         # What lives as long as the process need not be looked at by each collection.
         gc.collect()
@@ -161,8 +155,7 @@ class Edge:
         sessions = [holder.session for holder in self.registry.holders]
         try:
             self.door.is_closed = True
-            if self._server is not None:
-                self._server.close()
+            self._close_listener()
             for number, session in enumerate(sessions):
                 delay = SPREAD * number / len(sessions)
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
@@ -179,6 +172,8 @@ class Edge:
             await asyncio.sleep(0.05)  # the last frames leave
             if self._gate is not None:
                 self._gate.stop()
+            if self._handshakes is not None:
+                self._handshakes.stop()
             self.ingress.stop()
             if self._expiry is not None:
                 self._expiry.cancel()
@@ -196,12 +191,41 @@ class Edge:
         is_https = parse_public_url(url, setting="public_url").scheme == "https" if url else False
         return Proxies(config.proxies, is_https=is_https or config.tls.mode != "off")
 
-    def _protocol_factory(self, *, is_secure: bool) -> Callable[[], asyncio.Protocol]:
+    async def _listen(self, address: ListenAddress, context: ssl.SSLContext | None) -> int:
+        """Accept connections; return the port.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        if context is not None:
+            self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
+            self._handshakes = HandshakeGate(self.ingress, context, self._sockets)
+            self._handshakes.start()
+            return int(self._sockets[0].getsockname()[1])
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._protocol_factory(),
+            address.host,
+            address.port,
+            backlog=BACKLOG,
+            reuse_address=True,
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _close_listener(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._handshakes is not None:
+            self._handshakes.close()
+        for sock in self._sockets:
+            sock.close()
+
+    def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
         proxies = self.ingress.proxies
         if proxies is not None and proxies.reads_preamble:
             self._gate = Gate(self.ingress, proxies)
             return self._gate
-        return lambda: Visitor(self.ingress, is_secure=is_secure)
+        return lambda: Visitor(self.ingress, is_secure=False)
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.registry.apply(snapshot)

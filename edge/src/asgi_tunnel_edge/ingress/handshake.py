@@ -1,4 +1,4 @@
-"""Lets a connection through its TLS handshake, a bounded number at one time.
+"""Accepts TLS connections, a bounded number of handshakes at one time.
 
 A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
 which is then too late for whoever waits for it.  Here a connection whose peer has already gone
@@ -11,126 +11,141 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from .http import Visitor
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Sequence
 
     from .listener import Ingress
 
 _log = logging.getLogger("asgi_tunnel_edge.ingress")
 
-MAX_HANDSHAKES: Final = 128
-"""Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.1 s."""
+MAX_HANDSHAKES: Final = 256
+"""Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.3 s."""
 
 HANDSHAKE_TIMEOUT: Final = 5.0
-"""Seconds for a handshake."""
+"""Seconds; a handshake takes two round trips, half of one holds memory."""
+
+ACCEPTS: Final = 64
+"""Connections accepted in one turn of the event loop before others get theirs."""
+
+PAUSE: Final = 0.25
+"""Seconds without accepting after the system had no descriptor left: no busy loop."""
 
 
 class HandshakeGate:
-    """Makes the protocol of each connection on a TLS listener.
+    """Accepts on listening sockets and lets connections through their handshake.
 
     Args:
         ingress: What all connections share.
         context: The listener's TLS settings.
+        sockets: Listening and non-blocking; they stay the caller's.
 
     Attributes:
         running: Handshakes in progress.
     """
 
-    def __init__(self, ingress: Ingress, context: ssl.SSLContext) -> None:
-        self.ingress = ingress
-        self.context = context
+    def __init__(
+        self, ingress: Ingress, context: ssl.SSLContext, sockets: Sequence[socket.socket]
+    ) -> None:
         self.running: set[asyncio.Task[None]] = set()
+        self._ingress = ingress
+        self._context = context
+        self._sockets = list(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
 
-    def __call__(self) -> PlainConnection:
-        """Return the protocol of one new connection."""
-        return PlainConnection(self)
+    def start(self) -> None:
+        """Accept from now on."""
+        self._pause = None
+        for sock in self._sockets:
+            self._loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def close(self) -> None:
+        """Accept no more; may be called twice."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        self._pause_accepting()
+        self._sockets.clear()
+
+    def _pause_accepting(self) -> None:
+        for sock in self._sockets:
+            self._loop.remove_reader(sock.fileno())
 
     def stop(self) -> None:
-        """End the handshakes in progress."""
+        """Accept no more and end the handshakes in progress."""
+        self.close()
         for task in list(self.running):
             task.cancel()
 
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                connection, _address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor or no memory left
+                _log.warning("no connection can be accepted for a moment: %s", error)
+                self._pause_accepting()
+                self._pause = self._loop.call_later(PAUSE, self.start)
+                return
+            connection.setblocking(False)
+            if len(self.running) >= MAX_HANDSHAKES or _has_left(connection):
+                connection.close()
+                continue
+            task = self._loop.create_task(self._shake_hands(connection))
+            self.running.add(task)
+            task.add_done_callback(self.running.discard)
 
-class PlainConnection(asyncio.Protocol):
-    """One connection before its TLS handshake.
-
-    Args:
-        gate: What they share.
-    """
-
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: HandshakeGate) -> None:
-        self._gate = gate
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the handshake, unless nobody waits for it or too many do."""
-        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
-        plain = cast(asyncio.Transport, transport)
-        plain.pause_reading()  # the first bytes are the handshake's
-        gate = self._gate
-        if len(gate.running) >= MAX_HANDSHAKES or _has_left(plain):
-            plain.abort()
-            return
-        task = asyncio.get_running_loop().create_task(_shake_hands(gate, plain))
-        gate.running.add(task)
-        task.add_done_callback(gate.running.discard)
-
-
-class _Early(asyncio.Protocol):
-    """Keeps what arrives between the end of the handshake and the visitor's protocol."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.is_lost = False
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data  # one read at the most: the visitor's protocol comes in the next turn
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.is_lost = True
+    async def _shake_hands(self, connection: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Visitor(self._ingress, is_secure=True),
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            )
+        except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
+            _log.debug("a TLS handshake failed: %s", error)
+            connection.close()
 
 
-async def _shake_hands(gate: HandshakeGate, plain: asyncio.Transport) -> None:
-    early = _Early()
-    try:
-        secure = await asyncio.get_running_loop().start_tls(
-            plain,
-            early,
-            gate.context,
-            server_side=True,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-        )
-    except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
-        _log.debug("a TLS handshake failed: %s", error)
-        plain.abort()
-        return
-    except asyncio.CancelledError:
-        plain.abort()
-        raise
-    if secure is None or early.is_lost:
-        return
-    visitor = Visitor(gate.ingress, is_secure=True)
-    secure.set_protocol(visitor)
-    visitor.connection_made(secure)
-    if early.data:
-        visitor.data_received(early.data)
-
-
-def _has_left(transport: asyncio.Transport) -> bool:
+def _has_left(connection: socket.socket) -> bool:
     """Whether the peer has closed already; a reset counts."""
-    sock = transport.get_extra_info("socket")
-    if sock is None:
-        return False
     try:
-        # (uvloop's socket object has no `recv`; a duplicate of its descriptor has.)
-        with socket.socket(fileno=socket.dup(sock.fileno())) as copy:
-            return copy.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return connection.recv(1, socket.MSG_PEEK) == b""
     except BlockingIOError:
         return False
     except OSError:
         return True
+
+
+async def listen(host: str, port: int, *, backlog: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of ``host``.
+
+    Raises:
+        OSError: An address cannot be listened on; no socket stays open.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            sockets.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(backlog)
+    except OSError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
