@@ -170,7 +170,7 @@ def test_five_hundred_slow_visitors(hasty: World, kind: str) -> None:
 
     A visitor that reads nothing costs what it has not taken: the write buffer and a first window.
     """
-    allowed = (96 if kind == "read" else 64) << 20
+    allowed = 64 << 20
     before = hasty.edge.running.peak_rss()
     first = {
         "head": b"GET / HTTP/1.1\r\nX: ",

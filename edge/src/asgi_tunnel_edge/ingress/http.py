@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .proxies import TrustedPeer
     from .proxy_protocol import Preamble
 
-WRITE_HIGH: Final = 64 * 1024
+WRITE_HIGH: Final = 32 * 1024
 """Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
 
 LINGER: Final = 2.0
