@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import time
 from email.utils import formatdate
@@ -40,6 +42,15 @@ def phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
+
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def accept_field(key: bytes) -> bytes:
+    """Return the Sec-WebSocket-Accept line for a handshake's key (RFC 6455 section 4.2.2)."""
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return b"sec-websocket-accept: " + base64.b64encode(digest) + b"\r\n"
 
 
 _lines: dict[int, bytes] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 import secrets
@@ -28,6 +27,7 @@ from asgi_tunnel.transport import Transport, WebSocketTransport
 
 from . import __version__
 from .address import group_of
+from .answers import accept_field
 from .errors import HostnameError
 from .hostname import normalise_hostname
 from .registry import Holder, Registry
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from .ingress.http import Visitor
 
 _log = logging.getLogger("asgi_tunnel_edge.door")
-
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 HELLO_TIMEOUT: Final = 10.0
 """Seconds between the WebSocket handshake and HELLO."""
@@ -128,11 +126,12 @@ class Door:
             return 401, token.sentence, None
         key = request.websocket_key
         assert key is not None
-        digest = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-            b"sec-websocket-accept: " + digest + b"\r\n"
-            b"sec-websocket-protocol: " + SUBPROTOCOL.encode() + b"\r\n\r\n"
+            + accept_field(key)
+            + b"sec-websocket-protocol: "
+            + SUBPROTOCOL.encode()
+            + b"\r\n\r\n"
         )
         carrier = WebSocketTransport(is_masking=False)
         transport.set_protocol(carrier)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import re
 import time
@@ -16,7 +14,7 @@ from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHe
 from asgi_tunnel.session import Session
 
 from ..access_log import Entry
-from ..answers import answer, date_field, status_line
+from ..answers import accept_field, answer, date_field, status_line
 from ..registry import Route
 from ..relay import HOP_FIELDS, RETRY_AFTER, bad_fields
 from ..request import Request
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from .http import Visitor
     from .listener import Ingress
 
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 CLOSE_TIMEOUT: Final = 10.0
@@ -171,12 +168,10 @@ class WebSocketRelay:
             return
         key = self._request.websocket_key
         assert key is not None
-        digest = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
         lines = [
             status_line(101),
-            b"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ",
-            digest,
-            b"\r\n",
+            b"upgrade: websocket\r\nconnection: Upgrade\r\n",
+            accept_field(key),
             date_field(),
         ]
         for name, value in head.fields:
