@@ -196,3 +196,18 @@ async def test_session_is_renewed_before_its_ids_run_out() -> None:
     session.reset_stream(stream_id, 1)  # type: ignore[arg-type]
     registry.renew()
     assert session.is_over
+
+
+async def test_routing_is_the_same_with_one_and_with_a_thousand_names() -> None:
+    """T28: each of a thousand names leads to its own token's session, and a near miss to none."""
+    for count in (1, 1000):
+        tokens = [make_token(f"token{n}", f"app{n}.test") for n in range(count)]
+        registry = make_registry(*tokens)
+        sessions = [join(registry, token, instance=token.id) for token in tokens]
+        for number, session in enumerate(sessions):
+            route = registry.find(f"app{number}.test")
+            assert route is not None
+            assert route.choose() is session
+            for near in (f"app{number}.test.", f"xapp{number}.test", f"app{number}.tes"):
+                assert registry.find(near) is None
+        assert registry.find(f"app{count}.test") is None
