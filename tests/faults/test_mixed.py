@@ -153,7 +153,8 @@ def test_mixed_load(one: World, seconds: float, every: float, row: Row) -> None:
     mixed = Mixed(one.place)
     time.sleep(2)  # the warm-up is part of the load
     before = descriptors(edge.pid)
-    warm = 0
+    app_before = max(descriptors(app.pid) for app in apps)
+    warm = app_warm = 0
     counted: Counter[str] = Counter()
     began = time.monotonic()
     while (now := time.monotonic()) < began + seconds:
@@ -161,10 +162,11 @@ def test_mixed_load(one: World, seconds: float, every: float, row: Row) -> None:
         counted[fault.__name__] += 1
         fault()
         if not warm and now > began + seconds / 4:
-            warm = edge.rss()
+            warm, app_warm = edge.rss(), max(app.rss() for app in apps)
         time.sleep(max(now + every - time.monotonic(), 0))
     mixed.stop()
     grown = edge.rss() - warm
+    app_grown = max(app.rss() for app in apps) - app_warm
     assert not mixed.wrong, mixed.wrong
     assert "Traceback" not in edge.output, edge.output[-3000:]
     for app in apps:
@@ -175,14 +177,21 @@ def test_mixed_load(one: World, seconds: float, every: float, row: Row) -> None:
         timeout=45,
         what=f"{descriptors(edge.pid)} descriptors of the edge, {before} before",
     )
+    wait_until(
+        lambda: max(descriptors(app.pid) for app in apps) <= app_before,
+        timeout=45,
+        what=f"descriptors of the apps, {app_before} before",
+    )
     state = one.place.json("/state")
     assert state["tasks"] <= 8, state
     assert grown < 24 * MIB
+    assert app_grown < 24 * MIB
     row(
         f"mixed load, {seconds:g} s, {sum(counted.values())} faults",
         right=sum(mixed.right.values()),
         wrong=0,
         honest_failures=dict(mixed.honest) or 0,
         memory_of_the_edge_grown=f"{grown / MIB:.1f} MiB",
+        memory_of_the_apps_grown=f"{app_grown / MIB:.1f} MiB",
         app_tasks=state["tasks"],
     )

@@ -151,11 +151,6 @@ class HTTPRelay:
         """Whether the head of the answer has left and its end has not."""
         return self._phase is _Phase.ANSWERING
 
-    @property
-    def is_held(self) -> bool:
-        """Whether it waits for a session."""
-        return self._phase is _Phase.WAITING
-
     # -- the request -------------------------------------------------------------------------
 
     def start(self) -> None:

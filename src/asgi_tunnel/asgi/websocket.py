@@ -25,7 +25,6 @@ MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
 """Bytes of one message from a visitor: the limit of uvicorn and hypercorn."""
 
 NORMAL: Final = 1000
-NO_STATUS: Final = 1005
 ABNORMAL: Final = 1006
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009

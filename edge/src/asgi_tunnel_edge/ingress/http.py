@@ -562,7 +562,6 @@ class Visitor(asyncio.Protocol):
     def _unknown(self, request: Request) -> None:
         accept = next((v for n, v in request.fields if n == b"accept"), b"")
         keep_alive = request.keep_alive and request.length == 0
-        self._ingress.count_unknown()
         self.write(
             answer(
                 404,

@@ -53,7 +53,6 @@ class Ingress:
         self.proxies = proxies
         self.is_stopping = False
         self.visitors: set[Visitor] = set()
-        self.unknown_hosts = 0
         loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = loop.time
         self._loop = loop
@@ -93,10 +92,6 @@ class Ingress:
     def next_request_id(self) -> bytes:
         """Return an id that no other request of this edge has."""
         return b"%s%08x" % (self._prefix.encode(), next(self._numbers))
-
-    def count_unknown(self) -> None:
-        """Count a request for a name nobody has registered."""
-        self.unknown_hosts += 1
 
     def admit(self, visitor: Visitor) -> str:
         """Count a connection; return why it is not served, or an empty string."""
