@@ -20,6 +20,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.is_writable = True
+        self.buffered = 0
         self.sent = asyncio.Event()
 
     def send(self, data: bytes) -> None:

@@ -20,6 +20,7 @@ class Wire:
     """A transport that keeps what was sent."""
 
     is_writable = True
+    buffered = 0
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -133,6 +134,41 @@ async def test_session_without_transport_gets_no_stream() -> None:
     assert session.resume(Wire(), 0)
     registry.attached(session)
     assert woken == [session]
+
+
+async def test_a_lost_session_is_known_by_its_token() -> None:
+    """Whether somebody may want to resume is asked of the token's own sessions alone."""
+    registry = make_registry()
+    session, other = join(registry), join(registry, BLOG)
+    assert not registry.has_lost("shop")
+    other.transport_lost(other._transport, None)  # type: ignore[arg-type]
+    assert [registry.has_lost(name) for name in ("shop", "blog")] == [False, True]
+    session.transport_lost(session._transport, None)  # type: ignore[arg-type]
+    assert registry.has_lost("shop")
+    assert session.resume(Wire(), 0)
+    assert not registry.has_lost("shop")
+
+
+async def test_what_a_session_keeps_is_all_of_it() -> None:
+    """What is queued, what the peer has not acknowledged, and what the transport has not sent."""
+    registry = make_registry()
+    session = join(registry)
+    before = session.buffered
+    stream = session.open_stream(StreamKind.HTTP, HEAD, Ignore(), end=False)  # type: ignore[arg-type]
+    opened = session.buffered
+    assert opened > before
+    session.send_data(stream, b"x" * 50_000)
+    assert session.buffered >= opened + 50_000
+    await asyncio.sleep(0)  # it is handed to the transport, and kept until it is acknowledged
+    assert session.buffered >= opened + 50_000
+    transport = session._transport
+    assert isinstance(transport, Wire)
+    transport.buffered = 7
+    kept = session.buffered
+    session.data_received(b"\x00\x01\x00")
+    assert session.buffered == kept + 3
+    transport.buffered = 0
+    assert session.buffered == kept - 4
 
 
 async def test_waiting_visitors_are_bounded_and_woken_in_order() -> None:

@@ -111,7 +111,7 @@ async def dial(
                 raise
             break
     carrier = WebSocketTransport(is_masking=True)
-    transport.set_protocol(carrier)
+    transport.set_protocol(carrier.as_protocol())
     carrier.connection_made(transport)
     return carrier
 

@@ -62,6 +62,10 @@ class Transport(Protocol):
     def is_writable(self) -> bool:
         """Whether more should be sent now."""
 
+    @property
+    def buffered(self) -> int:
+        """Bytes taken from the session and not by the network."""
+
     def send(self, data: bytes) -> None:
         """Send bytes; dropped when the transport is lost."""
 
@@ -212,7 +216,7 @@ class WebSocketCodec:
         return self._mask(piece, mask)
 
 
-class WebSocketTransport(asyncio.Protocol):
+class WebSocketTransport:
     """A :class:`Transport` over an asyncio transport whose WebSocket handshake is done.
 
     Args:
@@ -235,6 +239,11 @@ class WebSocketTransport(asyncio.Protocol):
     def is_writable(self) -> bool:
         """Whether more should be sent now."""
         return not self._is_paused and not self._is_closing and self._transport is not None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the socket."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     @property
     def is_lost(self) -> bool:
@@ -286,6 +295,10 @@ class WebSocketTransport(asyncio.Protocol):
             self._transport.abort()
 
     # -- for asyncio -------------------------------------------------------------------------
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return this as what asyncio's signatures name: it has its methods, and no base class."""
+        return cast(asyncio.Protocol, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket up: small buffers, so that data is committed late."""

@@ -17,7 +17,7 @@ from asgi_tunnel.protocol.events import (
     TrailersReceived,
     TransportSilent,
 )
-from asgi_tunnel.protocol.frames import Flag, FrameType, StreamKind, encode_frame
+from asgi_tunnel.protocol.frames import DEFINED_FLAGS, Flag, FrameType, StreamKind, encode_frame
 from asgi_tunnel.protocol.head import HeadError, ResponseHead
 from asgi_tunnel.protocol.limits import (
     ACK_FRAMES,
@@ -56,6 +56,7 @@ from .pair import (
 
 EDGE, CONNECTOR = Role.EDGE, Role.CONNECTOR
 HTTP, WEBSOCKET, BYTES = StreamKind
+HANDSHAKE = {FrameType.HELLO, FrameType.WELCOME, FrameType.REFUSE}
 
 
 # -- an exchange -------------------------------------------------------------------------------
@@ -938,8 +939,17 @@ def test_event_before_an_oversized_frame() -> None:
     assert [type(event) for event in conn.events()] == [StreamOpened, SessionTerminated]
 
 
-def test_undefined_flags_are_ignored() -> None:
-    """Flag bits that a type does not define change nothing."""
-    conn = connection(CONNECTOR)
-    conn.receive_data(open_frame(1, flags=0xFE), 0.0)
-    assert only(conn.events(), StreamOpened).end is False
+@pytest.mark.parametrize("kind", sorted(set(FrameType) - HANDSHAKE))
+def test_undefined_flags_end_the_session(kind: FrameType) -> None:
+    """A flag bit that a type does not define is a FRAME_ERROR, whatever else the frame says."""
+    undefined = [1 << bit for bit in range(8) if not DEFINED_FLAGS.get(kind, 0) & 1 << bit]
+    assert len(undefined) >= 5
+    for flags in undefined:
+        conn = connection(CONNECTOR)
+        conn.receive_data(OPENED + encode_frame(kind, stream_id=1, flags=flags), 0.0)
+        ended = terminated(conn)
+        assert (ended.code, ended.reason) == (
+            GoawayCode.FRAME_ERROR,
+            f"frame type {kind} has undefined flags: {flags:#04x}",
+        )
+        assert types_of(conn.data_to_send())[-1] is FrameType.GOAWAY

@@ -198,6 +198,7 @@ def test_reader_keeps_what_follows() -> None:
         (encode_frame(FrameType.PING, bytes(16)), "type 35 of 16 bytes"),
         (encode_frame(FrameType.DATA, b""), "type 3 of 0 bytes"),
         ((MAX_HANDSHAKE_SIZE + 1).to_bytes(3, "big") + b" " + bytes(5), "of 16385 bytes"),
+        (encode_frame(FrameType.HELLO, b"{}", flags=1), "a handshake has flags: 0x01"),
         (b"GET / HTTP/1.1\r\n\r\n", "is not a handshake"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 from asgi_tunnel.protocol import limits
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, RefuseCode, ResetCode
 from asgi_tunnel.protocol.frames import (
+    DEFINED_FLAGS,
     FIRST_UNSEQUENCED,
     FRAME_HEADER,
     Flag,
@@ -106,6 +107,11 @@ def test_flags() -> None:
     """The table of flags has the bits of the code."""
     bits = {name: value for name, value in vars(Flag).items() if name.isupper()}
     assert {row[1]: int(row[0]) for row in table("flag")} == bits
+    defined = dict.fromkeys(FrameType, 0)
+    for bit, _, types, _ in table("flag"):
+        for name in types.removesuffix(" of a WebSocket").split(", "):
+            defined[FrameType[name]] |= int(bit)
+    assert defined == dict.fromkeys(FrameType, 0) | DEFINED_FLAGS
 
 
 def test_sequenced() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import queue
@@ -60,11 +61,11 @@ class AccessLog:
         self._lost = 0
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._waiting = 0  # bytes handed to the thread and not yet written
-        self._thread = threading.Thread(target=self._write, name="access-log", daemon=True)
+        self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._writing.start()
 
     def add(self, entry: Entry) -> None:
         """Keep a line for the next :meth:`flush`; never blocks."""
@@ -88,8 +89,8 @@ class AccessLog:
         """Write what is there and end the thread."""
         self.flush()
         self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        if self._writing.is_alive():
+            self._writing.join(timeout)
 
     def _write(self) -> None:
         handle = sys.stdout.fileno()
@@ -157,4 +158,7 @@ def _as_json(entry: Entry) -> bytes:
     }
     if entry.outcome:
         values["outcome"] = entry.outcome
-    return msgspec.json.encode(values) + b"\n"
+    data = msgspec.json.encode(values)
+    if not data.isascii():  # JSON may hold U+009B as it is, and a terminal takes it for an escape
+        data = json.dumps(values, separators=(",", ":")).encode()
+    return data.replace(b"\x7f", b"\\u007f") + b"\n"

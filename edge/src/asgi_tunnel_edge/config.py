@@ -21,7 +21,16 @@ from msgspec import Meta, Struct
 from msgspec.structs import force_setattr
 
 from .config_check import convert, convert_named
-from .config_types import Bytes, BytesOrZero, Count, FilePath, Seconds, SecondsOrZero, Text
+from .config_types import (
+    Bytes,
+    BytesOrZero,
+    Count,
+    FilePath,
+    MemoryBytes,
+    Seconds,
+    SecondsOrZero,
+    Text,
+)
 from .errors import EdgeConfigError, HostnameError, shown
 from .guard_config import GuardsConfig, HostnameConfig, check_lists
 from .hostname import normalise_hostname
@@ -66,6 +75,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_connections_per_address: Annotated[
         Count, Meta(title="open visitor connections of one address (IPv6: of one /64); more: 503")
     ] = 1000
+    max_buffered_bytes: Annotated[
+        MemoryBytes, Meta(title="bytes buffered for all visitors and tunnels; more: 503")
+    ] = 268435456
     head_timeout: Annotated[
         Seconds, Meta(title="from the first byte to the end of a request head; then 408")
     ] = 10.0

@@ -11,6 +11,7 @@ __all__ = [
     "BytesOrZero",
     "Count",
     "FilePath",
+    "MemoryBytes",
     "Rate",
     "Seconds",
     "SecondsOrZero",
@@ -22,6 +23,10 @@ __all__ = [
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000, description="a number of seconds, over 0")]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=31_536_000, description="a number of seconds")]
 Bytes = Annotated[int, Meta(ge=1, le=2**40, description="a whole number of bytes, 1 or more")]
+#: Below 1 MiB a few idle tunnels would be too much.
+MemoryBytes = Annotated[
+    int, Meta(ge=2**20, le=2**50, description="a whole number of bytes, 1048576 or more")
+]
 BytesOrZero = Annotated[
     int, Meta(ge=0, le=2**50, description="a whole number of bytes, or 0 for no limit")
 ]

@@ -58,6 +58,9 @@ STALL_CHECK: Final = 0.25
 """Seconds between two looks at what waits for a session whose transport was lost, and before the
 first one: most are back by then."""
 
+OVERLOAD_RETRY: Final = 5
+"""Seconds that a new tunnel is told to wait when the edge has no memory left."""
+
 _MAX_ADDRESSES: Final = 10_000
 
 
@@ -91,6 +94,7 @@ class Door:
         self._greeting: set[_Greeting] = set()
         self._failures: dict[str, tuple[float, set[bytes]]] = {}
         self.is_closed = False
+        self.is_overloaded = False  # no memory is left; set by the ingress
 
     def open(
         self,
@@ -124,6 +128,8 @@ class Door:
                 return 429, "too many wrong tokens came from this address", int(FAILURE_WINDOW)
             _log.warning("a tunnel from %s was refused: %s", visitor.address, token.code)
             return 401, token.sentence, None
+        if self.is_overloaded and not self._registry.has_lost(token.id):
+            return 503, "this edge has no memory left for another tunnel right now", OVERLOAD_RETRY
         key = request.websocket_key
         assert key is not None
         transport.write(
@@ -134,7 +140,7 @@ class Door:
             + b"\r\n\r\n"
         )
         carrier = WebSocketTransport(is_masking=False)
-        transport.set_protocol(carrier)
+        transport.set_protocol(carrier.as_protocol())
         carrier.connection_made(transport)
         greeting = _Greeting(self, carrier, token, visitor.address)
         self._greeting.add(greeting)

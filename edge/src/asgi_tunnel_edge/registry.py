@@ -144,6 +144,14 @@ class Registry:
                 return session
         return None
 
+    def has_lost(self, token_id: str) -> bool:
+        """Whether a session of a token may want to resume: its connection is lost, or seems so."""
+        return any(
+            holder.token.id == token_id
+            and (not holder.session.is_attached or holder.session.is_suspect)
+            for holder in self._holders.values()
+        )
+
     def add(self, holder: Holder) -> None:
         """Let a session serve its token's hostnames; its own ghost goes at once."""
         for other in list(self._holders.values()):

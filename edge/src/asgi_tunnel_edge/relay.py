@@ -170,8 +170,19 @@ class HTTPRelay:
         if not self._session.send_data(self._stream_id, data, end=end) and not end:
             self._writer.pause_body()
 
-    def abandon(self, code: ResetCode = ResetCode.CANCELLED, outcome: str = "visitor left") -> None:
-        """The visitor is gone, or broke the rules: end the stream."""
+    def abandon(
+        self,
+        code: ResetCode = ResetCode.CANCELLED,
+        outcome: str = "visitor left",
+        status: int = 499,
+    ) -> None:
+        """The visitor is gone, or broke the rules: end the stream.
+
+        Args:
+            code: For the app's side.
+            outcome: For the log.
+            status: What the visitor is told instead of an answer, for the log.
+        """
         if self._phase is _Phase.OVER:
             return
         if self._phase is _Phase.WAITING:
@@ -179,7 +190,7 @@ class HTTPRelay:
         elif self._session is not None:
             self._session.reset_stream(self._stream_id, code)
         self._outcome = outcome
-        self._over(self._status or 499)
+        self._over(self._status or status)
 
     def time_out(self) -> None:
         """No session came in time."""

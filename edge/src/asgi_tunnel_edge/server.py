@@ -225,7 +225,7 @@ class Edge:
         if proxies is not None and proxies.reads_preamble:
             self._gate = Gate(self.ingress, proxies)
             return self._gate
-        return lambda: Visitor(self.ingress, is_secure=False)
+        return lambda: Visitor(self.ingress, is_secure=False).as_protocol()
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.registry.apply(snapshot)

@@ -30,7 +30,7 @@ def test_add_list_rm(data: Path, run: Run) -> None:
     assert "2001:db8::/64" in shown
     done = run("ban", "rm", "203.0.113.7", "2001:db8::9", "--data", data)
     assert (done.code, done.out.count("is not banned any more")) == (0, 2)
-    assert run("ban", "list", "--data", data).out == "Nobody is banned.\n"
+    assert run("ban", "list", "--data", data).out.splitlines()[0] == "Nobody is banned."
     audit = Store(data / "edge.sqlite3").audit()
     assert [action for _, action, _, _ in audit] == ["ban.add", "ban.add", "ban.rm", "ban.rm"]
 
@@ -64,8 +64,16 @@ def test_bans_that_are_over_are_not_shown(data: Path, run: Run) -> None:
     """An expired ban is no ban: not in the list, not to be taken back."""
     store = Store(data / "edge.sqlite3")
     store.add_ban(BanRecord(address="203.0.113.7", created_at=1, expires_at=2))
-    assert run("ban", "list", "--data", data).out == "Nobody is banned.\n"
+    assert run("ban", "list", "--data", data).out.splitlines()[0] == "Nobody is banned."
     assert run("ban", "rm", "203.0.113.7", "--data", data).code == 2
+
+
+def test_list_says_whose_bans_it_lacks(data: Path, run: Run) -> None:
+    """A person is told that scanners are banned elsewhere; a program gets its list alone."""
+    assert "scanner guard" in run("ban", "list", "--data", data).out
+    run("ban", "add", "203.0.113.7", "--data", data)
+    assert "scanner guard" in run("ban", "list", "--data", data).out.splitlines()[-1]
+    assert len(json.loads(run("ban", "list", "--data", data, "--json").out)) == 1
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,10 @@ async def _http(path: str, target: str, receive: Receive, send: Send) -> None:
         case "sleep":
             await asyncio.sleep(float(argument))
             await _answer(send, 200, b"slept", (b"content-length", b"5"))
+        case "late":  # reads nothing for a while
+            await asyncio.sleep(float(argument))
+            late = await _read_body(target, receive) or b""
+            await _answer(send, 200, b"%d" % len(late))
         case "wrong":
             await _wrong(argument, send)
         case _:
@@ -167,6 +171,8 @@ async def _websocket(path: str, target: str, receive: Receive, send: Send) -> No
     await send({"type": "websocket.accept"})
     if verb == "greet":
         await send({"type": "websocket.send", "text": "hello"})
+    if verb == "idle":  # takes no messages for a while
+        await asyncio.sleep(6)
     if verb == "raise":
         raise RuntimeError("in a websocket")
     while True:

@@ -145,20 +145,20 @@ def test_app_that_is_away_is_not_waited_for(hasty: World) -> None:
     assert 0.1 < time.monotonic() - start < 2.0
 
 
-def test_too_many_connections_of_one_address(hasty: World) -> None:
+def test_too_many_connections_of_one_address(world: World) -> None:
     """T60: above ``max_connections_per_address`` a connection is answered 503 and closed."""
     wires: list[Wire] = []
     try:
-        wires += [Wire(hasty.port, source="127.0.3.1") for _ in range(1200)]
-        with Wire(hasty.port, source="127.0.3.1") as one:
+        wires += [Wire(world.port, source="127.0.3.1") for _ in range(1200)]
+        with Wire(world.port, source="127.0.3.1") as one:
             assert b" 503 " in one.rest()
-        with Wire(hasty.port, source="127.0.3.2") as other:
+        with Wire(world.port, source="127.0.3.2") as other:
             other.send(request())
             assert other.answer().status == 200
     finally:
         for wire in wires:
             wire.sock.close()
-    with Wire(hasty.port, source="127.0.3.1") as again:
+    with Wire(world.port, source="127.0.3.1") as again:
         again.send(request())
         assert again.answer().status in (200, 503)
 
@@ -182,7 +182,7 @@ def test_five_hundred_slow_visitors(hasty: World, kind: str) -> None:
         wires: list[Wire] = []
         while time.monotonic() < stop:
             while len(wires) < 500:
-                wire = Wire(hasty.port, receive_buffer=4096, source="127.0.4.1")
+                wire = Wire(world.port, receive_buffer=4096, source="127.0.4.1")
                 wire.sock.setblocking(False)
                 wire.send(first)
                 wires.append(wire)
@@ -220,7 +220,7 @@ def test_no_more_descriptors(hasty: World) -> None:
             one.bind((f"127.0.5.{number % 100 + 1}", 0))
             one.settimeout(0.5)
             try:
-                one.connect(("127.0.0.1", hasty.port))
+                one.connect(("127.0.0.1", world.port))
             except OSError:
                 pass
             socks.append(one)

@@ -49,6 +49,10 @@ class FakeVisitor:
         self.transport: object = None
         self.data = b""
 
+    def as_protocol(self) -> Any:
+        """Itself."""
+        return self
+
     def connection_made(self, transport: object) -> None:
         """Its connection."""
         self.transport = transport

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from struct import Struct
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from ..errors import FlowControlError, FrameError, ProtocolError
 from .codes import DrainReason, GoawayCode
 from .events import DrainReceived, SessionTerminated, TransportSilent
 from .frames import (
     FIRST_UNSEQUENCED,
+    UNDEFINED_FLAGS,
     Buffer,
     Frame,
     FrameDecoder,
@@ -30,6 +31,7 @@ from .limits import (
     ACK_BYTES,
     ACK_FRAMES,
     CONTROL_LIMIT,
+    EARLY_FRAMES,
     FLUSH_BUDGET,
     FRAME_HEADER_SIZE,
     MAX_REASON_SIZE,
@@ -40,7 +42,7 @@ from .limits import (
 )
 from .replay import ReplayBuffer
 from .stream import Stream
-from .streams import Role, Streams, cut_text, read_sentence, unpack
+from .streams import STREAM_FRAMES, Receive, Role, Streams, cut_text, read_sentence, unpack
 
 __all__ = ["Connection", "Role", "State", "Trace"]
 
@@ -145,8 +147,13 @@ class Connection(Streams):
 
     @property
     def buffered(self) -> int:
-        """Bytes kept for the peer: unacknowledged ones and those in outboxes."""
-        return self._replay.size + sum(stream.queued for stream in self._streams.values())
+        """Bytes kept: unacknowledged ones, those in outboxes, and the start of a frame."""
+        return (
+            self._replay.size
+            + self._sequenced_size
+            + self._decoder.buffered
+            + sum(stream.queued for stream in self._streams.values())
+        )
 
     # -- the session, sending ----------------------------------------------------------------
 
@@ -210,6 +217,26 @@ class Connection(Streams):
         if self._resumable:
             self._replay.append(chunk, frames)
         return control + chunk if control else chunk
+
+    @property
+    def is_early_due(self) -> bool:
+        """Whether :meth:`early_data_to_send` is worth a message of its own."""
+        return len(self._sequenced) >= EARLY_FRAMES
+
+    def early_data_to_send(self) -> bytes:
+        """Return the small exchanges queued so far, in the middle of a turn.
+
+        What waits for a body, for its turn or for room stays for :meth:`data_to_send`.
+        """
+        if self.state is not State.ACTIVE or self._resend:
+            return b""
+        frames = len(self._sequenced)
+        chunk = b"".join(self._sequenced)
+        self._sequenced.clear()
+        self._sequenced_size = 0
+        if frames and self._resumable:
+            self._replay.append(chunk, frames)
+        return chunk
 
     # -- the transport -----------------------------------------------------------------------
 
@@ -311,9 +338,13 @@ class Connection(Streams):
         if kind < FIRST_UNSEQUENCED:
             self._received += 1
             self._unacked_bytes += FRAME_HEADER_SIZE + len(payload)
-        receive = self._FRAMES.get(kind)
+        receive = _FRAMES.get(kind)
         if receive is None:
             raise FrameError(GoawayCode.FRAME_ERROR, f"frame type {kind} is unknown here")
+        if flags & UNDEFINED_FLAGS[kind]:
+            raise FrameError(
+                GoawayCode.FRAME_ERROR, f"frame type {kind} has undefined flags: {flags:#04x}"
+            )
         receive(self, flags, stream_id, payload)
 
     def _receive_ack(self, flags: int, stream_id: int, payload: memoryview) -> None:
@@ -383,11 +414,12 @@ class Connection(Streams):
     def _end_here(self, code: GoawayCode, reason: str) -> None:
         self._end(SessionTerminated(code, reason, False, None, self._last_id))
 
-    _FRAMES: ClassVar[dict[int, Callable[[Any, int, int, memoryview], None]]] = {
-        **Streams._STREAM_FRAMES,  # noqa: SLF001 - the base class's own table
-        FrameType.ACK: _receive_ack,
-        FrameType.PING: _receive_ping,
-        FrameType.PONG: _receive_pong,
-        FrameType.DRAIN: _receive_drain,
-        FrameType.GOAWAY: _receive_goaway,
-    }
+
+_FRAMES: Final[dict[int, Receive]] = {
+    **STREAM_FRAMES,
+    FrameType.ACK: Connection._receive_ack,  # noqa: SLF001 - its own table
+    FrameType.PING: Connection._receive_ping,  # noqa: SLF001 - its own table
+    FrameType.PONG: Connection._receive_pong,  # noqa: SLF001 - its own table
+    FrameType.DRAIN: Connection._receive_drain,  # noqa: SLF001 - its own table
+    FrameType.GOAWAY: Connection._receive_goaway,  # noqa: SLF001 - its own table
+}

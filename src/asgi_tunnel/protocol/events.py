@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .frames import StreamKind
+from .frames import StreamKind, View
 from .head import Fields, RequestHead, ResponseHead
 
 
@@ -18,7 +18,7 @@ class StreamOpened(NamedTuple):
     stream_id: int
     kind: StreamKind
     head: RequestHead
-    data: bytes | memoryview  # first bytes of the body, often none
+    data: bytes | View  # first bytes of the body, often none
     end: bool  # nothing follows in this direction
 
 
@@ -27,7 +27,7 @@ class HeadReceived(NamedTuple):
 
     stream_id: int
     head: ResponseHead
-    data: bytes | memoryview
+    data: bytes | View
     end: bool
 
 
@@ -35,7 +35,7 @@ class DataReceived(NamedTuple):
     """The peer sent bytes (DATA).  Give ``cost`` back with ``consume`` once they are used."""
 
     stream_id: int
-    data: bytes | memoryview
+    data: bytes | View
     cost: int  # bytes of window, a little more than the data's size
     end: bool
     text: bool  # of a WebSocket message

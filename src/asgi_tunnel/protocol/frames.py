@@ -15,6 +15,8 @@ from .codes import GoawayCode
 from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE
 
 Buffer = bytes | bytearray | memoryview
+View = memoryview
+"""Under a name of our own: the compiler does not find the builtin in a named tuple."""
 
 
 class FrameType(IntEnum):
@@ -49,6 +51,17 @@ class Flag:
     MORE: Final = 4  #: DATA of a WebSocket: the message goes on in the next DATA frame
 
 
+DEFINED_FLAGS: Final[dict[int, int]] = {
+    FrameType.OPEN: Flag.END,
+    FrameType.HEAD: Flag.END,
+    FrameType.DATA: Flag.END | Flag.TEXT | Flag.MORE,
+}
+"""The bits that a type defines; none for the types that are not here."""
+
+UNDEFINED_FLAGS: Final = bytes(0xFF & ~DEFINED_FLAGS.get(kind, 0) for kind in range(256))
+"""At each type's number the bits that must be 0: ignored, they could get no meaning later."""
+
+
 class StreamKind(IntEnum):
     """What a stream carries; first byte of an OPEN payload."""
 
@@ -69,7 +82,7 @@ class Frame(NamedTuple):
     type: int  # a FrameType, or a number this version does not know
     flags: int
     stream_id: int  # 0 for frames of the whole session
-    payload: memoryview
+    payload: View
 
 
 def encode_frame(kind: int, payload: Buffer = b"", *, stream_id: int = 0, flags: int = 0) -> bytes:

@@ -125,12 +125,14 @@ class HandshakeReader:
         self._data += data
         if len(self._data) < FRAME_HEADER_SIZE:
             return None
-        word = unpack_header(self._data)[0]
+        word, flags, _ = unpack_header(self._data)
         kind, size = word & 0xFF, word >> 8
         if size > MAX_HANDSHAKE_SIZE or not FrameType.HELLO <= kind <= FrameType.REFUSE:
             raise FrameError(
                 GoawayCode.FRAME_ERROR, f"frame type {kind} of {size} bytes is not a handshake"
             )
+        if flags:
+            raise FrameError(GoawayCode.FRAME_ERROR, f"a handshake has flags: {flags:#04x}")
         end = FRAME_HEADER_SIZE + size
         if len(self._data) < end:
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 from struct import Struct
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from ..errors import FrameError, LocalProtocolError, StreamStateError
 from .codes import GoawayCode, ResetCode
@@ -58,6 +58,14 @@ _SMALL: Final = 4096
 alive; above it the copy is what costs."""
 
 _END: Final = int(Flag.END)
+# An enumeration's member costs two look-ups each time; these cost one, and none when compiled.
+_BODY: Final = Half.BODY
+_ENDED: Final = Half.ENDED
+_INTERIM: Final = Step.INTERIM
+_HEAD: Final = Step.HEAD
+_WEBSOCKET: Final = StreamKind.WEBSOCKET
+_OPEN_FRAME: Final = int(FrameType.OPEN)
+_HEAD_FRAME: Final = int(FrameType.HEAD)
 _new: Final = tuple.__new__  # skips the NamedTuple's own constructor, 0.3 us
 
 
@@ -154,9 +162,9 @@ class Streams:
         # An OPEN waits in no line: ids have to arrive in order.
         rides = end and len(data) <= WINDOW_FLOOR
         size = len(payload) + (len(data) if rides else 0)
-        header = pack_header(size << 8 | FrameType.OPEN, _END if rides else 0, stream_id)
+        header = pack_header(size << 8 | _OPEN_FRAME, _END if rides else 0, stream_id)
         self._queue_sequenced(b"".join((header, payload, data)) if rides else header + payload)
-        stream.sent = Half.ENDED if rides else Half.BODY
+        stream.sent = _ENDED if rides else _BODY
         if not rides and (data or end):
             self._queue_data(stream, data, _END if end else 0)
             self._scheduler.add(stream)
@@ -178,7 +186,7 @@ class Streams:
             return True
         payload = encode_response(head)
         interim = 100 <= head.status < 200 and head.status != 101
-        stream.send(Step.INTERIM if interim else Step.HEAD)
+        stream.send(_INTERIM if interim else _HEAD)
         if not interim and not stream.outbox:
             # The body often comes in the same turn: then both leave in one frame.
             stream.head = payload
@@ -217,7 +225,7 @@ class Streams:
         if (
             end
             and stream.head is not None
-            and stream.kind is not StreamKind.WEBSOCKET
+            and stream.kind is not _WEBSOCKET
             and len(data) <= WINDOW_FLOOR
             and self._sequenced_size < SHORT_WAY_LIMIT
         ):
@@ -229,13 +237,13 @@ class Streams:
 
     def _send_whole(self, stream: Stream, head: bytes, body: Buffer) -> None:
         """Send an answer that is complete in one frame, past the scheduler."""
-        header = pack_header((len(head) + len(body)) << 8 | FrameType.HEAD, _END, stream.id)
+        header = pack_header((len(head) + len(body)) << 8 | _HEAD_FRAME, _END, stream.id)
         self._queue_sequenced(b"".join((header, head, body)))
         # DATA and END in one step.  What stays within the floor is counted nowhere once its
         # direction has ended, so no window is needed.
         stream.head = None
-        stream.sent = Half.ENDED
-        if stream.received is Half.ENDED:
+        stream.sent = _ENDED
+        if stream.received is _ENDED:
             self._close_if_over(stream)
 
     def _queue_heads(self) -> None:
@@ -323,7 +331,7 @@ class Streams:
             )
         kind, head, start = decode_request(payload)
         stream = self._add_stream(stream_id, kind)
-        stream.received = Half.BODY
+        stream.received = _BODY
         end = flags & _END != 0
         data = self._take_body(stream, payload, start, end)
         self._events.append(_new(StreamOpened, (stream_id, kind, head, data, end)))
@@ -336,7 +344,7 @@ class Streams:
             return
         head, start = decode_response(payload)
         interim = 100 <= head.status < 200 and head.status != 101
-        stream.receive(Step.INTERIM if interim else Step.HEAD)
+        stream.receive(_INTERIM if interim else _HEAD)
         end = flags & _END != 0
         if interim and (end or start < len(payload)):
             raise FrameError(GoawayCode.FRAME_ERROR, f"HEAD {head.status} carries a body")
@@ -349,7 +357,7 @@ class Streams:
         """Take what rides behind a head; ``start`` is where."""
         size = len(payload) - start
         if end:
-            stream.received = Half.ENDED
+            stream.received = _ENDED
             # Within the floor, nothing of a direction that has ended is counted.
             if size > WINDOW_FLOOR:
                 stream.receive_window.receive(size)
@@ -420,7 +428,7 @@ class Streams:
                 owed.credit(min(consumed, owed.unread), 0)
                 if owed.unread <= WINDOW_FLOOR:
                     self._release_owed(stream_id)
-        elif stream.sending is not None or stream.sent is not Half.ENDED:
+        elif stream.sending is not None or stream.sent is not _ENDED:
             # (A short answer has ended without a window; what returns of it is of no use.)
             stream.send_window.credit(consumed, growth)
             if stream.outbox:
@@ -474,8 +482,8 @@ class Streams:
 
     def _close_if_over(self, stream: Stream) -> None:
         if (
-            stream.sent is Half.ENDED
-            and stream.received is Half.ENDED
+            stream.sent is _ENDED
+            and stream.received is _ENDED
             and not stream.outbox
             and stream.id in self._streams
         ):
@@ -509,16 +517,6 @@ class Streams:
         self._heads.clear()
         self._scheduler = Scheduler()
 
-    _STREAM_FRAMES: ClassVar[dict[int, Callable[[Any, int, int, memoryview], None]]] = {
-        FrameType.OPEN: _receive_open,
-        FrameType.HEAD: _receive_head,
-        FrameType.DATA: _receive_data,
-        FrameType.TRAILERS: _receive_trailers,
-        FrameType.CLOSE: _receive_close,
-        FrameType.RESET: _receive_reset,
-        FrameType.WINDOW: _receive_window,
-    }
-
 
 def unpack(form: Struct, payload: memoryview) -> tuple[int, ...]:
     """Return the numbers of a payload of a fixed form.
@@ -542,3 +540,17 @@ def read_sentence(data: memoryview) -> str:
     """Return the reason in a RESET, CLOSE or GOAWAY."""
     # "ignore", not "replace": a reason must not grow above the limit it has on the next wire.
     return bytes(data[:MAX_REASON_SIZE]).decode("utf-8", "ignore")
+
+
+Receive = Callable[[Any, int, int, memoryview], None]
+"""Takes a frame's flags, stream id and payload; raises a ProtocolError for what may not be."""
+
+STREAM_FRAMES: Final[dict[int, Receive]] = {
+    FrameType.OPEN: Streams._receive_open,  # noqa: SLF001 - its own table
+    FrameType.HEAD: Streams._receive_head,  # noqa: SLF001 - its own table
+    FrameType.DATA: Streams._receive_data,  # noqa: SLF001 - its own table
+    FrameType.TRAILERS: Streams._receive_trailers,  # noqa: SLF001 - its own table
+    FrameType.CLOSE: Streams._receive_close,  # noqa: SLF001 - its own table
+    FrameType.RESET: Streams._receive_reset,  # noqa: SLF001 - its own table
+    FrameType.WINDOW: Streams._receive_window,  # noqa: SLF001 - its own table
+}

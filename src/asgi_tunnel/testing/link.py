@@ -147,6 +147,11 @@ class MemoryTransport:
         """Whether more should be sent now."""
         return not (self._is_full or self._is_closing or self.is_lost)
 
+    @property
+    def buffered(self) -> int:
+        """Bytes on their way."""
+        return self._size
+
     def start(self, receiver: Receiver) -> None:
         """Pass what arrives from now on to ``receiver``."""
         self._receiver = receiver

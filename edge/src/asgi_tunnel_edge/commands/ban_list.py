@@ -17,6 +17,10 @@ from .options import data_option, json_option, table, utc_minute, utc_second
 __all__ = ["list_bans"]
 
 _HEAD: Final = ("ADDRESS", "SINCE (UTC)", "UNTIL (UTC)", "REASON")
+_NOT_SHOWN: Final = (
+    "Whom the scanner guard has banned for a while only the running edge knows; "
+    'its access log has a line with "refused: scanner" for each.'
+)
 
 
 @click.command("list")
@@ -41,7 +45,8 @@ def list_bans(*, data_dir: Path, as_json: bool) -> None:
             for ban in bans
         ]
         click.echo(json.dumps(rows))
-    elif bans:
+        return
+    if bans:
         cells = [
             (
                 ban.address,
@@ -54,3 +59,4 @@ def list_bans(*, data_dir: Path, as_json: bool) -> None:
         click.echo(table([_HEAD, *cells]))
     else:
         click.echo("Nobody is banned.")
+    click.echo(_NOT_SHOWN)

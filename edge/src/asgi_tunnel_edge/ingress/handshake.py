@@ -104,7 +104,7 @@ class HandshakeGate:
     async def _shake_hands(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Visitor(self._ingress, is_secure=True),
+                lambda: Visitor(self._ingress, is_secure=True).as_protocol(),
                 connection,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,

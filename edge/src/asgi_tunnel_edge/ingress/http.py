@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
-from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.protocol.head import Fields, RequestHead
 from asgi_tunnel.transport import tune_socket
 
 from ..access_log import Entry
@@ -51,6 +51,18 @@ BUFFER_LIMIT: Final = 64 * 1024
 HOLD_EARLY: Final = 0.25
 """Seconds before its end at which a hold is given up: deadlines are seen that much late."""
 
+GONE_CHECK: Final = 1.0
+"""Seconds between two looks whether a visitor that is not read, for the app is slow, has left."""
+
+TLS_BUFFER: Final = 64 * 1024
+"""Bytes that the TLS layer keeps below a write buffer which is not empty, and tells nobody of."""
+
+SHED_RETRY: Final = 5
+"""Seconds that a visitor is told to wait when the edge has no memory left for new work."""
+
+_SHED: Final = "this edge has no memory left for new requests right now"
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux has it
+_TCP_GONE: Final = (7, 8)  # TCP_CLOSE after a reset, TCP_CLOSE_WAIT after the visitor's end
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -64,7 +76,7 @@ class _State(Enum):
     CLOSED = auto()
 
 
-class Visitor(asyncio.Protocol):
+class Visitor:
     """One connection on the public listener.
 
     Args:
@@ -81,6 +93,7 @@ class Visitor(asyncio.Protocol):
         "_dropped",
         "_ends_at",
         "_half_closed_at",
+        "_head_size",
         "_ingress",
         "_is_https",
         "_is_paused",
@@ -88,6 +101,7 @@ class Visitor(asyncio.Protocol):
         "_is_reading",
         "_is_secure",
         "_moved",
+        "_paused_at",
         "_preamble",
         "_proxy",
         "_relay",
@@ -118,11 +132,13 @@ class Visitor(asyncio.Protocol):
         self._state = _State.HEAD
         self._buffer: bytes | bytearray = b""
         self._scanned = 0  # bytes of the buffer that hold no end of a head
+        self._head_size = 0  # bytes of the last head; an exchange in progress keeps them
         self._body: Body | None = None
         self._relay: HTTPRelay | None = None
         self._websocket: WebSocketRelay | None = None
         self._is_paused = False  # the visitor reads too slowly
         self._is_reading = True
+        self._paused_at = math.inf  # since when it is not read, or was looked after
         self._is_processing = False
         self._deadline = math.inf
         self._ends_at = math.inf  # when an exchange has had its max_time
@@ -141,6 +157,10 @@ class Visitor(asyncio.Protocol):
         self.group: str | None = ""  # what its connection is counted under; None: not counted
 
     # -- asyncio -----------------------------------------------------------------------------
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return this as what asyncio's signatures name: it has its methods, and no base class."""
+        return cast(asyncio.Protocol, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who it is and start the clock."""
@@ -231,6 +251,11 @@ class Visitor(asyncio.Protocol):
         if now - self._half_closed_at > HALF_CLOSE_GRACE:
             self._abort()
             return
+        if now - self._paused_at > GONE_CHECK:
+            self._paused_at = now
+            if self._has_left():
+                self._abort()
+                return
         if now >= self._write_deadline:
             self._check_writing()
         if now >= self._ends_at:
@@ -261,6 +286,21 @@ class Visitor(asyncio.Protocol):
         if self._relay is not None:
             status = 504 if self._body is None else 408
             self._fail(status, "the exchange took longer than it may", ResetCode.TIMEOUT)
+
+    def _has_left(self) -> bool:
+        """Whether a visitor that is not read is gone, which only its socket's state tells.
+
+        As for one that is read, to have said all counts as gone after a moment.
+        """
+        option = _TCP_INFO
+        if self._is_paused or self._transport is None or option is None:
+            return False  # while an answer is being written, its socket fails in time
+        sock = self._transport.get_extra_info("socket")
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
+        except (AttributeError, OSError):  # no TCP socket
+            return False
+        return info[0] in _TCP_GONE
 
     def _watch_reading(self) -> None:
         self._moved = 0
@@ -338,6 +378,9 @@ class Visitor(asyncio.Protocol):
                 return bool(self._buffer)
             self._check_partial_head(data)
             self._scanned = max(0, len(data) - 3)
+            if self._ingress.is_overloaded:
+                self._say(503, _SHED, retry_after=SHED_RETRY)
+                return False
             if self._requests and self._deadline - self._ingress.now() > limits.head_timeout:
                 self._deadline = self._ingress.now() + limits.head_timeout
             return False
@@ -355,6 +398,7 @@ class Visitor(asyncio.Protocol):
             self._is_https = told.is_https
         self._buffer = whole[end:] if end < len(whole) else b""
         self._scanned = 0
+        self._head_size = end
         self._requests += 1
         self._deadline = math.inf
         self._begin(request)
@@ -390,10 +434,13 @@ class Visitor(asyncio.Protocol):
     def _begin(self, request: Request) -> None:
         ingress = self._ingress
         if request.websocket_error:
-            self._refuse_websocket(request.websocket_error)
+            self._refuse_websocket(request)
             return
         if request.websocket_key is not None and _is_tunnel(request):
             self._open_door(request)
+            return
+        if ingress.is_overloaded:
+            self._say(503, _SHED, request=request, retry_after=SHED_RETRY)
             return
         route = None if request.hostname is None else ingress.registry.find(request.hostname)
         rules = ingress.guards.rules(request.hostname)
@@ -402,7 +449,8 @@ class Visitor(asyncio.Protocol):
             self._deny(request, deny)
             return
         if request.length is not None and 0 < rules.max_body < request.length:
-            raise HeadError(413, f"the body is larger than {rules.max_body} bytes")
+            self._say(413, f"the body is larger than {rules.max_body} bytes", request=request)
+            return
         if route is None or request.hostname is None:
             self._unknown(request)
             return
@@ -497,6 +545,7 @@ class Visitor(asyncio.Protocol):
             return
         if not self._is_reading and self._transport is not None:
             self._is_reading = True
+            self._paused_at = math.inf
             self._transport.resume_reading()
             if self._state is _State.BODY:
                 self._watch_reading()
@@ -560,61 +609,44 @@ class Visitor(asyncio.Protocol):
     # -- answers of the edge -----------------------------------------------------------------
 
     def _unknown(self, request: Request) -> None:
-        accept = next((v for n, v in request.fields if n == b"accept"), b"")
+        why = "no app is served under this name"
         keep_alive = request.keep_alive and request.length == 0
         self.write(
             answer(
                 404,
-                "no app is served under this name",
-                accept=accept,
+                why,
+                accept=_accept(request),
                 is_head=request.method == b"HEAD",
                 keep_alive=keep_alive,
             )
         )
+        self._note(404, why, request)
         self.finished(keep_alive=keep_alive)
 
     def _deny(self, request: Request, deny: Deny) -> None:
-        """A guard turns the visitor away: answer, note it, and close."""
-        accept = next((v for n, v in request.fields if n == b"accept"), b"")
-        self.write(
-            answer(
-                deny.status,
-                deny.why,
-                accept=accept,
-                retry_after=deny.retry_after,
-                is_head=request.method == b"HEAD",
-            )
-        )
-        self._linger()
-        ingress = self._ingress
-        ingress.access_log.add(
-            Entry(
-                ingress.next_request_id(),
-                self.peer,
-                request.method,
-                request.hostname or "-",
-                request.target,
-                deny.status,
-                0,
-                0.0,
-                f"refused: {deny.guard}",
-            )
+        """A guard turns the visitor away."""
+        self._say(
+            deny.status,
+            deny.why,
+            request=request,
+            retry_after=deny.retry_after,
+            outcome=f"refused: {deny.guard}",
         )
 
-    def _refuse_websocket(self, status: int) -> None:
-        if status == 426:
+    def _refuse_websocket(self, request: Request) -> None:
+        if request.websocket_error == 426:
             fields = [(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")]
-            self.write(answer(426, "only WebSocket version 13 is spoken here", fields=fields))
-            self._linger()
+            why = "only WebSocket version 13 is spoken here"
+            self._say(426, why, request=request, fields=fields)
         else:
-            raise HeadError(400, "the WebSocket handshake is malformed")
+            self._say(400, "the WebSocket handshake is malformed", request=request)
 
     def _open_door(self, request: Request) -> None:
         transport = self._transport
         if transport is None:
             return
         if self._proxy is not None and self._ingress.guards.refuses(self.address):
-            self._say(403, "this address is banned")
+            self._say(403, "this address is banned", request=request)
             return
         refusal = self._ingress.door.open(self, transport, request, self._buffer)
         if refusal is None:
@@ -626,34 +658,88 @@ class Visitor(asyncio.Protocol):
             self._ingress.left(self)
         else:
             status, why, retry_after = refusal
-            self._say(status, why, retry_after=retry_after)
+            self._say(status, why, request=request, retry_after=retry_after)
 
     def _fail(self, status: int, why: str, code: ResetCode) -> None:
         """The visitor broke a rule: answer and close, or cut an answer that has begun."""
         relay = self._relay
-        if relay is not None and not relay.is_over:
-            has_begun = relay.is_answering
-            relay.abandon(code, why)
-            if has_begun:
-                self.cut()  # a second status line would read as a part of the first answer
-                return
-        self._say(status, why)
+        if relay is None or relay.is_over:
+            self._say(status, why)
+            return
+        has_begun = relay.is_answering
+        relay.abandon(code, why, status)  # which notes it
+        if has_begun:
+            self.cut()  # a second status line would read as a part of the first answer
+        else:
+            self._answer_and_close(answer(status, why))
 
-    def _say(self, status: int, why: str, *, retry_after: int | None = None) -> None:
-        """Answer and close, whatever was going on."""
+    def _say(
+        self,
+        status: int,
+        why: str,
+        *,
+        request: Request | None = None,
+        retry_after: int | None = None,
+        fields: Fields | None = None,
+        outcome: str = "",
+    ) -> None:
+        """Answer and close, whatever was going on, and note it.
+
+        Args:
+            status: The HTTP status.
+            why: For the visitor, and for the log unless ``outcome`` says more.
+            request: What it answers; None when that could not be read.
+            retry_after: Seconds.
+            fields: More header fields.
+            outcome: For the log.
+        """
+        if status == 405:
+            fields = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
+        self._answer_and_close(
+            answer(
+                status,
+                why,
+                accept=b"" if request is None else _accept(request),
+                retry_after=retry_after,
+                is_head=request is not None and request.method == b"HEAD",
+                fields=fields,
+            )
+        )
+        self._note(status, outcome or why, request)
+
+    def _answer_and_close(self, data: bytes) -> None:
         self._relay = None
         self._body = None
-        fields = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
-        self.write(
-            answer(status, why, retry_after=retry_after, fields=fields if status == 405 else None)
-        )
+        self.write(data)
         self._linger()
+
+    def _note(self, status: int, outcome: str, request: Request | None) -> None:
+        """Log an answer of the edge's own.
+
+        Of a request that could not be read nothing is repeated: what looks like its first line may
+        be a body, with a password in it.
+        """
+        ingress = self._ingress
+        ingress.access_log.add(
+            Entry(
+                ingress.next_request_id(),
+                self.peer,
+                b"-" if request is None else request.method,
+                "-" if request is None else request.hostname or "-",
+                b"-" if request is None else request.target,
+                status,
+                0,
+                0.0,
+                outcome,
+            )
+        )
 
     # -- the end -----------------------------------------------------------------------------
 
     def _pause_reading(self) -> None:
         if self._is_reading and self._transport is not None:
             self._is_reading = False
+            self._paused_at = self._ingress.now()
             self._transport.pause_reading()
 
     def _linger(self) -> None:
@@ -671,6 +757,7 @@ class Visitor(asyncio.Protocol):
             return
         if not self._is_reading:
             self._is_reading = True
+            self._paused_at = math.inf
             transport.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
@@ -685,6 +772,29 @@ class Visitor(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    @property
+    def buffered(self) -> int:
+        """Bytes kept for this visitor, in whichever direction."""
+        size = len(self._buffer)
+        if self._relay is not None or self._websocket is not None:
+            size += self._head_size
+        if self._transport is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent:
+                size += unsent + TLS_BUFFER if self._is_secure else unsent
+        return size
+
+    @property
+    def judged_at(self) -> float:
+        """When a visitor who does not take what is written is judged; infinite for who does."""
+        return self._write_deadline
+
+    def sacrifice(self) -> None:
+        """End it in the middle: the edge has no memory left, and it is among the slowest."""
+        if self._relay is not None:
+            self._relay.abandon(ResetCode.CANCELLED, "the edge had no memory left")
+        self.cut()
 
     @property
     def is_busy(self) -> bool:
@@ -709,6 +819,10 @@ class Visitor(asyncio.Protocol):
             self._abort()
         else:
             self.cut()
+
+
+def _accept(request: Request) -> bytes:
+    return next((v for n, v in request.fields if n == b"accept"), b"")
 
 
 def _is_tunnel(request: Request) -> bool:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
 from typing import TYPE_CHECKING, Final
+
+from asgi_tunnel.protocol.codes import GoawayCode
 
 from ..access_log import AccessLog
 from ..address import group_of
 from ..config import Limits
-from ..door import Door
+from ..door import OVERLOAD_RETRY, Door
 from ..guards import Guards
 from ..registry import Registry
+from .budget import MemoryBudget, choose_largest, choose_stalled
 from .http import Visitor
 from .proxies import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_log = logging.getLogger("asgi_tunnel_edge.ingress")
 
 CHECK_INTERVAL: Final = 0.25
 """Seconds between two looks at the deadlines: one timer for all connections, not one for each."""
@@ -52,6 +58,8 @@ class Ingress:
         self.guards = guards
         self.proxies = proxies
         self.is_stopping = False
+        self.is_overloaded = False  # no memory is left for new work
+        self._budget = MemoryBudget(limits.max_buffered_bytes)
         self.visitors: set[Visitor] = set()
         loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = loop.time
@@ -126,6 +134,30 @@ class Ingress:
         now = self._loop.time()
         for visitor in list(self.visitors):
             visitor.check(now)
+        self._look_at_memory(now)
         self.registry.wake_all()
         self.access_log.flush()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
+
+    def _look_at_memory(self, now: float) -> None:
+        """Refuse new work above the budget; end who holds it far above, or for long."""
+        sessions = [holder.session for holder in self.registry.holders]
+        budget = self._budget
+        used = sum(visitor.buffered for visitor in self.visitors)
+        used += sum(session.buffered for session in sessions)
+        self.is_overloaded = self.door.is_overloaded = budget.look(used, now)
+        if budget.excess:
+            stalled = choose_stalled(self.visitors, budget.excess)
+            largest = choose_largest(sessions, budget.relief) if budget.is_past_ceiling else []
+            _log.warning(
+                "%d visitors who do not read and %d tunnels are ended: %d bytes are buffered",
+                len(stalled),
+                len(largest),
+                used,
+            )
+            for visitor in stalled:
+                visitor.sacrifice()
+            for session in largest:
+                session.terminate(
+                    GoawayCode.OVERLOAD, "the edge has no memory left", retry_after=OVERLOAD_RETRY
+                )

@@ -128,7 +128,7 @@ class PreambleReader(asyncio.Protocol):
         transport, self._transport = self._transport, None
         assert transport is not None
         visitor = Visitor(self._gate.ingress, is_secure=False, preamble=preamble)
-        transport.set_protocol(visitor)
+        transport.set_protocol(visitor.as_protocol())
         visitor.connection_made(transport)
         return visitor
 
