@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -16,13 +17,14 @@ from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from .fields import normalise_fields
 from .inbox import Gate, Inbox
-from .types import ASGIApp, Message, Scope, StreamLink
+from .types import Message, Scope, StreamLink
 
 _log = logging.getLogger("asgi_tunnel.asgi")
 
 _ERROR_BODY: Final = b"Internal Server Error"
 _BODILESS: Final = frozenset({204, 304})
 _DISCONNECT: Final = "http.disconnect"
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 
 
 class Answer(Enum):
@@ -33,6 +35,14 @@ class Answer(Enum):
     TRAILERS = auto()  # the body is complete, http.response.trailers is to come
     COMPLETE = auto()  # all is sent; later messages are mistakes
     GONE = auto()  # the visitor left or the session is over; messages are ignored
+
+
+# One look-up instead of two each time, and none when compiled.
+_DUE: Final = Answer.DUE
+_BODY: Final = Answer.BODY
+_TRAILERS: Final = Answer.TRAILERS
+_COMPLETE: Final = Answer.COMPLETE
+_GONE: Final = Answer.GONE
 
 
 class HTTPExchange:
@@ -69,7 +79,7 @@ class HTTPExchange:
         self._raises = raises
         self._inbox: Inbox | None = None  # made when there is more to receive than one message
         self._gate: Gate | None = None  # made when the visitor is first slower than the app
-        self._answer = Answer.DUE
+        self._answer = _DUE
         self._is_complete = event.end  # the request's body
         self._is_mute = event.head.method == b"HEAD"  # the answer has no body
         self._has_trailers = False
@@ -87,18 +97,17 @@ class HTTPExchange:
 
     # -- for the app -------------------------------------------------------------------------
 
-    async def run(self, app: ASGIApp, scope: Scope) -> None:
+    async def run(self, app: Callable[[Any, Any, Any], Awaitable[Any]], scope: Scope) -> None:
         """Call the app and see that the visitor gets an answer that looks like what it is.
 
         Cancelling it resets the stream.
         """
         try:
-            # Apps are not trusted to keep to their type.
-            result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
+            result = await app(scope, self.receive, self.send)
         except BaseException as error:
             # Only of a visitor who has left: the error may come from another exchange, such as a
             # request that sends to WebSockets, and then this one still owes its answer.
-            is_gone = self._answer is Answer.GONE
+            is_gone = self._answer is _GONE
             self._fail("the app raised")
             if is_contained(error, is_gone=is_gone):
                 return
@@ -106,10 +115,10 @@ class HTTPExchange:
         else:
             if result is not None:
                 _log.error("the app returned %s instead of None", type(result).__name__)
-            if self._answer is Answer.DUE:
+            if self._answer is _DUE:
                 _log.error("the app returned without sending http.response.start")
                 self._fail("the app returned without an answer")
-            elif self._answer in (Answer.BODY, Answer.TRAILERS):
+            elif self._answer in (_BODY, _TRAILERS):
                 _log.error("the app returned before its answer was complete")
                 self._fail("the app returned before its answer was complete")
 
@@ -117,7 +126,7 @@ class HTTPExchange:
         """Return the next message for the app.  Cancelling it loses nothing."""
         if self._is_continue_due:
             self._is_continue_due = False
-            if self._answer is Answer.DUE:
+            if self._answer is _DUE:
                 self._link.send_head(self.stream_id, ResponseHead(100, []))
         if self._is_bodiless:
             self._is_bodiless = False
@@ -134,25 +143,25 @@ class HTTPExchange:
         """
         kind = message["type"]
         answer = self._answer
-        if answer is Answer.GONE:
+        if answer is _GONE:
             if self._raises:
                 raise ClientDisconnectedError(kind)
             await asyncio.sleep(0)  # an app that sends in a circle must not stop the event loop
             return
-        if answer is Answer.BODY and kind == "http.response.body":
+        if answer is _BODY and kind == "http.response.body":
             self._send_body(message)
             if self._gate is not None and not self._gate.is_open:
                 await self._gate.wait()
-                if self._raises and self._answer is Answer.GONE:
+                if self._raises and self._answer is _GONE:
                     raise ClientDisconnectedError(kind)
-            elif self._is_mute and self._answer is Answer.BODY:
+            elif self._is_mute and self._answer is _BODY:
                 await asyncio.sleep(0)  # no window holds back an answer that has no body
-        elif answer is Answer.DUE and kind == "http.response.start":
+        elif answer is _DUE and kind == "http.response.start":
             self._start(message)
-        elif answer is Answer.DUE and kind == "http.response.early_hint":
+        elif answer is _DUE and kind == "http.response.early_hint":
             links = [(b"link", bytes(link)) for link in message.get("links", ())]
             self._link.send_head(self.stream_id, ResponseHead(103, normalise_fields(links)))
-        elif answer is Answer.TRAILERS and kind == "http.response.trailers":
+        elif answer is _TRAILERS and kind == "http.response.trailers":
             fields = normalise_fields(message.get("headers", ()))
             if not message.get("more_trailers", False):
                 self._link.send_trailers(self.stream_id, fields)
@@ -166,11 +175,11 @@ class HTTPExchange:
         It has no end of its own, so it would use up the whole grace; a visitor comes back to where
         it was (``Last-Event-ID``), so a clean end takes nothing away.
         """
-        if not self._is_event_stream or self._answer is not Answer.BODY:
+        if not self._is_event_stream or self._answer is not _BODY:
             return False
         self._link.send_data(self.stream_id, b"", end=True)
         self._complete()
-        self._answer = Answer.GONE  # what the app still sends is ignored
+        self._answer = _GONE  # what the app still sends is ignored
         return True
 
     # -- what the app sends ------------------------------------------------------------------
@@ -194,13 +203,13 @@ class HTTPExchange:
                 self._is_event_stream = True
             fields.append(field)
         expected = _length(lengths) if lengths else None
-        self._link.send_head(self.stream_id, ResponseHead(int(status), fields))
+        self._link.send_head(self.stream_id, _new(ResponseHead, (int(status), fields)))
         # Only now: a head that cannot be sent leaves no trace on the next one.
         self._expected = expected
         if status in _BODILESS:
             self._is_mute = True
         self._has_trailers = bool(message.get("trailers", False))
-        self._answer = Answer.BODY
+        self._answer = _BODY
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")
@@ -227,10 +236,10 @@ class HTTPExchange:
         if end:
             self._complete()
         elif not more:
-            self._answer = Answer.TRAILERS
+            self._answer = _TRAILERS
 
     def _complete(self) -> None:
-        self._answer = Answer.COMPLETE
+        self._answer = _COMPLETE
         self._is_bodiless = False
         if self._gate is not None:
             self._gate.open()
@@ -243,7 +252,7 @@ class HTTPExchange:
 
     def _fail(self, why: str) -> None:
         """Answer 500 when nothing was sent; else cut, so that it cannot look complete."""
-        if self._answer is Answer.DUE:
+        if self._answer is _DUE:
             head = ResponseHead(
                 500,
                 [
@@ -254,7 +263,7 @@ class HTTPExchange:
             self._link.send_head(self.stream_id, head)
             self._link.send_data(self.stream_id, b"" if self._is_mute else _ERROR_BODY, end=True)
             self._complete()
-        elif self._answer in (Answer.BODY, Answer.TRAILERS):
+        elif self._answer in (_BODY, _TRAILERS):
             self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, why)
             self._disconnect()
 
@@ -264,7 +273,7 @@ class HTTPExchange:
         """Queue a piece of the request body."""
         if end:
             self._is_complete = True
-        if self._answer is Answer.COMPLETE:
+        if self._answer is _COMPLETE:
             # The app has answered without reading it all: nobody will.
             self._link.consume(self.stream_id, cost)
             if end:
@@ -302,13 +311,13 @@ class HTTPExchange:
         inbox = self._inbox
         if inbox is None:
             inbox = self._inbox = Inbox()
-            if self._answer in (Answer.COMPLETE, Answer.GONE):
+            if self._answer in (_COMPLETE, _GONE):
                 inbox.put_last({"type": _DISCONNECT})
         return inbox
 
     def _disconnect(self) -> None:
-        if self._answer is not Answer.COMPLETE:
-            self._answer = Answer.GONE
+        if self._answer is not _COMPLETE:
+            self._answer = _GONE
         self._is_bodiless = False
         if self._inbox is not None:
             self._inbox.put_last({"type": _DISCONNECT}, drop=True)
@@ -318,9 +327,9 @@ class HTTPExchange:
 
 def _misplaced(answer: Answer, kind: str) -> str:
     expected = {
-        Answer.DUE: "'http.response.start'",
-        Answer.BODY: "'http.response.body'",
-        Answer.TRAILERS: "'http.response.trailers'",
+        _DUE: "'http.response.start'",
+        _BODY: "'http.response.body'",
+        _TRAILERS: "'http.response.trailers'",
     }.get(answer)
     if expected is None:
         return f"the app sent {kind!r} after its answer was complete"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from typing import Any
+from typing import Any, Final
 
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
@@ -19,6 +19,9 @@ from .types import ASGIApp, Scope, StreamLink
 from .websocket import WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
+
+_HTTP: Final = StreamKind.HTTP
+_WEBSOCKET: Final = StreamKind.WEBSOCKET
 
 CANCEL_TIMEOUT = 2.0
 """Seconds a cancelled task is waited for."""
@@ -67,7 +70,7 @@ class Origin:
     ) -> HTTPExchange | WebSocketExchange | Idle:
         """Start to serve a stream; return its handler."""
         exchange: HTTPExchange | WebSocketExchange
-        if event.kind is StreamKind.HTTP:
+        if event.kind is _HTTP:
             exchange = HTTPExchange(link, event, raises=self._raises)
             scope = http_scope(
                 event.head,
@@ -75,7 +78,7 @@ class Origin:
                 root_path=self._root_path,
                 spec_version=self._spec_version,
             )
-        elif event.kind is StreamKind.WEBSOCKET:
+        elif event.kind is _WEBSOCKET:
             exchange = WebSocketExchange(link, event)
             scope = websocket_scope(event.head, state=self._state, root_path=self._root_path)
         else:

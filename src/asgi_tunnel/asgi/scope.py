@@ -6,15 +6,17 @@ the edge wrote; what a visitor put into forwarding fields was removed there.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
-from ..protocol.head import Fields, RequestHead
+from ..protocol.head import RequestHead
 from .types import Scope
 
 HTTP_SPEC_VERSION = "2.3"
 """HTTP apps are tuned to silent sends after a disconnect: with "2.4" Starlette notices a visitor
 who left an idle event stream only at its next send."""
+
+_SECURE: Final = frozenset({b"https", b"wss"})
 
 WEBSOCKET_SPEC_VERSION = "2.5"
 """Sends after a disconnect raise an OSError, and the close reason reaches the app."""
@@ -35,9 +37,7 @@ def http_scope(
         root_path: Put before the path, without a slash at its end.
         spec_version: "2.4" makes sends after a disconnect raise.
     """
-    scope = _common(head, state, root_path)
-    scope["type"] = "http"
-    scope["asgi"] = {"version": "3.0", "spec_version": spec_version}
+    scope = _common(head, state, root_path, "http", spec_version)
     scope["method"] = head.method.decode("latin-1").upper()
     scope["extensions"] = {"http.response.trailers": {}, "http.response.early_hint": {}}
     return scope
@@ -45,9 +45,7 @@ def http_scope(
 
 def websocket_scope(head: RequestHead, *, state: dict[str, Any] | None, root_path: str) -> Scope:
     """Return a fresh ``websocket`` scope; arguments as :func:`http_scope`."""
-    scope = _common(head, state, root_path)
-    scope["type"] = "websocket"
-    scope["asgi"] = {"version": "3.0", "spec_version": WEBSOCKET_SPEC_VERSION}
+    scope = _common(head, state, root_path, "websocket", WEBSOCKET_SPEC_VERSION)
     scope["subprotocols"] = [
         one.strip()
         for name, value in head.fields
@@ -59,38 +57,45 @@ def websocket_scope(head: RequestHead, *, state: dict[str, Any] | None, root_pat
     return scope
 
 
-def _common(head: RequestHead, state: dict[str, Any] | None, root_path: str) -> dict[str, Any]:
-    raw_path, _, query = head.target.partition(b"?")
+def _common(
+    head: RequestHead,
+    state: dict[str, Any] | None,
+    root_path: str,
+    kind: str,
+    spec_version: str,
+) -> dict[str, Any]:
+    # All at once: an attribute of a named tuple costs more than an item of a plain one.
+    _, target, scheme, version, peer_host, peer_port, host, port, request_id, hostname, fields = (
+        head
+    )
+    raw_path, _, query = target.partition(b"?")
     path = raw_path.decode("utf-8", "replace")
     if "%" in path:
         path = unquote(path)
     if root_path and raw_path != b"*":  # OPTIONS * asks the server itself
         path = root_path + path
         raw_path = root_path.encode() + raw_path
-    peer = head.peer_host.decode("latin-1")
     scope: dict[str, Any] = {
-        "http_version": head.http_version.decode("latin-1"),
-        "scheme": head.scheme.decode("latin-1"),
+        "type": kind,
+        "asgi": {"version": "3.0", "spec_version": spec_version},
+        "http_version": version.decode("latin-1"),
+        "scheme": scheme.decode("latin-1"),
         "path": path,
         "raw_path": raw_path,
         "query_string": query,
         "root_path": root_path,
-        "headers": head.fields + _forwarded(head),
-        "client": (peer, head.peer_port),
-        "server": (head.host.decode("latin-1"), head.port),
+        "headers": [
+            *fields,
+            # What a proxy would add, for apps and logs that look there.
+            (b"x-forwarded-for", peer_host),
+            (b"x-forwarded-proto", b"https" if scheme in _SECURE else b"http"),
+            (b"x-forwarded-host", hostname),
+            (b"x-real-ip", peer_host),
+            (b"x-request-id", request_id),
+        ],
+        "client": (peer_host.decode("latin-1"), peer_port),
+        "server": (host.decode("latin-1"), port),
     }
     if state is not None:
         scope["state"] = state.copy()
     return scope
-
-
-def _forwarded(head: RequestHead) -> Fields:
-    """The fields that a proxy would add, for apps and logs that look there."""
-    proto = b"https" if head.scheme in (b"https", b"wss") else b"http"
-    return [
-        (b"x-forwarded-for", head.peer_host),
-        (b"x-forwarded-proto", proto),
-        (b"x-forwarded-host", head.hostname),
-        (b"x-real-ip", head.peer_host),
-        (b"x-request-id", head.request_id),
-    ]

@@ -7,6 +7,7 @@ check, so a value can never be taken for a name.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final, NamedTuple
 
 from ..errors import ProtocolError
@@ -18,7 +19,10 @@ Fields = list[tuple[bytes, bytes]]
 """Header fields: names lower-case, values without outer white space, wire order kept."""
 
 _REQUEST_LINES: Final = 10
-_new: Final = tuple.__new__
+_OPEN: Final = Struct(">BI")  # kind, bytes of the head
+_HEAD: Final = Struct(">HI")  # status, bytes of the fields
+_KINDS: Final = {int(kind): kind for kind in StreamKind}
+_new: Final = tuple.__new__  # skips a named tuple's own constructor, 0.5 us
 
 
 class RequestHead(NamedTuple):
@@ -68,7 +72,7 @@ def _join_fields(lines: list[bytes], fields: Fields) -> bytes:
 def _pair(lines: list[bytes], first: int) -> Fields:
     if (len(lines) - first) % 2 or len(lines) - first > 2 * MAX_FIELDS:
         raise HeadError(f"head of {len(lines)} lines has an odd or too large number of them")
-    return list(zip(lines[first::2], lines[first + 1 :: 2], strict=True))
+    return [(lines[at], lines[at + 1]) for at in range(first, len(lines), 2)]
 
 
 def encode_request(kind: StreamKind, head: RequestHead) -> bytes:
@@ -93,7 +97,7 @@ def encode_request(kind: StreamKind, head: RequestHead) -> bytes:
         ],
         head.fields,
     )
-    return bytes((kind,)) + len(block).to_bytes(4, "big") + block
+    return _OPEN.pack(kind, len(block)) + block
 
 
 def decode_request(payload: Buffer) -> tuple[StreamKind, RequestHead, int]:
@@ -102,17 +106,19 @@ def decode_request(payload: Buffer) -> tuple[StreamKind, RequestHead, int]:
     Raises:
         HeadError: The payload has the wrong form.
     """
-    size = int.from_bytes(payload[1:5], "big")
-    end = 5 + size
-    if len(payload) < 5 or end > len(payload) or size > MAX_HEAD_SIZE:
+    if len(payload) < _OPEN.size:
+        raise HeadError(f"OPEN of {len(payload)} bytes has no head")
+    number, size = _OPEN.unpack_from(payload)
+    end = _OPEN.size + size
+    if end > len(payload) or size > MAX_HEAD_SIZE:
         raise HeadError(f"OPEN of {len(payload)} bytes announces a head of {size} bytes")
-    lines = bytes(payload[5:end]).split(b"\n")
+    lines = bytes(payload[_OPEN.size : end]).split(b"\n")
     if len(lines) < _REQUEST_LINES:
         raise HeadError(f"request head has {len(lines)} lines, fewer than {_REQUEST_LINES}")
     try:
-        kind = StreamKind(payload[0])
+        kind = _KINDS[number]
         peer_port, port = int(lines[5]), int(lines[7])
-    except ValueError:
+    except (KeyError, ValueError):
         raise HeadError("request head has an unknown kind or a port that is no number") from None
     method, target, scheme, version, peer, _, host, _, request_id, hostname = lines[:10]
     fields = _pair(lines, _REQUEST_LINES)
@@ -146,7 +152,7 @@ def encode_response(head: ResponseHead) -> bytes:
     if not 100 <= head.status <= 599:
         raise HeadError(f"status {head.status} is not between 100 and 599")
     block = encode_fields(head.fields)
-    return head.status.to_bytes(2, "big") + len(block).to_bytes(4, "big") + block
+    return _HEAD.pack(head.status, len(block)) + block
 
 
 def decode_response(payload: Buffer) -> tuple[ResponseHead, int]:
@@ -155,14 +161,15 @@ def decode_response(payload: Buffer) -> tuple[ResponseHead, int]:
     Raises:
         HeadError: The payload has the wrong form.
     """
-    size = int.from_bytes(payload[2:6], "big")
-    end = 6 + size
-    if len(payload) < 6 or end > len(payload) or size > MAX_HEAD_SIZE:
+    if len(payload) < _HEAD.size:
+        raise HeadError(f"HEAD of {len(payload)} bytes has no status")
+    status, size = _HEAD.unpack_from(payload)
+    end = _HEAD.size + size
+    if end > len(payload) or size > MAX_HEAD_SIZE:
         raise HeadError(f"HEAD of {len(payload)} bytes announces fields of {size} bytes")
-    status = payload[0] << 8 | payload[1]
     if not 100 <= status <= 599:
         raise HeadError(f"status {status} is not between 100 and 599")
-    return _new(ResponseHead, (status, decode_fields(payload[6:end]))), end
+    return _new(ResponseHead, (status, decode_fields(payload[_HEAD.size : end]))), end
 
 
 def encode_fields(fields: Fields) -> bytes:

@@ -24,6 +24,9 @@ class Item(NamedTuple):
     flags: int
 
 
+_HEAD: Final = Half.HEAD
+_ENDED: Final = Half.ENDED
+
 _NO_ITEMS: Final[deque[Item]] = deque()
 """The outbox of a stream that has not queued anything; never written to."""
 
@@ -54,8 +57,8 @@ class Stream:
     def __init__(self, stream_id: int, kind: StreamKind, windows: Windows) -> None:
         self.id = stream_id
         self.kind = kind
-        self.sent = Half.HEAD  # the direction this side sends
-        self.received = Half.HEAD  # the direction the peer sends
+        self.sent = _HEAD  # the direction this side sends
+        self.received = _HEAD  # the direction the peer sends
         self.head: bytes | None = None  # of the answer, until the turn ends or its body comes
         self.outbox: deque[Item] = _NO_ITEMS
         self.queued = 0  # bytes in the outbox
@@ -85,7 +88,7 @@ class Stream:
     @property
     def is_closed(self) -> bool:
         """Both directions are over, as far as this side has queued or received."""
-        return self.sent is Half.ENDED and self.received is Half.ENDED
+        return self.sent is _ENDED and self.received is _ENDED
 
     def send(self, step: Step) -> None:
         """Advance the sending half.

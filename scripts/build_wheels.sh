@@ -1,0 +1,27 @@
+#!/bin/sh
+# Build both distributions: source distributions, and from them wheels with the hot path compiled.
+# Usage: scripts/build_wheels.sh OUT [--plain]
+#   --plain: wheels of plain Python, for any platform; no compiler is needed.
+# The wheels are built from the source distributions, in folders of their own: nothing compiled is left in the checkout.
+set -eu
+
+out=$1
+cd "$(dirname "$0")/.."
+if [ "${2:-}" != --plain ]; then
+    command -v "${CC:-gcc}" >/dev/null 2>&1 || {
+        printf 'build_wheels: there is no C compiler (%s); install one (Debian and Ubuntu: apt-get install gcc), or build with --plain.\n' "${CC:-gcc}" >&2
+        exit 2
+    }
+    HATCH_BUILD_HOOKS_ENABLE=1
+    export HATCH_BUILD_HOOKS_ENABLE
+fi
+rm -rf "$out"
+mkdir -p "$out"
+log=$out/build.log
+for folder in . edge; do
+    .venv/bin/python -m build --no-isolation --outdir "$out" "$folder" >>"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        printf 'build_wheels: %s could not be built; the whole output is in %s.\n' "$folder" "$log" >&2
+        exit 1
+    }
+done
