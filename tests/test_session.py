@@ -21,6 +21,7 @@ class Sink:
     def __init__(self) -> None:
         self.is_writable = True
         self.buffered = 0
+        self.room = 128 * 1024
         self.sent = asyncio.Event()
 
     def send(self, data: bytes) -> None:

@@ -21,6 +21,7 @@ class Wire:
 
     is_writable = True
     buffered = 0
+    room = 128 * 1024
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

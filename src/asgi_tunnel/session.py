@@ -286,7 +286,7 @@ class Session:
                 self._schedule()
                 break
             burst -= 1
-            data = connection.data_to_send()
+            data = connection.data_to_send(transport.room)
             if not data:
                 break
             transport.send(data)

@@ -14,6 +14,7 @@ import asyncio
 import errno
 import os
 import socket
+import time
 from struct import Struct
 from typing import Final, Protocol, cast
 
@@ -25,15 +26,16 @@ _LONG: Final = Struct(">BBQ")
 _SHORT: Final = Struct(">BBH")
 _MAX_CONTROL: Final = 125  # bytes, RFC 6455 section 5.5
 
-WRITE_HIGH: Final = 64 * 1024
-"""Bytes the transport may hold; more is better kept where the scheduler can still reorder it."""
+MAX_ROOM: Final = 128 * 1024
+"""Bytes committed to a fast link at one time, and unsent bytes the kernel takes of a visitor's
+answer (``TCP_NOTSENT_LOWAT``).  Without it a send buffer holds seconds of a bulk transfer."""
 
-WRITE_LOW: Final = 16 * 1024
-"""Bytes at which the transport asks for more, before it runs dry."""
+MIN_ROOM: Final = 16 * 1024
+"""The same at first, and for a slow link: 7 ms of a 20 Mbit/s uplink.  What is committed stands in
+front of every click; what is not, the scheduler can still let it pass."""
 
-UNSENT_LOW: Final = 128 * 1024
-"""``TCP_NOTSENT_LOWAT``: unsent bytes the kernel takes.  Without it a home uplink's send buffer
-holds seconds of a bulk transfer in front of every click."""
+AHEAD: Final = 0.01
+"""Seconds of sending, at the rate at which the socket takes bytes, that are committed ahead."""
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds given to the peer to take the last bytes and close."""
@@ -61,6 +63,10 @@ class Transport(Protocol):
     @property
     def is_writable(self) -> bool:
         """Whether more should be sent now."""
+
+    @property
+    def room(self) -> int:
+        """Bytes that should be committed to it at one time."""
 
     @property
     def buffered(self) -> int:
@@ -221,6 +227,9 @@ class WebSocketTransport:
 
     Args:
         is_masking: True on the side that dialed.
+
+    Attributes:
+        room: Bytes to commit at one time; it follows the rate at which the socket takes them.
     """
 
     def __init__(self, *, is_masking: bool) -> None:
@@ -229,7 +238,10 @@ class WebSocketTransport:
         self._receiver: Receiver | None = None
         self._early: list[bytes | memoryview] = []  # before there is a receiver; bounded by pause
         self._is_paused = False
+        self._paused_at = 0.0  # monotonic seconds
+        self._paused_size = 0  # bytes that waited then
         self._is_closing = False
+        self.room = MIN_ROOM
         self._error: Exception | None = None
         self._close_timer: asyncio.TimerHandle | None = None
 
@@ -304,8 +316,7 @@ class WebSocketTransport:
         """Set the socket up: small buffers, so that data is committed late."""
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._transport = transport = cast(asyncio.Transport, transport)
-        transport.set_write_buffer_limits(high=WRITE_HIGH, low=WRITE_LOW)
-        tune_socket(transport)
+        self._set_room(MIN_ROOM)
 
     def data_received(self, data: bytes) -> None:
         """Decode; a violation aborts the transport."""
@@ -336,14 +347,37 @@ class WebSocketTransport:
         return False
 
     def pause_writing(self) -> None:
-        """Note that the buffer is full."""
+        """Note that the buffer is full, and when."""
         self._is_paused = True
+        self._paused_at = time.monotonic()
+        self._paused_size = self.buffered
 
     def resume_writing(self) -> None:
-        """Ask the session for more."""
+        """Ask the session for more; how much follows from how fast the last bytes left."""
         self._is_paused = False
+        seconds = time.monotonic() - self._paused_at
+        self._follow(self._paused_size - self.buffered, seconds)
         if self._receiver is not None:
             self._receiver.transport_writable()
+
+    def _follow(self, size: int, seconds: float) -> None:
+        """Commit ``AHEAD`` seconds at the rate of ``size`` bytes in ``seconds``."""
+        room = self.room
+        wanted = size * AHEAD / max(seconds, 1e-6)
+        # In steps of two, so that a steady link costs no system call; one at a time downwards,
+        # because a moment's pause is no slow link.
+        if wanted >= 2 * room:
+            while room < MAX_ROOM and wanted >= 2 * room:
+                room *= 2
+            self._set_room(room)
+        elif wanted < room and room > MIN_ROOM:
+            self._set_room(room // 2)
+
+    def _set_room(self, room: int) -> None:
+        self.room = room
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=room // 2, low=room // 8)
+            tune_socket(self._transport, room)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the session, once."""
@@ -355,14 +389,19 @@ class WebSocketTransport:
             receiver.transport_lost(self, exc or self._error)
 
 
-def tune_socket(transport: asyncio.BaseTransport) -> None:
-    """Set ``TCP_NODELAY`` and ``TCP_NOTSENT_LOWAT`` where the socket and the system have them."""
+def tune_socket(transport: asyncio.BaseTransport, room: int = MAX_ROOM) -> None:
+    """Set ``TCP_NODELAY`` and ``TCP_NOTSENT_LOWAT`` where the socket and the system have them.
+
+    Args:
+        transport: Of the socket.
+        room: Unsent bytes that the kernel takes.
+    """
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, room)
     except OSError:
         pass  # the socket is already gone, or is not one of ours to tune

@@ -52,6 +52,7 @@ class MemoryTransport:
     def __init__(self) -> None:
         self.is_writable = True
         self.buffered = 0
+        self.room = 128 * 1024
         self.peer: MemoryTransport
         self.sent = 0  # bytes
         self._receiver: Receiver | None = None

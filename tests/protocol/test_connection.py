@@ -166,10 +166,10 @@ def test_buffers_are_taken_as_they_are() -> None:
     """Bodies may be bytes, bytearrays or views; a long one arrives as a view."""
     pair = ConnectionPair()
     stream_id = pair.open()
-    for data in (b"a" * 10, bytearray(b"b" * 10), memoryview(b"c" * 5000)):
+    for data in (b"a" * 10, bytearray(b"b" * 10), memoryview(b"c" * 20_000)):
         pair.edge.send_data(stream_id, data)
     data_events = [e for e in pair.move(EDGE) if isinstance(e, DataReceived)]
-    assert b"".join(e.data for e in data_events) == b"a" * 10 + b"b" * 10 + b"c" * 5000
+    assert b"".join(e.data for e in data_events) == b"a" * 10 + b"b" * 10 + b"c" * 20_000
     assert [type(e.data) for e in data_events] == [bytes, bytes, memoryview]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from asgi_tunnel.errors import TunnelError
@@ -225,9 +226,8 @@ class Door:
         if session is None or session.is_over:
             return None
         welcome = self._welcome(session.session_id, greeting.token)
-        values = {name: getattr(welcome, name) for name in welcome.__slots__}
-        values.update(resumed=True, received=session.connection.received_frames)
-        frame = encode_handshake(Welcome(**values))
+        received = session.connection.received_frames
+        frame = encode_handshake(replace(welcome, resumed=True, received=received))
         if hello.received > session.connection.sent_frames:
             return None
         greeting.carrier.send(frame)

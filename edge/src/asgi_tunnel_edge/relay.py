@@ -87,6 +87,19 @@ class _Framing(Enum):
     CLOSE = auto()  # up to the end of the connection (HTTP/1.0)
 
 
+# One look-up instead of two each time, and none when compiled.
+_WAITING: Final = _Phase.WAITING
+_SENT: Final = _Phase.SENT
+_ANSWERING: Final = _Phase.ANSWERING
+_OVER: Final = _Phase.OVER
+_NONE: Final = _Framing.NONE
+_LENGTH: Final = _Framing.LENGTH
+_CHUNKED: Final = _Framing.CHUNKED
+_CLOSE: Final = _Framing.CLOSE
+_HTTP: Final = StreamKind.HTTP
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
+
+
 class HTTPRelay:
     """One exchange; the stream's handler on the edge.
 
@@ -127,11 +140,11 @@ class HTTPRelay:
         self._head = head
         self._route = route
         self._log = log
-        self._phase = _Phase.WAITING
+        self._phase = _WAITING
         self._session: Session | None = None
         self._stream_id = 0
         self._is_body_sent = request.length == 0
-        self._framing = _Framing.NONE
+        self._framing = _NONE
         self._left = 0  # bytes of the answer still to come, when its length is known
         self._keep_alive = request.keep_alive
         self._owed = 0  # cost of bytes that the visitor has not taken yet
@@ -144,12 +157,12 @@ class HTTPRelay:
     @property
     def is_over(self) -> bool:
         """Whether the answer is complete or was given up."""
-        return self._phase is _Phase.OVER
+        return self._phase is _OVER
 
     @property
     def is_answering(self) -> bool:
         """Whether the head of the answer has left and its end has not."""
-        return self._phase is _Phase.ANSWERING
+        return self._phase is _ANSWERING
 
     # -- the request -------------------------------------------------------------------------
 
@@ -165,7 +178,7 @@ class HTTPRelay:
         """Relay a piece of the request body."""
         if end:
             self._is_body_sent = True
-        if self._session is None or self._phase is _Phase.OVER:
+        if self._session is None or self._phase is _OVER:
             return
         if not self._session.send_data(self._stream_id, data, end=end) and not end:
             self._writer.pause_body()
@@ -183,9 +196,9 @@ class HTTPRelay:
             outcome: For the log.
             status: What the visitor is told instead of an answer, for the log.
         """
-        if self._phase is _Phase.OVER:
+        if self._phase is _OVER:
             return
-        if self._phase is _Phase.WAITING:
+        if self._phase is _WAITING:
             self._route.give_up(self._resume)
         elif self._session is not None:
             self._session.reset_stream(self._stream_id, code)
@@ -194,7 +207,7 @@ class HTTPRelay:
 
     def time_out(self) -> None:
         """No session came in time."""
-        if self._phase is _Phase.WAITING:
+        if self._phase is _WAITING:
             self._route.give_up(self._resume)
             self._writer.released()
             self._refuse(503, "the app behind this name is not connected", RETRY_AFTER)
@@ -212,7 +225,7 @@ class HTTPRelay:
         """
         session = self._session
         if (
-            self._phase is not _Phase.SENT
+            self._phase is not _SENT
             or session is None
             or self._request.length != 0
             or self._head.method not in _SAFE
@@ -235,17 +248,15 @@ class HTTPRelay:
 
     def _open(self, session: Session) -> None:
         self._session = session
-        self._phase = _Phase.SENT
+        self._phase = _SENT
         self._tries += 1
         try:
-            self._stream_id = session.open_stream(
-                StreamKind.HTTP, self._head, self, end=self._is_body_sent
-            )
+            self._stream_id = session.open_stream(_HTTP, self._head, self, end=self._is_body_sent)
         except HeadError:
             self._refuse(431, "the request head is too large to be relayed")
 
     def _wait(self) -> None:
-        self._phase = _Phase.WAITING
+        self._phase = _WAITING
         self._session = None
         if self._route.wait(self._resume):
             self._writer.hold(self._route)
@@ -270,9 +281,9 @@ class HTTPRelay:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
             self._refuse(502, f"the app's answer was refused: {why}")
             return
-        self._phase = _Phase.ANSWERING
+        self._phase = _ANSWERING
         self._status = status
-        if self._framing is _Framing.CHUNKED:
+        if self._framing is _CHUNKED:
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self._keep_alive:
             lines.append(b"connection: close\r\n")
@@ -285,14 +296,14 @@ class HTTPRelay:
 
     def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
         """Send a piece of the answer's body."""
-        if self._phase is _Phase.ANSWERING:
+        if self._phase is _ANSWERING:
             self._body([], data, cost, end)
 
     def on_trailers(self, fields: Fields) -> None:
         """End a chunked answer with trailers, if the visitor asked for them."""
-        if self._phase is not _Phase.ANSWERING:
+        if self._phase is not _ANSWERING:
             return
-        if self._framing is _Framing.CHUNKED:
+        if self._framing is _CHUNKED:
             lines = [b"0\r\n"]
             if self._request.takes_trailers and bad_fields(fields) is None:
                 lines += [name + b": " + value + b"\r\n" for name, value in fields]
@@ -313,7 +324,7 @@ class HTTPRelay:
 
     def on_reset(self, code: int, reason: str) -> None:
         """The app gave the exchange up, or its session is lost: try again, or say so."""
-        if self._phase is not _Phase.SENT:
+        if self._phase is not _SENT:
             self._fail(reason or "the tunnel was lost")
             return
         # Safe to repeat: never started by the app, or without effect and without a body.
@@ -392,14 +403,14 @@ class HTTPRelay:
         if status in (204, 304) or self._head.method == b"HEAD":
             if status == 204 and length is not None:
                 return "a 204 has a Content-Length"
-            self._framing = _Framing.NONE
+            self._framing = _NONE
         elif length is not None:
-            self._framing = _Framing.LENGTH
+            self._framing = _LENGTH
             self._left = length
         elif self._request.is_http11:
-            self._framing = _Framing.CHUNKED
+            self._framing = _CHUNKED
         else:
-            self._framing = _Framing.CLOSE
+            self._framing = _CLOSE
             self._keep_alive = False
         return None
 
@@ -407,19 +418,19 @@ class HTTPRelay:
         size = len(data)
         framing = self._framing
         if size:
-            if framing is _Framing.CHUNKED:
+            if framing is _CHUNKED:
                 parts += (b"%x\r\n" % size, data, b"\r\n")
-            elif framing is _Framing.NONE:
+            elif framing is _NONE:
                 size = 0
             else:
-                if framing is _Framing.LENGTH:
+                if framing is _LENGTH:
                     self._left -= size
                     if self._left < 0:
                         self._reset(ResetCode.PROTOCOL_ERROR, "body longer than announced")
                         self._fail("the answer is longer than announced")
                         return
                 parts.append(data)
-        if end and framing is _Framing.CHUNKED:
+        if end and framing is _CHUNKED:
             parts.append(b"0\r\n\r\n")
         self._sent += size
         writer = self._writer
@@ -429,7 +440,7 @@ class HTTPRelay:
             writer.write(b"".join(parts))
         if end:
             self._owed += cost
-            if framing is _Framing.LENGTH and self._left:
+            if framing is _LENGTH and self._left:
                 self._reset(ResetCode.PROTOCOL_ERROR, "body shorter than announced")
                 self._fail("the answer is shorter than announced")
             else:
@@ -450,7 +461,7 @@ class HTTPRelay:
             else:
                 session.reset_stream(self._stream_id, ResetCode.CANCELLED, "answered early")
         self._over(self._status)
-        self._writer.finished(keep_alive=self._keep_alive and self._framing is not _Framing.CLOSE)
+        self._writer.finished(keep_alive=self._keep_alive and self._framing is not _CLOSE)
 
     def _reset(self, code: ResetCode, why: str) -> None:
         if self._session is not None:
@@ -476,27 +487,30 @@ class HTTPRelay:
 
     def _fail(self, why: str) -> None:
         """502 when nothing was sent; else cut."""
-        if self._phase is _Phase.SENT:
+        if self._phase is _SENT:
             self._refuse(502, why)
-        elif self._phase is _Phase.ANSWERING:
+        elif self._phase is _ANSWERING:
             self._outcome = why
             self._over(self._status)
             self._writer.cut()
 
     def _over(self, status: int) -> None:
-        self._phase = _Phase.OVER
+        self._phase = _OVER
         head = self._head
         self._log.add(
-            Entry(
-                head.request_id,
-                head.peer_host,
-                head.method,
-                self._route.hostname,
-                head.target,
-                status,
-                self._sent,
-                time.perf_counter() - self._started,
-                self._outcome,
+            _new(
+                Entry,
+                (
+                    head.request_id,
+                    head.peer_host,
+                    head.method,
+                    self._route.hostname,
+                    head.target,
+                    status,
+                    self._sent,
+                    time.perf_counter() - self._started,
+                    self._outcome,
+                ),
             )
         )
 

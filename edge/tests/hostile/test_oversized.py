@@ -182,7 +182,7 @@ def test_five_hundred_slow_visitors(hasty: World, kind: str) -> None:
         wires: list[Wire] = []
         while time.monotonic() < stop:
             while len(wires) < 500:
-                wire = Wire(world.port, receive_buffer=4096, source="127.0.4.1")
+                wire = Wire(hasty.port, receive_buffer=4096, source="127.0.4.1")
                 wire.sock.setblocking(False)
                 wire.send(first)
                 wires.append(wire)
@@ -220,7 +220,7 @@ def test_no_more_descriptors(hasty: World) -> None:
             one.bind((f"127.0.5.{number % 100 + 1}", 0))
             one.settimeout(0.5)
             try:
-                one.connect(("127.0.0.1", world.port))
+                one.connect(("127.0.0.1", hasty.port))
             except OSError:
                 pass
             socks.append(one)

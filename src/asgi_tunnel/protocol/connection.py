@@ -25,6 +25,7 @@ from .frames import (
     Frame,
     FrameDecoder,
     FrameType,
+    Payload,
     encode_frame,
 )
 from .limits import (
@@ -347,10 +348,10 @@ class Connection(Streams):
             )
         receive(self, flags, stream_id, payload)
 
-    def _receive_ack(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_ack(self, flags: int, stream_id: int, payload: Payload) -> None:
         self._take_ack(unpack(_ACK, payload)[0])
 
-    def _receive_ping(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_ping(self, flags: int, stream_id: int, payload: Payload) -> None:
         opaque, received = unpack(_PING, payload)
         self._take_ack(received)
         pong = _PING.pack(opaque, self._count_ack())
@@ -358,18 +359,18 @@ class Connection(Streams):
         self._control = [one for one in self._control if one[3] != FrameType.PONG]
         self._control.append(encode_frame(FrameType.PONG, pong))
 
-    def _receive_pong(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_pong(self, flags: int, stream_id: int, payload: Payload) -> None:
         opaque, received = unpack(_PING, payload)
         self._take_ack(received)
         sent = self._ping_sent.pop(opaque, None)
         if sent is not None:
             self.round_trip = self._last_receive - sent
 
-    def _receive_drain(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_drain(self, flags: int, stream_id: int, payload: Payload) -> None:
         reason, delay, grace = unpack(_DRAIN, payload)
         self._events.append(DrainReceived(reason, delay / 1000, grace / 1000))
 
-    def _receive_goaway(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_goaway(self, flags: int, stream_id: int, payload: Payload) -> None:
         if len(payload) < _GOAWAY.size:
             raise FrameError(GoawayCode.FRAME_ERROR, f"GOAWAY of {len(payload)} bytes")
         code, last_id, retry = _GOAWAY.unpack_from(payload)

@@ -15,6 +15,7 @@ from .codes import GoawayCode
 from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE
 
 Buffer = bytes | bytearray | memoryview
+Payload = bytes | memoryview
 View = memoryview
 """Under a name of our own: the compiler does not find the builtin in a named tuple."""
 
@@ -62,6 +63,9 @@ UNDEFINED_FLAGS: Final = bytes(0xFF & ~DEFINED_FLAGS.get(kind, 0) for kind in ra
 """At each type's number the bits that must be 0: ignored, they could get no meaning later."""
 
 
+_SMALL_READ: Final = 16 * 1024
+
+
 class StreamKind(IntEnum):
     """What a stream carries; first byte of an OPEN payload."""
 
@@ -82,7 +86,7 @@ class Frame(NamedTuple):
     type: int  # a FrameType, or a number this version does not know
     flags: int
     stream_id: int  # 0 for frames of the whole session
-    payload: View
+    payload: bytes | View
 
 
 def encode_frame(kind: int, payload: Buffer = b"", *, stream_id: int = 0, flags: int = 0) -> bytes:
@@ -127,8 +131,10 @@ class FrameDecoder:
                 return []
             data = partial
             self._partial = bytearray()
+        end = len(data)
         view = memoryview(data)
-        end = len(view)
+        # Of a small read a copy costs less than a view for each frame (0.3 against 0.7 us).
+        small = bytes(data) if end <= _SMALL_READ else None
         frames: list[Frame] = []
         start = 0
         while end - start >= FRAME_HEADER_SIZE:
@@ -143,7 +149,8 @@ class FrameDecoder:
             if stop > end:
                 self._need = stop - start
                 break
-            payload = view[start + FRAME_HEADER_SIZE : stop]
+            at = start + FRAME_HEADER_SIZE
+            payload = view[at:stop] if small is None else small[at:stop]
             frames.append(_new(Frame, (word & 0xFF, flags, stream_id, payload)))
             start = stop
         else:

@@ -24,7 +24,7 @@ from .events import (
     StreamWritable,
     TrailersReceived,
 )
-from .frames import Buffer, Flag, FrameType, StreamKind, encode_frame, pack_header
+from .frames import Buffer, Flag, FrameType, Payload, StreamKind, encode_frame, pack_header
 from .halves import Half, Step
 from .head import (
     Fields,
@@ -318,7 +318,7 @@ class Streams:
 
     # -- streams, receiving ------------------------------------------------------------------
 
-    def _receive_open(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_open(self, flags: int, stream_id: int, payload: Payload) -> None:
         if self.role is Role.EDGE:
             raise StreamStateError(GoawayCode.STREAM_STATE, "only the edge opens streams")
         if not self._last_id < stream_id <= MAX_STREAM_ID:
@@ -336,7 +336,7 @@ class Streams:
         data = self._take_body(stream, payload, start, end)
         self._events.append(_new(StreamOpened, (stream_id, kind, head, data, end)))
 
-    def _receive_head(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_head(self, flags: int, stream_id: int, payload: Payload) -> None:
         stream = self._find(stream_id)
         if self.role is Role.CONNECTOR:
             raise StreamStateError(GoawayCode.STREAM_STATE, "only the app's side answers")
@@ -352,7 +352,7 @@ class Streams:
         self._events.append(_new(HeadReceived, (stream_id, head, data, end)))
 
     def _take_body(
-        self, stream: Stream, payload: memoryview, start: int, end: bool
+        self, stream: Stream, payload: Payload, start: int, end: bool
     ) -> bytes | memoryview:
         """Take what rides behind a head; ``start`` is where."""
         size = len(payload) - start
@@ -368,7 +368,7 @@ class Streams:
             return b""
         return bytes(payload[start:]) if size <= _SMALL else payload[start:]
 
-    def _receive_data(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_data(self, flags: int, stream_id: int, payload: Payload) -> None:
         stream = self._find(stream_id)
         if stream is None:
             return
@@ -385,14 +385,14 @@ class Streams:
         text, more = flags & Flag.TEXT != 0, flags & Flag.MORE != 0
         self._events.append(_new(DataReceived, (stream_id, data, cost, end, text, more)))
 
-    def _receive_trailers(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_trailers(self, flags: int, stream_id: int, payload: Payload) -> None:
         stream = self._find(stream_id)
         if stream is not None:
             stream.receive(Step.TRAILERS)
             self._events.append(TrailersReceived(stream_id, decode_fields(payload)))
             self._close_if_over(stream)
 
-    def _receive_close(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_close(self, flags: int, stream_id: int, payload: Payload) -> None:
         if not 2 <= len(payload) <= 2 + MAX_CLOSE_REASON_SIZE:
             raise FrameError(GoawayCode.FRAME_ERROR, f"CLOSE of {len(payload)} bytes")
         stream = self._find(stream_id)
@@ -402,7 +402,7 @@ class Streams:
             self._events.append(CloseReceived(stream_id, code, read_sentence(payload[2:])))
             self._close_if_over(stream)
 
-    def _receive_reset(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_reset(self, flags: int, stream_id: int, payload: Payload) -> None:
         if len(payload) < 2:
             raise FrameError(GoawayCode.FRAME_ERROR, f"RESET of {len(payload)} bytes")
         stream = self._find(stream_id)
@@ -419,7 +419,7 @@ class Streams:
         code = payload[0] << 8 | payload[1]
         self._events.append(StreamReset(stream_id, code, read_sentence(payload[2:])))
 
-    def _receive_window(self, flags: int, stream_id: int, payload: memoryview) -> None:
+    def _receive_window(self, flags: int, stream_id: int, payload: Payload) -> None:
         consumed, growth = unpack(_WINDOW, payload)
         stream = self._find(stream_id)
         if stream is None:
@@ -518,7 +518,7 @@ class Streams:
         self._scheduler = Scheduler()
 
 
-def unpack(form: Struct, payload: memoryview) -> tuple[int, ...]:
+def unpack(form: Struct, payload: Payload) -> tuple[int, ...]:
     """Return the numbers of a payload of a fixed form.
 
     Raises:
@@ -536,13 +536,13 @@ def cut_text(reason: str, limit: int) -> bytes:
     return reason.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore").encode()
 
 
-def read_sentence(data: memoryview) -> str:
+def read_sentence(data: Payload) -> str:
     """Return the reason in a RESET, CLOSE or GOAWAY."""
     # "ignore", not "replace": a reason must not grow above the limit it has on the next wire.
     return bytes(data[:MAX_REASON_SIZE]).decode("utf-8", "ignore")
 
 
-Receive = Callable[[Any, int, int, memoryview], None]
+Receive = Callable[[Any, int, int, Payload], None]
 """Takes a frame's flags, stream id and payload; raises a ProtocolError for what may not be."""
 
 STREAM_FRAMES: Final[dict[int, Receive]] = {

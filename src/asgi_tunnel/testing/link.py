@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..transport import CLOSE_TIMEOUT, Receiver
+from ..transport import CLOSE_TIMEOUT, MAX_ROOM, Receiver
 
 CAPACITY: Final = 256 * 1024
 """Bytes under way in one direction at which the line takes no more, as a full socket would."""
@@ -124,7 +124,10 @@ class MemoryTransport:
     Attributes:
         peer: The other end.
         is_lost: Nothing is sent or received any more.
+        room: Bytes to commit at one time.
     """
+
+    room = MAX_ROOM
 
     def __init__(self, link: MemoryLink) -> None:
         self.peer: MemoryTransport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..config import EdgeConfig, HostnameConfig
 from ..network import number_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..tokens import Snapshot
 
 __all__ = ["Guards"]
+
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 
 
 class Guards:
@@ -69,7 +71,7 @@ class Guards:
             rules: Those of its hostname.
             name: The registered hostname or wildcard that serves it; empty when nobody does.
         """
-        facts = Facts(client, request, rules, name)
+        facts = _new(Facts, (client, request, rules, name))
         now = self.now()
         for guard in self._guards:
             deny = guard.check(facts, now)

@@ -108,7 +108,11 @@ _KEPT: Final = frozenset({b"host", b"content-length", b"expect", b"cookie", b"co
 """Names that a Connection field may list without effect: they are not about a hop."""
 
 
+_PLAIN: Final = Kind.PLAIN
+_SPECIAL_KIND: Final = Kind.SPECIAL
+
 _kinds: dict[bytes, tuple[bytes, Kind]] = {}
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 
 
 def _learn(name: bytes) -> tuple[bytes, Kind]:
@@ -163,9 +167,9 @@ def read_head(data: bytes, end: int, limits: Limits) -> Request:
     kinds = _kinds
     for name, value in found:
         lower, kind = kinds.get(name) or _learn(name)
-        if kind is Kind.PLAIN:
+        if kind is _PLAIN:
             fields.append((lower, value.rstrip(b" \t")))
-        elif kind is Kind.SPECIAL:
+        elif kind is _SPECIAL_KIND:
             stripped = value.rstrip(b" \t")
             special.setdefault(lower, []).append(stripped)
             fields.append((lower, stripped))
@@ -225,19 +229,22 @@ def _understand(
     )
     if len(special) > 1 or options:
         fields = _relayed(fields, options, keeps_te=takes_trailers, is_websocket=key is not None)
-    return Request(
-        method,
-        target,
-        is_http11,
-        host,
-        hostname,
-        fields,
-        length,
-        keep_alive,
-        expects is not None and is_http11,
-        takes_trailers and is_http11,
-        key,
-        error,
+    return _new(
+        Request,
+        (
+            method,
+            target,
+            is_http11,
+            host,
+            hostname,
+            fields,
+            length,
+            keep_alive,
+            expects is not None and is_http11,
+            takes_trailers and is_http11,
+            key,
+            error,
+        ),
     )
 
 

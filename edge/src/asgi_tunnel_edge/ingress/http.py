@@ -63,6 +63,7 @@ SHED_RETRY: Final = 5
 _SHED: Final = "this edge has no memory left for new requests right now"
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux has it
 _TCP_GONE: Final = (7, 8)  # TCP_CLOSE after a reset, TCP_CLOSE_WAIT after the visitor's end
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -74,6 +75,16 @@ class _State(Enum):
     TAKEN = auto()  # a WebSocket or a tunnel has the connection
     DRAIN = auto()  # all is said; what still comes is dropped, then the connection closes
     CLOSED = auto()
+
+
+# One look-up instead of two each time, and none when compiled.
+_HEAD: Final = _State.HEAD
+_BODY: Final = _State.BODY
+_ANSWER: Final = _State.ANSWER
+_HELD: Final = _State.HELD
+_TAKEN: Final = _State.TAKEN
+_DRAIN: Final = _State.DRAIN
+_CLOSED: Final = _State.CLOSED
 
 
 class Visitor:
@@ -129,7 +140,7 @@ class Visitor:
         self._preamble = preamble
         self._proxy: TrustedPeer | None = None  # who says with each request whose it is
         self._transport: asyncio.Transport | None = None
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._buffer: bytes | bytearray = b""
         self._scanned = 0  # bytes of the buffer that hold no end of a head
         self._head_size = 0  # bytes of the last head; an exchange in progress keeps them
@@ -191,11 +202,11 @@ class Visitor:
         """End what is in progress."""
         self._transport = None
         self._ingress.left(self)
-        state, self._state = self._state, _State.CLOSED
+        state, self._state = self._state, _CLOSED
         self._deadline = self._write_deadline = math.inf
         if self._websocket is not None:
             self._websocket.connection_lost()
-        elif self._relay is not None and state is not _State.TAKEN:
+        elif self._relay is not None and state is not _TAKEN:
             self._relay.abandon()
 
     def data_received(self, data: bytes) -> None:
@@ -204,7 +215,7 @@ class Visitor:
         if websocket is not None and websocket.is_open:
             websocket.data_received(data)
             return
-        if self._state is _State.DRAIN:
+        if self._state is _DRAIN:
             self._dropped += len(data)
             if self._dropped > LINGER_BYTES:
                 self._abort()
@@ -219,7 +230,7 @@ class Visitor:
 
     def eof_received(self) -> bool:
         """A visitor that has said all may still read the answer: keep the other half open."""
-        if self._websocket is None and self._state in (_State.ANSWER, _State.HELD):
+        if self._websocket is None and self._state in (_ANSWER, _HELD):
             # Whether it has left or only said all cannot be told apart: an answer that is quick
             # is sent, for a longer one the app hears that the visitor has gone.
             self._half_closed_at = self._ingress.now()
@@ -239,7 +250,7 @@ class Visitor:
             self._websocket.writable()
         elif self._relay is not None:
             self._relay.writable()
-        elif self._state is _State.HEAD:
+        elif self._state is _HEAD:
             self.resume_body()  # requests that were sent without reading the answers
 
     # -- the clock ---------------------------------------------------------------------------
@@ -264,20 +275,20 @@ class Visitor:
             return
         self._deadline = math.inf
         state = self._state
-        if state is _State.HELD and self._relay is not None:
+        if state is _HELD and self._relay is not None:
             self._relay.time_out()
-        elif state is _State.HELD and self._websocket is not None:
+        elif state is _HELD and self._websocket is not None:
             self._websocket.time_out()
-        elif state is _State.HEAD:
+        elif state is _HEAD:
             if self._requests and not self._buffer:
                 self._close()  # an idle connection
             elif self._buffer:
                 self._say(408, "the request head took too long")
             else:
                 self._abort()
-        elif state is _State.DRAIN:
+        elif state is _DRAIN:
             self._check_drained()
-        elif state is _State.BODY and self._is_reading:
+        elif state is _BODY and self._is_reading:
             self._check_reading()
 
     def _end_exchange(self) -> None:
@@ -349,16 +360,16 @@ class Visitor:
         self._is_processing = True
         try:
             while self._buffer:
-                if self._state is _State.HEAD:
+                if self._state is _HEAD:
                     if self._is_paused:  # it has not taken the answers to its last requests
                         self._pause_reading()
                         break
                     if not self._read_head():
                         break
-                elif self._state is _State.BODY and self._is_reading:
+                elif self._state is _BODY and self._is_reading:
                     self._read_body()
                 else:
-                    if self._state is _State.DRAIN:
+                    if self._state is _DRAIN:
                         self._buffer = b""
                     elif len(self._buffer) > BUFFER_LIMIT:
                         self._pause_reading()
@@ -454,21 +465,24 @@ class Visitor:
         if route is None or request.hostname is None:
             self._unknown(request)
             return
-        head = RequestHead(
-            request.method,
-            request.target,
-            self._scheme(request),
-            b"1.1" if request.is_http11 else b"1.0",
-            self.peer,
-            self.peer_port,
-            self.server,
-            self.server_port,
-            ingress.next_request_id(),
-            request.hostname.encode(),
-            request.fields,
+        head = _new(
+            RequestHead,
+            (
+                request.method,
+                request.target,
+                self._scheme(request),
+                b"1.1" if request.is_http11 else b"1.0",
+                self.peer,
+                self.peer_port,
+                self.server,
+                self.server_port,
+                ingress.next_request_id(),
+                request.hostname.encode(),
+                request.fields,
+            ),
         )
         if request.websocket_key is not None:
-            self._state = _State.ANSWER
+            self._state = _ANSWER
             self._websocket = WebSocketRelay(self, request, head, route, ingress)
             self._websocket.start()
             return
@@ -476,13 +490,13 @@ class Visitor:
         if rules.max_time:
             self._ends_at = ingress.now() + rules.max_time
         if request.length == 0:
-            self._state = _State.ANSWER
+            self._state = _ANSWER
         else:
             if request.length is None:
                 self._body = ChunkedBody(rules.max_body)
             else:
                 self._body = LengthBody(request.length)
-            self._state = _State.BODY
+            self._state = _BODY
             self._watch_reading()
         relay.start()
 
@@ -510,7 +524,7 @@ class Visitor:
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if body.is_complete:
             self._body = None
-            self._state = _State.ANSWER
+            self._state = _ANSWER
             self._deadline = math.inf
             relay.send_body(piece, end=True)
         elif piece:
@@ -541,30 +555,30 @@ class Visitor:
 
     def resume_body(self) -> None:
         """Read on."""
-        if self._state is _State.HELD:
+        if self._state is _HELD:
             return
         if not self._is_reading and self._transport is not None:
             self._is_reading = True
             self._paused_at = math.inf
             self._transport.resume_reading()
-            if self._state is _State.BODY:
+            if self._state is _BODY:
                 self._watch_reading()
         if self._buffer:
             self._process()
 
     def hold(self, route: Route) -> None:
         """Wait for a session of ``route``, ``hold_timeout`` at the most."""
-        self._state = _State.HELD
+        self._state = _HELD
         # Seen at the next look after it, so it is put before that.
         hold = max(self._ingress.limits.hold_timeout - HOLD_EARLY, 0.0)
         self._deadline = self._ingress.now() + hold
 
     def released(self) -> None:
         """The wait is over."""
-        if self._state is _State.HELD:
-            self._state = _State.ANSWER if self._body is None else _State.BODY
+        if self._state is _HELD:
+            self._state = _ANSWER if self._body is None else _BODY
             self._deadline = math.inf
-            if self._state is _State.BODY:
+            if self._state is _BODY:
                 self._watch_reading()
             self.resume_body()
 
@@ -576,7 +590,7 @@ class Visitor:
         if not keep_alive or self._body is not None or is_last or self._ingress.is_stopping:
             self._linger()
             return
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._deadline = self._ingress.now() + self._ingress.limits.keep_alive_timeout
         self.resume_body()
 
@@ -595,7 +609,7 @@ class Visitor:
 
     def taken_over(self) -> None:
         """A WebSocket has the connection from now on, and what came before its handshake ended."""
-        self._state = _State.TAKEN
+        self._state = _TAKEN
         self._deadline = math.inf
         early, self._buffer = bytes(self._buffer), b""
         self.resume_body()
@@ -651,7 +665,7 @@ class Visitor:
         refusal = self._ingress.door.open(self, transport, request, self._buffer)
         if refusal is None:
             # Another protocol has the socket: nothing will tell this one of its end.
-            self._state = _State.TAKEN
+            self._state = _TAKEN
             self._deadline = math.inf
             self._buffer = b""
             self._transport = None
@@ -745,7 +759,7 @@ class Visitor:
     def _linger(self) -> None:
         """Send the end of the stream, then read and drop what still comes for a moment."""
         transport = self._transport
-        self._state = _State.DRAIN
+        self._state = _DRAIN
         self._buffer = b""
         self._body = None
         if transport is None:
@@ -766,7 +780,7 @@ class Visitor:
 
     def _close(self) -> None:
         if self._transport is not None:
-            self._state = _State.DRAIN
+            self._state = _DRAIN
             self._transport.close()
 
     def _abort(self) -> None:
@@ -800,22 +814,21 @@ class Visitor:
     def is_busy(self) -> bool:
         """Whether something is in progress, or written and not yet taken by the socket."""
         return self._transport is not None and (
-            self._state in (_State.BODY, _State.ANSWER, _State.HELD)
-            or self._transport.get_write_buffer_size() > 0
+            self._state in (_BODY, _ANSWER, _HELD) or self._transport.get_write_buffer_size() > 0
         )
 
     def shut_down(self) -> None:
         """The edge stops: close when idle; an exchange in progress is finished first."""
-        if self._state is _State.HELD:
+        if self._state is _HELD:
             self._deadline = 0.0  # whoever waits for an app gets its answer from the next look
         elif self._websocket is not None:
             self._websocket.shut_down()
-        elif self._state is _State.HEAD and not self._buffer:
+        elif self._state is _HEAD and not self._buffer:
             self._close()
 
     def end(self) -> None:
         """The edge has stopped: what is complete stays so, what is not is cut."""
-        if self._state is _State.DRAIN:
+        if self._state is _DRAIN:
             self._abort()
         else:
             self.cut()

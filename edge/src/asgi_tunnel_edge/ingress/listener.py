@@ -65,7 +65,7 @@ class Ingress:
         self.now: Callable[[], float] = loop.time
         self._loop = loop
         self._addresses: dict[str, int] = {}
-        self._prefix = secrets.token_hex(4)
+        self._prefix = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -99,7 +99,7 @@ class Ingress:
 
     def next_request_id(self) -> bytes:
         """Return an id that no other request of this edge has."""
-        return b"%s%08x" % (self._prefix.encode(), next(self._numbers))
+        return b"%s%08x" % (self._prefix, next(self._numbers))
 
     def admit(self, visitor: Visitor) -> str:
         """Count a connection; return why it is not served, or an empty string."""

@@ -1,0 +1,147 @@
+"""The benchmark's arithmetic, tables and command line; nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from benchmarks import __main__ as command_line
+from benchmarks.model import Figure
+from benchmarks.report import Kind, Measured, Report, Result, cell, number, ratio, render
+from benchmarks.summary import lines
+
+RATE = Figure("requests/s", "1/s", more_is_better=True)
+CPU = Figure("CPU per request", "us")
+
+
+def small_gets() -> Result:
+    """Three rounds of three systems."""
+    rates = {
+        "uvicorn direct": [100.0, 300.0, 200.0],
+        "asgi-tunnel run": [250.0, 240.0, 260.0],
+        "ssh -R": [100.0, 100.0, 100.0],
+        "bore": [50.0, 50.0, 50.0],
+    }
+    rounds = {
+        name: [{"rate": rate, "cpu_us": 3.0, "cpu_us.edge": 1.0, "cpu_us.app": 2.0} for rate in row]
+        for name, row in rates.items()
+    }
+    figures = {"rate": RATE, "cpu_us": CPU}
+    return Result("small-get-32", "Small GETs", figures, rounds)
+
+
+def report(*results: Result) -> Report:
+    """A run of four systems, and one that is missing."""
+    systems = {
+        "uvicorn direct": Measured(Kind.DIRECT, "uvicorn 1"),
+        "asgi-tunnel run": Measured(Kind.OURS, "asgi-tunnel 1"),
+        "ssh -R": Measured(Kind.PEER, "ssh 1"),
+        "bore": Measured(Kind.PEER, "bore 1"),
+        "frp": Measured(Kind.PEER, "", "not installed: frps"),
+    }
+    return Report("today", "python -m benchmarks", {"cores": "2"}, systems, list(results))
+
+
+def row(text: str, name: str) -> list[str]:
+    """The cells of the first table row that begins with a name."""
+    line = next(one for one in text.splitlines() if one.startswith(f"| {name} |"))
+    return [one.strip() for one in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (12345.6, "12,346"),
+        (100, "100"),
+        (45.61, "45.6"),
+        (5, "5.00"),
+        (0.01234, "0.0123"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    """A figure has the digits that say something."""
+    assert number(value) == text
+
+
+def test_a_cell_has_median_and_spread() -> None:
+    """The median stands first, whatever the order of the rounds; one round has no spread."""
+    assert cell([300.0, 100.0, 150.0]) == "150 (100-300)"
+    assert cell([150.0]) == "150"
+    assert cell([]) == "-"
+
+
+def test_a_ratio_needs_both_sides() -> None:
+    """What was not measured gives a dash, and so does a reference of zero."""
+    assert ratio(3.0, 2.0) == "1.50x"
+    assert ratio(None, 2.0) == ratio(3.0, None) == ratio(3.0, 0.0) == "-"
+
+
+def test_the_best_follows_the_figure() -> None:
+    """The best of a rate is the largest one, the best of a cost the smallest one."""
+    result = small_gets()
+    result.rounds["ssh -R"][0]["cpu_us"] = 9.0
+    result.rounds["ssh -R"][1]["cpu_us"] = 9.0
+    assert result.best(["ssh -R", "bore"], "rate") == ("ssh -R", 100.0)
+    assert result.best(["ssh -R", "bore"], "cpu_us") == ("bore", 3.0)
+    assert result.best(["frp"], "rate") is None
+
+
+def test_a_row_has_its_ratios_and_its_processes() -> None:
+    """A table gives each system's figures, CPU by process, and ratios to direct and best peer."""
+    cells = row(render(report(small_gets())), "asgi-tunnel run")
+    assert cells == [
+        "asgi-tunnel run",
+        "250 (240-260)",
+        "3.00",
+        "edge 1.00, app 2.00",
+        "1.25x",
+        "2.50x",
+    ]
+
+
+def test_what_is_missing_or_failed_is_said() -> None:
+    """A system that is not there and one that broke are both in the report, with the reason."""
+    result = small_gets()
+    result.failures["bore"] = "it ended with 1"
+    text = render(report(result))
+    assert "- frp: not measured, not installed: frps" in text
+    assert "- bore: failed. it ended with 1" in text
+
+
+def test_the_summary_compares_with_what_is_asked() -> None:
+    """A figure is met, not met, or unknown in this run."""
+    found = {line.title: line for line in lines(report(small_gets()))}
+    direct = found["asgi-tunnel run: small GET, 32 connections / uvicorn direct"]
+    assert (direct.found, direct.is_met) == ("1.25x", True)
+    cpu = found["asgi-tunnel run: small GET, 32 connections: CPU of all processes, us"]
+    assert cpu.is_met is False  # equal is not below
+    assert found["idle TLS tunnel on the edge"].is_met is None
+
+
+def test_the_json_has_every_round() -> None:
+    """Programs get the rounds themselves, not only medians."""
+    data = json.loads(json.dumps(report(small_gets()).as_json()))
+    assert [one["rate"] for one in data["results"][0]["rounds"]["asgi-tunnel run"]] == [
+        250,
+        240,
+        260,
+    ]
+    assert data["systems"]["frp"]["kind"] == "peer"
+
+
+@pytest.mark.parametrize("option", ["--only", "--system"])
+def test_an_unknown_name_is_one_sentence(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is not there ends with 2 and one sentence that says which names are."""
+    assert command_line.main([option, "fast"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("benchmarks: there is no ")
+    assert "'fast'; there is " in said
+    assert "\n" not in said
+
+
+def test_names_are_unique() -> None:
+    """Each workload and scene is chosen by a name of its own."""
+    workloads, scenes = command_line.select([])
+    names = [*(one.name for one in workloads), *(one.name for one in scenes)]
+    assert len(set(names)) == len(names)
