@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from asgi_tunnel.protocol.codes import DrainReason
+from asgi_tunnel.protocol.codes import DrainReason, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role, State
 from asgi_tunnel.protocol.frames import FrameDecoder, FrameType, StreamKind
 from asgi_tunnel.protocol.head import RequestHead
@@ -65,7 +65,9 @@ def make_registry(*records: TokenRecord) -> Registry:
     return Registry(Snapshot.of(1, records or (SHOP, BLOG)))
 
 
-def join(registry: Registry, token: TokenRecord = SHOP, *, instance: str = "a") -> Session:
+def join(
+    registry: Registry, token: TokenRecord = SHOP, *, instance: str = "a", slot: int = 0
+) -> Session:
     """Let a session of ``instance`` hold the token's names."""
     settings = Settings()
     now = asyncio.get_running_loop().time()
@@ -73,7 +75,7 @@ def join(registry: Registry, token: TokenRecord = SHOP, *, instance: str = "a") 
     session = Session(connection, session_id=instance + "-id", name=instance)
     session.on_end = lambda ended, event: registry.remove(ended)
     session.attach(Wire())
-    registry.add(Holder(session, token, instance=instance, slot=0))
+    registry.add(Holder(session, token, instance=instance, slot=slot))
     return session
 
 
@@ -110,6 +112,26 @@ async def test_pool_gives_a_stream_to_the_least_busy() -> None:
     open_stream(second)
     assert route.choose() is first
     assert route.choose(avoid=first) is second
+
+
+async def test_small_exchanges_avoid_a_bulk_transfer() -> None:
+    """Of one process's connections the one without bulk comes first; processes share alike."""
+    registry = make_registry()
+    bulk, other = join(registry), join(registry, slot=1)
+    route = registry.find("shop.test")
+    assert route is not None
+    bulk.moved += 1_000_000
+    registry.look()
+    for _ in range(3):
+        assert route.choose() is other
+        open_stream(other)
+    assert route.choose(avoid=other) is bulk
+    neighbour = join(registry, instance="b")
+    neighbour.moved += 1_000_000
+    registry.look()  # `bulk` has moved nothing since the last look, `neighbour` has
+    assert route.choose() is bulk
+    open_stream(bulk)
+    assert route.choose() is neighbour
 
 
 async def test_ghost_goes_at_once() -> None:
@@ -230,7 +252,7 @@ async def test_session_is_renewed_before_its_ids_run_out() -> None:
     assert route.choose() is None
     registry.renew()
     assert not session.is_over
-    session.reset_stream(stream_id, 1)  # type: ignore[arg-type]
+    session.reset_stream(stream_id, ResetCode.CANCELLED)
     registry.renew()
     assert session.is_over
 

@@ -81,6 +81,7 @@ class Session:
         on_suspended: Called when the transport is lost and the session may resume.
         on_drain: Called when the peer wants no new streams.
         on_end: Called once, when the session is over; the streams' handlers were told before.
+        moved: Bytes sent and received so far.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Session:
         self.on_drain: Callable[[Session, DrainReceived], None] | None = None
         self.on_end: Callable[[Session, SessionTerminated], None] | None = None
         self.handlers: dict[int, StreamHandler] = {}
+        self.moved = 0
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self._transport: Transport | None = None
@@ -157,6 +159,7 @@ class Session:
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the transport."""
+        self.moved += len(data)
         self.connection.receive_data(data, self._time())
         self._dispatch()
 
@@ -289,6 +292,7 @@ class Session:
             data = connection.data_to_send(transport.room)
             if not data:
                 break
+            self.moved += len(data)
             transport.send(data)
         self._dispatch()
 

@@ -19,6 +19,10 @@ from .tokens import Snapshot, TokenRecord
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
 
+BULK: Final = 128 * 1024
+"""Bytes that a session moves between two looks, a quarter of a second apart, at which it counts as
+busy with a bulk transfer: 4 Mbit/s."""
+
 
 class Holder:
     """One session of an app, as the registry sees it.
@@ -29,9 +33,10 @@ class Holder:
         instance: The app's process.
         slot: Which of the process's connections.
         is_draining: It takes no new streams.
+        is_busy: It carries a bulk transfer, which small exchanges had better not stand behind.
     """
 
-    __slots__ = ("instance", "is_draining", "session", "slot", "token")
+    __slots__ = ("_moved", "instance", "is_busy", "is_draining", "session", "slot", "token")
 
     def __init__(self, session: Session, token: TokenRecord, *, instance: str, slot: int) -> None:
         self.session = session
@@ -39,6 +44,8 @@ class Holder:
         self.instance = instance
         self.slot = slot
         self.is_draining = False
+        self.is_busy = False
+        self._moved = 0  # bytes, at the last look
 
     @property
     def is_ready(self) -> bool:
@@ -50,6 +57,12 @@ class Holder:
             and session.connection.can_open
             and not session.is_suspect
         )
+
+    def look(self) -> None:
+        """Called a few times a second: see what was moved since the last time."""
+        moved = self.session.moved
+        self.is_busy = moved - self._moved > BULK
+        self._moved = moved
 
 
 class Route:
@@ -66,22 +79,34 @@ class Route:
     def choose(self, avoid: Session | None = None) -> Session | None:
         """Return the ready session with the fewest streams in flight, or None.
 
+        Of the connections of one process, one without a bulk transfer comes first: on a slow link
+        what is committed to a socket stands in front of every small answer on it.
+
         Args:
             avoid: The session that has just failed; used when there is no other.
         """
         holders = self.holders
         if len(holders) == 1:
             return holders[0].session if holders[0].is_ready else None
-        best: Session | None = None
+        best: Holder | None = None
         fewest = 0
         for holder in holders:
             if holder.is_ready:
                 count = holder.session.connection.open_streams
                 if holder.session is avoid:
                     count += 1 << 30
+                elif (
+                    best is not None
+                    and best.is_busy is not holder.is_busy
+                    and best.instance == holder.instance
+                    and best.session is not avoid
+                ):
+                    if best.is_busy:
+                        best, fewest = holder, count
+                    continue
                 if best is None or count < fewest:
-                    best, fewest = holder.session, count
-        return best
+                    best, fewest = holder, count
+        return None if best is None else best.session
 
     def wait(self, resume: Callable[[Session], None]) -> bool:
         """Call ``resume`` once a session is ready; False when too many wait already."""
@@ -207,6 +232,11 @@ class Registry:
             ]
             routes[hostname] = route
         self._routes = routes
+
+    def look(self) -> None:
+        """Called a few times a second: see which sessions are busy."""
+        for holder in self._holders.values():
+            holder.look()
 
     def wake_all(self) -> None:
         """Look again for whoever waits: a session that was full may have room."""

@@ -135,6 +135,7 @@ class Ingress:
         for visitor in list(self.visitors):
             visitor.check(now)
         self._look_at_memory(now)
+        self.registry.look()
         self.registry.wake_all()
         self.access_log.flush()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
