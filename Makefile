@@ -1,18 +1,26 @@
 # Each verb sets up what it needs: `make demo` and `make test` work in a fresh clone with Python 3.11 or later.
 # PYTHON=python3.12   the Python that makes .venv
 # WORKERS=2           test processes (0: none, for a debugger); ARGS="-k name": more arguments for pytest
+# COMPILED=1          `make test`, `faults`, `hostile` with the hot path compiled, as wheels have it; needs a C compiler
+# QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED_VENV := build/compiled-venv
+COMPILED_READY := $(COMPILED_VENV)/.ready
+# What tests run in, and with.
+TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
+PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
 WORKERS ?= 2
 ARGS ?=
 SECONDS ?= 60
+SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults hostile autobahn fuzz check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile autobahn fuzz bench check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -20,16 +28,20 @@ help:  ## list the verbs
 setup: $(READY)  ## make .venv with everything for development, tests and examples
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
-test: $(READY)  ## all tests of both distributions and the examples
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
-faults: $(READY)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
-	$(BIN)/python -m pytest tests/faults $(ARGS)
-hostile: $(READY)  ## the hostile-input suite with its floods
-	HOSTILE_LONG=1 $(BIN)/python -m pytest edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
+test: $(TESTED)  ## all tests of both distributions and the examples; COMPILED=1
+	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
+compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
+faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
+	$(PYTEST) tests/faults $(ARGS)
+hostile: $(TESTED)  ## the hostile-input suite with its floods
+	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
+bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
+	@benchmarks/setup.sh $(if $(QUICK),--quick)
+	$(COMPILED_VENV)/bin/python -m benchmarks $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 check: fmt lint types layers docs  ## everything that looks without running the app
 
 fmt: $(READY)  ## is the code formatted?
@@ -54,4 +66,7 @@ clean:  ## remove .venv, builds and caches
 
 $(READY): scripts/setup.sh pyproject.toml edge/pyproject.toml requirements-dev.txt constraints.txt
 	@scripts/setup.sh $(VENV) $(PYTHON)
+	@touch $@
+$(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.sh benchmarks/requirements.txt
+	@scripts/compiled.sh $(COMPILED_VENV)
 	@touch $@

@@ -8,6 +8,8 @@ from asgi_tunnel.connector import _greet
 from asgi_tunnel.protocol.handshake import Hello, Welcome, encode_handshake
 from asgi_tunnel.transport import Receiver, Transport, WebSocketTransport
 
+pytestmark = pytest.mark.plain  # `Edge` is a subclass of a compiled class
+
 WELCOME = Welcome(session="session-1")
 
 

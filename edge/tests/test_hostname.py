@@ -150,6 +150,7 @@ def test_is_address(raw: bytes, expected: bool) -> None:
     assert is_address(raw) is expected
 
 
+@pytest.mark.plain  # another bound
 def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """T28: a thousand made-up hosts do not grow memory; bad ones are not kept at all."""
     monkeypatch.setattr(module, "_CACHE_SIZE", 10)

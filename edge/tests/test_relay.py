@@ -16,6 +16,8 @@ from asgi_tunnel_edge.registry import Route
 from asgi_tunnel_edge.relay import HTTPRelay
 from asgi_tunnel_edge.request import Request
 
+pytestmark = pytest.mark.plain  # stand-ins for the session, the route and the log
+
 HEAD = RequestHead(
     method=b"GET",
     target=b"/",

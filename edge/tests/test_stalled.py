@@ -15,6 +15,8 @@ from asgi_tunnel_edge.registry import Route
 from asgi_tunnel_edge.relay import MAX_TRIES, HTTPRelay
 from asgi_tunnel_edge.request import Request
 
+pytestmark = pytest.mark.plain  # stand-ins for the session, the route and the log
+
 HOLD = 10.0
 
 

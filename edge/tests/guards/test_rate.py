@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from asgi_tunnel_edge.guards import rate
 
 from .conftest import World, make_world
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_burst_then_rate() -> None:
@@ -110,6 +107,7 @@ def test_rate_of_one_hostname() -> None:
     assert [free.status() for _ in range(50)] == [0] * 50
 
 
+@pytest.mark.plain  # another bound
 def test_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flood of addresses takes the place of those heard of longest ago."""
     monkeypatch.setattr(rate, "MAX_KEYS", 100)

@@ -146,6 +146,7 @@ def test_hostname_switches_it_on() -> None:
     assert world.status("/") == 0
 
 
+@pytest.mark.plain  # another bound
 def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     """The first one banned goes first."""
     monkeypatch.setattr(scanner, "MAX_BANNED", 10)
@@ -156,6 +157,7 @@ def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None
     assert world.status("/", address="192.0.2.5") == 403
 
 
+@pytest.mark.plain  # another bound
 def test_remembered_agents_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     """A flood of made-up User-Agent fields is forgotten again; giant ones are never kept."""
     monkeypatch.setattr(scanner, "_MAX_AGENTS", 10)

@@ -12,6 +12,8 @@ from asgi_tunnel_edge.config import Limits
 from asgi_tunnel_edge.ingress.websocket import WebSocketRelay
 from asgi_tunnel_edge.request import Request
 
+pytestmark = pytest.mark.plain  # a stand-in for the visitor's connection
+
 
 class FakeVisitor:
     """A visitor's connection that keeps what is written."""

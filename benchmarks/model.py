@@ -1,0 +1,126 @@
+"""What a benchmark is made of: systems that serve the same app, and workloads that drive them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HOSTNAME = "shop.example.test"
+"""The name each request carries: the tunnels that route by name need one."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """One system that serves ``benchmarks.app`` right now.
+
+    Attributes:
+        name: Of the system.
+        host: The address that visitors connect to.
+        port: The port that visitors connect to.
+        processes: Ids of its processes by role ("edge", "app", "frps", ...), for CPU and memory.
+    """
+
+    name: str
+    host: str
+    port: int
+    processes: dict[str, int]
+
+    @property
+    def url(self) -> str:
+        """The base address, without a slash at its end."""
+        return f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to serve the app.
+
+    Attributes:
+        name: As in the tables.
+        start: Starts it and ends it; it gets a folder for its files.
+        version: What is measured, with the settings that matter, in one line.
+        missing: Why it cannot be measured here, or an empty string.
+        is_direct: No tunnel: visitors reach the app's own port.
+    """
+
+    name: str
+    start: Callable[[Path], AbstractContextManager[Running]]
+    version: Callable[[], str]
+    missing: Callable[[], str] = lambda: ""
+    is_direct: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long to measure.
+
+    Attributes:
+        seconds: Of one load.
+        rounds: How often each system is measured, in turn with the others.
+        share: Fraction of the sizes and counts that a full run uses.
+    """
+
+    seconds: float
+    rounds: int
+    share: float
+
+
+FULL = Scale(seconds=5.0, rounds=5, share=1.0)
+QUICK = Scale(seconds=0.5, rounds=1, share=0.02)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        name: Such as "requests/s".
+        unit: Of the number.
+        more_is_better: Which direction is an improvement.
+    """
+
+    name: str
+    unit: str
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One kind of load.
+
+    Attributes:
+        name: For ``ONLY=``, and in the report.
+        title: One line for the report.
+        figures: What :attr:`run` measures, by key.
+        run: Drives a running system once and returns its figures; a missing key was not measured.
+        systems: Names of the systems it is for; empty: all.
+        missing: Why it cannot be measured here, or an empty string.
+    """
+
+    name: str
+    title: str
+    figures: dict[str, Figure]
+    run: Callable[[Running, Scale], dict[str, float]]
+    systems: frozenset[str] = field(default_factory=frozenset)
+    missing: Callable[[], str] = lambda: ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A measurement that brings its own world: a shaped link, a thousand tunnels, an import.
+
+    Attributes:
+        name: For ``ONLY=``, and in the report.
+        title: One line for the report.
+        figures: What :attr:`run` measures, by key.
+        run: Measures once; the outer key is a system's name ("asgi-tunnel" when there is one).
+        missing: Why it cannot be measured here, or an empty string.
+    """
+
+    name: str
+    title: str
+    figures: dict[str, Figure]
+    run: Callable[[Path, Scale], dict[str, dict[str, float]]]
+    missing: Callable[[], str] = lambda: ""

@@ -1,0 +1,78 @@
+"""An edge for the scenes that need one of their own: with TLS, with a thousand tokens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.model import HOSTNAME
+from benchmarks.process import BrokenSystemError, Process, running
+
+BIN = Path(sys.executable).parent
+COMMAND = BIN / "asgi-tunnel-edge"
+DOMAIN = HOSTNAME.partition(".")[2]
+
+
+def command(folder: Path, *arguments: str) -> str:
+    """Run ``asgi-tunnel-edge ... --data FOLDER`` and return what it printed.
+
+    Raises:
+        BrokenSystemError: It said no.
+    """
+    line = [str(COMMAND), *arguments, "--data", str(folder)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        raise BrokenSystemError(f"asgi-tunnel-edge {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def init(
+    folder: Path, *, tls: str = "off", listen: str = "127.0.0.1:0", settings: str = ""
+) -> Path:
+    """Make an edge's folder inside ``folder`` and return it.
+
+    Args:
+        folder: Of the scene.
+        tls: As ``init --tls``.
+        listen: As ``init --listen``.
+        settings: Lines for the top of ``edge.toml``.
+    """
+    data = folder / "edge"
+    command(data, "init", "--domain", DOMAIN, "--listen", listen, "--tls", tls)
+    if settings:
+        file = data / "edge.toml"
+        file.write_text(f"{settings}\n{file.read_text()}")
+    return data
+
+
+@contextmanager
+def edge(data: Path, *, prefix: Sequence[str] = ()) -> Iterator[Process]:
+    """Run the edge of a folder; it listens when the block starts."""
+    with running("edge", [*prefix, str(COMMAND), "run", "--data", str(data)], data) as process:
+        process.wait_for("listening on ")
+        yield process
+
+
+def port(data: Path) -> int:
+    """Return the port of the edge that runs in a folder."""
+    return int((data / "edge.address").read_text().strip().rpartition(":")[2])
+
+
+def create_token(data: Path) -> str:
+    """Make a token for ``HOSTNAME``; a running edge knows it when this returns or soon after."""
+    name = HOSTNAME.partition(".")[0]
+    token: str = json.loads(command(data, "token", "create", name, "--json"))["token"]
+    return token
+
+
+@contextmanager
+def app(folder: Path, token: str, *, prefix: Sequence[str] = ()) -> Iterator[Process]:
+    """Run ``benchmarks.app`` under ``asgi-tunnel run``; it is live when the block starts."""
+    line: list[str | Path] = [*prefix, BIN / "asgi-tunnel", "run", "benchmarks.app:app"]
+    with running("app", line, folder, env={"ASGI_TUNNEL_TOKEN": token}) as process:
+        process.wait_for("is live")
+        yield process

@@ -1,0 +1,60 @@
+"""asgi-tunnel: an edge with its defaults, and the app under the runner or inside uvicorn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks.model import Running, System
+from benchmarks.scenes import edge as own
+from benchmarks.systems import uvicorn
+
+_MODULES = {"asgi-tunnel": "asgi_tunnel.session", "asgi-tunnel-edge": "asgi_tunnel_edge.relay"}
+"""A module of each distribution that is compiled where anything is."""
+
+_SETTINGS = "both ends as installed; plain HTTP (--tls off) on loopback; access log on"
+
+
+@contextmanager
+def _runner(folder: Path) -> Iterator[Running]:
+    data = own.init(folder)
+    with own.edge(data) as edge, own.app(folder, own.create_token(data)) as app:
+        port = own.port(data)
+        edge.wait_for_app(port)
+        yield Running(RUNNER.name, "127.0.0.1", port, {"edge": edge.pid, "app": app.pid})
+
+
+@contextmanager
+def _middleware(folder: Path) -> Iterator[Running]:
+    data = own.init(folder)
+    with own.edge(data) as edge:
+        env = {"ASGI_TUNNEL_TOKEN": own.create_token(data)}
+        with uvicorn.serving(folder, "benchmarks.app_with_tunnel:app", env) as (app, _):
+            port = own.port(data)
+            app.wait_for_app(port)
+            processes = {"edge": edge.pid, "uvicorn": app.pid}
+            yield Running(MIDDLEWARE.name, "127.0.0.1", port, processes)
+
+
+def _versions() -> str:
+    """Return what this interpreter has: the ends run with it."""
+    return ", ".join(f"{one} {version(one)} ({_form(module)})" for one, module in _MODULES.items())
+
+
+def _form(module: str) -> str:
+    spec = find_spec(module)
+    file = (spec and spec.origin) or ""
+    return "compiled" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "plain Python"
+
+
+RUNNER = System("asgi-tunnel run", _runner, lambda: f"{_versions()}; {_SETTINGS}")
+MIDDLEWARE = System(
+    "asgi-tunnel in uvicorn",
+    _middleware,
+    lambda: f"{_versions()}; {_SETTINGS}; uvicorn as above, visitors through the tunnel",
+)
+SYSTEMS = (RUNNER, MIDDLEWARE)

@@ -1,0 +1,53 @@
+"""Whether all tests see the compiled code (``make test COMPILED=1``) or the plain one.
+
+Compiled classes insist on the types that their annotations name, cannot be subclassed by plain
+Python, and have their constants inside. A test that needs one of these carries the marker
+``plain``; it shows the same code, uncompiled (docs/adr/0006-compiled-wheels.md).
+"""
+
+from __future__ import annotations
+
+from importlib.machinery import EXTENSION_SUFFIXES
+
+import pytest
+
+import asgi_tunnel.session
+import asgi_tunnel_edge.relay
+
+_FILES = (asgi_tunnel.session.__file__ or "", asgi_tunnel_edge.relay.__file__ or "")
+_PLAIN = [file for file in _FILES if not file.endswith(tuple(EXTENSION_SUFFIXES))]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--compiled``."""
+    parser.addoption(
+        "--compiled", action="store_true", help="fail unless the code under test is compiled"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End a run that was to show compiled code, and would show something else.
+
+    Raises:
+        pytest.UsageError: A module comes from a source file.
+    """
+    if config.getoption("--compiled") and _PLAIN:
+        raise pytest.UsageError(
+            f"--compiled, but {_PLAIN[0]} is a source file: run `make test COMPILED=1`, which uses"
+            " an environment with compiled wheels."
+        )
+
+
+def pytest_report_header() -> str:
+    """Say which of the two it is."""
+    return f"asgi-tunnel: {'plain' if _PLAIN else 'compiled'}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs plain Python when anything is compiled."""
+    if len(_PLAIN) == len(_FILES):
+        return
+    skip = pytest.mark.skip(reason="needs plain Python: see the marker in pyproject.toml")
+    for item in items:
+        if item.get_closest_marker("plain"):
+            item.add_marker(skip)
