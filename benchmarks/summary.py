@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import Kind, Report, number, table
 
-_BULK_PEERS = ("ssh -R", "frp")
+_BULK_PEERS = ("ssh -R", "frp", "frp, tcpMux = false")
 
 
 @dataclass(frozen=True)

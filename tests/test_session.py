@@ -1,28 +1,49 @@
-"""The session's clock."""
+"""The session between its core, its transport and the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
+from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.protocol.limits import Settings, Timing
-from asgi_tunnel.session import Session
+from asgi_tunnel.session import Session, StreamHandler
 
 uvloop = pytest.importorskip("uvloop")
+
+
+HEAD = RequestHead(
+    b"GET", b"/", b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80, b"r", b"shop.test", []
+)
+
+
+class Ignore:
+    """A handler that hears and does nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *values: None
 
 
 class Sink:
     """A transport that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.is_writable = True
+        self.has_room = True
+        self.looks = 0
         self.buffered = 0
         self.room = 128 * 1024
         self.sent = asyncio.Event()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether it has room; counts who asks."""
+        self.looks += 1
+        return self.has_room
 
     def send(self, data: bytes) -> None:
         """Note it."""
@@ -60,3 +81,37 @@ def test_deadline_that_is_due_now_is_kept_under_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_full_transport_is_not_asked_again_and_again() -> None:
+    """While a socket takes nothing, the session waits for its word and leaves the CPU alone."""
+    connection = Connection(
+        Role.EDGE,
+        local=Settings(),
+        peer=Settings(),
+        timing=Timing(),
+        now=asyncio.get_running_loop().time(),
+    )
+    session = Session(connection, session_id="session-1")
+    sink = Sink()
+    session.attach(sink)
+    await turns(3)
+    sink.has_room = False
+    sink.sent.clear()
+    session.open_stream(StreamKind.HTTP, HEAD, cast(StreamHandler, Ignore()), end=True)
+    session.data_received(b"")
+    sink.looks = 0
+    await turns(100)
+    assert sink.looks <= 2
+    assert not sink.sent.is_set()
+    sink.has_room = True
+    session.transport_writable()
+    await turns(2)
+    assert sink.sent.is_set()
+    session.terminate(GoawayCode.NO_ERROR, "done")
+
+
+async def turns(count: int) -> None:
+    """Let the event loop come round."""
+    for _ in range(count):
+        await asyncio.sleep(0)

@@ -20,7 +20,7 @@ SYSTEMS: tuple[System, ...] = (
     *ours.SYSTEMS,
     nginx.SYSTEM,
     ssh.SYSTEM,
-    frp.SYSTEM,
+    *frp.SYSTEMS,
     rathole.SYSTEM,
     bore.SYSTEM,
     chisel.SYSTEM,

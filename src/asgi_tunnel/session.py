@@ -304,7 +304,13 @@ class Session:
             deliver = _DELIVER
             for event in events:
                 deliver[type(event)](self, event)
-        if not self._is_flush_due and connection.has_output:
+        transport = self._transport
+        if (
+            not self._is_flush_due
+            and transport is not None
+            and transport.is_writable  # or else `transport_writable` is called when it is
+            and connection.has_output
+        ):
             self._schedule()
 
     def _on_head(self, event: HeadReceived) -> None:

@@ -207,6 +207,15 @@ def test_no_growth_for_a_slow_reader() -> None:
     assert window.consume(SIZE, 0.4, 0.1) == (SIZE, 0)
 
 
+def test_growth_when_ping_takes_no_time() -> None:
+    """On loopback the event loops are slower than the line: 10 ms count as four round trips."""
+    window = receiver()
+    window.receive(SIZE)
+    assert window.consume(SIZE, 0.009, 0.0001) == (SIZE, SIZE)
+    window.receive(2 * SIZE)
+    assert window.consume(2 * SIZE, 0.02, 0.0001) == (2 * SIZE, 0)
+
+
 def test_no_growth_below_half() -> None:
     """A WINDOW told early, for the session's sake, says nothing about the window's size."""
     window = receiver()

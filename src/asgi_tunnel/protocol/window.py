@@ -14,6 +14,10 @@ from .limits import FRAME_HEADER_SIZE, MAX_STREAM_WINDOW, WINDOW_FLOOR, Settings
 GROWTH_ROUND_TRIPS = 4
 """A window that is read in less than this many round trips is what limits the peer: double it."""
 
+MIN_ROUND_TRIP = 0.0025
+"""Seconds that a round trip counts for at least.  On loopback or a fast LAN PING measures less than
+the peer's event loop needs to come round, and a window that stays small makes both wait in turn."""
+
 
 class SessionUse:
     """Unread bytes of all streams above their floors, in one direction."""
@@ -142,7 +146,7 @@ class ReceiveWindow:
                 return None
         growth = 0
         if is_half_read:
-            if now - self._last_update < GROWTH_ROUND_TRIPS * round_trip:
+            if now - self._last_update < GROWTH_ROUND_TRIPS * max(round_trip, MIN_ROUND_TRIP):
                 growth = min(self._size, MAX_STREAM_WINDOW - self._size)
                 self._size += growth
             self._last_update, self._read = now, 0
