@@ -33,7 +33,8 @@ def main(arguments: list[str]) -> int:
     """Measure, write the reports and return the exit code.
 
     Returns:
-        0; 1 when a system is broken; 2 when the command line is wrong.
+        0; 1 when one of our systems is broken, a peer is only reported; 2 when the command line is
+        wrong.
     """
     options = _parse(arguments)
     try:
@@ -56,14 +57,12 @@ def main(arguments: list[str]) -> int:
         _write(report, options.out)
     _plot(report, options.out)
     print(f"\nwritten: {options.out}/bench.json, bench.md, bench.svg")
-    failures = [
-        f"{result.name}: {name}: {why}"
-        for result in report.results
-        for name, why in result.failures.items()
-    ]
-    for failure in failures:
-        print(f"benchmarks: failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    is_broken = False
+    for result in report.results:
+        for name, why in result.failures.items():
+            print(f"benchmarks: failed: {result.name}: {name}: {why}", file=sys.stderr)
+            is_broken = is_broken or name.startswith("asgi-tunnel")
+    return 1 if is_broken else 0
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 READY_TIMEOUT = 30.0
 """Seconds for a process to be ready, on a loaded machine."""
 
-END_TIMEOUT = 10.0
+END_TIMEOUT = 3.0
 """Seconds for a process to end after SIGTERM; then it is killed."""
 
 _LOOK_AGAIN = 0.02
