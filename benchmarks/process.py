@@ -119,8 +119,13 @@ def _answers(host: str, port: int) -> bool:
     return answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello")
 
 
-def wait_for_answer(host: str, port: int) -> None:
+def wait_for_answer(host: str, port: int, *, pause: float = _LOOK_AGAIN) -> None:
     """Return when the app answers through a port.
+
+    Args:
+        host: Where to ask.
+        port: Where to ask.
+        pause: Seconds between two tries.
 
     Raises:
         BrokenSystemError: It does not.
@@ -129,7 +134,7 @@ def wait_for_answer(host: str, port: int) -> None:
     while not _answers(host, port):
         if time.monotonic() > deadline:
             raise BrokenSystemError(f"no answer of the app in {READY_TIMEOUT:g} s")
-        time.sleep(_LOOK_AGAIN)
+        time.sleep(pause)
 
 
 @contextmanager

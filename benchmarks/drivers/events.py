@@ -9,7 +9,7 @@ from typing import cast
 
 import httptools
 
-from benchmarks.drivers.gate import main, percentile, report, wait_for_go
+from benchmarks.drivers.gate import main, new_parser, percentile, report, wait_for_go
 
 _DATA = b"data:"
 
@@ -82,10 +82,7 @@ def _seconds(text: bytes) -> float:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--name", required=True, help="for the Host field")
+    parser = new_parser()
     parser.add_argument("--visitors", type=int, default=200)
     parser.add_argument("--events", type=int, default=100)
     parser.add_argument("--timeout", type=float, default=60.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import resource
@@ -13,6 +14,30 @@ import uvloop
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for all connections of a load; 10,000 take some three."""
+
+
+def new_parser() -> argparse.ArgumentParser:
+    """Return a parser of what every driver is told: whom to ask, and by which name."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--name", required=True, help="for the Host field")
+    return parser
+
+
+async def read_answer(reader: asyncio.StreamReader) -> int:
+    """Read one answer with a Content-Length, and return the bytes of its body.
+
+    Raises:
+        ValueError: It was not 200.
+        EOFError: The connection ended in it.
+    """
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    if not head.startswith(b"http/1.1 200"):
+        raise ValueError(head.split(b"\r\n", 1)[0].decode("latin-1"))
+    size = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+    await reader.readexactly(size)
+    return size
 
 
 async def wait_for_go() -> None:

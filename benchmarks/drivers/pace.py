@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import time
 
-from benchmarks.drivers.gate import main, percentile, report, wait_for_go
+from benchmarks.drivers.gate import main, new_parser, percentile, read_answer, report, wait_for_go
 
 ANSWER_TIMEOUT = 30.0
 """Seconds for one answer; beyond that something is broken, not slow."""
@@ -20,23 +20,16 @@ _WARM_UP = 20  # requests that are not counted
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--name", required=True, help="for the Host field")
-    parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
+    parser = new_parser()
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
     return parser.parse_args(arguments)
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
     writer.write(request)
     async with asyncio.timeout(ANSWER_TIMEOUT):
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if not head.startswith(b"http/1.1 200"):
-            raise ValueError(head.split(b"\r\n", 1)[0].decode("latin-1"))
-        size = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        await reader.readexactly(size)
+        await read_answer(reader)
 
 
 async def load(arguments: list[str]) -> None:

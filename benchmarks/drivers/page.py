@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import time
 
-from benchmarks.drivers.gate import main, percentile, report, wait_for_go
+from benchmarks.drivers.gate import main, new_parser, percentile, read_answer, report, wait_for_go
 
 CONNECTIONS = 6
 ASSETS = 40
@@ -43,32 +43,17 @@ class Page:
             for asset in self._assets:
                 request = f"GET /asset/{asset} HTTP/1.1\r\nHost: {self._options.name}\r\n\r\n"
                 writer.write(request.encode())
-                await _read_asset(reader)
+                if await read_answer(reader) != ASSET_BYTES:
+                    raise ValueError("an answer has another length than the asset")
         finally:
             writer.close()
 
 
-async def _read_asset(reader: asyncio.StreamReader) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    if not head.startswith(b"http/1.1 200"):
-        raise ValueError(head.split(b"\r\n", 1)[0].decode("latin-1"))
-    if f"content-length: {ASSET_BYTES}\r\n".encode() not in head:
-        raise ValueError("an answer has another length than the asset")
-    await reader.readexactly(ASSET_BYTES)
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--name", required=True, help="for the Host field")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    return parser.parse_args(arguments)
-
-
 async def load(arguments: list[str]) -> None:
     """Open pages until the time is over."""
-    options = _parse(arguments)
+    parser = new_parser()
+    parser.add_argument("--seconds", type=float, default=5.0)
+    options = parser.parse_args(arguments)
     await wait_for_go()
     times: list[float] = []
     errors: list[str] = []

@@ -8,7 +8,7 @@ import contextlib
 import ssl
 import time
 
-from benchmarks.drivers.gate import main, percentile, report, wait_for_go
+from benchmarks.drivers.gate import main, new_parser, percentile, read_answer, report, wait_for_go
 
 _PIECE = 64 * 1024
 _ENDLESS = 1 << 34
@@ -74,7 +74,7 @@ async def probe(options: argparse.Namespace, times: list[float], errors: list[st
             start = time.perf_counter()
             writer.write(request)
             async with asyncio.timeout(RESULT_TIMEOUT):
-                await _read_answer(reader)
+                await read_answer(reader)
             if turn:
                 times.append(time.perf_counter() - start)
     except (OSError, EOFError, ValueError) as error:
@@ -83,23 +83,12 @@ async def probe(options: argparse.Namespace, times: list[float], errors: list[st
         writer.transport.abort()
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    if not head.startswith(b"http/1.1 200"):
-        raise ValueError(head.split(b"\r\n", 1)[0].decode("latin-1"))
-    size = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-    await reader.readexactly(size)
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--name", required=True, help="for the Host field")
+    parser = new_parser()
+    parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--visitors", type=int, default=4, help="connections with small GETs")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds before it counts")
-    parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--beside", choices=("nothing", "down", "up"), default="nothing")
     return parser.parse_args(arguments)
 

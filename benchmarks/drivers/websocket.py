@@ -13,7 +13,14 @@ import os
 import time
 from typing import cast
 
-from benchmarks.drivers.gate import CONNECT_TIMEOUT, main, percentile, report, wait_for_go
+from benchmarks.drivers.gate import (
+    CONNECT_TIMEOUT,
+    main,
+    new_parser,
+    percentile,
+    report,
+    wait_for_go,
+)
 
 _CONTROL = 8
 _PING = 9
@@ -214,13 +221,10 @@ class Tally:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--name", required=True, help="for the Host field")
+    parser = new_parser()
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--size", type=int, default=32, help="payload bytes of a message")
     parser.add_argument("--sockets", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=0, help="echoes of each socket; 0: by time")
     parser.add_argument("--sources", type=int, default=0, help="loopback addresses to come from")
     return parser.parse_args(arguments)

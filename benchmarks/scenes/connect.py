@@ -7,7 +7,6 @@ app answers.
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,16 +15,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.model import HOSTNAME, Figure, Scale, Scene
-from benchmarks.process import BrokenSystemError, free_port, running
+from benchmarks.model import Figure, Scale, Scene
+from benchmarks.process import free_port, running, wait_for_answer
 from benchmarks.scenes import edge as own
 from benchmarks.scenes import peers
 from benchmarks.scenes.ready import VARIABLE
 
 ROUNDS = 10
-
-TIMEOUT = 30.0
-"""Seconds for the first answer; then the system is broken."""
 
 _APP = "benchmarks.scenes.ready:app"
 _ASK_AGAIN = 0.001
@@ -68,29 +64,6 @@ def _peer(make: peers.Make, folder: Path) -> Iterator[Waiting]:
         yield Waiting(ports.public, [peers.uvicorn(ports.app, _APP), peer.app], {})
 
 
-def _first_answer(port: int) -> float:
-    """Return the clock's time when the app has answered a visitor.
-
-    Raises:
-        BrokenSystemError: It does not.
-    """
-    request = f"GET / HTTP/1.1\r\nHost: {HOSTNAME}\r\nConnection: close\r\n\r\n".encode()
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        answer = b""
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as visitor:
-                visitor.sendall(request)
-                while piece := visitor.recv(4096):
-                    answer += piece
-        except OSError:
-            pass  # nobody is there yet
-        if answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello"):
-            return time.monotonic()
-        time.sleep(_ASK_AGAIN)
-    raise BrokenSystemError(f"no answer of the app in {TIMEOUT:g} s")
-
-
 def _start(waiting: Waiting, folder: Path) -> tuple[float, float]:
     """Start the app's side once.
 
@@ -104,7 +77,8 @@ def _start(waiting: Waiting, folder: Path) -> tuple[float, float]:
         start = time.monotonic()
         for command in waiting.commands:
             stack.enter_context(running(Path(command[0]).name, command, folder, env=env))
-        answered = _first_answer(waiting.port)
+        wait_for_answer("127.0.0.1", waiting.port, pause=_ASK_AGAIN)
+        answered = time.monotonic()
         return answered - start, answered - float(ready.read_text())
 
 

@@ -5,13 +5,14 @@ Settings are each peer's defaults, except where a line says why.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.scenes.edge import BIN
+from benchmarks.systems import ssh as openssh
 from benchmarks.systems.peer import find
+from benchmarks.systems.uvicorn import FASTEST
 
 Command = list[str | Path]
 
@@ -52,8 +53,7 @@ class Peer:
 
 def uvicorn(port: int, app: str = "benchmarks.app:app") -> Command:
     """Return the command that serves an app on loopback; it then says "Uvicorn running on"."""
-    command: Command = [BIN / "uvicorn", app, "--port", str(port), "--no-access-log"]
-    return [*command, "--http", "httptools", "--loop", "uvloop", "--ws", "websockets"]
+    return [BIN / "uvicorn", app, "--port", str(port), *FASTEST]
 
 
 def frp(folder: Path, ports: Ports, *, mux: bool = True) -> Peer:
@@ -81,26 +81,12 @@ def frp(folder: Path, ports: Ports, *, mux: bool = True) -> Peer:
 
 def ssh(folder: Path, ports: Ports) -> Peer:
     """Set ``ssh -R`` up, with a key and an sshd of this folder only."""
-    for name in ("host_key", "user_key"):
-        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(key, check=True, stdin=subprocess.DEVNULL)
-    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
-    (folder / "sshd_config").write_text(
-        f"ListenAddress {ports.address}:{ports.control}\nHostKey {folder / 'host_key'}\n"
-        f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPidFile none\n"
-        "StrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True)  # sshd does not start without
-    options = [f"IdentityFile={folder / 'user_key'}", "BatchMode=yes", "StrictHostKeyChecking=no"]
-    options += ["UserKnownHostsFile=/dev/null", "ExitOnForwardFailure=yes"]
-    app: Command = ["ssh", "-v", "-N", "-F", "none"]
-    for option in options:
-        app += ["-o", option]
-    app += ["-R", f"127.0.0.1:{ports.public}:127.0.0.1:{ports.app}", "-p", str(ports.control)]
+    config = openssh.write_config(folder, ports.address, ports.control)
+    forward = f"127.0.0.1:{ports.public}:127.0.0.1:{ports.app}"
     return Peer(
-        edge=[find("sshd"), "-D", "-e", "-f", folder / "sshd_config"],
+        edge=[find("sshd"), "-D", "-e", "-f", config],
         edge_ready="Server listening",
-        app=[*app, ports.address],
+        app=openssh.client(folder, ports.address, ports.control, forward, "-v"),
         app_ready="remote forward success",
     )
 

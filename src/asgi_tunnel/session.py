@@ -278,7 +278,11 @@ class Session:
         if transport is not None and transport.is_writable:
             data = self.connection.early_data_to_send()
             if data:
-                transport.send(data)
+                self._send(transport, data)
+
+    def _send(self, transport: Transport, data: bytes) -> None:
+        self.moved += len(data)
+        transport.send(data)
 
     def _flush(self) -> None:
         self._is_flush_due = False
@@ -292,8 +296,7 @@ class Session:
             data = connection.data_to_send(transport.room)
             if not data:
                 break
-            self.moved += len(data)
-            transport.send(data)
+            self._send(transport, data)
         self._dispatch()
 
     def _dispatch(self) -> None:
