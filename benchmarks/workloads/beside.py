@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from benchmarks.drivers.launch import DriverError, driver
 from benchmarks.model import HOSTNAME, Figure, Running, Scale, Workload
-from benchmarks.workloads.bulk import command, sparse_file
+from benchmarks.workloads.bulk import command, zeros
 
 RATE = 200
 """Requests a second: enough for a p99, too few to load anything."""
@@ -40,9 +38,9 @@ def _transfer(running: Running, way: str) -> Iterator[None]:
     Raises:
         DriverError: The transfer ended by itself.
     """
-    with tempfile.TemporaryDirectory() as name:
+    with zeros(_ENDLESS) as source:
         if way == "up":
-            line = command(running, "/up", sparse_file(Path(name), _ENDLESS))
+            line = command(running, "/up", source)
         else:
             line = command(running, f"/down?bytes={_ENDLESS}")
         with subprocess.Popen(line, stdout=subprocess.DEVNULL) as curl:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from benchmarks.model import HOSTNAME, Figure, Running, Scale, Workload
 from benchmarks.workloads.cost import Meter
 
 GIB = 1 << 30
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of ours is made in it
 
 _TIMEOUT = 300.0
 """Seconds for one transfer; beyond that something is broken, not slow."""
@@ -39,12 +42,19 @@ def command(running: Running, path: str, upload: Path | None = None) -> list[str
     return [*line, running.url + path]
 
 
-def sparse_file(folder: Path, size: int) -> Path:
-    """Make a file of zeros that takes no space on the disk."""
-    path = folder / "zeros"
-    with path.open("wb") as file:
-        file.truncate(size)
-    return path
+@contextmanager
+def zeros(size: int) -> Iterator[Path]:
+    """Make a file of zeros that takes no space.
+
+    In memory where the system has a place for that: to read a hole of a disk's file through the
+    page cache keeps a whole core busy (92 % of it for 1 GB/s, against 30), and the visitor's curl
+    would be what is measured.
+    """
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name:
+        path = Path(name) / "zeros"
+        with path.open("wb") as file:
+            file.truncate(size)
+        yield path
 
 
 def _curl(line: Sequence[str]) -> dict[str, float]:
@@ -62,9 +72,9 @@ def _transfer(running: Running, scale: Scale, *, is_upload: bool) -> dict[str, f
         DriverError: It did not come whole.
     """
     size = int(GIB * scale.share)
-    with tempfile.TemporaryDirectory() as name:
+    with zeros(size) as source:
         if is_upload:
-            line = command(running, "/up", sparse_file(Path(name), size))
+            line = command(running, "/up", source)
         else:
             line = command(running, f"/down?bytes={size}")
         meter = Meter(running)
