@@ -10,6 +10,7 @@ import asyncio
 import math
 import socket
 import struct
+from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 WRITE_HIGH: Final = 32 * 1024
 """Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
+
+WRITE_BURST: Final = 256 * 1024
+"""Bytes of what waits that are handed to the visitor's socket at one time.  uvloop writes all that
+it holds in one turn of the loop if the visitor takes it: 4 MiB, 1.5 ms in front of every click."""
 
 LINGER: Final = 2.0
 """Seconds a closed connection is still read, so that the answer is not lost to a reset."""
@@ -97,6 +102,8 @@ class Visitor:
     """
 
     __slots__ = (
+        "_backlog",
+        "_backlog_size",
         "_body",
         "_buffer",
         "_client",
@@ -148,6 +155,8 @@ class Visitor:
         self._relay: HTTPRelay | None = None
         self._websocket: WebSocketRelay | None = None
         self._is_paused = False  # the visitor reads too slowly
+        self._backlog: deque[bytes] | None = None  # what was written while it did
+        self._backlog_size = 0
         self._is_reading = True
         self._paused_at = math.inf  # since when it is not read, or was looked after
         self._is_processing = False
@@ -201,6 +210,7 @@ class Visitor:
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
         self._transport = None
+        self._backlog = None
         self._ingress.left(self)
         state, self._state = self._state, _CLOSED
         self._deadline = self._write_deadline = math.inf
@@ -243,9 +253,16 @@ class Visitor:
         self._watch_writing()
 
     def resume_writing(self) -> None:
-        """Let the app go on."""
+        """Write on, and when nothing waits any more let the app go on."""
         self._is_paused = False
         self._write_deadline = math.inf
+        if self._backlog:
+            self._write_backlog(WRITE_BURST)
+            if self._backlog and not self._is_paused:
+                self.pause_writing()
+                asyncio.get_running_loop().call_soon(self.resume_writing)
+            if self._is_paused:
+                return
         if self._websocket is not None:
             self._websocket.writable()
         elif self._relay is not None:
@@ -326,7 +343,7 @@ class Visitor:
 
     def _watch_writing(self) -> None:
         if self._transport is not None:
-            self._unsent = self._transport.get_write_buffer_size()
+            self._unsent = self._unwritten()
             self._write_deadline = self._ingress.now() + self._ingress.limits.body_grace
 
     def _check_writing(self) -> None:
@@ -334,7 +351,7 @@ class Visitor:
         if self._transport is None:
             return
         limits = self._ingress.limits
-        taken = self._unsent - self._transport.get_write_buffer_size()
+        taken = self._unsent - self._unwritten()
         if taken >= limits.min_body_rate * limits.body_grace:
             self._watch_writing()
             return
@@ -344,7 +361,7 @@ class Visitor:
 
     def _check_drained(self) -> None:
         """Close when the visitor has had its time, or go on while it still reads an answer."""
-        if self._transport is None or not self._transport.get_write_buffer_size():
+        if not self._unwritten():
             self._abort()
             return
         if self._write_deadline == math.inf:
@@ -546,7 +563,13 @@ class Visitor:
         """Send bytes; dropped when the visitor is gone."""
         if self._transport is not None:
             self._unsent += len(data)
-            self._transport.write(data)
+            if self._is_paused:
+                if self._backlog is None:
+                    self._backlog = deque()
+                self._backlog.append(data)
+                self._backlog_size += len(data)
+            else:
+                self._transport.write(data)
 
     def pause_body(self) -> None:
         """Read no more until :meth:`resume_body`."""
@@ -748,6 +771,30 @@ class Visitor:
             )
         )
 
+    # -- writing -----------------------------------------------------------------------------
+
+    def _unwritten(self) -> int:
+        """Bytes that the visitor's socket has not taken."""
+        if self._transport is None:
+            return 0
+        return self._backlog_size + self._transport.get_write_buffer_size()
+
+    def _write_backlog(self, size: int) -> None:
+        """Hand ``size`` bytes of what waits to the transport, or as much as it likes to have."""
+        backlog, transport = self._backlog, self._transport
+        while backlog and transport is not None and size > 0 and not self._is_paused:
+            piece = backlog.popleft()
+            self._backlog_size -= len(piece)
+            size -= len(piece)
+            transport.write(piece)
+
+    def _write_all(self) -> None:
+        """Hand all that waits to the transport, which is about to be closed."""
+        if self._backlog and self._transport is not None:
+            self._transport.write(b"".join(self._backlog))
+            self._backlog = None
+            self._backlog_size = 0
+
     # -- the end -----------------------------------------------------------------------------
 
     def _pause_reading(self) -> None:
@@ -764,6 +811,7 @@ class Visitor:
         self._body = None
         if transport is None:
             return
+        self._write_all()
         self._deadline = self._ingress.now() + LINGER
         if self._half_closed_at < math.inf:  # it has said all: nothing is left to wait for
             self._half_closed_at = math.inf
@@ -781,6 +829,7 @@ class Visitor:
     def _close(self) -> None:
         if self._transport is not None:
             self._state = _DRAIN
+            self._write_all()
             self._transport.close()
 
     def _abort(self) -> None:
@@ -793,10 +842,9 @@ class Visitor:
         size = len(self._buffer)
         if self._relay is not None or self._websocket is not None:
             size += self._head_size
-        if self._transport is not None:
-            unsent = self._transport.get_write_buffer_size()
-            if unsent:
-                size += unsent + TLS_BUFFER if self._is_secure else unsent
+        unsent = self._unwritten()
+        if unsent:
+            size += unsent + TLS_BUFFER if self._is_secure else unsent
         return size
 
     @property
@@ -814,7 +862,7 @@ class Visitor:
     def is_busy(self) -> bool:
         """Whether something is in progress, or written and not yet taken by the socket."""
         return self._transport is not None and (
-            self._state in (_BODY, _ANSWER, _HELD) or self._transport.get_write_buffer_size() > 0
+            self._state in (_BODY, _ANSWER, _HELD) or self._unwritten() > 0
         )
 
     def shut_down(self) -> None:

@@ -1,0 +1,148 @@
+"""What waits for a visitor that reads slowly, and how it is handed to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from asgi_tunnel_edge.ingress.http import WRITE_BURST, WRITE_HIGH, Visitor
+from asgi_tunnel_edge.ingress.listener import Ingress
+
+pytestmark = pytest.mark.plain
+
+PIECE = 48 * 1024
+PIECES = 40
+
+
+class Socket:
+    """A transport whose socket takes bytes when it is told to."""
+
+    def __init__(self, visitor: Visitor, *, room: int = 0) -> None:
+        self.visitor = visitor
+        self.room = room  # bytes that are taken at once
+        self.written: list[bytes] = []
+        self.waiting = 0
+        self.is_paused = False
+        self.is_ended = False
+
+    def write(self, data: bytes) -> None:
+        """Take bytes; pause the visitor above the mark, as event loops do."""
+        assert not self.is_ended
+        self.written.append(data)
+        taken = min(self.room, len(data))
+        self.room -= taken
+        self.waiting += len(data) - taken
+        if self.waiting > WRITE_HIGH and not self.is_paused:
+            self.is_paused = True
+            self.visitor.pause_writing()
+
+    def take(self, room: int) -> None:
+        """Let the visitor read."""
+        taken = min(room, self.waiting)
+        self.waiting -= taken
+        self.room = room - taken
+        if self.is_paused and self.waiting <= WRITE_HIGH // 4:
+            self.is_paused = False
+            self.visitor.resume_writing()
+
+    def write_eof(self) -> None:
+        """No more comes."""
+        self.is_ended = True
+
+    def can_write_eof(self) -> bool:
+        """Plain TCP can."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait below the visitor."""
+        return self.waiting
+
+    def get_extra_info(self, name: str) -> None:
+        """Know nothing."""
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Have them already."""
+
+
+def connect(*, room: int = 0) -> tuple[Visitor, Socket]:
+    """Return a visitor and its socket."""
+    ingress = SimpleNamespace(
+        proxies=None,
+        limits=SimpleNamespace(head_timeout=10.0, body_grace=10.0),
+        guards=SimpleNamespace(refuses=lambda address: False),
+        admit=lambda visitor: "",
+        left=lambda visitor: None,
+        now=lambda: 0.0,
+    )
+    visitor = Visitor(cast(Ingress, ingress), is_secure=False)
+    sock = Socket(visitor, room=room)
+    visitor.connection_made(cast(asyncio.Transport, sock))
+    return visitor, sock
+
+
+def pieces() -> list[bytes]:
+    """Return an answer in pieces that can be told apart."""
+    return [bytes([number]) * PIECE for number in range(PIECES)]
+
+
+async def test_what_waits_comes_in_order_and_whole() -> None:
+    """A visitor that takes a little at a time gets all, and is paused until it has."""
+    visitor, sock = connect()
+    for piece in pieces():
+        visitor.write(piece)
+    assert len(sock.written) == 1
+    while sock.waiting:
+        assert visitor.is_paused
+        sock.take(sock.waiting)
+    assert sock.written == pieces()
+    assert not visitor.is_paused
+
+
+async def test_one_turn_hands_over_no_more_than_a_burst() -> None:
+    """A visitor that takes whatever there is does not keep the loop, and nobody has to ask again."""
+    visitor, sock = connect()
+    for piece in pieces():
+        visitor.write(piece)
+    turns = 0
+    before = len(sock.written)
+    sock.take(1 << 40)
+    while visitor.is_paused:
+        assert 0 < sum(map(len, sock.written[before:])) < WRITE_BURST + PIECE
+        before = len(sock.written)
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= PIECE * PIECES // (WRITE_BURST + PIECE)
+    assert sock.written == pieces()
+
+
+async def test_what_waits_counts_as_buffered() -> None:
+    """The edge's memory budget and the visitor's rate see what is held back."""
+    visitor, _ = connect()
+    for piece in pieces():
+        visitor.write(piece)
+    assert visitor.buffered == PIECE * PIECES
+
+
+async def test_the_end_comes_behind_all_that_waits() -> None:
+    """A connection that closes after its answer closes after the whole of it."""
+    visitor, sock = connect()
+    for piece in pieces():
+        visitor.write(piece)
+    visitor.finished(keep_alive=False)
+    assert sock.is_ended
+    assert b"".join(sock.written) == b"".join(pieces())
+
+
+async def test_a_visitor_that_left_gets_nothing() -> None:
+    """What waited is dropped, and nothing goes on trying."""
+    visitor, sock = connect()
+    for piece in pieces():
+        visitor.write(piece)
+    visitor.connection_lost(None)
+    visitor.resume_writing()
+    await asyncio.sleep(0)
+    assert len(sock.written) == 1
+    assert visitor.buffered == 0
