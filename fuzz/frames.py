@@ -12,12 +12,11 @@ with atheris.instrument_imports(include=["asgi_tunnel.protocol"]):
     from asgi_tunnel.errors import FrameError
     from asgi_tunnel.protocol.connection import Connection, Role, State
     from asgi_tunnel.protocol.frames import FrameDecoder, StreamKind
-    from asgi_tunnel.protocol.head import RequestHead
+    from asgi_tunnel.protocol.head import Arrival, RequestHead
     from asgi_tunnel.protocol.limits import Settings, Timing
 
-HEAD = RequestHead(
-    b"GET", b"/", b"https", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 443, b"id", b"a.test", []
-)
+ARRIVAL = Arrival(b"https", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 443)
+HEAD = RequestHead(b"GET", b"/", ARRIVAL, b"id", b"a.test", [])
 
 
 def decode(data: bytes, step: int) -> list[tuple[int, int, int, bytes]] | None:

@@ -10,16 +10,15 @@ import pytest
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.frames import StreamKind
-from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session, StreamHandler
 
 uvloop = pytest.importorskip("uvloop")
 
 
-HEAD = RequestHead(
-    b"GET", b"/", b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80, b"r", b"shop.test", []
-)
+ARRIVAL = Arrival(b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80)
+HEAD = RequestHead(b"GET", b"/", ARRIVAL, b"r", b"shop.test", [])
 
 
 class Ignore:

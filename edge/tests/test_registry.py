@@ -5,15 +5,14 @@ import asyncio
 from asgi_tunnel.protocol.codes import DrainReason, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role, State
 from asgi_tunnel.protocol.frames import FrameDecoder, FrameType, StreamKind
-from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.registry import MAX_WAITING, Holder, Registry
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
-HEAD = RequestHead(
-    b"GET", b"/", b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80, b"r", b"shop.test", []
-)
+ARRIVAL = Arrival(b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80)
+HEAD = RequestHead(b"GET", b"/", ARRIVAL, b"r", b"shop.test", [])
 
 
 class Wire:

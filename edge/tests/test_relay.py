@@ -8,7 +8,7 @@ import pytest
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import StreamKind
-from asgi_tunnel.protocol.head import Fields, RequestHead, ResponseHead
+from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.access_log import AccessLog, Entry
@@ -21,12 +21,7 @@ pytestmark = pytest.mark.plain  # stand-ins for the session, the route and the l
 HEAD = RequestHead(
     method=b"GET",
     target=b"/",
-    scheme=b"http",
-    http_version=b"1.1",
-    peer_host=b"192.0.2.7",
-    peer_port=50_000,
-    host=b"192.0.2.1",
-    port=80,
+    arrival=Arrival(b"http", b"1.1", b"192.0.2.7", 50_000, b"192.0.2.1", 80),
     request_id=b"r1",
     hostname=b"shop.example.test",
     fields=[],

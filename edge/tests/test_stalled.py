@@ -8,7 +8,7 @@ import pytest
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import StreamKind
-from asgi_tunnel.protocol.head import RequestHead, ResponseHead
+from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.access_log import AccessLog, Entry
 from asgi_tunnel_edge.registry import Route
@@ -73,7 +73,7 @@ class Stage:
 
     def __init__(self, method: bytes = b"GET", length: int = 0) -> None:
         head = RequestHead(
-            method, b"/", b"http", b"1.1", b"192.0.2.7", 50_000, b"192.0.2.1", 80, b"r1",
+            method, b"/", Arrival(b"http", b"1.1", b"192.0.2.7", 50_000, b"192.0.2.1", 80), b"r1",
             b"shop.example.test", [],
         )  # fmt: skip
         request = Request(

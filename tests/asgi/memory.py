@@ -17,7 +17,7 @@ from asgi_tunnel.protocol.codes import GoawayCode, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.events import StreamOpened
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
-from asgi_tunnel.protocol.head import Fields, RequestHead, ResponseHead
+from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session, StreamHandler
 from asgi_tunnel.transport import Receiver, Transport
@@ -307,18 +307,20 @@ class Tunnelled:
 
 
 def request_head(
-    method: str = "GET", target: str | bytes = "/", *fields: tuple[bytes, bytes], **head: Any
+    method: str = "GET",
+    target: str | bytes = "/",
+    *fields: tuple[bytes, bytes],
+    scheme: bytes = b"https",
+    http_version: bytes = b"1.1",
+    peer_host: bytes = b"192.0.2.7",
+    peer_port: int = 50_000,
+    **head: Any,
 ) -> RequestHead:
     """A head as the edge writes it."""
     standard = RequestHead(
         method=method.encode(),
         target=target.encode() if isinstance(target, str) else target,
-        scheme=b"https",
-        http_version=b"1.1",
-        peer_host=b"192.0.2.7",
-        peer_port=50_000,
-        host=b"192.0.2.1",
-        port=443,
+        arrival=Arrival(scheme, http_version, peer_host, peer_port, b"192.0.2.1", 443),
         request_id=b"r1",
         hostname=b"shop.example.test",
         fields=[(b"host", b"shop.example.test"), *fields],

@@ -17,18 +17,19 @@ from asgi_tunnel.protocol.events import (
     StreamOpened,
 )
 from asgi_tunnel.protocol.frames import Frame, FrameDecoder, FrameType, StreamKind, encode_frame
-from asgi_tunnel.protocol.head import RequestHead, ResponseHead, encode_request, encode_response
+from asgi_tunnel.protocol.head import (
+    Arrival,
+    RequestHead,
+    ResponseHead,
+    encode_request,
+    encode_response,
+)
 from asgi_tunnel.protocol.limits import MAX_STREAM_WINDOW, SETTING_BOUNDS, Settings, Timing
 
 REQUEST = RequestHead(
     method=b"GET",
     target=b"/a?b=%20",
-    scheme=b"https",
-    http_version=b"1.1",
-    peer_host=b"192.0.2.7",
-    peer_port=50_000,
-    host=b"192.0.2.1",
-    port=443,
+    arrival=Arrival(b"https", b"1.1", b"192.0.2.7", 50_000, b"192.0.2.1", 443),
     request_id=b"r1",
     hostname=b"app.test",
     fields=[(b"host", b"app.test")],

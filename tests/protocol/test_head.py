@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.frames import StreamKind
 from asgi_tunnel.protocol.head import (
+    Arrival,
     Fields,
     HeadError,
     RequestHead,
     ResponseHead,
+    _arrivals,
     decode_fields,
     decode_request,
     decode_response,
@@ -28,17 +30,14 @@ from .pair import OPEN_PAYLOAD, REQUEST, examples
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "heads.json").read_text())
 LINE = st.binary(max_size=20).map(lambda line: line.replace(b"\n", b""))
+PART = LINE.map(lambda line: line.replace(b" ", b""))
+PORT = st.integers(0, 65_535)
 FIELDS: st.SearchStrategy[Fields] = st.lists(st.tuples(LINE, LINE), max_size=6)
 REQUESTS = st.builds(
     RequestHead,
     method=LINE,
     target=LINE,
-    scheme=LINE,
-    http_version=LINE,
-    peer_host=LINE,
-    peer_port=st.integers(0, 65_535),
-    host=LINE,
-    port=st.integers(0, 65_535),
+    arrival=st.builds(Arrival, PART, PART, PART, PORT, PART, PORT),
     request_id=LINE,
     hostname=LINE,
     fields=FIELDS,
@@ -52,11 +51,13 @@ def as_fields(pairs: list[list[str]]) -> Fields:
 
 def as_request(values: dict[str, Any]) -> RequestHead:
     """A request head of a vector."""
+    parts: list[Any] = [
+        part.encode("latin-1") if isinstance(part, str) else part for part in values["arrival"]
+    ]
     lines: dict[str, Any] = {
-        key: value.encode("latin-1") if isinstance(value, str) else value
-        for key, value in values.items()
+        key: value.encode("latin-1") for key, value in values.items() if isinstance(value, str)
     }
-    return RequestHead(**lines | {"fields": as_fields(values["fields"])})
+    return RequestHead(**lines, arrival=Arrival(*parts), fields=as_fields(values["fields"]))
 
 
 @pytest.mark.parametrize("vector", VECTORS["requests"], ids=lambda vector: vector["name"])
@@ -102,6 +103,32 @@ def test_line_feed_in_a_line(place: str) -> None:
     changed: dict[str, Any] = {place: b"a\nhost"}
     with pytest.raises(HeadError, match="line feed"):
         encode_request(StreamKind.HTTP, REQUEST._replace(**changed))
+
+
+def test_space_in_an_arrival() -> None:
+    """A space in a part of the arrival is refused before it can become another part."""
+    with pytest.raises(HeadError, match="space"):
+        Arrival(b"http", b"1.1", b"192.0.2.7 1", 50_000, b"192.0.2.1", 443)
+
+
+def test_line_feed_in_an_arrival() -> None:
+    """A line feed in the arrival is refused before it can become a line."""
+    arrival = Arrival(b"http", b"1.1", b"192.0.2.7\nx", 50_000, b"192.0.2.1", 443)
+    with pytest.raises(HeadError, match="line feed"):
+        encode_request(StreamKind.HTTP, REQUEST._replace(arrival=arrival))
+
+
+def test_arrivals_are_read_once() -> None:
+    """Requests of one connection share what was made of their arrival, up to a bound."""
+    payload = encode_request(StreamKind.HTTP, REQUEST)
+    _, first, _ = decode_request(payload)
+    _, second, _ = decode_request(payload)
+    assert first.arrival is second.arrival
+    for port in range(10_000):
+        arrival = Arrival(b"http", b"1.1", b"192.0.2.7", port, b"192.0.2.1", 443)
+        payload = encode_request(StreamKind.HTTP, REQUEST._replace(arrival=arrival))
+        assert decode_request(payload)[1].arrival == arrival
+    assert len(_arrivals) <= 4096
 
 
 @pytest.mark.parametrize("field", [(b"a\nb", b""), (b"a", b"b\nset-cookie\nc")])
@@ -185,11 +212,17 @@ BLOCK = OPEN_PAYLOAD[5:]
         (b"\x01\x00\x00\x00", "OPEN of 4 bytes"),
         (request(BLOCK, size=len(BLOCK) + 1), "announces a head of"),
         (request(bytes(MAX_HEAD_SIZE + 1)), "announces a head of 98305 bytes"),
-        (request(b"\n" * 8), "9 lines, fewer than 10"),
+        (request(b"\n" * 3), "4 lines, fewer than 5"),
+        (request(b"\n" * 4), "1 parts in its third line, not 6"),
+        (request(BLOCK.replace(b" 443", b" 443 1")), "7 parts in its third line, not 6"),
         (request(BLOCK, kind=0), "unknown kind"),
         (request(BLOCK, kind=4), "unknown kind"),
         (request(BLOCK.replace(b"443", b"x")), "port that is no number"),
         (request(BLOCK.replace(b"443", b"")), "port that is no number"),
+        (request(BLOCK.replace(b"443", b"0443")), "not in its shortest form"),
+        (request(BLOCK.replace(b"443", b"+443")), "not in its shortest form"),
+        (request(BLOCK.replace(b"443", b"65536")), "not between 0 and 65535"),
+        (request(BLOCK.replace(b"443", b"-1")), "not between 0 and 65535"),
         (request(BLOCK + b"\nodd"), "odd"),
     ],
 )

@@ -5,6 +5,7 @@ import re
 from dataclasses import MISSING, fields
 from enum import IntEnum
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
 
@@ -30,7 +31,13 @@ from asgi_tunnel.protocol.handshake import (
     Welcome,
     decode_handshake,
 )
-from asgi_tunnel.protocol.head import RequestHead, ResponseHead, encode_request, encode_response
+from asgi_tunnel.protocol.head import (
+    Arrival,
+    RequestHead,
+    ResponseHead,
+    encode_request,
+    encode_response,
+)
 from asgi_tunnel.protocol.limits import SETTING_BOUNDS, Settings, Timing
 
 from .pair import REQUEST
@@ -190,6 +197,8 @@ def test_request_lines() -> None:
     """The lines of a request head are the fields of the code's, in order."""
     names = [row[1] for row in table("line")]
     assert [*names, "fields"] == list(RequestHead._fields)
+    parts = [row[1] for row in table("part")]
+    assert parts == list(signature(Arrival).parameters)
 
 
 def test_transport() -> None:

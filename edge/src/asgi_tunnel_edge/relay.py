@@ -502,7 +502,7 @@ class HTTPRelay:
                 Entry,
                 (
                     head.request_id,
-                    head.peer_host,
+                    head.arrival.peer_host,
                     head.method,
                     self._route.hostname,
                     head.target,

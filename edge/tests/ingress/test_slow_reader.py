@@ -102,7 +102,7 @@ async def test_what_waits_comes_in_order_and_whole() -> None:
 
 
 async def test_one_turn_hands_over_no_more_than_a_burst() -> None:
-    """A visitor that takes whatever there is does not keep the loop, and nobody has to ask again."""
+    """A visitor that takes whatever there is does not keep the loop, nor has to be asked again."""
     visitor, sock = connect()
     for piece in pieces():
         visitor.write(piece)

@@ -6,7 +6,7 @@ the edge wrote; what a visitor put into forwarding fields was removed there.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 from ..protocol.head import RequestHead
@@ -15,8 +15,6 @@ from .types import Scope
 HTTP_SPEC_VERSION = "2.3"
 """HTTP apps are tuned to silent sends after a disconnect: with "2.4" Starlette notices a visitor
 who left an idle event stream only at its next send."""
-
-_SECURE: Final = frozenset({b"https", b"wss"})
 
 WEBSOCKET_SPEC_VERSION = "2.5"
 """Sends after a disconnect raise an OSError, and the close reason reaches the app."""
@@ -65,9 +63,8 @@ def _common(
     spec_version: str,
 ) -> dict[str, Any]:
     # All at once: an attribute of a named tuple costs more than an item of a plain one.
-    _, target, scheme, version, peer_host, peer_port, host, port, request_id, hostname, fields = (
-        head
-    )
+    _, target, arrival, request_id, hostname, fields = head
+    peer_host = arrival.peer_host
     raw_path, _, query = target.partition(b"?")
     path = raw_path.decode("utf-8", "replace")
     if "%" in path:
@@ -78,8 +75,8 @@ def _common(
     scope: dict[str, Any] = {
         "type": kind,
         "asgi": {"version": "3.0", "spec_version": spec_version},
-        "http_version": version.decode("latin-1"),
-        "scheme": scheme.decode("latin-1"),
+        "http_version": arrival.http_version,
+        "scheme": arrival.scheme,
         "path": path,
         "raw_path": raw_path,
         "query_string": query,
@@ -88,13 +85,13 @@ def _common(
             *fields,
             # What a proxy would add, for apps and logs that look there.
             (b"x-forwarded-for", peer_host),
-            (b"x-forwarded-proto", b"https" if scheme in _SECURE else b"http"),
+            (b"x-forwarded-proto", b"https" if arrival.is_secure else b"http"),
             (b"x-forwarded-host", hostname),
             (b"x-real-ip", peer_host),
             (b"x-request-id", request_id),
         ],
-        "client": (peer_host.decode("latin-1"), peer_port),
-        "server": (host.decode("latin-1"), port),
+        "client": arrival.client,
+        "server": arrival.server,
     }
     if state is not None:
         scope["state"] = state.copy()

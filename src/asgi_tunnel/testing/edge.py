@@ -24,7 +24,7 @@ from ..protocol.codes import DrainReason, GoawayCode, ResetCode
 from ..protocol.connection import Connection, Role
 from ..protocol.events import DrainReceived, SessionTerminated
 from ..protocol.handshake import HandshakeReader, Hello, Refuse, Welcome, encode_handshake
-from ..protocol.head import Fields, RequestHead
+from ..protocol.head import Arrival, Fields, RequestHead
 from ..protocol.limits import Settings, Timing
 from ..session import Session
 from ..transport import Transport
@@ -423,12 +423,7 @@ class LocalEdge:
         return RequestHead(
             method=method.encode(),
             target=quote(path, safe=punctuation).encode(),
-            scheme=scheme.encode(),
-            http_version=b"1.1",
-            peer_host=b"192.0.2.1",
-            peer_port=50_000,
-            host=b"198.51.100.1",
-            port=443,
+            arrival=Arrival(scheme.encode(), b"1.1", b"192.0.2.1", 50_000, b"198.51.100.1", 443),
             request_id=b"local-%d" % self._requests,
             hostname=self._hostname.encode(),
             fields=fields,

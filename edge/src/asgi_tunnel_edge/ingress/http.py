@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
-from asgi_tunnel.protocol.head import Fields, RequestHead
+from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead
 from asgi_tunnel.transport import tune_socket
 
 from ..access_log import Entry
@@ -102,6 +102,8 @@ class Visitor:
     """
 
     __slots__ = (
+        "_arrival",
+        "_arrival_key",
         "_backlog",
         "_backlog_size",
         "_body",
@@ -163,6 +165,8 @@ class Visitor:
         self._deadline = math.inf
         self._ends_at = math.inf  # when an exchange has had its max_time
         self._client: Client | None = None
+        self._arrival: Arrival | None = None
+        self._arrival_key = (b"", b"", b"", 0)
         self._moved = 0  # bytes of a body read since the last look at its rate
         self._unsent = 0  # bytes to be written since the last look at the visitor's rate
         self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
@@ -487,12 +491,7 @@ class Visitor:
             (
                 request.method,
                 request.target,
-                self._scheme(request),
-                b"1.1" if request.is_http11 else b"1.0",
-                self.peer,
-                self.peer_port,
-                self.server,
-                self.server_port,
+                self._arrive(request),
                 ingress.next_request_id(),
                 request.hostname.encode(),
                 request.fields,
@@ -524,10 +523,17 @@ class Visitor:
             client = self._client = guards.client(self.address)
         return guards.check(client, request, rules, name)
 
-    def _scheme(self, request: Request) -> bytes:
+    def _arrive(self, request: Request) -> Arrival:
+        version = b"1.1" if request.is_http11 else b"1.0"
         if request.websocket_key is not None:
-            return b"wss" if self._is_https else b"ws"
-        return b"https" if self._is_https else b"http"
+            scheme = b"wss" if self._is_https else b"ws"
+        else:
+            scheme = b"https" if self._is_https else b"http"
+        key = (scheme, version, self.peer, self.peer_port)
+        if self._arrival is None or key != self._arrival_key:  # a proxy brings several
+            self._arrival_key = key
+            self._arrival = Arrival(*key, self.server, self.server_port)
+        return self._arrival
 
     def _read_body(self) -> None:
         body, relay = self._body, self._relay

@@ -439,7 +439,7 @@ class WebSocketRelay:
         self._ingress.access_log.add(
             Entry(
                 head.request_id,
-                head.peer_host,
+                head.arrival.peer_host,
                 head.method,
                 self._route.hostname,
                 head.target,
