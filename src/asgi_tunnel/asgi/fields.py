@@ -36,7 +36,7 @@ def normalise_fields(headers: Iterable[Any]) -> Fields:
         lower = _names.get(name)
         if lower is None:
             lower = _learn(name)
-        if _BAD_VALUE(value) or value[:1] in (b" ", b"\t") or value[-1:] in (b" ", b"\t"):
+        if _BAD_VALUE(value) or value.strip(b" \t") != value:
             raise ValueError(
                 f"the value of response header {lower!r} holds a control character or outer space"
             )

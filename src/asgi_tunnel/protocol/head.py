@@ -22,7 +22,13 @@ _REQUEST_LINES: Final = 5
 _ARRIVAL_PARTS: Final = 6
 _MAX_ARRIVALS: Final = 4096  # a visitor's connection each, 0.5 KiB
 _OPEN: Final = Struct(">BI")  # kind, bytes of the head
+_OPEN_SIZE: Final = 5
 _HEAD: Final = Struct(">HI")  # status, bytes of the fields
+_HEAD_SIZE: Final = 6
+_pack_open: Final = _OPEN.pack
+_pack_head: Final = _HEAD.pack
+_unpack_open: Final = _OPEN.unpack_from
+_unpack_head: Final = _HEAD.unpack_from
 _MAX_PORT: Final = 65_535
 _SECURE: Final = frozenset({b"https", b"wss"})
 _KINDS: Final = {int(kind): kind for kind in StreamKind}
@@ -151,7 +157,7 @@ def encode_request(kind: StreamKind, head: RequestHead) -> bytes:
     # All at once: an attribute of a named tuple costs more than an item of a plain one.
     method, target, arrival, request_id, hostname, fields = head
     block = _join_fields([method, target, arrival.line, request_id, hostname], fields)
-    return _OPEN.pack(kind, len(block)) + block
+    return _pack_open(kind, len(block)) + block
 
 
 def decode_request(payload: Buffer) -> tuple[StreamKind, RequestHead, int]:
@@ -160,13 +166,13 @@ def decode_request(payload: Buffer) -> tuple[StreamKind, RequestHead, int]:
     Raises:
         HeadError: The payload has the wrong form.
     """
-    if len(payload) < _OPEN.size:
+    if len(payload) < _OPEN_SIZE:
         raise HeadError(f"OPEN of {len(payload)} bytes has no head")
-    number, size = _OPEN.unpack_from(payload)
-    end = _OPEN.size + size
+    number, size = _unpack_open(payload)
+    end = _OPEN_SIZE + size
     if end > len(payload) or size > MAX_HEAD_SIZE:
         raise HeadError(f"OPEN of {len(payload)} bytes announces a head of {size} bytes")
-    lines = bytes(payload[_OPEN.size : end]).split(b"\n")
+    lines = bytes(payload[_OPEN_SIZE : end]).split(b"\n")
     if len(lines) < _REQUEST_LINES:
         raise HeadError(f"request head has {len(lines)} lines, fewer than {_REQUEST_LINES}")
     kind = _KINDS.get(number)
@@ -207,7 +213,7 @@ def encode_response(head: ResponseHead) -> bytes:
     if not 100 <= head.status <= 599:
         raise HeadError(f"status {head.status} is not between 100 and 599")
     block = encode_fields(head.fields)
-    return _HEAD.pack(head.status, len(block)) + block
+    return _pack_head(head.status, len(block)) + block
 
 
 def decode_response(payload: Buffer) -> tuple[ResponseHead, int]:
@@ -216,15 +222,15 @@ def decode_response(payload: Buffer) -> tuple[ResponseHead, int]:
     Raises:
         HeadError: The payload has the wrong form.
     """
-    if len(payload) < _HEAD.size:
+    if len(payload) < _HEAD_SIZE:
         raise HeadError(f"HEAD of {len(payload)} bytes has no status")
-    status, size = _HEAD.unpack_from(payload)
-    end = _HEAD.size + size
+    status, size = _unpack_head(payload)
+    end = _HEAD_SIZE + size
     if end > len(payload) or size > MAX_HEAD_SIZE:
         raise HeadError(f"HEAD of {len(payload)} bytes announces fields of {size} bytes")
     if not 100 <= status <= 599:
         raise HeadError(f"status {status} is not between 100 and 599")
-    return _new(ResponseHead, (status, decode_fields(payload[_HEAD.size : end]))), end
+    return _new(ResponseHead, (status, decode_fields(payload[_HEAD_SIZE : end]))), end
 
 
 def encode_fields(fields: Fields) -> bytes:
