@@ -15,7 +15,13 @@ from asgi_tunnel_edge.ingress.frames import (
     encode_close,
     read_close,
 )
-from asgi_tunnel_edge.ingress.head import HeadError, check_request_line, read_head
+from asgi_tunnel_edge.ingress.head import (
+    MAX_LAST_FIELDS,
+    HeadError,
+    LastFields,
+    check_request_line,
+    read_head,
+)
 from asgi_tunnel_edge.request import Request
 
 LIMITS = Limits()
@@ -52,9 +58,9 @@ HEADS = _words(
 )
 
 
-def _status_or_request(whole: bytes) -> int | Request:
+def _status_or_request(whole: bytes, last: LastFields | None = None) -> int | Request:
     try:
-        return read_head(whole, len(whole), LIMITS)
+        return read_head(whole, len(whole), LIMITS, last)
     except HeadError as error:
         return error.status
 
@@ -79,6 +85,40 @@ def test_any_head_is_read_or_refused(data: bytes) -> None:
         assert b"\n" not in value
         assert b"\0" not in value
     check_request_line(whole, LIMITS)
+
+
+LINES = st.sampled_from(
+    (
+        b"GET / HTTP/1.1\r\n",
+        b"POST /a HTTP/1.1\r\n",
+        b"GET http://a.test/ HTTP/1.0\r\n",
+        b"CONNECT / HTTP/1.1\r\n",
+        b"no request line\r\n",
+    )
+)
+BLOCKS = _words(
+    b"Host: a.test\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close, x-a\r\n",
+    b"X-A: 1\r\n",
+    b"TE: trailers\r\n",
+    b"Upgrade: websocket\r\n",
+    b" folded\r\n",
+    b"X-Long: " + bytes(MAX_LAST_FIELDS).replace(b"\0", b"a") + b"\r\n",
+).map(lambda block: block.replace(b"\r\n\r\n", b"\r\n"))
+
+
+@given(st.lists(BLOCKS, min_size=1, max_size=3), st.lists(st.tuples(LINES, st.integers(0, 2))))
+def test_remembered_fields_change_nothing(
+    blocks: list[bytes], requests: list[tuple[bytes, int]]
+) -> None:
+    """Each request of a connection is read as if it were the first, whatever came before it."""
+    last = LastFields()
+    for line, which in requests:
+        whole = line + blocks[which % len(blocks)] + b"\r\n"
+        assert _status_or_request(whole, last) == _status_or_request(whole)
+    assert len(last.block) <= MAX_LAST_FIELDS
 
 
 @given(HEADS)

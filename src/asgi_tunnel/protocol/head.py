@@ -172,7 +172,7 @@ def decode_request(payload: Buffer) -> tuple[StreamKind, RequestHead, int]:
     end = _OPEN_SIZE + size
     if end > len(payload) or size > MAX_HEAD_SIZE:
         raise HeadError(f"OPEN of {len(payload)} bytes announces a head of {size} bytes")
-    lines = bytes(payload[_OPEN_SIZE : end]).split(b"\n")
+    lines = bytes(payload[_OPEN_SIZE:end]).split(b"\n")
     if len(lines) < _REQUEST_LINES:
         raise HeadError(f"request head has {len(lines)} lines, fewer than {_REQUEST_LINES}")
     kind = _KINDS.get(number)
@@ -230,7 +230,7 @@ def decode_response(payload: Buffer) -> tuple[ResponseHead, int]:
         raise HeadError(f"HEAD of {len(payload)} bytes announces fields of {size} bytes")
     if not 100 <= status <= 599:
         raise HeadError(f"status {status} is not between 100 and 599")
-    return _new(ResponseHead, (status, decode_fields(payload[_HEAD_SIZE : end]))), end
+    return _new(ResponseHead, (status, decode_fields(payload[_HEAD_SIZE:end]))), end
 
 
 def encode_fields(fields: Fields) -> bytes:

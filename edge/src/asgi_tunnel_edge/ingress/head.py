@@ -40,6 +40,10 @@ _MAX_NAME: Final = 64
 """Bytes of a name that is remembered: 2,048 made-up names of 60 KiB would stay for ever."""
 
 
+MAX_LAST_FIELDS: Final = 2048
+"""Bytes of fields that a connection remembers; browsers send less than 1,500."""
+
+
 class HeadError(Exception):
     """A request that is not relayed.
 
@@ -135,7 +139,22 @@ def _learn(name: bytes) -> tuple[bytes, Kind]:
     return lower, kind
 
 
-def read_head(data: bytes, end: int, limits: Limits) -> Request:
+class LastFields:
+    """The fields of a connection's last request, as they were sent and as they were read.
+
+    Clients that keep a connection mostly send the same fields each time: equal bytes are read
+    once.  What the fields mean for a request is decided with each one.
+    """
+
+    __slots__ = ("block", "fields", "special")
+
+    def __init__(self) -> None:
+        self.block = b""
+        self.fields: Fields = []
+        self.special: dict[bytes, list[bytes]] = {}
+
+
+def read_head(data: bytes, end: int, limits: Limits, last: LastFields | None = None) -> Request:
     """Understand the head in ``data[:end]``.
 
     Args:
@@ -143,6 +162,7 @@ def read_head(data: bytes, end: int, limits: Limits) -> Request:
         end: Behind the empty line.
         limits: ``max_request_line`` and ``max_header_fields`` are used here; the caller has
             checked the size of the whole.
+        last: Of the same connection, and for its next request.
 
     Raises:
         HeadError: With the status to answer.
@@ -154,11 +174,22 @@ def read_head(data: bytes, end: int, limits: Limits) -> Request:
     start = line.end()
     if start > limits.max_request_line:
         raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
-    stop = end - 2
-    found = _FIELD(data, start, stop)
+    block = data[start : end - 2]
+    if last is not None and last.block == block:
+        fields, special = last.fields, last.special
+    else:
+        fields, special = _read_fields(block, limits)
+        if last is not None and len(block) <= MAX_LAST_FIELDS:
+            last.block, last.fields, last.special = block, fields, special
+    return _understand(method, target, minor == b"1", fields, special)
+
+
+def _read_fields(block: bytes, limits: Limits) -> tuple[Fields, dict[bytes, list[bytes]]]:
+    """Return all fields that may be relayed, and the values of those that decide something."""
+    found = _FIELD(block)
     # Each match is one whole line, so equal counts mean that every line is a field: no folding,
     # no bare CR or LF, no white space before the colon.
-    if data.count(b"\n", start, stop) != len(found):
+    if block.count(b"\n") != len(found):
         raise HeadError(400, "a header field is malformed")
     if len(found) > limits.max_header_fields:
         raise HeadError(431, f"there are more than {limits.max_header_fields} header fields")
@@ -173,7 +204,7 @@ def read_head(data: bytes, end: int, limits: Limits) -> Request:
             stripped = value.rstrip(b" \t")
             special.setdefault(lower, []).append(stripped)
             fields.append((lower, stripped))
-    return _understand(method, target, minor == b"1", fields, special)
+    return fields, special
 
 
 def check_request_line(data: bytes | bytearray, limits: Limits) -> None:

@@ -26,7 +26,7 @@ from ..registry import Route
 from ..relay import HTTPRelay
 from ..request import Request
 from .body import Body, ChunkedBody, LengthBody
-from .head import HeadError, check_request_line, read_head
+from .head import HeadError, LastFields, check_request_line, read_head
 from .websocket import WebSocketRelay
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class Visitor:
         "_is_processing",
         "_is_reading",
         "_is_secure",
+        "_last_fields",
         "_moved",
         "_paused_at",
         "_preamble",
@@ -172,6 +173,7 @@ class Visitor:
         self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
         self._dropped = 0
         self._requests = 0
+        self._last_fields: LastFields | None = None  # made for the second request
         self._half_closed_at = math.inf
         self.peer = b""
         self.peer_port = 0
@@ -423,7 +425,9 @@ class Visitor:
         if end > limits.max_head_bytes:
             raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
         whole = bytes(data)
-        request = read_head(whole, end, limits)
+        if self._last_fields is None and self._requests:
+            self._last_fields = LastFields()
+        request = read_head(whole, end, limits, self._last_fields)
         if self._proxy is not None:
             told, request = self._proxy.read(whole[:end], request)
             self.address, self.peer, self.peer_port = told.address, told.address.encode(), told.port
