@@ -44,6 +44,9 @@ LONG_READ: Final = 64 * 1024
 """Bytes in one read after which the other sockets come first.  uvloop reads a socket that is kept
 full up to 32 times before it looks at another: 5 ms of an upload in front of every click."""
 
+LARGE: Final = 16 * 1024
+"""Bytes of a message from which two buffers cost less than to copy them into one."""
+
 READ_LIMIT: Final = 64
 """Control frames answered in one read: a peer that pings in a flood is cut."""
 
@@ -119,15 +122,15 @@ class WebSocketCodec:
         self._mask_at = b""  # the mask, turned to the next payload byte
         self._control = b""  # payload of the current control frame
 
-    def encode(self, data: bytes) -> bytes:
-        """Return one binary message."""
+    def encode(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the header and the payload of one binary message."""
         return self._encode(_BINARY, data)
 
     def encode_close(self, code: int = 1000) -> bytes:
         """Return a close frame."""
-        return self._encode(_CLOSE, code.to_bytes(2, "big"))
+        return b"".join(self._encode(_CLOSE, code.to_bytes(2, "big")))
 
-    def _encode(self, first: int, data: bytes) -> bytes:
+    def _encode(self, first: int, data: bytes) -> tuple[bytes, bytes]:
         size = len(data)
         bit = _MASKED if self._is_masking else 0
         if size < 126:
@@ -138,8 +141,8 @@ class WebSocketCodec:
             header = _LONG.pack(first, bit | 127, size)
         if bit:
             mask = os.urandom(4)
-            return b"".join((header, mask, self._mask(data, mask)))
-        return header + data
+            return header + mask, self._mask(data, mask)
+        return header, data
 
     def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
         """Take bytes off the wire.
@@ -176,10 +179,10 @@ class WebSocketCodec:
                 opcode, payload = self._opcode, self._control
                 self._opcode, self._control = 0, b""
                 if opcode == 8:
-                    answers.append(self._encode(_CLOSE, payload[:2]))
+                    answers.append(b"".join(self._encode(_CLOSE, payload[:2])))
                     return pieces, answers, True
                 if opcode == 9:
-                    answers.append(self._encode(_PONG, payload))
+                    answers.append(b"".join(self._encode(_PONG, payload)))
                     if len(answers) > READ_LIMIT:
                         raise ValueError("a flood of WebSocket pings")
             start = self._read_header(view, data, start, end)
@@ -294,7 +297,11 @@ class WebSocketTransport:
     def send(self, data: bytes) -> None:
         """Send bytes as one binary message; dropped when the transport is lost."""
         if self._transport is not None and not self._is_closing:
-            self._transport.write(self._codec.encode(data))
+            header, payload = self._codec.encode(data)
+            if len(payload) < LARGE:
+                self._transport.write(header + payload)
+            else:
+                self._transport.writelines((header, payload))
 
     def close(self) -> None:
         """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""
