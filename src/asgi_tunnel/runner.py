@@ -23,6 +23,7 @@ from .config import TOKEN, TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
 from .logs import ensure_handler
+from .memory import keep_memory
 from .middleware import Tunnel
 
 _log = logging.getLogger("asgi_tunnel.runner")
@@ -83,6 +84,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         _log.error("%s", error)
         return EXIT_USAGE
     name = app if isinstance(app, str) else getattr(app, "title", type(app).__name__)
+    keep_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
         return loop_runner.run(_serve(loaded, config, lifespan=lifespan, name=str(name)))
 

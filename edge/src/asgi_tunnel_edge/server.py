@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .access_log import AccessLog
@@ -49,6 +50,7 @@ def run(config: EdgeConfig) -> int:
     """Run the edge until SIGINT or SIGTERM; return the exit code."""
     _configure_logging()
     _raise_file_limit()
+    keep_memory()
     loop_factory = None
     try:
         import uvloop

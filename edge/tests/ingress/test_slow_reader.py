@@ -8,8 +8,9 @@ from typing import cast
 
 import pytest
 
-from asgi_tunnel_edge.ingress.http import WRITE_BURST, WRITE_HIGH, Visitor
+from asgi_tunnel_edge.ingress.http import Visitor
 from asgi_tunnel_edge.ingress.listener import Ingress
+from asgi_tunnel_edge.ingress.outbox import WRITE_BURST, WRITE_HIGH
 
 pytestmark = pytest.mark.plain
 

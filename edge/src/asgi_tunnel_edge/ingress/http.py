@@ -10,7 +10,6 @@ import asyncio
 import math
 import socket
 import struct
-from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
@@ -27,19 +26,13 @@ from ..relay import HTTPRelay
 from ..request import Request
 from .body import Body, ChunkedBody, LengthBody
 from .head import HeadError, LastFields, check_request_line, read_head
+from .outbox import Outbox
 from .websocket import WebSocketRelay
 
 if TYPE_CHECKING:
     from .listener import Ingress
     from .proxies import TrustedPeer
     from .proxy_protocol import Preamble
-
-WRITE_HIGH: Final = 32 * 1024
-"""Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
-
-WRITE_BURST: Final = 256 * 1024
-"""Bytes of what waits that are handed to the visitor's socket at one time.  uvloop writes all that
-it holds in one turn of the loop if the visitor takes it: 4 MiB, 1.5 ms in front of every click."""
 
 LINGER: Final = 2.0
 """Seconds a closed connection is still read, so that the answer is not lost to a reset."""
@@ -104,8 +97,6 @@ class Visitor:
     __slots__ = (
         "_arrival",
         "_arrival_key",
-        "_backlog",
-        "_backlog_size",
         "_body",
         "_buffer",
         "_client",
@@ -116,12 +107,12 @@ class Visitor:
         "_head_size",
         "_ingress",
         "_is_https",
-        "_is_paused",
         "_is_processing",
         "_is_reading",
         "_is_secure",
         "_last_fields",
         "_moved",
+        "_outbox",
         "_paused_at",
         "_preamble",
         "_proxy",
@@ -150,6 +141,7 @@ class Visitor:
         self._preamble = preamble
         self._proxy: TrustedPeer | None = None  # who says with each request whose it is
         self._transport: asyncio.Transport | None = None
+        self._outbox: Outbox | None = None  # while there is a transport
         self._state = _HEAD
         self._buffer: bytes | bytearray = b""
         self._scanned = 0  # bytes of the buffer that hold no end of a head
@@ -157,9 +149,6 @@ class Visitor:
         self._body: Body | None = None
         self._relay: HTTPRelay | None = None
         self._websocket: WebSocketRelay | None = None
-        self._is_paused = False  # the visitor reads too slowly
-        self._backlog: deque[bytes] | None = None  # what was written while it did
-        self._backlog_size = 0
         self._is_reading = True
         self._paused_at = math.inf  # since when it is not read, or was looked after
         self._is_processing = False
@@ -204,7 +193,7 @@ class Visitor:
         self.address = peer[0]
         self.peer, self.peer_port = peer[0].encode(), peer[1]
         self.server, self.server_port = local[0].encode(), local[1]
-        transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._outbox = Outbox(transport)
         tune_socket(transport)
         self._deadline = self._ingress.now() + self._ingress.limits.head_timeout
         why = self._ingress.admit(self)
@@ -215,8 +204,7 @@ class Visitor:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
-        self._transport = None
-        self._backlog = None
+        self._transport = self._outbox = None
         self._ingress.left(self)
         state, self._state = self._state, _CLOSED
         self._deadline = self._write_deadline = math.inf
@@ -255,20 +243,15 @@ class Visitor:
 
     def pause_writing(self) -> None:
         """The visitor reads slower than the app writes."""
-        self._is_paused = True
-        self._watch_writing()
+        if self._outbox is not None:
+            self._outbox.is_paused = True
+            self._watch_writing()
 
     def resume_writing(self) -> None:
         """Write on, and when nothing waits any more let the app go on."""
-        self._is_paused = False
         self._write_deadline = math.inf
-        if self._backlog:
-            self._write_backlog(WRITE_BURST)
-            if self._backlog and not self._is_paused:
-                self.pause_writing()
-                asyncio.get_running_loop().call_soon(self.resume_writing)
-            if self._is_paused:
-                return
+        if self._outbox is None or not self._outbox.resume(self.resume_writing):
+            return
         if self._websocket is not None:
             self._websocket.writable()
         elif self._relay is not None:
@@ -327,7 +310,7 @@ class Visitor:
         As for one that is read, to have said all counts as gone after a moment.
         """
         option = _TCP_INFO
-        if self._is_paused or self._transport is None or option is None:
+        if self.is_paused or self._transport is None or option is None:
             return False  # while an answer is being written, its socket fails in time
         sock = self._transport.get_extra_info("socket")
         try:
@@ -348,16 +331,16 @@ class Visitor:
             self._fail(408, "the request body came too slowly", ResetCode.TIMEOUT)
 
     def _watch_writing(self) -> None:
-        if self._transport is not None:
-            self._unsent = self._unwritten()
+        if self._outbox is not None:
+            self._unsent = self._outbox.size
             self._write_deadline = self._ingress.now() + self._ingress.limits.body_grace
 
     def _check_writing(self) -> None:
         """Cut a visitor that takes too little of what was written, and is being written, for it."""
-        if self._transport is None:
+        if self._outbox is None:
             return
         limits = self._ingress.limits
-        taken = self._unsent - self._unwritten()
+        taken = self._unsent - self._outbox.size
         if taken >= limits.min_body_rate * limits.body_grace:
             self._watch_writing()
             return
@@ -367,7 +350,7 @@ class Visitor:
 
     def _check_drained(self) -> None:
         """Close when the visitor has had its time, or go on while it still reads an answer."""
-        if not self._unwritten():
+        if self._outbox is None or not self._outbox.size:
             self._abort()
             return
         if self._write_deadline == math.inf:
@@ -384,7 +367,7 @@ class Visitor:
         try:
             while self._buffer:
                 if self._state is _HEAD:
-                    if self._is_paused:  # it has not taken the answers to its last requests
+                    if self.is_paused:  # it has not taken the answers to its last requests
                         self._pause_reading()
                         break
                     if not self._read_head():
@@ -567,19 +550,13 @@ class Visitor:
     @property
     def is_paused(self) -> bool:
         """Whether the visitor reads slower than the app writes."""
-        return self._is_paused
+        return self._outbox is not None and self._outbox.is_paused
 
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the visitor is gone."""
-        if self._transport is not None:
+        if self._outbox is not None:
             self._unsent += len(data)
-            if self._is_paused:
-                if self._backlog is None:
-                    self._backlog = deque()
-                self._backlog.append(data)
-                self._backlog_size += len(data)
-            else:
-                self._transport.write(data)
+            self._outbox.write(data)
 
     def pause_body(self) -> None:
         """Read no more until :meth:`resume_body`."""
@@ -781,30 +758,6 @@ class Visitor:
             )
         )
 
-    # -- writing -----------------------------------------------------------------------------
-
-    def _unwritten(self) -> int:
-        """Bytes that the visitor's socket has not taken."""
-        if self._transport is None:
-            return 0
-        return self._backlog_size + self._transport.get_write_buffer_size()
-
-    def _write_backlog(self, size: int) -> None:
-        """Hand ``size`` bytes of what waits to the transport, or as much as it likes to have."""
-        backlog, transport = self._backlog, self._transport
-        while backlog and transport is not None and size > 0 and not self._is_paused:
-            piece = backlog.popleft()
-            self._backlog_size -= len(piece)
-            size -= len(piece)
-            transport.write(piece)
-
-    def _write_all(self) -> None:
-        """Hand all that waits to the transport, which is about to be closed."""
-        if self._backlog and self._transport is not None:
-            self._transport.write(b"".join(self._backlog))
-            self._backlog = None
-            self._backlog_size = 0
-
     # -- the end -----------------------------------------------------------------------------
 
     def _pause_reading(self) -> None:
@@ -815,13 +768,13 @@ class Visitor:
 
     def _linger(self) -> None:
         """Send the end of the stream, then read and drop what still comes for a moment."""
-        transport = self._transport
+        transport, outbox = self._transport, self._outbox
         self._state = _DRAIN
         self._buffer = b""
         self._body = None
-        if transport is None:
+        if transport is None or outbox is None:
             return
-        self._write_all()
+        outbox.flush()
         self._deadline = self._ingress.now() + LINGER
         if self._half_closed_at < math.inf:  # it has said all: nothing is left to wait for
             self._half_closed_at = math.inf
@@ -837,9 +790,9 @@ class Visitor:
             transport.close()  # TLS has no half-close: its own goodbye does the same
 
     def _close(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self._outbox is not None:
             self._state = _DRAIN
-            self._write_all()
+            self._outbox.flush()
             self._transport.close()
 
     def _abort(self) -> None:
@@ -852,7 +805,7 @@ class Visitor:
         size = len(self._buffer)
         if self._relay is not None or self._websocket is not None:
             size += self._head_size
-        unsent = self._unwritten()
+        unsent = 0 if self._outbox is None else self._outbox.size
         if unsent:
             size += unsent + TLS_BUFFER if self._is_secure else unsent
         return size
@@ -871,8 +824,8 @@ class Visitor:
     @property
     def is_busy(self) -> bool:
         """Whether something is in progress, or written and not yet taken by the socket."""
-        return self._transport is not None and (
-            self._state in (_BODY, _ANSWER, _HELD) or self._unwritten() > 0
+        return self._outbox is not None and (
+            self._state in (_BODY, _ANSWER, _HELD) or self._outbox.size > 0
         )
 
     def shut_down(self) -> None:
