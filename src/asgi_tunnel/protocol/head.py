@@ -20,7 +20,7 @@ Fields = list[tuple[bytes, bytes]]
 
 _REQUEST_LINES: Final = 5
 _ARRIVAL_PARTS: Final = 6
-_MAX_ARRIVALS: Final = 4096  # a visitor's connection each, 0.5 KiB
+_MAX_ARRIVALS: Final = 4096  # of as many visitors' connections
 _OPEN: Final = Struct(">BI")  # kind, bytes of the head
 _OPEN_SIZE: Final = 5
 _HEAD: Final = Struct(">HI")  # status, bytes of the fields
@@ -64,7 +64,6 @@ class Arrival:
         "is_secure",
         "line",
         "peer_host",
-        "peer_port",
         "scheme",
         "server",
     )
@@ -85,7 +84,6 @@ class Arrival:
         if not 0 <= peer_port <= _MAX_PORT or not 0 <= port <= _MAX_PORT:
             raise HeadError(f"port {peer_port} or {port} is not between 0 and {_MAX_PORT}")
         self.peer_host = peer_host
-        self.peer_port = peer_port
         self.scheme = scheme.decode("latin-1")
         self.http_version = http_version.decode("latin-1")
         self.is_secure = scheme in _SECURE

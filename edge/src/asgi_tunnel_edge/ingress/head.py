@@ -41,7 +41,7 @@ _MAX_NAME: Final = 64
 
 
 MAX_LAST_FIELDS: Final = 2048
-"""Bytes of fields that a connection remembers; browsers send less than 1,500."""
+"""Bytes of fields that a connection remembers: more would be memory for each idle one."""
 
 
 class HeadError(Exception):
