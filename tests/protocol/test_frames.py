@@ -94,6 +94,21 @@ def test_one_byte_segments() -> None:
     assert frame == Frame(FrameType.DATA, Flag.END, 1, memoryview(wire)[FRAME_HEADER_SIZE:])
 
 
+@pytest.mark.parametrize("cut", [1, FRAME_HEADER_SIZE, 20_000])
+def test_long_read_behind_a_cut_frame_is_not_copied(cut: int) -> None:
+    """Only the frame that was cut is put together; what comes whole stays where it is."""
+    payloads = [bytes((n,)) * 30_000 for n in range(4)]
+    wire = b"".join(encode_frame(FrameType.DATA, one, stream_id=1) for one in payloads)
+    decoder = FrameDecoder()
+    assert decoder.feed(wire[:cut]) == []
+    rest = wire[cut:]
+    frames = decoder.feed(rest)
+    assert [bytes(frame.payload) for frame in frames] == payloads
+    kept = [frame.payload.obj for frame in frames if isinstance(frame.payload, memoryview)]
+    assert [one is rest for one in kept] == [False, True, True, True]
+    assert decoder.buffered == 0
+
+
 def test_largest_frame() -> None:
     """A payload of exactly the limit passes."""
     (frame,) = FrameDecoder().feed(encode_frame(FrameType.DATA, bytes(MAX_FRAME_SIZE)))

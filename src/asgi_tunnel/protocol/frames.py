@@ -124,27 +124,18 @@ class FrameDecoder:
         Raises:
             FrameError: A frame announces more than the limit.  The decoder is unusable after.
         """
-        partial = self._partial
-        if partial:
-            partial += data
-            if len(partial) < self._need:
-                return []
-            data = partial
-            self._partial = bytearray()
-        end = len(data)
+        frames: list[Frame] = []
         view = memoryview(data)
+        start, end = 0, len(data)
+        if self._partial:
+            start = self._complete(view, frames)
+            if start == end:
+                return frames
         # Of a small read a copy costs less than a view for each frame (0.3 against 0.7 us).
         small = bytes(data) if end <= _SMALL_READ else None
-        frames: list[Frame] = []
-        start = 0
         while end - start >= FRAME_HEADER_SIZE:
             word, flags, stream_id = unpack_header(view, start)
-            size = word >> 8
-            if size > self._limit:
-                raise FrameError(
-                    GoawayCode.FRAME_ERROR,
-                    f"frame of {size} bytes exceeds limit of {self._limit} bytes",
-                )
+            size = self._check(word >> 8)
             stop = start + FRAME_HEADER_SIZE + size
             if stop > end:
                 self._need = stop - start
@@ -158,6 +149,38 @@ class FrameDecoder:
         if start < end:
             self._partial = bytearray(view[start:])
         return frames
+
+    def _complete(self, view: memoryview, frames: list[Frame]) -> int:
+        """Give the incomplete frame what it lacks, and no more; return where the next starts."""
+        partial = self._partial
+        end = len(view)
+        start = min(self._need - len(partial), end)
+        partial += view[:start]
+        if len(partial) < self._need:
+            return start
+        word, flags, stream_id = unpack_header(partial)
+        need = FRAME_HEADER_SIZE + self._check(word >> 8)
+        if len(partial) < need:  # the header was cut
+            self._need = need
+            more = min(need - len(partial), end - start)
+            partial += view[start : start + more]
+            start += more
+            if len(partial) < need:
+                return start
+        self._partial = bytearray()
+        payload: Payload = memoryview(partial)[FRAME_HEADER_SIZE:]
+        if need <= _SMALL_READ:
+            payload = bytes(payload)
+        frames.append(_new(Frame, (word & 0xFF, flags, stream_id, payload)))
+        return start
+
+    def _check(self, size: int) -> int:
+        if size > self._limit:
+            raise FrameError(
+                GoawayCode.FRAME_ERROR,
+                f"frame of {size} bytes exceeds limit of {self._limit} bytes",
+            )
+        return size
 
     def clear(self) -> None:
         """Forget an incomplete frame: its transport is gone and the peer sends it again."""
