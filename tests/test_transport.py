@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
+from pathlib import Path
 
 import pytest
+from websockets.utils import accept_key
 
-from asgi_tunnel.transport import WebSocketTransport
+from asgi_tunnel.dial import dial
+from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
+from asgi_tunnel_edge.tls import (
+    InternalCertificate,
+    create_internal_certificate,
+    fingerprint,
+    server_context,
+)
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -81,3 +91,104 @@ def test_socket_that_is_kept_full_does_not_keep_the_loop() -> None:
         reads = runner.run(main())
     # One read of uvloop is at most 256,000 bytes; one of less than 64 KiB may come before it.
     assert max(reads.by_turn.values()) <= 256_000 + 64 * 1024
+
+
+SECRET = b"what an app answers " * 2_000
+
+
+@pytest.mark.parametrize("size", [0, 5, 126, 70_000])
+@pytest.mark.parametrize("step", [1 << 20, 1_000, 7])
+@pytest.mark.parametrize("is_private", [False, True])
+def test_codec_gives_back_what_it_was_given(size: int, step: int, is_private: bool) -> None:
+    """Messages of any size, masked with a random key or with none, cut anywhere."""
+    data = (SECRET * 2)[:size]
+    header, payload = WebSocketCodec(is_masking=True, is_private=is_private).encode(data)
+    wire = header + payload
+    assert wire[1] & 0x80
+    decoder = WebSocketCodec(is_masking=False)
+    found: list[bytes | memoryview] = []
+    for start in range(0, len(wire), step):
+        pieces, answers, is_over = decoder.decode(wire[start : start + step])
+        assert not answers
+        assert not is_over
+        found += pieces
+    assert b"".join(found) == data
+
+
+def test_what_nobody_can_see_is_not_copied() -> None:
+    """The key is 0 there, and both sides leave the bytes where they are."""
+    header, payload = WebSocketCodec(is_masking=True, is_private=True).encode(SECRET)
+    assert header[-4:] == bytes(4)
+    assert payload is SECRET
+    wire = header + payload
+    (piece,), _, _ = WebSocketCodec(is_masking=False).decode(wire)
+    assert isinstance(piece, memoryview)
+    assert piece.obj is wire
+
+
+def test_each_message_has_a_key_of_its_own() -> None:
+    """Where somebody may look, no byte passes as the app wrote it, and no key comes twice."""
+    codec = WebSocketCodec(is_masking=True)
+    wires = [b"".join(codec.encode(SECRET)) for _ in range(4)]
+    assert len(set(wires)) == len(wires)
+    assert all(SECRET[:20] not in wire for wire in wires)
+
+
+async def keys_of(host: str, certificate: InternalCertificate | None = None) -> set[bytes]:
+    """Dial an edge at this address, say something three times, and return the keys of that."""
+    context = server_context(certificate.certificate, certificate.key) if certificate else None
+    scheme = "ws" if context is None else "wss"
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
+        answer = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_key(fields['Sec-WebSocket-Key'])}\r\n"
+            f"Sec-WebSocket-Protocol: {fields['Sec-WebSocket-Protocol']}\r\n\r\n"
+        )
+        writer.write(answer.encode())
+        heard.set_result(await reader.readexactly(3 * (2 + 4 + 5)))
+        writer.close()
+
+    async with asyncio.timeout(10):
+        server = await asyncio.start_server(serve, host, 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        pin = fingerprint(certificate.certificate.read_bytes()) if certificate else None
+        transport = await dial(f"{scheme}://{host}:{port}", "token", pin=pin)
+        for _ in range(3):
+            transport.send(b"hello")
+        wire = await heard
+        transport.abort()
+        server.close()
+    return {wire[start + 2 : start + 6] for start in range(0, len(wire), 11)}
+
+
+@pytest.fixture
+def network_address() -> str:
+    """An address of this machine that others could reach."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # nothing is sent
+        except OSError:
+            pytest.skip("this machine has no network address")
+        return str(probe.getsockname()[0])
+
+
+async def test_bytes_that_stay_on_this_machine_have_no_key() -> None:
+    """Nobody is between an app and an edge on one machine."""
+    assert await keys_of("127.0.0.1") == {bytes(4)}
+
+
+async def test_bytes_inside_tls_have_no_key(network_address: str, tmp_path: Path) -> None:
+    """What is encrypted is hidden already."""
+    certificate = create_internal_certificate("example.test", tmp_path)
+    assert await keys_of(network_address, certificate) == {bytes(4)}
+
+
+async def test_bytes_that_leave_this_machine_without_tls_are_masked(network_address: str) -> None:
+    """On a network, what lies between may look, and may be taken in by what it sees."""
+    keys = await keys_of(network_address)
+    assert len(keys) == 3
+    assert bytes(4) not in keys

@@ -11,6 +11,7 @@ import hmac
 import socket
 import ssl
 from hashlib import sha256
+from ipaddress import ip_address
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
@@ -110,7 +111,8 @@ async def dial(
                     continue
                 raise
             break
-    carrier = WebSocketTransport(is_masking=True)
+    is_private = secure or _is_local(transport)
+    carrier = WebSocketTransport(is_masking=True, is_private=is_private)
     transport.set_protocol(carrier.as_protocol())
     carrier.connection_made(transport)
     return carrier
@@ -190,6 +192,14 @@ async def _connect(address: Address) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _is_local(transport: asyncio.Transport) -> bool:
+    """Whether the bytes stay on this machine."""
+    try:
+        return ip_address(transport.get_extra_info("peername")[0]).is_loopback
+    except (TypeError, ValueError):  # no address: no network address either, or already gone
+        return False
 
 
 def _tls_context(pin: str | None) -> ssl.SSLContext:

@@ -25,6 +25,7 @@ _MASKED: Final = 0x80
 _LONG: Final = Struct(">BBQ")
 _SHORT: Final = Struct(">BBH")
 _MAX_CONTROL: Final = 125  # bytes, RFC 6455 section 5.5
+_NO_KEY: Final = bytes(4)  # masks nothing
 
 MAX_ROOM: Final = 128 * 1024
 """Bytes committed to a fast link at one time, and unsent bytes the kernel takes of a visitor's
@@ -109,12 +110,28 @@ class _Mask(Protocol):
 
 
 class WebSocketCodec:
-    """Wraps bytes into masked or plain binary messages, and back."""
+    """Wraps bytes into masked or plain binary messages, and back.
 
-    __slots__ = ("_control", "_is_masking", "_left", "_mask", "_mask_at", "_opcode", "_partial")
+    Args:
+        is_masking: True on the side that dialed (RFC 6455 section 5.3).
+        is_private: Nobody between the two sides can see the bytes: the key is 0, and masking
+            costs nothing.
+    """
 
-    def __init__(self, *, is_masking: bool) -> None:
-        self._is_masking = is_masking  # the side that dialed masks (RFC 6455 section 5.3)
+    __slots__ = (
+        "_control",
+        "_is_masking",
+        "_is_private",
+        "_left",
+        "_mask",
+        "_mask_at",
+        "_opcode",
+        "_partial",
+    )
+
+    def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
+        self._is_masking = is_masking
+        self._is_private = is_private
         self._mask = load_mask()
         self._partial = b""  # an incomplete header
         self._left = 0  # payload bytes of the current frame still to come
@@ -139,10 +156,12 @@ class WebSocketCodec:
             header = _SHORT.pack(first, bit | 126, size)
         else:
             header = _LONG.pack(first, bit | 127, size)
-        if bit:
-            mask = os.urandom(4)
-            return header + mask, self._mask(data, mask)
-        return header, data
+        if not bit:
+            return header, data
+        if self._is_private:
+            return header + _NO_KEY, data
+        key = os.urandom(4)
+        return header + key, self._mask(data, key)
 
     def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
         """Take bytes off the wire.
@@ -221,9 +240,9 @@ class WebSocketCodec:
         return at
 
     def _unmask(self, piece: memoryview) -> bytes | memoryview:
-        if self._is_masking:
-            return piece
         mask = self._mask_at
+        if self._is_masking or mask == _NO_KEY:
+            return piece
         turn = len(piece) % 4
         self._mask_at = mask[turn:] + mask[:turn]
         return self._mask(piece, mask)
@@ -234,13 +253,14 @@ class WebSocketTransport:
 
     Args:
         is_masking: True on the side that dialed.
+        is_private: As :class:`WebSocketCodec`.
 
     Attributes:
         room: Bytes to commit at one time; it follows the rate at which the socket takes them.
     """
 
-    def __init__(self, *, is_masking: bool) -> None:
-        self._codec = WebSocketCodec(is_masking=is_masking)
+    def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
+        self._codec = WebSocketCodec(is_masking=is_masking, is_private=is_private)
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
         self._early: list[bytes | memoryview] = []  # before there is a receiver; bounded by pause
