@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
 from asgi_tunnel.protocol.codes import ResetCode
-from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 from asgi_tunnel.session import Session
@@ -78,6 +79,9 @@ class FakeWriter:
 
     def write(self, data: bytes) -> None:
         """Drop it."""
+
+    def write_large(self, pieces: Sequence[Buffer]) -> None:
+        """Drop them."""
 
     def pause_body(self) -> None:
         """Do nothing."""

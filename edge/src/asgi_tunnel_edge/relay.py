@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 from asgi_tunnel.session import Session
+from asgi_tunnel.transport import LARGE
 
 from .access_log import AccessLog, Entry
 from .answers import answer, date_field, status_line
@@ -49,6 +51,9 @@ class Writer(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
+
+    def write_large(self, pieces: Sequence[Buffer]) -> None:
+        """Send pieces at the end of the turn, uncopied."""
 
     @property
     def is_paused(self) -> bool:
@@ -434,8 +439,8 @@ class HTTPRelay:
             parts.append(b"0\r\n\r\n")
         self._sent += size
         writer = self._writer
-        if len(parts) == 1 and type(parts[0]) is bytes:
-            writer.write(parts[0])
+        if size >= LARGE:
+            writer.write_large(parts)
         elif parts:
             writer.write(b"".join(parts))
         if end:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel_edge.ingress.http import Visitor
 from asgi_tunnel_edge.ingress.listener import Ingress
-from asgi_tunnel_edge.ingress.outbox import WRITE_BURST, WRITE_HIGH
+from asgi_tunnel_edge.ingress.outbox import PINNED, WRITE_BURST, WRITE_HIGH
 
 pytestmark = pytest.mark.plain
 
@@ -24,18 +26,25 @@ class Socket:
     def __init__(self, visitor: Visitor, *, room: int = 0) -> None:
         self.visitor = visitor
         self.room = room  # bytes that are taken at once
-        self.written: list[bytes] = []
+        self.written: list[Buffer] = []
+        self.calls = 0
         self.waiting = 0
         self.is_paused = False
         self.is_ended = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
+        """Take bytes."""
+        self.writelines([data])
+
+    def writelines(self, pieces: Iterable[Buffer]) -> None:
         """Take bytes; pause the visitor above the mark, as event loops do."""
         assert not self.is_ended
-        self.written.append(data)
-        taken = min(self.room, len(data))
-        self.room -= taken
-        self.waiting += len(data) - taken
+        self.calls += 1
+        for data in pieces:
+            self.written.append(data)
+            taken = min(self.room, len(data))
+            self.room -= taken
+            self.waiting += len(data) - taken
         if self.waiting > WRITE_HIGH and not self.is_paused:
             self.is_paused = True
             self.visitor.pause_writing()
@@ -99,6 +108,42 @@ async def test_what_waits_comes_in_order_and_whole() -> None:
         assert visitor.is_paused
         sock.take(sock.waiting)
     assert sock.written == pieces()
+    assert not visitor.is_paused
+
+
+async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
+    """What the app sends in one turn is one write, of the very bytes that came from the tunnel."""
+    visitor, sock = connect(room=1 << 40)
+    read = memoryview(b"".join(pieces()[:5]))
+    cut = [read[start : start + PIECE] for start in range(0, len(read), PIECE)]
+    for piece in cut:
+        visitor.write_large([piece])
+        assert visitor.is_paused  # the app gets its window back when the socket has taken them
+    visitor.write(b"the end")
+    assert sock.calls == 0
+    await asyncio.sleep(0)
+    assert sock.calls == 1
+    assert all(one is other for one, other in zip(sock.written, cut, strict=False))
+    assert b"".join(sock.written) == read.tobytes() + b"the end"
+    assert not visitor.is_paused
+
+
+async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() -> None:
+    """Once its socket takes no more, what waits is copied; what the socket has counts whole."""
+    visitor, sock = connect()
+    read = memoryview(b"".join(pieces()[:5]))
+    visitor.write_large([read[:PIECE]])
+    await asyncio.sleep(0)
+    assert sock.is_paused
+    assert visitor.buffered == PINNED
+    visitor.write_large([read[PIECE : 2 * PIECE]])
+    assert visitor.buffered == PINNED + PIECE
+    sock.take(PIECE)
+    assert type(sock.written[1]) is bytes
+    assert visitor.buffered == PIECE
+    sock.take(PIECE)
+    assert sock.written == [read[:PIECE], read[PIECE : 2 * PIECE]]
+    assert visitor.buffered == 0
     assert not visitor.is_paused
 
 

@@ -10,10 +10,12 @@ import asyncio
 import math
 import socket
 import struct
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead
 from asgi_tunnel.transport import tune_socket
@@ -193,7 +195,7 @@ class Visitor:
         self.address = peer[0]
         self.peer, self.peer_port = peer[0].encode(), peer[1]
         self.server, self.server_port = local[0].encode(), local[1]
-        self._outbox = Outbox(transport)
+        self._outbox = Outbox(transport, self.resume_writing)
         tune_socket(transport)
         self._deadline = self._ingress.now() + self._ingress.limits.head_timeout
         why = self._ingress.admit(self)
@@ -250,7 +252,7 @@ class Visitor:
     def resume_writing(self) -> None:
         """Write on, and when nothing waits any more let the app go on."""
         self._write_deadline = math.inf
-        if self._outbox is None or not self._outbox.resume(self.resume_writing):
+        if self._outbox is None or not self._outbox.resume():
             return
         if self._websocket is not None:
             self._websocket.writable()
@@ -558,6 +560,12 @@ class Visitor:
             self._unsent += len(data)
             self._outbox.write(data)
 
+    def write_large(self, pieces: Sequence[Buffer]) -> None:
+        """Send pieces at the end of the turn, uncopied; dropped when the visitor is gone."""
+        if self._outbox is not None:
+            self._unsent += sum(map(len, pieces))
+            self._outbox.write_large(pieces)
+
     def pause_body(self) -> None:
         """Read no more until :meth:`resume_body`."""
         self._pause_reading()
@@ -805,7 +813,7 @@ class Visitor:
         size = len(self._buffer)
         if self._relay is not None or self._websocket is not None:
             size += self._head_size
-        unsent = 0 if self._outbox is None else self._outbox.size
+        unsent = 0 if self._outbox is None else self._outbox.held
         if unsent:
             size += unsent + TLS_BUFFER if self._is_secure else unsent
         return size

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
+
+from asgi_tunnel.protocol.frames import Buffer
 
 WRITE_HIGH: Final = 32 * 1024
 """Bytes written and not yet taken by the visitor's socket at which the app has to wait."""
@@ -13,6 +15,9 @@ WRITE_HIGH: Final = 32 * 1024
 WRITE_BURST: Final = 256 * 1024
 """Bytes of what waits that are handed to the visitor's socket at one time.  uvloop writes all that
 it holds in one turn of the loop if the visitor takes it: 4 MiB, 1.5 ms in front of every click."""
+
+PINNED: Final = 256 * 1024
+"""Bytes of one read of a tunnel: what a piece that was cut from it keeps alive."""
 
 
 class Outbox:
@@ -22,17 +27,29 @@ class Outbox:
 
     Args:
         transport: Of the visitor; its protocol passes on when it pauses and resumes.
+        resume: The protocol's ``resume_writing``, which calls :meth:`resume`.
 
     Attributes:
         is_paused: The visitor has not taken what was written.
     """
 
-    __slots__ = ("_size", "_transport", "_waiting", "is_paused")
+    __slots__ = (
+        "_has_views",
+        "_is_due",
+        "_resume",
+        "_size",
+        "_transport",
+        "_waiting",
+        "is_paused",
+    )
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, resume: Callable[[], object]) -> None:
         self._transport = transport
-        self._waiting: deque[bytes] | None = None  # made when a visitor is first too slow
+        self._resume = resume
+        self._waiting: deque[Buffer] | None = None  # made when something first has to wait
         self._size = 0
+        self._is_due = False  # the next turn goes on with what waits
+        self._has_views = False  # the last burst was not copied
         self.is_paused = False
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -41,35 +58,62 @@ class Outbox:
         """Bytes that the visitor's socket has not taken."""
         return self._size + self._transport.get_write_buffer_size()
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that these keep, at most."""
+        unsent = self._transport.get_write_buffer_size()
+        return self._size + (max(unsent, PINNED) if unsent and self._has_views else unsent)
+
     def write(self, data: bytes) -> None:
         """Send bytes, behind those that wait."""
         if not self.is_paused:
             self._transport.write(data)
-            return
+        else:
+            self._wait(data)
+
+    def write_large(self, pieces: Iterable[Buffer]) -> None:
+        """Send pieces behind those that wait, all of a turn together and uncopied.
+
+        The visitor counts as paused until then: its app gets its window back when the socket has
+        taken them.
+        """
+        if not self.is_paused:
+            self._go_on_soon()
+        is_slow = not self._is_due  # then it keeps its bytes, and not the reads around them
+        for piece in pieces:
+            self._wait(bytes(piece) if is_slow else piece)
+
+    def _go_on_soon(self) -> None:
+        self.is_paused = self._is_due = True
+        asyncio.get_running_loop().call_soon(self._resume)
+
+    def _wait(self, data: Buffer) -> None:
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(data)
         self._size += len(data)
 
-    def resume(self, again: Callable[[], object]) -> bool:
-        """Hand over a burst of what waits.
-
-        Args:
-            again: Called in the next turn when more waits and the transport takes it.
+    def resume(self) -> bool:
+        """Hand over a burst of what waits, and the next one in the next turn.
 
         Returns:
             Whether nothing waits any more, here or below.
         """
-        self.is_paused = False
+        self.is_paused = self._is_due = False
+        waiting = self._waiting
+        if not waiting:
+            return True
+        burst: list[Buffer] = []
         left = WRITE_BURST
-        while self._waiting and left > 0 and not self.is_paused:
-            piece = self._waiting.popleft()
-            self._size -= len(piece)
+        while waiting and left > 0:
+            piece = waiting.popleft()
             left -= len(piece)
-            self._transport.write(piece)  # may pause
-        if self._waiting and not self.is_paused:
-            self.is_paused = True
-            asyncio.get_running_loop().call_soon(again)
+            burst.append(piece)
+        self._size -= WRITE_BURST - left
+        self._has_views = any(type(piece) is not bytes for piece in burst)
+        self._transport.writelines(burst)  # may pause
+        if waiting and not self.is_paused:
+            self._go_on_soon()
         return not self.is_paused
 
     def flush(self) -> None:

@@ -12,6 +12,7 @@ from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
 from asgi_tunnel.session import Session
+from asgi_tunnel.transport import LARGE
 
 from ..access_log import Entry
 from ..answers import accept_field, answer, date_field, status_line
@@ -341,7 +342,10 @@ class WebSocketRelay:
                 opcode = frames.TEXT if text else frames.BINARY
             self._fragment = more
             head = frames.encode_header(opcode, len(data), is_final=not more)
-            self._visitor.write(b"".join((head, data)))
+            if len(data) >= LARGE:
+                self._visitor.write_large((head, data))
+            else:
+                self._visitor.write(b"".join((head, data)))
             self._sent += len(data)
         self._credit(cost)
         if end and self._phase is _Phase.OPEN:  # without the CLOSE that ends a WebSocket
