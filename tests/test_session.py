@@ -37,6 +37,7 @@ class Sink:
         self.buffered = 0
         self.room = 128 * 1024
         self.sent = asyncio.Event()
+        self.messages = 0
 
     @property
     def is_writable(self) -> bool:
@@ -47,6 +48,7 @@ class Sink:
     def send(self, data: bytes) -> None:
         """Note it."""
         self.sent.set()
+        self.messages += 1
 
     def close(self) -> None:
         """Nothing to close."""
@@ -82,8 +84,8 @@ def test_deadline_that_is_due_now_is_kept_under_uvloop() -> None:
         runner.run(main())
 
 
-async def test_full_transport_is_not_asked_again_and_again() -> None:
-    """While a socket takes nothing, the session waits for its word and leaves the CPU alone."""
+def new_session() -> tuple[Session, Sink]:
+    """Return an edge's session and where its bytes go."""
     connection = Connection(
         Role.EDGE,
         local=Settings(),
@@ -94,6 +96,51 @@ async def test_full_transport_is_not_asked_again_and_again() -> None:
     session = Session(connection, session_id="session-1")
     sink = Sink()
     session.attach(sink)
+    return session, sink
+
+
+def ask(session: Session, count: int) -> None:
+    """Open streams as visitors do whose requests come in one turn of the loop."""
+    for _ in range(count):
+        session.open_stream(StreamKind.HTTP, HEAD, cast(StreamHandler, Ignore()), end=True)
+
+
+async def test_lone_request_leaves_in_its_own_turn() -> None:
+    """What else a turn of the loop has to do is not waited for when there is little."""
+    session, sink = new_session()
+    for _ in range(20):
+        await turns(2)
+        before = sink.messages
+        ask(session, 1)
+        assert sink.messages == before + 1
+        await turns(2)
+        assert sink.messages == before + 1
+    session.terminate(GoawayCode.NO_ERROR, "done")
+
+
+async def test_many_requests_share_a_message() -> None:
+    """Turns with many exchanges send them together, until it has been quiet for a while."""
+    session, sink = new_session()
+    ask(session, 6)
+    await turns(2)
+    before = sink.messages
+    for number in range(5):
+        ask(session, 6)
+        assert sink.messages == before + number
+        await turns(2)
+        assert sink.messages == before + number + 1
+    for _ in range(20):
+        ask(session, 1)
+        await turns(2)
+    before = sink.messages
+    ask(session, 1)
+    assert sink.messages == before + 1
+    session.terminate(GoawayCode.NO_ERROR, "done")
+
+
+async def test_full_transport_is_not_asked_again_and_again() -> None:
+    """While a socket takes nothing, the session waits for its word and leaves the CPU alone."""
+    session, sink = new_session()
     await turns(3)
     sink.has_room = False
     sink.sent.clear()

@@ -45,6 +45,13 @@ and that what the peer sent meanwhile has to be read before the peer is judged."
 _BURST = 8
 """Messages written in one turn of the loop before others get theirs."""
 
+_QUIET_FRAMES = 2
+"""Small exchanges in one turn of the loop from which one message for all costs less than it delays
+the first one."""
+
+_QUIET_TURNS = 8
+"""Turns with no more than that after which the first small exchange of a turn leaves at once."""
+
 
 class StreamHandler(Protocol):
     """What the peer does on one stream.  No method may block, and none may raise."""
@@ -105,6 +112,8 @@ class Session:
         self._time = self._loop.time
         self._transport: Transport | None = None
         self._is_flush_due = False
+        self._quiet_turns = _QUIET_TURNS  # in a row, up to this one
+        self._turn_frames = 0  # small exchanges sent in this turn
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # loop time of the deadline that the timer was set for
 
@@ -198,7 +207,7 @@ class Session:
         self.handlers[stream_id] = handler
         if not self._is_flush_due:
             self._schedule()
-        elif self.connection.is_early_due:
+        if end and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
             self._send_early()
         return stream_id
 
@@ -222,7 +231,7 @@ class Session:
         ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
         if not self._is_flush_due:
             self._schedule()
-        elif end and self.connection.is_early_due:
+        if end and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
             self._send_early()
         return ok
 
@@ -276,6 +285,7 @@ class Session:
     def _send_early(self) -> None:
         transport = self._transport
         if transport is not None and transport.is_writable:
+            self._turn_frames += self.connection.queued_frames
             data = self.connection.early_data_to_send()
             if data:
                 self._send(transport, data)
@@ -287,6 +297,9 @@ class Session:
     def _flush(self) -> None:
         self._is_flush_due = False
         connection, transport = self.connection, self._transport
+        is_quiet = self._turn_frames + connection.queued_frames <= _QUIET_FRAMES
+        self._quiet_turns = self._quiet_turns + 1 if is_quiet else 0
+        self._turn_frames = 0
         burst = _BURST
         while transport is not None and transport.is_writable:
             if not burst:

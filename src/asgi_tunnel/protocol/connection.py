@@ -220,6 +220,11 @@ class Connection(Streams):
         return control + chunk if control else chunk
 
     @property
+    def queued_frames(self) -> int:
+        """Frames for :meth:`early_data_to_send`: small exchanges, windows, resets."""
+        return len(self._sequenced)
+
+    @property
     def is_early_due(self) -> bool:
         """Whether :meth:`early_data_to_send` is worth a message of its own."""
         return len(self._sequenced) >= EARLY_FRAMES
