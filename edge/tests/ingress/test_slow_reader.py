@@ -12,7 +12,7 @@ import pytest
 from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel_edge.ingress.http import Visitor
 from asgi_tunnel_edge.ingress.listener import Ingress
-from asgi_tunnel_edge.ingress.outbox import PINNED, WRITE_BURST, WRITE_HIGH
+from asgi_tunnel_edge.ingress.outbox import PINNED, TRUSTED, WRITE_BURST, WRITE_HIGH
 
 pytestmark = pytest.mark.plain
 
@@ -111,14 +111,26 @@ async def test_what_waits_comes_in_order_and_whole() -> None:
     assert not visitor.is_paused
 
 
+async def connect_fast() -> tuple[Visitor, Socket]:
+    """Return a visitor that has taken so much at once that it is trusted to go on."""
+    visitor, sock = connect(room=1 << 40)
+    while sum(map(len, sock.written)) < TRUSTED:
+        visitor.write_large([bytes(PIECE)])
+        await asyncio.sleep(0)
+    sock.written.clear()
+    sock.calls = 0
+    return visitor, sock
+
+
 async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
     """What the app sends in one turn is one write, of the very bytes that came from the tunnel."""
-    visitor, sock = connect(room=1 << 40)
+    visitor, sock = await connect_fast()
     read = memoryview(b"".join(pieces()[:5]))
     cut = [read[start : start + PIECE] for start in range(0, len(read), PIECE)]
     for piece in cut:
         visitor.write_large([piece])
         assert visitor.is_paused  # the app gets its window back when the socket has taken them
+        assert not visitor.is_stalled
     visitor.write(b"the end")
     assert sock.calls == 0
     await asyncio.sleep(0)
@@ -130,11 +142,13 @@ async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
 
 async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() -> None:
     """Once its socket takes no more, what waits is copied; what the socket has counts whole."""
-    visitor, sock = connect()
+    visitor, sock = await connect_fast()
+    sock.room = 0
     read = memoryview(b"".join(pieces()[:5]))
     visitor.write_large([read[:PIECE]])
     await asyncio.sleep(0)
     assert sock.is_paused
+    assert visitor.is_stalled
     assert visitor.buffered == PINNED
     visitor.write_large([read[PIECE : 2 * PIECE]])
     assert visitor.buffered == PINNED + PIECE
@@ -145,6 +159,15 @@ async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() ->
     assert sock.written == [read[:PIECE], read[PIECE : 2 * PIECE]]
     assert visitor.buffered == 0
     assert not visitor.is_paused
+
+
+async def test_visitor_that_never_read_fast_gets_copies() -> None:
+    """A crowd of slow readers costs the bytes that they do not read."""
+    visitor, sock = connect()
+    visitor.write_large([memoryview(pieces()[0])])
+    await asyncio.sleep(0)
+    assert [type(piece) for piece in sock.written] == [bytes]
+    assert visitor.buffered == PIECE
 
 
 async def test_one_turn_hands_over_no_more_than_a_burst() -> None:

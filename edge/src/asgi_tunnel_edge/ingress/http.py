@@ -554,6 +554,11 @@ class Visitor:
         """Whether the visitor reads slower than the app writes."""
         return self._outbox is not None and self._outbox.is_paused
 
+    @property
+    def is_stalled(self) -> bool:
+        """The same, longer than to the end of this turn of the loop."""
+        return self._outbox is not None and self._outbox.is_stalled
+
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the visitor is gone."""
         if self._outbox is not None:

@@ -283,7 +283,7 @@ class WebSocketRelay:
 
     def _may_pong(self) -> bool:
         """Whether a ping is answered: not for one who pings and does not read."""
-        return self._phase is _Phase.OPEN and not self._visitor.is_paused
+        return self._phase is _Phase.OPEN and not self._visitor.is_stalled
 
     def _visitor_closed(self, code: int, reason: str) -> None:
         if self._phase is _Phase.OPEN:
