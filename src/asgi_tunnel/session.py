@@ -46,11 +46,11 @@ _BURST = 8
 """Messages written in one turn of the loop before others get theirs."""
 
 _QUIET_FRAMES = 2
-"""Small exchanges in one turn of the loop from which one message for all costs less than it delays
-the first one."""
+"""Small exchanges in one turn of the loop with which a tunnel still counts as quiet."""
 
 _QUIET_TURNS = 8
-"""Turns with no more than that after which the first small exchange of a turn leaves at once."""
+"""Quiet turns in a row after which a small exchange leaves at once.  In a busy tunnel one message
+for all of a turn costs less than it delays the first of them."""
 
 
 class StreamHandler(Protocol):

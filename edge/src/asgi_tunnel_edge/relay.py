@@ -53,7 +53,7 @@ class Writer(Protocol):
         """Send bytes."""
 
     def write_large(self, pieces: Sequence[Buffer]) -> None:
-        """Send pieces at the end of the turn, uncopied."""
+        """Send pieces at the end of the turn."""
 
     @property
     def is_paused(self) -> bool:

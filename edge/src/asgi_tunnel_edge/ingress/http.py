@@ -566,7 +566,7 @@ class Visitor:
             self._outbox.write(data)
 
     def write_large(self, pieces: Sequence[Buffer]) -> None:
-        """Send pieces at the end of the turn, uncopied; dropped when the visitor is gone."""
+        """Send pieces at the end of the turn; dropped when the visitor is gone."""
         if self._outbox is not None:
             self._unsent += sum(map(len, pieces))
             self._outbox.write_large(pieces)
