@@ -195,7 +195,7 @@ async def _connect(address: Address) -> socket.socket:
 
 
 def _is_local(transport: asyncio.Transport) -> bool:
-    """Whether the bytes stay on this machine."""
+    """Whether the other end of the socket is on this machine."""
     try:
         return ip_address(transport.get_extra_info("peername")[0]).is_loopback
     except (TypeError, ValueError):  # no address: no network address either, or already gone

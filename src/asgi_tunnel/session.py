@@ -113,7 +113,7 @@ class Session:
         self._transport: Transport | None = None
         self._is_flush_due = False
         self._quiet_turns = _QUIET_TURNS  # in a row, up to this one
-        self._turn_frames = 0  # small exchanges sent in this turn
+        self._turn_frames = 0  # sent early in this turn
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # loop time of the deadline that the timer was set for
 
@@ -205,10 +205,7 @@ class Session:
         """Start a stream (edge only); see :meth:`Connection.open_stream`."""
         stream_id = self.connection.open_stream(kind, head, now=self._time(), data=data, end=end)
         self.handlers[stream_id] = handler
-        if not self._is_flush_due:
-            self._schedule()
-        if end and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
-            self._send_early()
+        self._schedule_exchange(is_whole=end)
         return stream_id
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
@@ -229,10 +226,7 @@ class Session:
     ) -> bool:
         """Queue bytes; False when the caller should wait for ``on_writable``."""
         ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
-        if not self._is_flush_due:
-            self._schedule()
-        if end and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
-            self._send_early()
+        self._schedule_exchange(is_whole=end)
         return ok
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -281,6 +275,13 @@ class Session:
         if not self._is_flush_due and self._transport is not None:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
+
+    def _schedule_exchange(self, *, is_whole: bool) -> None:
+        """Send at the end of the turn, and small exchanges that are whole perhaps at once."""
+        if not self._is_flush_due:
+            self._schedule()
+        if is_whole and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
+            self._send_early()
 
     def _send_early(self) -> None:
         transport = self._transport

@@ -122,8 +122,8 @@ class Visitor:
         "_requests",
         "_scanned",
         "_state",
+        "_taken",
         "_transport",
-        "_unsent",
         "_websocket",
         "_write_deadline",
         "address",
@@ -160,7 +160,7 @@ class Visitor:
         self._arrival: Arrival | None = None
         self._arrival_key = (b"", b"", b"", 0)
         self._moved = 0  # bytes of a body read since the last look at its rate
-        self._unsent = 0  # bytes to be written since the last look at the visitor's rate
+        self._taken = 0  # bytes that its socket had taken at the last look at its rate
         self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
         self._dropped = 0
         self._requests = 0
@@ -246,7 +246,7 @@ class Visitor:
     def pause_writing(self) -> None:
         """The visitor reads slower than the app writes."""
         if self._outbox is not None:
-            self._outbox.is_paused = True
+            self._outbox.pause()
             self._watch_writing()
 
     def resume_writing(self) -> None:
@@ -334,7 +334,7 @@ class Visitor:
 
     def _watch_writing(self) -> None:
         if self._outbox is not None:
-            self._unsent = self._outbox.size
+            self._taken = self._outbox.taken
             self._write_deadline = self._ingress.now() + self._ingress.limits.body_grace
 
     def _check_writing(self) -> None:
@@ -342,8 +342,7 @@ class Visitor:
         if self._outbox is None:
             return
         limits = self._ingress.limits
-        taken = self._unsent - self._outbox.size
-        if taken >= limits.min_body_rate * limits.body_grace:
+        if self._outbox.taken - self._taken >= limits.min_body_rate * limits.body_grace:
             self._watch_writing()
             return
         if self._relay is not None:
@@ -562,13 +561,11 @@ class Visitor:
     def write(self, data: bytes) -> None:
         """Send bytes; dropped when the visitor is gone."""
         if self._outbox is not None:
-            self._unsent += len(data)
             self._outbox.write(data)
 
     def write_large(self, pieces: Sequence[Buffer]) -> None:
         """Send pieces at the end of the turn; dropped when the visitor is gone."""
         if self._outbox is not None:
-            self._unsent += sum(map(len, pieces))
             self._outbox.write_large(pieces)
 
     def pause_body(self) -> None:

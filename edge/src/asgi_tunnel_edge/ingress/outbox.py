@@ -17,8 +17,8 @@ WRITE_BURST: Final = 256 * 1024
 it holds in one turn of the loop if the visitor takes it: 4 MiB, 1.5 ms in front of every click."""
 
 TRUSTED: Final = 1024 * 1024
-"""Bytes that a visitor's socket has to have taken at once before pieces for it are not copied any
-more.  The kernel takes a tenth of that for one who reads nothing."""
+"""Bytes that a visitor's socket has to have taken before pieces for it are not copied any more: for
+one who reads nothing it takes a quarter of that."""
 
 PINNED: Final = 256 * 1024
 """Bytes of one read of a tunnel: what a piece that was cut from it keeps alive."""
@@ -38,13 +38,12 @@ class Outbox:
     """
 
     __slots__ = (
-        "_has_views",
         "_is_due",
         "_resume",
         "_size",
-        "_taken",
         "_transport",
         "_waiting",
+        "_written",
         "is_paused",
     )
 
@@ -53,9 +52,8 @@ class Outbox:
         self._resume = resume
         self._waiting: deque[Buffer] | None = None  # made when something first has to wait
         self._size = 0
+        self._written = 0  # bytes, those that wait included
         self._is_due = False  # the next turn goes on with what waits
-        self._taken = 0  # bytes of bursts that the socket took whole
-        self._has_views = False  # the last burst was not copied
         self.is_paused = False
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -63,6 +61,11 @@ class Outbox:
     def size(self) -> int:
         """Bytes that the visitor's socket has not taken."""
         return self._size + self._transport.get_write_buffer_size()
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the visitor's socket has taken."""
+        return self._written - self.size
 
     @property
     def is_stalled(self) -> bool:
@@ -73,10 +76,15 @@ class Outbox:
     def held(self) -> int:
         """Bytes of memory that these keep, at most."""
         unsent = self._transport.get_write_buffer_size()
-        return self._size + (max(unsent, PINNED) if unsent and self._has_views else unsent)
+        return self._size + (max(unsent, PINNED) if unsent and self._is_trusted else unsent)
+
+    @property
+    def _is_trusted(self) -> bool:
+        return self.taken >= TRUSTED
 
     def write(self, data: bytes) -> None:
         """Send bytes, behind those that wait."""
+        self._written += len(data)
         if not self.is_paused:
             self._transport.write(data)
         else:
@@ -91,8 +99,9 @@ class Outbox:
         if not self.is_paused:
             self._go_on_soon()
         # A slow one keeps its bytes, and not the reads of the tunnel that they were cut from.
-        is_fast = self._is_due and self._taken >= TRUSTED
+        is_fast = self._is_due and self._is_trusted
         for piece in pieces:
+            self._written += len(piece)
             self._wait(piece if is_fast else bytes(piece))
 
     def _go_on_soon(self) -> None:
@@ -104,6 +113,10 @@ class Outbox:
             self._waiting = deque()
         self._waiting.append(data)
         self._size += len(data)
+
+    def pause(self) -> None:
+        """Let all wait from now on: the transport takes no more."""
+        self.is_paused = True
 
     def resume(self) -> bool:
         """Hand over a burst of what waits, and the next one in the next turn.
@@ -121,12 +134,8 @@ class Outbox:
             piece = waiting.popleft()
             left -= len(piece)
             burst.append(piece)
-        size = WRITE_BURST - left
-        self._size -= size
-        self._has_views = any(type(piece) is not bytes for piece in burst)
+        self._size -= WRITE_BURST - left
         self._transport.writelines(burst)  # may pause
-        if not self._transport.get_write_buffer_size():
-            self._taken += size
         if waiting and not self.is_paused:
             self._go_on_soon()
         return not self.is_paused
