@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from asgi_tunnel import session as session_module
+from asgi_tunnel.preemption import PreemptionPoint
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.frames import StreamKind
-from asgi_tunnel.protocol.head import Arrival, RequestHead
+from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session, StreamHandler
 
@@ -38,6 +40,7 @@ class Sink:
         self.room = 128 * 1024
         self.sent = asyncio.Event()
         self.messages = 0
+        self.data = b""
 
     @property
     def is_writable(self) -> bool:
@@ -49,6 +52,7 @@ class Sink:
         """Note it."""
         self.sent.set()
         self.messages += 1
+        self.data += data
 
     def close(self) -> None:
         """Nothing to close."""
@@ -135,6 +139,30 @@ async def test_many_requests_share_a_message() -> None:
     before = sink.messages
     ask(session, 1)
     assert sink.messages == before + 1
+    session.terminate(GoawayCode.NO_ERROR, "done")
+
+
+@pytest.mark.plain
+async def test_small_answer_of_a_quiet_tunnel_is_told_to_bulk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It makes a bulk transfer of this process give its core away for a moment."""
+    yields: list[None] = []
+    core = PreemptionPoint(lambda: yields.append(None))
+    monkeypatch.setattr(session_module, "core", core)
+    session, sink = new_session()
+    now = asyncio.get_running_loop().time
+    app = Connection(Role.CONNECTOR, local=Settings(), peer=Settings(), timing=Timing(), now=now())
+    ask(session, 1)
+    core.offer()
+    assert yields == []  # a request alone may ask for anything
+    await turns(2)
+    app.receive_data(sink.data, now())
+    app.send_head(1, ResponseHead(200, []))
+    app.send_data(1, b"hello", end=True)
+    session.data_received(app.data_to_send())
+    core.offer()
+    assert yields == [None]
     session.terminate(GoawayCode.NO_ERROR, "done")
 
 

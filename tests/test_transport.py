@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from websockets.utils import accept_key
 
+from asgi_tunnel import transport as transport_module
 from asgi_tunnel.dial import dial
+from asgi_tunnel.preemption import PreemptionPoint
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 from asgi_tunnel_edge.tls import (
     InternalCertificate,
@@ -65,8 +67,8 @@ async def count_turns(reads: Reads) -> None:
         await asyncio.sleep(0)
 
 
-def test_socket_that_is_kept_full_does_not_keep_the_loop() -> None:
-    """A bulk transfer gives the other sockets their turn after each long read."""
+def fill() -> Reads:
+    """Let a transport read ``PIECES`` pieces as fast as a peer in another process sends them."""
 
     async def main() -> Reads:
         reads = Reads(PIECE * PIECES)
@@ -88,9 +90,35 @@ def test_socket_that_is_kept_full_does_not_keep_the_loop() -> None:
         return reads
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        reads = runner.run(main())
+        return runner.run(main())
+
+
+def test_socket_that_is_kept_full_does_not_keep_the_loop() -> None:
+    """A bulk transfer gives the other sockets their turn after each long read."""
+    reads = fill()
     # One read of uvloop is at most 256,000 bytes; one of less than 64 KiB may come before it.
     assert max(reads.by_turn.values()) <= 256_000 + 64 * 1024
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("somebody_clicks", [False, True])
+def test_bulk_gives_the_core_away_while_somebody_clicks(
+    monkeypatch: pytest.MonkeyPatch, *, somebody_clicks: bool
+) -> None:
+    """Between two long reads, and only then: without a small exchange bulk keeps its core."""
+    given: list[None] = []
+
+    def give_away() -> None:
+        given.append(None)
+        core.expect()  # however long it takes, somebody clicks on
+
+    core = PreemptionPoint(give_away)
+    monkeypatch.setattr(transport_module, "core", core)
+    if somebody_clicks:
+        core.expect()
+    fill()
+    # A read is at most 256,000 bytes, and not each one is long.
+    assert (len(given) > PIECE * PIECES // 256_000 // 4) == somebody_clicks
 
 
 SECRET = b"what an app answers " * 2_000

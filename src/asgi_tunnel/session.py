@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from .errors import LocalProtocolError
+from .preemption import core
 from .protocol.codes import DrainReason, GoawayCode, ResetCode
 from .protocol.connection import Connection, State
 from .protocol.events import (
@@ -135,6 +136,10 @@ class Session:
         return self.connection.state is State.TERMINATED
 
     @property
+    def _is_quiet(self) -> bool:
+        return self._quiet_turns >= _QUIET_TURNS
+
+    @property
     def in_flight(self) -> int:
         """Streams in progress."""
         return len(self.handlers)
@@ -226,7 +231,8 @@ class Session:
     ) -> bool:
         """Queue bytes; False when the caller should wait for ``on_writable``."""
         ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
-        self._schedule_exchange(is_whole=end)
+        if self._schedule_exchange(is_whole=end):
+            core.expect()
         return ok
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -276,20 +282,29 @@ class Session:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
 
-    def _schedule_exchange(self, *, is_whole: bool) -> None:
-        """Send at the end of the turn, and small exchanges that are whole perhaps at once."""
+    def _schedule_exchange(self, *, is_whole: bool) -> bool:
+        """Send at the end of the turn, and small exchanges that are whole perhaps at once.
+
+        Returns:
+            Whether one has left at once because the tunnel is quiet.
+        """
         if not self._is_flush_due:
             self._schedule()
-        if is_whole and (self._quiet_turns >= _QUIET_TURNS or self.connection.is_early_due):
-            self._send_early()
+        if not is_whole:
+            return False
+        is_quiet = self._is_quiet
+        return (is_quiet or self.connection.is_early_due) and self._send_early() and is_quiet
 
-    def _send_early(self) -> None:
+    def _send_early(self) -> bool:
         transport = self._transport
-        if transport is not None and transport.is_writable:
-            self._turn_frames += self.connection.queued_frames
-            data = self.connection.early_data_to_send()
-            if data:
-                self._send(transport, data)
+        if transport is None or not transport.is_writable:
+            return False
+        self._turn_frames += self.connection.queued_frames
+        data = self.connection.early_data_to_send()
+        if not data:
+            return False
+        self._send(transport, data)
+        return True
 
     def _send(self, transport: Transport, data: bytes) -> None:
         self.moved += len(data)
@@ -331,6 +346,8 @@ class Session:
             self._schedule()
 
     def _on_head(self, event: HeadReceived) -> None:
+        if event.end and self._is_quiet:
+            core.expect()
         handler = self.handlers.get(event.stream_id)
         if handler is not None:
             handler.on_head(event.head, event.data, event.end)

@@ -18,6 +18,8 @@ import time
 from struct import Struct
 from typing import Final, Protocol, cast
 
+from .preemption import core
+
 _BINARY: Final = 0x82  # FIN and opcode 2
 _CLOSE: Final = 0x88
 _PONG: Final = 0x8A
@@ -43,7 +45,8 @@ CLOSE_TIMEOUT: Final = 2.0
 
 LONG_READ: Final = 64 * 1024
 """Bytes in one read after which the other sockets come first.  uvloop reads a socket that is kept
-full up to 32 times before it looks at another: 5 ms of an upload in front of every click."""
+full up to 32 times before it looks at another: 5 ms of an upload in front of every click.  After as
+many, read or sent, the other processes come first too: see :mod:`.preemption`."""
 
 LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
@@ -322,6 +325,8 @@ class WebSocketTransport:
                 self._transport.write(header + payload)
             else:
                 self._transport.writelines((header, payload))
+                if len(payload) >= LONG_READ:
+                    core.offer()
 
     def close(self) -> None:
         """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""
@@ -377,6 +382,7 @@ class WebSocketTransport:
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
+        core.offer()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
