@@ -467,6 +467,17 @@ def test_half_closed_visitor_gets_its_answer(world: World, target: bytes) -> Non
     world.check_neighbour()
 
 
+def test_long_answer_is_read_whole_by_a_half_closed_visitor(world: World) -> None:
+    """Who takes what comes has not left, however long the answer is."""
+    with world.wire(receive_buffer=4096) as wire:
+        wire.send(request(b"GET", b"/stream/3000000"))
+        wire.end()
+        body = wire.line_block() and b"".join(_slowly(wire, 3_000_000, seconds=2.0))
+        assert len(body) == 3_000_000
+        assert not wire.is_cut()
+    world.check_neighbour()
+
+
 def test_pipelined_requests_of_a_half_closed_visitor(world: World) -> None:
     """All requests that came before the end are answered."""
     with world.wire() as wire:

@@ -43,7 +43,8 @@ LINGER_BYTES: Final = 256 * 1024
 """Bytes read and dropped meanwhile."""
 
 HALF_CLOSE_GRACE: Final = 0.5
-"""Seconds a visitor that sends no more is believed to still wait for its answer."""
+"""Seconds a visitor that sends no more is believed to still wait for its answer, and for more of it
+while it takes what comes."""
 
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
@@ -123,6 +124,7 @@ class Visitor:
         "_scanned",
         "_state",
         "_taken",
+        "_taken_then",
         "_transport",
         "_websocket",
         "_write_deadline",
@@ -166,6 +168,7 @@ class Visitor:
         self._requests = 0
         self._last_fields: LastFields | None = None  # made for the second request
         self._half_closed_at = math.inf
+        self._taken_then = 0  # bytes that its socket had taken then
         self.peer = b""
         self.peer_port = 0
         self.server = b""
@@ -240,6 +243,7 @@ class Visitor:
             # Whether it has left or only said all cannot be told apart: an answer that is quick
             # is sent, for a longer one the app hears that the visitor has gone.
             self._half_closed_at = self._ingress.now()
+            self._taken_then = 0 if self._outbox is None else self._outbox.taken
             return not self._is_secure
         return False
 
@@ -267,7 +271,7 @@ class Visitor:
         """Called a few times a second: end what took too long."""
         if self._websocket is not None:
             self._websocket.check(now)
-        if now - self._half_closed_at > HALF_CLOSE_GRACE:
+        if now - self._half_closed_at > HALF_CLOSE_GRACE and not self._takes_its_answer(now):
             self._abort()
             return
         if now - self._paused_at > GONE_CHECK:
@@ -298,6 +302,13 @@ class Visitor:
             self._check_drained()
         elif state is _BODY and self._is_reading:
             self._check_reading()
+
+    def _takes_its_answer(self, now: float) -> bool:
+        """Whether a visitor who has said all took more of its answer, which gives it more time."""
+        before = self._taken_then
+        self._taken_then = 0 if self._outbox is None else self._outbox.taken
+        self._half_closed_at = now
+        return self._taken_then > before
 
     def _end_exchange(self) -> None:
         """Give up on an exchange that has had its ``max_time``."""
