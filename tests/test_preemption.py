@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asgi_tunnel.preemption import KEEN, SAVED, SHARE, PreemptionPoint
+from asgi_tunnel.preemption import KEEN, RECENT, SAVED, SHARE, PreemptionPoint
 
 TICK = 0.004
 """Seconds for which a process that computes has the core."""
@@ -52,6 +52,22 @@ def test_core_is_offered_only_after_a_small_exchange() -> None:
     machine.now += KEEN
     point.offer()
     assert machine.given == 1
+
+
+def test_exchange_that_is_handed_on_beside_bulk_gives_the_core_at_once() -> None:
+    """Its next stop need not wait for the end of a turn; without bulk the loop sleeps anyway."""
+    machine = Machine(0.0)
+    point = new_point(machine)
+    machine.now += 1.0
+    point.expect()
+    point.hand_on()
+    assert machine.given == 0
+    point.offer()  # a turn of bulk
+    point.hand_on()
+    assert machine.given == 2
+    machine.now += RECENT
+    point.hand_on()
+    assert machine.given == 2
 
 
 def test_who_hands_something_on_gets_the_core_in_each_turn() -> None:

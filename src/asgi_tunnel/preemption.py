@@ -20,6 +20,9 @@ KEEN: Final = 0.1
 """Seconds after a small exchange in which the next one is looked out for: a browser has read the
 answer by then, and asked for what it names."""
 
+RECENT: Final = 0.001
+"""Seconds since the last turn of a bulk transfer in which it counts as going on."""
+
 SHORT: Final = 0.0005
 """Seconds in which the core is back from a process that only hands something on.  They are not
 counted: it would have had them anyway."""
@@ -59,6 +62,11 @@ class PreemptionPoint:
     def expect(self) -> None:
         """A small exchange has been handed on: somebody may wait for the core because of it."""
         self._keen_until = self._clock() + KEEN
+
+    def hand_on(self) -> None:
+        """A small exchange has just left: beside bulk, its next stop gets the core at once."""
+        if self._clock() - self._seen < RECENT:
+            self.offer()
 
     def offer(self) -> None:
         """Let whoever waits for the core have it; back at once when nobody does."""

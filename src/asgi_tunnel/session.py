@@ -293,7 +293,12 @@ class Session:
         if not is_whole:
             return False
         is_quiet = self._is_quiet
-        return (is_quiet or self.connection.is_early_due) and self._send_early() and is_quiet
+        if not is_quiet and not self.connection.is_early_due:
+            return False
+        if not self._send_early() or not is_quiet:
+            return False
+        core.hand_on()
+        return True
 
     def _send_early(self) -> bool:
         transport = self._transport
