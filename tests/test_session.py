@@ -88,10 +88,10 @@ def test_deadline_that_is_due_now_is_kept_under_uvloop() -> None:
         runner.run(main())
 
 
-def new_session() -> tuple[Session, Sink]:
-    """Return an edge's session and where its bytes go."""
+def new_session(role: Role = Role.EDGE) -> tuple[Session, Sink]:
+    """Return a session, an edge's unless said otherwise, and where its bytes go."""
     connection = Connection(
-        Role.EDGE,
+        role,
         local=Settings(),
         peer=Settings(),
         timing=Timing(),
@@ -146,24 +146,34 @@ async def test_many_requests_share_a_message() -> None:
 async def test_small_answer_of_a_quiet_tunnel_is_told_to_bulk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It makes a bulk transfer of this process give its core away for a moment."""
-    yields: list[None] = []
-    core = PreemptionPoint(lambda: yields.append(None))
-    monkeypatch.setattr(session_module, "core", core)
+    """On both sides it makes a bulk transfer give its core away for a moment."""
+    given: list[None] = []
+
+    def new_core() -> PreemptionPoint:
+        given.clear()
+        core = PreemptionPoint(lambda: given.append(None), lambda: 0.0)  # no time passes
+        monkeypatch.setattr(session_module, "core", core)
+        return core
+
     session, sink = new_session()
-    now = asyncio.get_running_loop().time
-    app = Connection(Role.CONNECTOR, local=Settings(), peer=Settings(), timing=Timing(), now=now())
+    app, app_sink = new_session(Role.CONNECTOR)
+    app.on_stream = lambda *_: cast(StreamHandler, Ignore())
+    core = new_core()
     ask(session, 1)
-    core.offer()
-    assert yields == []  # a request alone may ask for anything
     await turns(2)
-    app.receive_data(sink.data, now())
+    core.offer()
+    assert given == []  # a request alone may ask for anything
+    app.data_received(sink.data)
     app.send_head(1, ResponseHead(200, []))
     app.send_data(1, b"hello", end=True)
-    session.data_received(app.data_to_send())
     core.offer()
-    assert yields == [None]
-    session.terminate(GoawayCode.NO_ERROR, "done")
+    assert given == [None]
+    core = new_core()
+    session.data_received(app_sink.data)
+    core.offer()
+    assert given == [None]
+    for one in (session, app):
+        one.terminate(GoawayCode.NO_ERROR, "done")
 
 
 async def test_full_transport_is_not_asked_again_and_again() -> None:
