@@ -12,9 +12,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 import pytest
 
 import asgi_tunnel.session
-import asgi_tunnel_edge.relay
+import asgi_tunnel_edge.exchange.http
 
-_FILES = (asgi_tunnel.session.__file__ or "", asgi_tunnel_edge.relay.__file__ or "")
+_FILES = (asgi_tunnel.session.__file__ or "", asgi_tunnel_edge.exchange.http.__file__ or "")
 _PLAIN = [file for file in _FILES if not file.endswith(tuple(EXTENSION_SUFFIXES))]
 
 

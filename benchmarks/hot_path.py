@@ -26,13 +26,13 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
-from asgi_tunnel_edge.access_log import AccessLog
-from asgi_tunnel_edge.config import EdgeConfig
-from asgi_tunnel_edge.door import Door
+from asgi_tunnel_edge.admission.tunnels import Door
+from asgi_tunnel_edge.context import Ingress
+from asgi_tunnel_edge.directory import Holder, Registry
 from asgi_tunnel_edge.guards import Guards
-from asgi_tunnel_edge.ingress.http import Visitor
-from asgi_tunnel_edge.ingress.listener import Ingress
-from asgi_tunnel_edge.registry import Holder, Registry
+from asgi_tunnel_edge.http1.connection import Visitor
+from asgi_tunnel_edge.observers.access_log import AccessLog
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .model import HOSTNAME

@@ -9,16 +9,16 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["asgi_tunnel_edge.ingress", "asgi_tunnel_edge.hostname"]):
-    from asgi_tunnel_edge.config import Limits
-    from asgi_tunnel_edge.ingress.body import ChunkedBody
-    from asgi_tunnel_edge.ingress.frames import (
+    from asgi_tunnel_edge.exchange.websocket_frames import (
         CLOSE,
         Control,
         FrameReader,
         WebSocketError,
         read_close,
     )
-    from asgi_tunnel_edge.ingress.head import HeadError, check_request_line, read_head
+    from asgi_tunnel_edge.http1.body import ChunkedBody
+    from asgi_tunnel_edge.http1.head import HeadError, check_request_line, read_head
+    from asgi_tunnel_edge.settings.config import Limits
 
 LIMITS = Limits(max_request_line=512)
 MAX_MESSAGE = 2048

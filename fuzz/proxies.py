@@ -10,10 +10,10 @@ from ipaddress import ip_address
 import atheris
 
 with atheris.instrument_imports(include=["asgi_tunnel_edge.ingress", "asgi_tunnel_edge.address"]):
-    from asgi_tunnel_edge.config import Limits, ProxiesConfig
-    from asgi_tunnel_edge.ingress.head import HeadError, read_head
-    from asgi_tunnel_edge.ingress.proxies import Proxies, TrustedPeer
-    from asgi_tunnel_edge.ingress.proxy_protocol import Preamble, PreambleError, read_preamble
+    from asgi_tunnel_edge.http1.head import HeadError, read_head
+    from asgi_tunnel_edge.identity.proxies import Proxies, TrustedPeer
+    from asgi_tunnel_edge.identity.proxy_protocol import Preamble, PreambleError, read_preamble
+    from asgi_tunnel_edge.settings.config import Limits, ProxiesConfig
 
 LIMITS = Limits()
 TRUSTED = ("10.0.0.0/8", "2001:db8::/32")

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
-from asgi_tunnel_edge.config import (
+from asgi_tunnel_edge.settings.check import Setting, settings_of
+from asgi_tunnel_edge.settings.config import (
     AccessLogConfig,
     EdgeConfig,
     GuardsConfig,
@@ -31,7 +32,6 @@ from asgi_tunnel_edge.config import (
     ProxiesConfig,
     TlsConfig,
 )
-from asgi_tunnel_edge.config_check import Setting, settings_of
 
 if TYPE_CHECKING:
     from msgspec import Struct

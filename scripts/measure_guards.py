@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asgi_tunnel_edge.ban import BanRecord
-from asgi_tunnel_edge.config import EdgeConfig, Limits
 from asgi_tunnel_edge.guards import Guards
-from asgi_tunnel_edge.ingress.head import read_head
+from asgi_tunnel_edge.http1.head import read_head
+from asgi_tunnel_edge.settings.config import EdgeConfig, Limits
 from asgi_tunnel_edge.tokens import Snapshot
 
 OFF = {"rate": 0, "scanner": False}

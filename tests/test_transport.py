@@ -14,7 +14,7 @@ from asgi_tunnel import transport as transport_module
 from asgi_tunnel.dial import dial
 from asgi_tunnel.preemption import PreemptionPoint
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
-from asgi_tunnel_edge.tls import (
+from asgi_tunnel_edge.certificates.internal import (
     InternalCertificate,
     create_internal_certificate,
     fingerprint,

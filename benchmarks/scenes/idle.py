@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from asgi_tunnel.token import Token
+from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.tls import fingerprint
 from asgi_tunnel_edge.tokens import TokenRecord, new_secret, new_token_id, secret_digest
 from benchmarks.drivers.launch import DriverError, driver
 from benchmarks.model import Figure, Scale, Scene

@@ -13,7 +13,10 @@ from benchmarks.model import Running, System
 from benchmarks.scenes import edge as own
 from benchmarks.systems import uvicorn
 
-_MODULES = {"asgi-tunnel": "asgi_tunnel.session", "asgi-tunnel-edge": "asgi_tunnel_edge.relay"}
+_MODULES = {
+    "asgi-tunnel": "asgi_tunnel.session",
+    "asgi-tunnel-edge": "asgi_tunnel_edge.exchange.http",
+}
 """A module of each distribution that is compiled where anything is."""
 
 _SETTINGS = "both ends as installed; plain HTTP (--tls off) on loopback; access log on"

@@ -11,8 +11,8 @@ from asgi_tunnel_edge.address import (
     remove_edge_address,
     write_edge_address,
 )
-from asgi_tunnel_edge.config import EdgeConfig, ListenAddress, TlsConfig
 from asgi_tunnel_edge.errors import EdgeConfigError
+from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress, TlsConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

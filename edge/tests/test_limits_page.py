@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from asgi_tunnel.protocol import limits as protocol_limits
-from asgi_tunnel_edge.config import Limits
-from asgi_tunnel_edge.config_check import settings_of
+from asgi_tunnel_edge.settings.check import settings_of
+from asgi_tunnel_edge.settings.config import Limits
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 _ROW = re.compile(r"^\| `([\w.]+)` \| ([-0-9.e+]+) \|(.*)\|$", re.MULTILINE)

@@ -18,8 +18,8 @@ from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.session import Session
-from asgi_tunnel_edge.config import EdgeConfig
 from asgi_tunnel_edge.server import Edge
+from asgi_tunnel_edge.settings.config import EdgeConfig
 
 from .app import app
 from .conftest import Row

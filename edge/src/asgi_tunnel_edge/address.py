@@ -11,12 +11,12 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .config import ListenAddress, parse_listen, parse_public_url
 from .errors import EdgeConfigError
 from .files import PRIVATE, write_atomically
+from .settings.config import ListenAddress, parse_listen, parse_public_url
 
 if TYPE_CHECKING:
-    from .config import EdgeConfig
+    from .settings.config import EdgeConfig
 
 __all__ = [
     "PublicAddress",

@@ -16,19 +16,19 @@ from typing import Final
 from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
-from .access_log import AccessLog
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
-from .config import EdgeConfig, ListenAddress, parse_public_url
-from .door import Door
+from .admission.tunnels import Door
+from .certificates.internal import server_context
+from .context import Ingress
+from .directory import Registry
 from .guards import Guards
-from .ingress.handshake import HandshakeGate, listen
-from .ingress.http import Visitor
-from .ingress.listener import Ingress
-from .ingress.preamble import Gate
-from .ingress.proxies import Proxies
-from .registry import Registry
+from .http1.connection import Visitor
+from .identity.proxies import Proxies
+from .listeners.proxy_header import Gate
+from .listeners.tls import HandshakeGate, listen
+from .observers.access_log import AccessLog
+from .settings.config import EdgeConfig, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
-from .tls import server_context
 from .tokens import Snapshot
 
 _log = logging.getLogger("asgi_tunnel_edge.server")

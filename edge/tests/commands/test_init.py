@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.certificates.internal import fingerprint, server_context
 from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.tls import fingerprint, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

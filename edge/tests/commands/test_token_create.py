@@ -10,9 +10,9 @@ import pytest
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import write_edge_address
-from asgi_tunnel_edge.config import EdgeConfig, ListenAddress
+from asgi_tunnel_edge.certificates.internal import fingerprint
+from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
 from asgi_tunnel_edge.storage import Store, load_snapshot
-from asgi_tunnel_edge.tls import fingerprint
 from asgi_tunnel_edge.tokens import TokenRecord
 
 if TYPE_CHECKING:

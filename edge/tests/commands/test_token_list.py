@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
 

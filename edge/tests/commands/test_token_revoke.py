@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from asgi_tunnel_edge.config import EdgeConfig, Limits
 from asgi_tunnel_edge.guards import Deny, Guards
-from asgi_tunnel_edge.ingress.head import read_head
+from asgi_tunnel_edge.http1.head import read_head
+from asgi_tunnel_edge.settings.config import EdgeConfig, Limits
 
 VISITOR = "203.0.113.7"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from asgi_tunnel_edge.config import EdgeConfig
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.guards import Guards
+from asgi_tunnel_edge.settings.config import EdgeConfig
 
 from .conftest import World, make_world
 

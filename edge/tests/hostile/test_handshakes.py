@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from tests.e2e.harness import Edge, running_edge, wait_until
 
-from asgi_tunnel_edge.ingress.handshake import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
+from asgi_tunnel_edge.listeners.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 
 @pytest.fixture(scope="module")

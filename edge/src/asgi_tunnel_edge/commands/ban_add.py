@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from asgi_tunnel_edge.ban import MAX_REASON, BanRecord
-from asgi_tunnel_edge.config import EdgeConfig
 from asgi_tunnel_edge.errors import EdgeConfigError, shown
 from asgi_tunnel_edge.network import normalise_network
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import parse_duration
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from asgi_tunnel_edge.address import is_loopback
-from asgi_tunnel_edge.config import CONFIG_FILE, EdgeConfig, TlsConfig, parse_listen
-from asgi_tunnel_edge.config_file import write_config
+from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError, HostnameError, shown
 from asgi_tunnel_edge.files import PRIVATE_DIRECTORY
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig, TlsConfig, parse_listen
+from asgi_tunnel_edge.settings.file import write_config
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.tls import create_internal_certificate
 
 from .options import data_option, shell_command
 

@@ -10,11 +10,11 @@ import click
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import public_address
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.errors import CertificateError
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.tls import fingerprint
 from asgi_tunnel_edge.tokens import (
     TokenRecord,
     check_name,

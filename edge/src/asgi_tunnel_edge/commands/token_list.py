@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option, shell_command, table, utc_minute, utc_second

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ..config import EdgeConfig, HostnameConfig
 from ..network import number_of
+from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
 from .bans import BanGuard
 from .facts import Client, Deny, Facts, Guard, Rules, exempt_of, rules_of

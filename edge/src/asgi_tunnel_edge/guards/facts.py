@@ -11,8 +11,8 @@ from ..hostname import wildcard_of
 from ..network import Networks, normalise_network, number_of
 
 if TYPE_CHECKING:
-    from ..config import EdgeConfig, GuardsConfig, HostnameConfig
     from ..request import Request
+    from ..settings.config import EdgeConfig, GuardsConfig, HostnameConfig
 
 __all__ = ["Client", "Deny", "Facts", "Guard", "Pace", "Rules", "exempt_of", "rules_of"]
 

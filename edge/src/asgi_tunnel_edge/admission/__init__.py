@@ -1,0 +1,1 @@
+"""How tunnels come in: token, HELLO, WELCOME, resumption."""

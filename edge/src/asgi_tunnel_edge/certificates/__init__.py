@@ -1,0 +1,1 @@
+"""The edge's certificates and where they come from."""

@@ -1,0 +1,1 @@
+"""Who is connected, and how much memory all of them hold."""

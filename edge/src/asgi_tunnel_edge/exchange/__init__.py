@@ -1,0 +1,1 @@
+"""What passes between a visitor and an upstream: placement, HTTP, WebSocket."""

@@ -1,0 +1,1 @@
+"""Who the visitor is: its socket, a trusted proxy, a PROXY header."""

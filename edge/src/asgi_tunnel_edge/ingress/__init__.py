@@ -1,1 +1,0 @@
-"""The edge's public side: what strangers send, read strictly and bounded in everything."""

@@ -1,0 +1,164 @@
+"""One line for each exchange, written by a thread, so that a slow disk slows nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+_log = logging.getLogger("asgi_tunnel_edge.observers.access_log")
+
+MAX_LINES: Final = 20_000
+"""Lines between two flushes: four times what a full load makes."""
+
+MAX_WAITING: Final = 8 * 1024 * 1024
+"""Bytes that may wait for the thread.  More are counted and left out: memory, or waiting for a
+slow disk, would be the price of keeping them."""
+
+_MAX_TARGET: Final = 1024
+_UNSAFE: Final = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]').search
+
+
+class Entry(NamedTuple):
+    """What is known of one exchange when it is over."""
+
+    request_id: bytes
+    peer: bytes
+    method: bytes
+    hostname: str
+    target: bytes
+    status: int  # 101 for a WebSocket; 499 when the visitor left before the answer
+    sent: int  # bytes of the answer's body
+    seconds: float
+    outcome: str  # "" or why it was cut short
+
+
+class AccessLog:
+    """Formats entries at once and has them written by a thread.
+
+    The thread only writes: formatting there would take the interpreter lock from the event loop
+    for 5 ms at a time, which doubled the p99 of everything (measured: 9 ms against 4 ms).
+
+    Args:
+        form: "text" or "json".
+        path: A file to append to; None for standard output.
+    """
+
+    def __init__(self, *, form: str = "text", path: Path | None = None) -> None:
+        self._format = _as_json if form == "json" else _as_text
+        self._path = path
+        self._lines: list[bytes] = []
+        self._lost = 0
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._waiting = 0  # bytes handed to the thread and not yet written
+        self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._writing.start()
+
+    def add(self, entry: Entry) -> None:
+        """Keep a line for the next :meth:`flush`; never blocks."""
+        if self._waiting > MAX_WAITING or len(self._lines) > MAX_LINES:
+            self._lost += 1
+        else:
+            self._lines.append(self._format(entry))
+
+    def flush(self) -> None:
+        """Hand the lines to the thread; called several times a second."""
+        if self._lines:
+            data = b"".join(self._lines)
+            self._lines.clear()
+            self._waiting += len(data)
+            self._queue.put(data)
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            _log.warning("%d access log lines were left out: the log is too slow", lost)
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Write what is there and end the thread."""
+        self.flush()
+        self._queue.put(None)
+        if self._writing.is_alive():
+            self._writing.join(timeout)
+
+    def _write(self) -> None:
+        handle = sys.stdout.fileno()
+        if self._path is not None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            handle = os.open(self._path, flags, 0o640)
+        while (data := self._queue.get()) is not None:
+            size = len(data)
+            with contextlib.suppress(OSError):  # a full disk or a closed pipe; serving goes on
+                while data:
+                    data = data[os.write(handle, data) :]
+            self._waiting -= size
+
+
+_times: dict[int, bytes] = {}
+
+
+def _now() -> bytes:
+    """Return the time of this second."""
+    now = int(time.time())
+    text = _times.get(now)
+    if text is None:
+        _times.clear()
+        text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)).encode()
+        _times[now] = text
+    return text
+
+
+def _text(data: bytes) -> bytes:
+    """Escape what could end a quoted text, start a line or move a terminal's cursor."""
+    data = data[:_MAX_TARGET]
+    if _UNSAFE(data) is None:
+        return data
+    text = data.decode("latin-1").encode("unicode_escape")
+    return text.replace(b'"', b"\\x22")
+
+
+def _as_text(entry: Entry) -> bytes:
+    identifier, peer, method, hostname, target, status, sent, seconds, outcome = entry
+    return b'%s %s %s %s "%s %s" %d %d %.1fms%s\n' % (
+        _now(),
+        identifier,
+        peer,
+        hostname.encode(),
+        _text(method),
+        _text(target),
+        status,
+        sent,
+        seconds * 1000,
+        b" " + _text(outcome.encode()) if outcome else b"",
+    )
+
+
+def _as_json(entry: Entry) -> bytes:
+    values = {
+        "time": _now().decode(),
+        "request_id": entry.request_id.decode(),
+        "peer": entry.peer.decode("latin-1"),
+        "hostname": entry.hostname,
+        "method": entry.method.decode("latin-1"),
+        "target": entry.target[:_MAX_TARGET].decode("latin-1"),
+        "status": entry.status,
+        "sent": entry.sent,
+        "seconds": round(entry.seconds, 6),
+    }
+    if entry.outcome:
+        values["outcome"] = entry.outcome
+    data = msgspec.json.encode(values)
+    if not data.isascii():  # JSON may hold U+009B as it is, and a terminal takes it for an escape
+        data = json.dumps(values, separators=(",", ":")).encode()
+    return data.replace(b"\x7f", b"\\u007f") + b"\n"

@@ -1,0 +1,1 @@
+"""``edge.toml``: its fields, its checks, its text."""

@@ -1,0 +1,374 @@
+"""The edge's settings: ``DIR/edge.toml``, read once, checked to the last key.
+
+An unknown key is refused like a wrong one: a setting that is not read is a hole (T30). Errors name
+the setting's path, what was expected and what to do (``config_check``). It leaves reading
+certificates to ``tls`` and writing the file to ``config_file``.
+
+A new limit is one more field of ``Limits``: its type says what is expected, its title what it
+bounds; both appear in errors and in the file that ``init`` writes.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from ..errors import EdgeConfigError, HostnameError, shown
+from ..hostname import normalise_hostname
+from .check import convert, convert_named
+from .guards import GuardsConfig, HostnameConfig, check_lists
+from .types import (
+    Bytes,
+    BytesOrZero,
+    Count,
+    FilePath,
+    MemoryBytes,
+    Seconds,
+    SecondsOrZero,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+__all__ = [
+    "CONFIG_FILE",
+    "AccessLogConfig",
+    "Bytes",
+    "BytesOrZero",
+    "Count",
+    "EdgeConfig",
+    "GuardsConfig",
+    "HostnameConfig",
+    "Limits",
+    "ListenAddress",
+    "Network",
+    "ProxiesConfig",
+    "PublicUrl",
+    "Seconds",
+    "SecondsOrZero",
+    "TlsConfig",
+    "parse_listen",
+    "parse_public_url",
+]
+
+CONFIG_FILE: Final = "edge.toml"
+
+Network = IPv4Network | IPv6Network
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[limits]``: every bound of the public side. The title of a field says what it bounds."""
+
+    max_request_line: Annotated[Bytes, Meta(title="a request line; longer: 414")] = 8192
+    max_head_bytes: Annotated[Bytes, Meta(title="a whole request head; more: 431")] = 65536
+    max_header_fields: Annotated[Count, Meta(title="header fields of a request; more: 431")] = 128
+    max_connections: Annotated[Count, Meta(title="open visitor connections; more: 503")] = 10000
+    max_connections_per_address: Annotated[
+        Count, Meta(title="open visitor connections of one address (IPv6: of one /64); more: 503")
+    ] = 1000
+    max_buffered_bytes: Annotated[
+        MemoryBytes, Meta(title="bytes buffered for all visitors and tunnels; more: 503")
+    ] = 268435456
+    head_timeout: Annotated[
+        Seconds, Meta(title="from the first byte to the end of a request head; then 408")
+    ] = 10.0
+    keep_alive_timeout: Annotated[
+        Seconds, Meta(title="an idle connection between two requests; then closed")
+    ] = 75.0
+    min_body_rate: Annotated[
+        Bytes, Meta(title="bytes a second, on average over body_grace, that a body has to move")
+    ] = 500
+    body_grace: Annotated[
+        Seconds, Meta(title="over which min_body_rate is measured, both ways; slower: cut")
+    ] = 20.0
+    max_body: Annotated[BytesOrZero, Meta(title="a request body; more: 413; 0: no limit")] = 0
+    max_time: Annotated[
+        SecondsOrZero,
+        Meta(title="an exchange from its head to its end; then 504, or cut; 0: no limit"),
+    ] = 0.0
+    max_websocket_message: Annotated[
+        Bytes, Meta(title="one WebSocket message of a visitor; more: 1009")
+    ] = 16777216
+    websocket_ping_interval: Annotated[
+        Seconds, Meta(title="a silent WebSocket is pinged, and closed after as long again")
+    ] = 20.0
+    max_tunnels: Annotated[Count, Meta(title="tunnel connections; more: 503")] = 10000
+    hold_timeout: Annotated[
+        SecondsOrZero, Meta(title="a request waits this long for an app that is away, then 503")
+    ] = 10.0
+    resume_window: Annotated[
+        SecondsOrZero, Meta(title="exchanges in flight survive the loss of a tunnel this long")
+    ] = 30.0
+
+
+class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[tls]``: how the listener speaks."""
+
+    mode: Annotated[
+        Literal["off", "internal", "files"], Meta(description='"off", "internal" or "files"')
+    ] = "internal"
+    certificate: FilePath = "tls/certificate.pem"
+    key: FilePath = "tls/key.pem"
+
+
+class ProxiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[proxies]``: who, besides the socket, may say who the visitor is."""
+
+    trusted: Annotated[
+        tuple[str, ...], Meta(description="a list of networks", examples=[["127.0.0.1/32"]])
+    ] = ()  #: in which networks the proxies are; empty: nobody is believed
+    header: Annotated[
+        Literal["x-forwarded", "forwarded"], Meta(description='"x-forwarded" or "forwarded"')
+    ] = "x-forwarded"
+    host: Annotated[bool, Meta(description="true or false")] = False
+    protocol: Annotated[bool, Meta(description="true or false")] = False
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """``trusted``, taken apart.
+
+        Raises:
+            EdgeConfigError: One is no network, or is everybody.
+        """
+        return tuple(_parse_network(one) for one in self.trusted)
+
+
+class AccessLogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[access_log]``: one line for each exchange."""
+
+    format: Annotated[Literal["text", "json"], Meta(description='"text" or "json"')] = "text"
+    path: Annotated[FilePath, Meta(examples=["access.log"])] | None = None  #: None: standard output
+
+
+class ListenAddress(NamedTuple):
+    """Where the listener binds."""
+
+    host: str  #: an address or a name, without brackets
+    port: int  #: 0: any free port
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of one edge."""
+
+    data_dir: Annotated[Path, Meta(extra={"in_file": False})]  #: DIR, as given
+    domain: Annotated[Text, Meta(description="a domain name", examples=["example.org"])]
+    listen: Annotated[Text, Meta(description="HOST:PORT", examples=["0.0.0.0:443"])]
+    public_url: (
+        Annotated[Text, Meta(description="a URL", examples=["https://example.org:8443"])] | None
+    ) = None
+    tls: TlsConfig = TlsConfig()
+    limits: Limits = Limits()
+    proxies: ProxiesConfig = ProxiesConfig()
+    access_log: AccessLogConfig = AccessLogConfig()
+    guards: GuardsConfig = GuardsConfig()
+    hostnames: Annotated[
+        dict[str, HostnameConfig],
+        Meta(description='tables such as [hostnames."shop.example.org"]'),
+    ] = {}  #: by normal hostname or wildcard
+
+    def __post_init__(self) -> None:
+        """Check what one field's type cannot say.
+
+        Raises:
+            EdgeConfigError: A value has the right type and makes no sense.
+        """
+        try:
+            domain = normalise_hostname(self.domain)
+        except HostnameError as error:
+            why = f"{shown(self.domain)} {error.why}"
+            fix = "write a domain name like example.org"
+            raise EdgeConfigError("domain", why, fix, file=CONFIG_FILE) from error
+        force_setattr(self, "domain", domain)
+        parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
+        check_lists(self.guards, path="guards", file=CONFIG_FILE)
+        force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
+        if self.public_url is not None:
+            scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)
+            if scheme == "http" and self.tls.mode != "off":
+                why = f'is http:// while tls.mode is "{self.tls.mode}"'
+                fix = 'write https://, or mode = "off"'
+                raise EdgeConfigError("public_url", why, fix, file=CONFIG_FILE)
+        self._check_proxies()
+
+    def _check_proxies(self) -> None:
+        proxies = self.proxies
+        if not proxies.networks and (proxies.protocol or proxies.host):
+            name = "protocol" if proxies.protocol else "host"
+            why = "is true while proxies.trusted is empty"
+            fix = 'name the proxy, for example trusted = ["127.0.0.1/32"]'
+            raise EdgeConfigError(f"proxies.{name}", why, fix, file=CONFIG_FILE)
+        if proxies.protocol and self.tls.mode != "off":
+            why = f'is true while tls.mode is "{self.tls.mode}"'
+            fix = 'let the proxy speak TLS, with mode = "off" here'
+            raise EdgeConfigError("proxies.protocol", why, fix, file=CONFIG_FILE)
+        if proxies.protocol and proxies.host:
+            why = "is true while proxies.protocol is, and then no header is believed"
+            raise EdgeConfigError("proxies.host", why, "remove one of the two", file=CONFIG_FILE)
+
+    @classmethod
+    def load(cls, data_dir: Path) -> Self:
+        """Read ``data_dir/edge.toml``.
+
+        Raises:
+            EdgeConfigError: The directory or the file is missing, or a setting is wrong.
+        """
+        content = _read(data_dir)
+        try:
+            table = tomllib.loads(content)
+        except tomllib.TOMLDecodeError as error:
+            fix = "correct the line; texts need quotes"
+            raise EdgeConfigError("syntax", str(error), fix, file=CONFIG_FILE) from error
+        return cls.from_table(table, data_dir)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object], data_dir: Path) -> Self:
+        """Check a parsed ``edge.toml``.
+
+        Raises:
+            EdgeConfigError: A setting is unknown, missing or wrong.
+        """
+        named = convert_named(table, "hostnames", HostnameConfig, file=CONFIG_FILE)
+        return convert({**table, **named}, cls, given={"data_dir": data_dir}, file=CONFIG_FILE)
+
+    @property
+    def listen_address(self) -> ListenAddress:
+        """``listen``, taken apart."""
+        return parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
+
+    @property
+    def database_path(self) -> Path:
+        """The store."""
+        return self.data_dir / "edge.sqlite3"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The store's last known content, for a start without it."""
+        return self.data_dir / "snapshot.json"
+
+    @property
+    def address_path(self) -> Path:
+        """Where a running edge says which port it has."""
+        return self.data_dir / "edge.address"
+
+    @property
+    def certificate_path(self) -> Path:
+        """``tls.certificate`` as a path from anywhere."""
+        return self.data_dir / self.tls.certificate
+
+    @property
+    def key_path(self) -> Path:
+        """``tls.key`` as a path from anywhere."""
+        return self.data_dir / self.tls.key
+
+    @property
+    def access_log_path(self) -> Path | None:
+        """``access_log.path`` as a path from anywhere; None means standard output."""
+        return None if self.access_log.path is None else self.data_dir / self.access_log.path
+
+
+def _parse_network(text: str) -> Network:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        why = f"expected a network, got {shown(text)}"
+        fix = "write for example 10.0.0.0/8, 2001:db8::/32 or one address, with no bits to its end"
+        raise EdgeConfigError("proxies.trusted", why, fix, file=CONFIG_FILE) from None
+    if not network.prefixlen:
+        why = f"{text} is everybody, and then a visitor may claim any address"
+        fix = "name only the networks that your proxies are in"
+        raise EdgeConfigError("proxies.trusted", why, fix, file=CONFIG_FILE)
+    return network
+
+
+def parse_listen(text: str, *, setting: str, file: str | None = None) -> ListenAddress:
+    """Take ``HOST:PORT`` or ``[IPv6]:PORT`` apart.
+
+    Args:
+        text: What was written.
+        setting: Its name, for the error.
+        file: The file it stands in; None for an option.
+
+    Raises:
+        EdgeConfigError: It is something else.
+    """
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]/@]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        why = f"expected HOST:PORT, got {shown(text)}"
+        fix = "write for example 0.0.0.0:443, or [::]:443 for IPv6 too"
+        raise EdgeConfigError(setting, why, fix, file=file)
+    return ListenAddress(match[1] or match[2], int(match[3]))
+
+
+class PublicUrl(NamedTuple):
+    """A URL's parts: ``scheme`` http or https, ``host`` without brackets, ``port`` never 0."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def parse_public_url(text: str, *, setting: str, file: str | None = None) -> PublicUrl:
+    """Take ``https://HOST[:PORT]`` apart; the port is the scheme's where none is written.
+
+    Raises:
+        EdgeConfigError: It is something else, or has a path.
+    """
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        url, host, port = urlsplit(""), None, None
+    bare = text.removesuffix("/") == f"{url.scheme}://{url.netloc}"
+    plain = text.isascii() and text.isprintable() and not set(" @") & set(text)
+    if url.scheme not in ("http", "https") or not host or port == 0 or not bare or not plain:
+        why = f"expected http://HOST or https://HOST, perhaps with a port, got {shown(text)}"
+        raise EdgeConfigError(setting, why, "write for example https://example.org", file=file)
+    return PublicUrl(url.scheme, host, port or (443 if url.scheme == "https" else 80))
+
+
+def _by_normal_name(hostnames: Mapping[str, HostnameConfig]) -> dict[str, HostnameConfig]:
+    """The tables of hostnames under the one spelling of each."""
+    found: dict[str, HostnameConfig] = {}
+    for text, settings in hostnames.items():
+        path = f"hostnames.{shown(text)}"
+        try:
+            name = normalise_hostname(text, wildcard=True)
+        except HostnameError as error:
+            fix = 'write for example [hostnames."shop.example.org"]'
+            raise EdgeConfigError(path, error.why, fix, file=CONFIG_FILE) from error
+        if name in found:
+            why = f"is {name}, which another table sets already"
+            raise EdgeConfigError(path, why, "make one table of them", file=CONFIG_FILE)
+        check_lists(settings, path=path, file=CONFIG_FILE)
+        found[name] = settings
+    return found
+
+
+def _read(data_dir: Path) -> str:
+    init = f"make one with `asgi-tunnel-edge init --data {data_dir} --domain DOMAIN`"
+    if not data_dir.is_dir():
+        raise EdgeConfigError("--data", f"there is no directory {data_dir}", init)
+    try:
+        return (data_dir / CONFIG_FILE).read_text("utf-8")
+    except FileNotFoundError as error:
+        why = f"{data_dir} is no edge's directory, it has no {CONFIG_FILE}"
+        raise EdgeConfigError("--data", why, f"give another one, or {init}") from error
+    except UnicodeDecodeError as error:
+        fix = "save it in UTF-8"
+        raise EdgeConfigError("syntax", "the file is not UTF-8", fix, file=CONFIG_FILE) from error
+    except OSError as error:
+        why = f"{data_dir / CONFIG_FILE} cannot be read ({error.strerror})"
+        fix = "run this as the user that owns the directory"
+        raise EdgeConfigError("--data", why, fix) from error
