@@ -27,10 +27,13 @@ from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
 from asgi_tunnel_edge.admission.tunnels import Door
-from asgi_tunnel_edge.context import Ingress
+from asgi_tunnel_edge.connections.table import ConnectionTable
+from asgi_tunnel_edge.context import EdgeContext
 from asgi_tunnel_edge.directory import Holder, Registry
+from asgi_tunnel_edge.dispatch import Dispatcher
 from asgi_tunnel_edge.guards import Guards
-from asgi_tunnel_edge.http1.connection import Visitor
+from asgi_tunnel_edge.http1.connection import HTTP1Connection
+from asgi_tunnel_edge.http1.front import HTTP1Front
 from asgi_tunnel_edge.observers.access_log import AccessLog
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
@@ -99,12 +102,15 @@ class World:
         guards = Guards(config, loop.time)
         guards.apply(snapshot)
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
-        self.ingress = Ingress(
-            registry=registry,
-            door=Door(registry, config.limits, lambda hostname: hostname),
-            limits=config.limits,
-            access_log=self.log,
-            guards=guards,
+        context = EdgeContext(limits=config.limits, observers=(self.log,))
+        self.front = HTTP1Front(
+            context,
+            table=ConnectionTable(
+                max_connections=config.limits.max_connections,
+                max_per_address=config.limits.max_connections_per_address,
+            ),
+            dispatcher=Dispatcher(context, registry, guards),
+            tunnels=Door(registry, config.limits, lambda hostname: hostname),
         )
         self.at_edge, self.edge = self._session(Role.EDGE, None)
         self.at_app, self.app = self._session(Role.CONNECTOR, Origin(hello).serve)
@@ -134,7 +140,7 @@ async def measure(count: int, batch: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         sockets = [FakeSocket() for _ in range(batch)]
-        visitors = [Visitor(world.ingress, is_secure=False) for _ in sockets]
+        visitors = [HTTP1Connection(world.front, is_secure=False) for _ in sockets]
         for visitor, sock in zip(visitors, sockets, strict=True):
             visitor.connection_made(cast(asyncio.BaseTransport, sock))
         edge_out, app_out = _socket(world.at_edge), _socket(world.at_app)

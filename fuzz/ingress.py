@@ -1,4 +1,4 @@
-"""What visitors send: only ``HeadError`` and ``WebSocketError`` come out, and any cut is the same.
+"""What visitors send: only RequestError and WebSocketError come out, and any cut is the same.
 
 The first byte chooses the reader, the second one how the rest is cut.
 """
@@ -8,16 +8,18 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["asgi_tunnel_edge.ingress", "asgi_tunnel_edge.hostname"]):
+with atheris.instrument_imports(
+    include=["asgi_tunnel_edge.http1", "asgi_tunnel_edge.exchange", "asgi_tunnel_edge.hostname"]
+):
+    from asgi_tunnel_edge.errors import RequestError, WebSocketError
     from asgi_tunnel_edge.exchange.websocket_frames import (
         CLOSE,
         Control,
         FrameReader,
-        WebSocketError,
         read_close,
     )
     from asgi_tunnel_edge.http1.body import ChunkedBody
-    from asgi_tunnel_edge.http1.head import HeadError, check_request_line, read_head
+    from asgi_tunnel_edge.http1.head import check_request_line, read_head
     from asgi_tunnel_edge.settings.config import Limits
 
 LIMITS = Limits(max_request_line=512)
@@ -34,7 +36,7 @@ def head(data: bytes) -> None:
     whole = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     try:
         request = read_head(whole, len(whole), LIMITS)
-    except HeadError:
+    except RequestError:
         return
     check_request_line(whole, LIMITS)
     names = [name for name, _ in request.fields]
@@ -56,7 +58,7 @@ def chunks(data: bytes, step: int) -> tuple[bytes, int, bytes, bool]:
                 rest += piece
             else:
                 rest += piece[body.feed(piece, 0, found) :]
-    except HeadError as error:
+    except RequestError as error:
         return b"", error.status, b"", False
     return b"".join(found), 0, rest, body.is_complete
 

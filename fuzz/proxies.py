@@ -9,10 +9,13 @@ from ipaddress import ip_address
 
 import atheris
 
-with atheris.instrument_imports(include=["asgi_tunnel_edge.ingress", "asgi_tunnel_edge.address"]):
-    from asgi_tunnel_edge.http1.head import HeadError, read_head
+with atheris.instrument_imports(
+    include=["asgi_tunnel_edge.identity", "asgi_tunnel_edge.http1", "asgi_tunnel_edge.address"]
+):
+    from asgi_tunnel_edge.errors import ProxyHeaderError, RequestError
+    from asgi_tunnel_edge.http1.head import read_head
     from asgi_tunnel_edge.identity.proxies import Proxies, TrustedPeer
-    from asgi_tunnel_edge.identity.proxy_protocol import Preamble, PreambleError, read_preamble
+    from asgi_tunnel_edge.identity.proxy_protocol import Preamble, read_preamble
     from asgi_tunnel_edge.settings.config import Limits, ProxiesConfig
 
 LIMITS = Limits()
@@ -28,7 +31,7 @@ def preamble(data: bytes) -> Preamble | str | None:
     for end in range(min(len(data), 300) + 1):
         try:
             found = read_preamble(data[:end])
-        except PreambleError as error:
+        except ProxyHeaderError as error:
             return str(error)
         if found is not None:
             assert found.size == end
@@ -42,7 +45,7 @@ def fields(proxies: Proxies, data: bytes) -> None:
     try:
         request = read_head(whole, len(whole), LIMITS)
         told, request = TrustedPeer(proxies, "10.0.0.1", 1).read(whole, request)
-    except HeadError:
+    except RequestError:
         return
     assert str(ip_address(told.address)) == told.address
     assert 0 <= told.port <= 65535
@@ -60,7 +63,7 @@ def run(data: bytes) -> None:
     slow = preamble(rest)
     try:
         quick: Preamble | str | None = read_preamble(rest)
-    except PreambleError as error:
+    except ProxyHeaderError as error:
         quick = str(error)
     # A value that is cut short is seen at the end of the header, so a cut may only see it later.
     assert slow == quick or (len(rest) > 300 and slow is None)

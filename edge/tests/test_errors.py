@@ -15,9 +15,12 @@ from asgi_tunnel_edge.errors import (
     HostnameError,
     HostnameTakenError,
     NameTakenError,
+    ProxyHeaderError,
+    RequestError,
     StorageError,
     TokenNotFoundError,
     TooManyBansError,
+    WebSocketError,
     shown,
 )
 
@@ -36,6 +39,9 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         ),
     ),
     (CertificateError("no key"), "no key"),
+    (RequestError(400, "it is odd"), "400: it is odd"),
+    (WebSocketError(1002, "it is odd"), "1002: it is odd"),
+    (ProxyHeaderError("it is odd"), "it is odd"),
     (
         NameTakenError("shop", "tok_1"),
         "the name shop belongs to token tok_1; take another name, or revoke that token first",

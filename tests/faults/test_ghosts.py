@@ -67,7 +67,7 @@ class Inside:
             "descriptors": descriptors(os.getpid()),
             "streams": sum(one.in_flight for one in self.sessions)
             + sum(one.session.in_flight for one in self.edge.registry.holders),
-            "visitors": len(self.edge.ingress.visitors),
+            "visitors": len(self.edge.table.connections),
             "sessions": len(self.edge.registry.holders),
         }
 
@@ -108,7 +108,7 @@ async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
 async def test_half_open_replacements(inside: Inside, row: Row) -> None:
     """Of 20 connections that the edge still believes in, and their sessions, nothing is left."""
     assert await inside.get("/hello") == 200
-    await until(lambda: not inside.edge.ingress.visitors, "visitors stay")
+    await until(lambda: not inside.edge.table.connections, "visitors stay")
     before = inside.counts()
     answers = []
     for turn in range(20):
@@ -135,7 +135,7 @@ async def test_edge_ends_with_its_streams(inside: Inside) -> None:
     inside.proxy.cut()
     await until(lambda: not any(one.is_ready for one in inside.edge.registry.holders), "no cut")
     asked = asyncio.ensure_future(inside.get("/hello"))
-    await until(lambda: bool(inside.edge.ingress.visitors), "no visitor")
+    await until(lambda: bool(inside.edge.table.connections), "no visitor")
     await anyio.sleep(0.05)
     await inside.edge.stop()
     assert await asked == 503

@@ -12,10 +12,15 @@
         ├── TokenNotFoundError    .wanted                 no token has this id or name
         ├── BanNotFoundError      .address                nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
+        ├── RequestError          .status .why            a request that is not relayed
+        ├── WebSocketError        .code .why              a visitor broke RFC 6455
+        ├── ProxyHeaderError      .why                    what came is no PROXY header
         └── StorageError                                  the database cannot be used now
 
-The command line prints ``str()`` of each as its one sentence. A StorageError ends it with exit
-code 1 (the same command may work later), every other one with 2 (it will not).
+Those that visitors and proxies cause (RequestError, WebSocketError, ProxyHeaderError) end an
+exchange or a connection; nobody prints them. The command line prints ``str()`` of the others as its
+one sentence. A StorageError ends it with exit code 1 (the same command may work later), every other
+one with 2 (it will not).
 """
 
 from __future__ import annotations
@@ -32,9 +37,12 @@ __all__ = [
     "HostnameError",
     "HostnameTakenError",
     "NameTakenError",
+    "ProxyHeaderError",
+    "RequestError",
     "StorageError",
     "TokenNotFoundError",
     "TooManyBansError",
+    "WebSocketError",
 ]
 
 
@@ -173,3 +181,41 @@ def shown(text: str) -> str:
     cut = text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
     return f'"{escaped}"'
+
+
+class RequestError(EdgeError):
+    """A request that is not relayed: malformed, too large, or of a kind that is not served.
+
+    Attributes:
+        status: The HTTP status of the reply; the connection is closed after it.
+        why: One sentence that repeats nothing of the request.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(status, why)
+        self.status = status
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.why}"
+
+
+class WebSocketError(EdgeError):
+    """The visitor broke RFC 6455.
+
+    Attributes:
+        code: The close code that ends the WebSocket.
+        why: The close reason.
+    """
+
+    def __init__(self, code: int, why: str) -> None:
+        super().__init__(code, why)
+        self.code = code
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.why}"
+
+
+class ProxyHeaderError(EdgeError):
+    """What came is no PROXY header: the connection is closed without a reply."""

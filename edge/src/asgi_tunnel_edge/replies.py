@@ -1,17 +1,39 @@
-"""What the edge itself answers: short, uncacheable, and repeating nothing of the request."""
+"""What the edge itself says to a visitor: short, uncacheable, and repeating nothing of the request.
+
+A reply is decided by guards, dispatch, placement or an exchange, rendered here, and written by the
+front that the visitor came through.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import time
-from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from asgi_tunnel.protocol.head import Fields
+
+__all__ = ["RETRY_AFTER", "Reply", "phrase", "render"]
+
+RETRY_AFTER: Final = 5
+"""Seconds after which to come back, for what a moment may mend: an app that is away, memory."""
+
+
+class Reply(NamedTuple):
+    """A response of the edge's own."""
+
+    status: int
+    why: str  #: one sentence that repeats nothing of the request
+    retry_after: int | None = None  #: seconds
+    fields: Fields = ()  # type: ignore[assignment]  #: more header fields
+    source: str = ""  #: which guard it was, for the log
+    closes: bool = True  #: the connection is not kept, whatever the visitor asked for
+
+    @property
+    def outcome(self) -> str:
+        """What the access log says of it."""
+        return f"refused: {self.source}" if self.source else self.why
+
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -44,85 +66,15 @@ def phrase(status: int) -> str:
         return "Unknown"
 
 
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-def accept_field(key: bytes) -> bytes:
-    """Return the Sec-WebSocket-Accept line for a handshake's key (RFC 6455 section 4.2.2)."""
-    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
-    return b"sec-websocket-accept: " + base64.b64encode(digest) + b"\r\n"
-
-
-_lines: dict[int, bytes] = {}
-
-
-def status_line(status: int) -> bytes:
-    """Return ``HTTP/1.1 200 OK`` with its line end."""
-    line = _lines.get(status)
-    if line is None:
-        line = _lines[status] = f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
-    return line
-
-
-_dates: dict[int, bytes] = {}
-
-
-def date_field() -> bytes:
-    """Return the Date line of this second."""
-    now = int(time.time())
-    line = _dates.get(now)
-    if line is None:
-        _dates.clear()
-        line = _dates[now] = f"date: {formatdate(now, usegmt=True)}\r\n".encode()
-    return line
-
-
-def answer(  # noqa: PLR0913 - each is one header field or less
-    status: int,
-    why: str,
-    *,
-    accept: bytes = b"",
-    request_id: bytes = b"",
-    retry_after: int | None = None,
-    is_head: bool = False,
-    keep_alive: bool = False,
-    fields: Fields | None = None,
-) -> bytes:
-    """Return a whole HTTP/1.1 answer.
+def render(reply: Reply, *, accept: bytes, request_id: bytes) -> tuple[bytes, bytes]:
+    """Return the body of a reply and its content type.
 
     Args:
-        status: The HTTP status.
-        why: One sentence that repeats nothing of the request.
+        reply: What to say.
         accept: The visitor's Accept field: JSON, a page, or plain text comes back.
-        request_id: Named in the answer, so that a visitor can quote it.
-        retry_after: Seconds.
-        is_head: Leave the body out.
-        keep_alive: Whether the connection stays.
-        fields: More header fields.
+        request_id: Named in the body, so that a visitor can quote it; empty when there is none.
     """
-    body, content_type = _body(status, why, accept, request_id)
-    head = [
-        status_line(status),
-        date_field(),
-        b"content-type: " + content_type + b"\r\n",
-        b"content-length: %d\r\n" % len(body),
-        b"cache-control: no-store\r\n",
-    ]
-    if request_id:
-        head.append(b"x-request-id: " + request_id + b"\r\n")
-    if retry_after is not None:
-        head.append(b"retry-after: %d\r\n" % retry_after)
-    for name, value in fields or ():
-        head.append(name + b": " + value + b"\r\n")
-    if not keep_alive:
-        head.append(b"connection: close\r\n")
-    head.append(b"\r\n")
-    if not is_head:
-        head.append(body)
-    return b"".join(head)
-
-
-def _body(status: int, why: str, accept: bytes, request_id: bytes) -> tuple[bytes, bytes]:
+    status, why = reply.status, reply.why
     identifier = request_id.decode("ascii", "replace")
     if b"application/json" in accept or b"+json" in accept:
         value = {"status": status, "error": phrase(status), "detail": why}

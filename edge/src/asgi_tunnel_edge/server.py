@@ -19,13 +19,19 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import Door
 from .certificates.internal import server_context
-from .context import Ingress
+from .connections.sweep import Sweep
+from .connections.table import ConnectionTable
+from .context import EdgeContext
 from .directory import Registry
+from .dispatch import Dispatcher
 from .guards import Guards
-from .http1.connection import Visitor
+from .http1.connection import HTTP1Connection
+from .http1.front import HTTP1Front
 from .identity.proxies import Proxies
-from .listeners.proxy_header import Gate
-from .listeners.tls import HandshakeGate, listen
+from .identity.proxy_protocol import Preamble
+from .listeners.proxy_header import ProxyHeaderFactory
+from .listeners.sockets import listen
+from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
 from .settings.config import EdgeConfig, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
@@ -71,13 +77,16 @@ class Edge:
         self._watcher: SnapshotWatcher | None = None
         self._server: asyncio.Server | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._gate: Gate | None = None  # where a PROXY header comes first
-        self._handshakes: HandshakeGate | None = None  # where TLS comes first
+        self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
+        self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self.guards: Guards
         self.registry: Registry
-        self.ingress: Ingress
         self.door: Door
+        self.context: EdgeContext
+        self.table: ConnectionTable
+        self.front: HTTP1Front
+        self._sweep: Sweep
         self.address: ListenAddress
 
     async def run(self) -> int:
@@ -121,14 +130,20 @@ class Edge:
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
         self.door = Door(self.registry, config.limits, self._visitor_url)
-        self.ingress = Ingress(
-            registry=self.registry,
-            door=self.door,
-            limits=config.limits,
-            access_log=self._access_log,
-            guards=self.guards,
+        limits = config.limits
+        self.context = EdgeContext(limits=limits, observers=(self._access_log,))
+        self.table = ConnectionTable(
+            max_connections=limits.max_connections,
+            max_per_address=limits.max_connections_per_address,
+        )
+        self.front = HTTP1Front(
+            self.context,
+            table=self.table,
+            dispatcher=Dispatcher(self.context, self.registry, self.guards),
+            tunnels=self.door,
             proxies=self._proxies(),
         )
+        self._sweep = Sweep(self.context, self.table, self.registry, self.door, self._access_log)
         secure = config.tls.mode != "off"
         context = server_context(config.certificate_path, config.key_path) if secure else None
         address = config.listen_address
@@ -140,7 +155,7 @@ class Edge:
         self.address = ListenAddress(address.host, port)
         write_edge_address(config, self.address)
         self._access_log.start()
-        self.ingress.start()
+        self._sweep.start()
         loop = asyncio.get_running_loop()
         self._expiry = loop.call_later(_EXPIRY_CHECK, self._end_expired)
         # What lives as long as the process need not be looked at by each collection.
@@ -161,22 +176,24 @@ class Edge:
             for number, session in enumerate(sessions):
                 delay = SPREAD * number / len(sessions)
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
-            self.ingress.close_idle()
+            self.context.is_stopping = True
+            self.table.shut_down()
             deadline = time.monotonic() + STOP_GRACE
             while time.monotonic() < deadline and (  # noqa: ASYNC110 - a look is cheap
                 any(not one.is_over and one.connection.open_streams for one in sessions)
-                or self.ingress.is_busy
+                or self.table.is_busy
             ):
                 await asyncio.sleep(_POLL)
         finally:
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
             await asyncio.sleep(0.05)  # the last frames leave
-            if self._gate is not None:
-                self._gate.stop()
-            if self._handshakes is not None:
-                self._handshakes.stop()
-            self.ingress.stop()
+            if self._proxy_headers is not None:
+                self._proxy_headers.stop()
+            if self._acceptor is not None:
+                self._acceptor.stop()
+            self._sweep.stop()
+            self.table.end()
             if self._expiry is not None:
                 self._expiry.cancel()
             if self._watcher is not None:
@@ -201,8 +218,8 @@ class Edge:
         """
         if context is not None:
             self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
-            self._handshakes = HandshakeGate(self.ingress, context, self._sockets)
-            self._handshakes.start()
+            self._acceptor = TLSAcceptor(self._make_secure, context, self._sockets)
+            self._acceptor.start()
             return int(self._sockets[0].getsockname()[1])
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
@@ -217,22 +234,34 @@ class Edge:
     def _close_listener(self) -> None:
         if self._server is not None:
             self._server.close()
-        if self._handshakes is not None:
-            self._handshakes.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         for sock in self._sockets:
             sock.close()
 
     def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
-        proxies = self.ingress.proxies
+        proxies = self.front.proxies
         if proxies is not None and proxies.reads_preamble:
-            self._gate = Gate(self.ingress, proxies)
-            return self._gate
-        return lambda: Visitor(self.ingress, is_secure=False).as_protocol()
+            self._proxy_headers = ProxyHeaderFactory(self._make_plain, proxies)
+            return self._proxy_headers
+        return self._make_plain
+
+    def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
+        return HTTP1Connection(self.front, is_secure=False, preamble=preamble).as_protocol()
+
+    def _make_secure(self) -> asyncio.Protocol:
+        return HTTP1Connection(self.front, is_secure=True).as_protocol()
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.registry.apply(snapshot)
         if self.guards.apply(snapshot):
-            self.ingress.end_banned()
+            self._end_banned()
+
+    def _end_banned(self) -> None:
+        """Bans have changed: end the connections of who is banned now."""
+        for connection in list(self.table.connections):
+            if not connection.is_proxy and self.guards.is_banned(connection.address):
+                connection.end()
 
     def _end_expired(self) -> None:
         self.registry.end_expired(time.time())

@@ -25,7 +25,7 @@ class Held:
 
     name: str
     buffered: int
-    judged_at: float = math.inf
+    stall_deadline: float = math.inf
 
 
 def test_new_work_is_refused_above_the_limit_until_there_is_relief() -> None:
@@ -41,7 +41,7 @@ def test_new_work_is_refused_above_the_limit_until_there_is_relief() -> None:
 def test_each_change_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Four looks a second are not four lines a second."""
     budget = MemoryBudget(LIMIT)
-    with caplog.at_level("INFO", "asgi_tunnel_edge.ingress"):
+    with caplog.at_level("INFO", "asgi_tunnel_edge.connections"):
         for used in (LIMIT + 1, LIMIT + 2, LIMIT, 0, 0):
             budget.look(used, 0.0)
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO"]

@@ -1,81 +1,37 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.asgi.memory import CLOSE, Recorder, Tunnelled, request_head, rest, until
 
+from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.head import RequestHead
-from asgi_tunnel_edge.exchange.websocket import WebSocketRelay
-from asgi_tunnel_edge.request import Request
-from asgi_tunnel_edge.settings.config import Limits
+from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 
-pytestmark = pytest.mark.plain  # a stand-in for the visitor's connection
+from .fakes import FakeRoute, ListWriter, context_of, request_of
 
-
-class FakeVisitor:
-    """A visitor's connection that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.written = b""
-        self.is_paused = False
-        self.is_closed = False
-
-    def write(self, data: bytes) -> None:
-        """Keep it."""
-        self.written += data
-
-    def taken_over(self) -> None:
-        """Nothing to hand over."""
-
-    def resume_body(self) -> None:
-        """It is never paused."""
-
-    def close_soon(self) -> None:
-        """Note it."""
-        self.is_closed = True
-
-    cut = close_soon
+pytestmark = pytest.mark.plain  # a stand-in for the writer
 
 
-def ask(tunnel: Tunnelled) -> tuple[FakeVisitor, WebSocketRelay]:
+def ask(tunnel: Tunnelled) -> tuple[ListWriter, WebSocketExchange]:
     """Relay a handshake into a tunnel in memory."""
     head: RequestHead = request_head(scheme=b"wss")
-    request = Request(
-        method=b"GET",
-        target=b"/",
-        is_http11=True,
-        host=b"shop.example.test",
-        hostname="shop.example.test",
-        fields=head.fields,
-        length=0,
-        keep_alive=True,
-        expects_continue=False,
-        takes_trailers=False,
-        websocket_key=b"dGhlIHNhbXBsZSBub25jZQ==",
-        websocket_error=0,
-    )
-    visitor = FakeVisitor()
-    choose: Any = lambda: tunnel.edge  # noqa: E731 - a route in one line
-    route = types.SimpleNamespace(choose=choose, hostname="shop.example.test")
-    ingress = types.SimpleNamespace(
-        limits=Limits(),
-        now=asyncio.get_running_loop().time,
-        access_log=types.SimpleNamespace(add=lambda entry: None),
-    )
-    relay = WebSocketRelay(cast(Any, visitor), request, head, cast(Any, route), cast(Any, ingress))
-    relay.start()
-    return visitor, relay
+    request = request_of(fields=head.fields, websocket_key=b"dGhlIHNhbXBsZSBub25jZQ==")
+    writer = ListWriter()
+    route = FakeRoute(tunnel.edge).as_route()
+    exchange = WebSocketExchange(writer, request, head, route, context_of())
+    exchange.start()
+    return writer, exchange
 
 
 async def test_a_refused_websocket_leaves_nothing_behind() -> None:
     """A53: after a 403 neither side of the session keeps anything of the stream."""
     tunnel = Tunnelled(Recorder(CLOSE))
-    visitor, _ = ask(tunnel)
-    await until(lambda: visitor.is_closed)
-    assert visitor.written.startswith(b"HTTP/1.1 403 ")
+    writer, _ = ask(tunnel)
+    await until(lambda: "finish" in writer.names)
+    assert writer.status == 403
     await until(lambda: not tunnel.edge.connection.open_streams, "a stream is left")
     await rest()
     assert (tunnel.edge.in_flight, tunnel.connector.in_flight) == (0, 0)
@@ -94,9 +50,9 @@ async def test_a_visitor_who_leaves_a_refusal_frees_the_app() -> None:
         errors.append(caught.value)
 
     tunnel = Tunnelled(app)
-    visitor, relay = ask(tunnel)
-    await until(lambda: visitor.written)
-    relay.connection_lost()
+    writer, exchange = ask(tunnel)
+    await until(lambda: writer.calls)
+    exchange.abandon(ResetCode.CANCELLED, "visitor left", 499)
     await rest()
     go.set()
     await tunnel.returned()

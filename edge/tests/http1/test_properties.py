@@ -5,18 +5,17 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from asgi_tunnel_edge.errors import RequestError, WebSocketError
 from asgi_tunnel_edge.exchange.websocket_frames import (
     Control,
     FrameReader,
     Piece,
-    WebSocketError,
     encode_close,
     read_close,
 )
 from asgi_tunnel_edge.http1.body import Body, ChunkedBody, LengthBody
 from asgi_tunnel_edge.http1.head import (
     MAX_LAST_FIELDS,
-    HeadError,
     LastFields,
     check_request_line,
     read_head,
@@ -61,14 +60,14 @@ HEADS = _words(
 def _status_or_request(whole: bytes, last: LastFields | None = None) -> int | Request:
     try:
         return read_head(whole, len(whole), LIMITS, last)
-    except HeadError as error:
+    except RequestError as error:
         return error.status
 
 
 @given(HEADS)
 @example(b"GET / HTTP/1.1\r\nHost: a.test")
 def test_any_head_is_read_or_refused(data: bytes) -> None:
-    """Nothing but HeadError comes out; what is read has one authority and one framing."""
+    """Nothing but RequestError comes out; what is read has one authority and one framing."""
     whole = data.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     request = _status_or_request(whole)
     if isinstance(request, int):
@@ -128,7 +127,7 @@ def test_line_is_refused_early_only_where_the_head_is(data: bytes) -> None:
     early = 0
     try:
         check_request_line(whole, LIMITS)
-    except HeadError as error:
+    except RequestError as error:
         early = error.status
     assert early in (0, _status_or_request(whole))
 
@@ -144,7 +143,7 @@ def _read_body(body: Body, pieces: list[bytes]) -> tuple[bytes, bytes, bool | in
                 continue
             end = body.feed(piece, 0, found)
             rest += piece[end:]
-    except HeadError as error:
+    except RequestError as error:
         return b"", b"", error.status
     return b"".join(found), rest, body.is_complete
 

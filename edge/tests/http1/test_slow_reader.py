@@ -10,9 +10,10 @@ from typing import cast
 import pytest
 
 from asgi_tunnel.protocol.frames import Buffer
-from asgi_tunnel_edge.context import Ingress
-from asgi_tunnel_edge.http1.connection import Visitor
-from asgi_tunnel_edge.http1.outbox import PINNED, TRUSTED, WRITE_BURST, WRITE_HIGH
+from asgi_tunnel_edge.http1.connection import HTTP1Connection
+from asgi_tunnel_edge.http1.front import HTTP1Front
+from asgi_tunnel_edge.http1.outbox import PINNED, TRUSTED, WRITE_BURST, WRITE_HIGH, Outbox
+from asgi_tunnel_edge.settings.config import Limits
 
 pytestmark = pytest.mark.plain
 
@@ -23,7 +24,7 @@ PIECES = 40
 class Socket:
     """A transport whose socket takes bytes when it is told to."""
 
-    def __init__(self, visitor: Visitor, *, room: int = 0) -> None:
+    def __init__(self, visitor: HTTP1Connection, *, room: int = 0) -> None:
         self.visitor = visitor
         self.room = room  # bytes that are taken at once
         self.written: list[Buffer] = []
@@ -77,20 +78,24 @@ class Socket:
         """Have them already."""
 
 
-def connect(*, room: int = 0) -> tuple[Visitor, Socket]:
+def connect(*, room: int = 0) -> tuple[HTTP1Connection, Socket]:
     """Return a visitor and its socket."""
-    ingress = SimpleNamespace(
+    front = SimpleNamespace(
         proxies=None,
-        limits=SimpleNamespace(head_timeout=10.0, body_grace=10.0),
-        guards=SimpleNamespace(refuses=lambda address: False),
-        admit=lambda visitor: "",
-        left=lambda visitor: None,
-        now=lambda: 0.0,
+        context=SimpleNamespace(limits=Limits(), now=lambda: 0.0, is_stopping=False),
+        dispatcher=SimpleNamespace(guards=SimpleNamespace(refuses=lambda address: False)),
+        table=SimpleNamespace(enter=lambda one: None, leave=lambda one: None),
     )
-    visitor = Visitor(cast(Ingress, ingress), is_secure=False)
+    visitor = HTTP1Connection(cast(HTTP1Front, front), is_secure=False)
     sock = Socket(visitor, room=room)
     visitor.connection_made(cast(asyncio.Transport, sock))
     return visitor, sock
+
+
+def outbox_of(visitor: HTTP1Connection) -> Outbox:
+    """Return what its writer keeps."""
+    assert visitor._writer is not None
+    return visitor._writer.outbox
 
 
 def pieces() -> list[bytes]:
@@ -102,20 +107,20 @@ async def test_what_waits_comes_in_order_and_whole() -> None:
     """A visitor that takes a little at a time gets all, and is paused until it has."""
     visitor, sock = connect()
     for piece in pieces():
-        visitor.write(piece)
+        outbox_of(visitor).write(piece)
     assert len(sock.written) == 1
     while sock.waiting:
-        assert visitor.is_paused
+        assert outbox_of(visitor).is_paused
         sock.take(sock.waiting)
     assert sock.written == pieces()
-    assert not visitor.is_paused
+    assert not outbox_of(visitor).is_paused
 
 
-async def connect_fast() -> tuple[Visitor, Socket]:
+async def connect_fast() -> tuple[HTTP1Connection, Socket]:
     """Return a visitor that has taken so much at once that it is trusted to go on."""
     visitor, sock = connect(room=1 << 40)
     while sum(map(len, sock.written)) < TRUSTED:
-        visitor.write_large([bytes(PIECE)])
+        outbox_of(visitor).write_large([bytes(PIECE)])
         await asyncio.sleep(0)
     sock.written.clear()
     sock.calls = 0
@@ -128,16 +133,18 @@ async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
     read = memoryview(b"".join(pieces()[:5]))
     cut = [read[start : start + PIECE] for start in range(0, len(read), PIECE)]
     for piece in cut:
-        visitor.write_large([piece])
-        assert visitor.is_paused  # the app gets its window back when the socket has taken them
-        assert not visitor.is_stalled
-    visitor.write(b"the end")
+        outbox_of(visitor).write_large([piece])
+        assert outbox_of(
+            visitor
+        ).is_paused  # the app gets its window back when the socket has taken them
+        assert not outbox_of(visitor).is_stalled
+    outbox_of(visitor).write(b"the end")
     assert sock.calls == 0
     await asyncio.sleep(0)
     assert sock.calls == 1
     assert all(one is other for one, other in zip(sock.written, cut, strict=False))
     assert b"".join(sock.written) == read.tobytes() + b"the end"
-    assert not visitor.is_paused
+    assert not outbox_of(visitor).is_paused
 
 
 async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() -> None:
@@ -145,25 +152,25 @@ async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() ->
     visitor, sock = await connect_fast()
     sock.room = 0
     read = memoryview(b"".join(pieces()[:5]))
-    visitor.write_large([read[:PIECE]])
+    outbox_of(visitor).write_large([read[:PIECE]])
     await asyncio.sleep(0)
     assert sock.is_paused
-    assert visitor.is_stalled
+    assert outbox_of(visitor).is_stalled
     assert visitor.buffered == PINNED
-    visitor.write_large([read[PIECE : 2 * PIECE]])
+    outbox_of(visitor).write_large([read[PIECE : 2 * PIECE]])
     assert visitor.buffered == PINNED + PIECE
     sock.take(PIECE)
     assert type(sock.written[1]) is bytes
     sock.take(PIECE)
     assert sock.written == [read[:PIECE], read[PIECE : 2 * PIECE]]
     assert visitor.buffered == 0
-    assert not visitor.is_paused
+    assert not outbox_of(visitor).is_paused
 
 
 async def test_visitor_that_never_read_fast_gets_copies() -> None:
     """A crowd of slow readers costs the bytes that they do not read."""
     visitor, sock = connect()
-    visitor.write_large([memoryview(pieces()[0])])
+    outbox_of(visitor).write_large([memoryview(pieces()[0])])
     await asyncio.sleep(0)
     assert [type(piece) for piece in sock.written] == [bytes]
     assert visitor.buffered == PIECE
@@ -173,11 +180,11 @@ async def test_one_turn_hands_over_no_more_than_a_burst() -> None:
     """A visitor that takes whatever there is does not keep the loop, nor has to be asked again."""
     visitor, sock = connect()
     for piece in pieces():
-        visitor.write(piece)
+        outbox_of(visitor).write(piece)
     turns = 0
     before = len(sock.written)
     sock.take(1 << 40)
-    while visitor.is_paused:
+    while outbox_of(visitor).is_paused:
         assert 0 < sum(map(len, sock.written[before:])) < WRITE_BURST + PIECE
         before = len(sock.written)
         turns += 1
@@ -190,7 +197,7 @@ async def test_what_waits_counts_as_buffered() -> None:
     """The edge's memory budget and the visitor's rate see what is held back."""
     visitor, _ = connect()
     for piece in pieces():
-        visitor.write(piece)
+        outbox_of(visitor).write(piece)
     assert visitor.buffered == PIECE * PIECES
 
 
@@ -198,7 +205,7 @@ async def test_the_end_comes_behind_all_that_waits() -> None:
     """A connection that closes after its answer closes after the whole of it."""
     visitor, sock = connect()
     for piece in pieces():
-        visitor.write(piece)
+        outbox_of(visitor).write(piece)
     visitor.finished(keep_alive=False)
     assert sock.is_ended
     assert b"".join(sock.written) == b"".join(pieces())
@@ -208,7 +215,7 @@ async def test_a_visitor_that_left_gets_nothing() -> None:
     """What waited is dropped, and nothing goes on trying."""
     visitor, sock = connect()
     for piece in pieces():
-        visitor.write(piece)
+        outbox_of(visitor).write(piece)
     visitor.connection_lost(None)
     visitor.resume_writing()
     await asyncio.sleep(0)

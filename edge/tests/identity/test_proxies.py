@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_tunnel_edge.errors import EdgeConfigError
-from asgi_tunnel_edge.http1.head import HeadError, read_head
+from asgi_tunnel_edge.errors import EdgeConfigError, RequestError
+from asgi_tunnel_edge.http1.head import read_head
 from asgi_tunnel_edge.identity.proxies import MAX_HOPS, Proxies, Told, TrustedPeer
 from asgi_tunnel_edge.listeners.proxy_header import PREAMBLE_TIMEOUT
 from asgi_tunnel_edge.settings.config import EdgeConfig, Limits, ProxiesConfig, TlsConfig
@@ -34,7 +34,7 @@ def told(reader: Proxies, *lines: str) -> Told | int:
         request = read_head(head, len(head), Limits())
         assert not [name for name, _ in request.fields if b"forwarded" in name]
         return TrustedPeer(reader, PROXY, 4711).read(head, request)[0]
-    except HeadError as error:
+    except RequestError as error:
         return error.status
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from asgi_tunnel_edge.errors import ProxyHeaderError
 from asgi_tunnel_edge.identity.proxy_protocol import (
     MAX_HEADER,
     MAX_LINE,
     End,
     Preamble,
-    PreambleError,
     read_preamble,
 )
 
@@ -109,7 +109,7 @@ def read(data: bytes) -> Result:
     """What is read, or why nothing is."""
     try:
         return read_preamble(data)
-    except PreambleError as error:
+    except ProxyHeaderError as error:
         return str(error)
 
 
@@ -142,7 +142,7 @@ def test_refuses_what_is_no_header(name: str) -> None:
 )
 @example(SIGNATURE, 12, b"\x20", 12)
 def test_any_change_is_read_or_refused_alike(data: bytes, at: int, new: bytes, end: int) -> None:
-    """Nothing but PreambleError comes out, and what a start decides its continuation keeps."""
+    """Nothing but ProxyHeaderError comes out, and what a start decides its continuation keeps."""
     data = data[:at] + new + data[at + len(new) :]
     early, late = read(data[:end]), read(data)
     assert early is None or early == late or isinstance(early, str) is isinstance(late, str)

@@ -8,11 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from asgi_tunnel_edge.context import Ingress
 from asgi_tunnel_edge.identity.proxies import Proxies
 from asgi_tunnel_edge.identity.proxy_protocol import End
 from asgi_tunnel_edge.listeners import proxy_header as module
-from asgi_tunnel_edge.listeners.proxy_header import Gate
+from asgi_tunnel_edge.listeners.proxy_header import ProxyHeaderFactory
 from asgi_tunnel_edge.settings.config import ProxiesConfig
 
 LINE = b"PROXY TCP4 203.0.113.5 198.51.100.7 5000 443\r\n"
@@ -40,18 +39,13 @@ class FakeTransport(asyncio.Transport):
         self.aborted.set()
 
 
-class FakeVisitor:
+class FakeFront:
     """Records what it is given."""
 
-    def __init__(self, _ingress: object, *, is_secure: bool, preamble: Any) -> None:
-        assert not is_secure
+    def __init__(self, preamble: Any) -> None:
         self.preamble = preamble
         self.transport: object = None
         self.data = b""
-
-    def as_protocol(self) -> Any:
-        """Itself."""
-        return self
 
     def connection_made(self, transport: object) -> None:
         """Its connection."""
@@ -62,108 +56,102 @@ class FakeVisitor:
         self.data += data
 
 
-class FakeIngress:
-    """A clock."""
-
-    time = 0.0
-
-    def now(self) -> float:
-        """Seconds."""
-        return self.time
-
-
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """A gate that trusts 10.0.0.0/8."""
-    monkeypatch.setattr(module, "Visitor", FakeVisitor)
+def factory() -> ProxyHeaderFactory:
+    """A factory that trusts 10.0.0.0/8."""
     config = ProxiesConfig(trusted=("10.0.0.0/8",), protocol=True)
-    return Gate(cast(Ingress, FakeIngress()), Proxies(config, is_https=False))
+    return ProxyHeaderFactory(
+        lambda preamble: cast(asyncio.Protocol, FakeFront(preamble)),
+        Proxies(config, is_https=False),
+    )
 
 
-def connect(gate: Gate, address: str = "10.0.0.1") -> tuple[Any, FakeTransport]:
+def connect(factory: ProxyHeaderFactory, address: str = "10.0.0.1") -> tuple[Any, FakeTransport]:
     """A new connection: its protocol and its transport."""
     transport = FakeTransport(address)
-    reader = gate()
+    reader = factory()
     reader.connection_made(transport)
     return reader, transport
 
 
-async def test_what_comes_behind_the_header_is_the_visitors(gate: Gate) -> None:
+async def test_what_comes_behind_the_header_is_the_visitors(factory: ProxyHeaderFactory) -> None:
     """The header is taken off, wherever it is cut; every byte after it is passed on."""
     for cut in range(1, len(LINE) + 3):
-        reader, transport = connect(gate)
+        reader, transport = connect(factory)
         data = LINE + b"GET"
         reader.data_received(data[:cut])
         visitor = transport.protocol
         if visitor is None:
-            assert len(gate.waiting) == 1
+            assert len(factory.waiting) == 1
             reader.data_received(data[cut:])
             visitor = transport.protocol
         else:
             visitor.data_received(data[cut:])
-        assert isinstance(visitor, FakeVisitor)
+        assert isinstance(visitor, FakeFront)
         assert visitor.preamble.source == End("203.0.113.5", 5000)
         assert (visitor.transport, visitor.data) == (transport, b"GET")
-        assert not gate.waiting
+        assert not factory.waiting
 
 
-async def test_others_are_visitors_at_once(gate: Gate) -> None:
+async def test_others_are_visitors_at_once(factory: ProxyHeaderFactory) -> None:
     """A connection from elsewhere has no header taken off (T15)."""
-    _, transport = connect(gate, "192.0.2.1")
-    assert isinstance(transport.protocol, FakeVisitor)
+    _, transport = connect(factory, "192.0.2.1")
+    assert isinstance(transport.protocol, FakeFront)
     assert transport.protocol.preamble is None
-    assert not gate.waiting
+    assert not factory.waiting
 
 
 async def test_a_silent_proxy_is_ended(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    factory: ProxyHeaderFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The header has its time; half of it does not wind that up."""
     monkeypatch.setattr(module, "PREAMBLE_TIMEOUT", 0.01)
-    reader, transport = connect(gate)
+    reader, transport = connect(factory)
     reader.data_received(LINE[:5])
-    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.ingress"):
+    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.listeners"):
         await asyncio.wait_for(transport.aborted.wait(), 5)
     assert "its PROXY header did not come" in caplog.text
-    assert not gate.waiting
+    assert not factory.waiting
     reader.data_received(LINE[5:])
     assert transport.protocol is None
 
 
 async def test_garbage_is_ended_and_told_now_and_then(
-    gate: Gate, caplog: pytest.LogCaptureFixture
+    factory: ProxyHeaderFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No answer; one line in the log for many of them, with the proxy's address."""
-    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.ingress"):
+    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.listeners"):
         for _ in range(5):
-            reader, transport = connect(gate)
+            reader, transport = connect(factory)
             reader.data_received(b"GET / HTTP/1.1\r\n")
             assert transport.is_aborted
             reader.connection_lost(None)
     assert len(caplog.records) == 1
     assert "10.0.0.1" in caplog.text
-    assert not gate.waiting
+    assert not factory.waiting
 
 
 async def test_a_look_whether_somebody_listens_is_no_fault(
-    gate: Gate, caplog: pytest.LogCaptureFixture
+    factory: ProxyHeaderFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A balancer's check connects and goes: nothing is logged, nothing stays."""
-    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.ingress"):
-        reader, _ = connect(gate)
+    with caplog.at_level(logging.WARNING, "asgi_tunnel_edge.listeners"):
+        reader, _ = connect(factory)
         reader.connection_lost(None)
     assert not caplog.records
-    assert not gate.waiting
+    assert not factory.waiting
 
 
-async def test_those_that_wait_are_bounded(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_those_that_wait_are_bounded(
+    factory: ProxyHeaderFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One too many is ended; the others still get their turn, until the edge stops."""
     monkeypatch.setattr(module, "MAX_PREAMBLES", 2)
-    (first, kept), (_, silent), (_, over) = (connect(gate) for _ in range(3))
+    (first, kept), (_, silent), (_, over) = (connect(factory) for _ in range(3))
     assert over.is_aborted
     first.data_received(LINE)
     assert kept.protocol is not None
-    gate.stop()
+    factory.stop()
     assert silent.is_aborted
     assert not kept.is_aborted
-    assert not gate.waiting
+    assert not factory.waiting

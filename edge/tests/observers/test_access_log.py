@@ -19,7 +19,7 @@ def test_what_a_visitor_sends_is_one_printable_line(form: str, tmp_path: Path) -
     path = tmp_path / "access.log"
     log = AccessLog(form=form, path=path)
     log.start()
-    log.add(Entry(b"r1", b"192.0.2.7", b"G\nT", "-", HOSTILE, 404, 0, 0.0, "why\n"))
+    log.closed(Entry(b"r1", b"192.0.2.7", b"G\nT", "-", HOSTILE, 404, 0, 0.0, "why\n"))
     log.stop()
     data = path.read_bytes()
     assert data.count(b"\n") == 1

@@ -9,6 +9,8 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
+from websockets.utils import accept_key
+
 from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import GoawayCode, RefuseCode
 from asgi_tunnel.protocol.connection import Connection, Role
@@ -31,14 +33,12 @@ from ..address import group_of
 from ..directory import Holder, Registry
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
-from ..replies import accept_field
 from ..request import Request
 from ..tokens import Refusal, TokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..http1.connection import Visitor
     from ..settings.config import Limits
 
 _log = logging.getLogger("asgi_tunnel_edge.admission.tunnels")
@@ -99,7 +99,7 @@ class Door:
 
     def open(
         self,
-        visitor: Visitor,
+        address: str,
         transport: asyncio.Transport,
         request: Request,
         rest: bytes | bytearray,
@@ -107,7 +107,7 @@ class Door:
         """Check the token and complete the WebSocket handshake.
 
         Args:
-            visitor: Who knocks; for its address.
+            address: Of the app's machine.
             transport: Is given away on success.
             request: The handshake.
             rest: What came behind it.
@@ -125,9 +125,9 @@ class Door:
         text = _bearer(request)
         token = self._registry.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
-            if self._is_guessing(group_of(visitor.address), text):
+            if self._is_guessing(group_of(address), text):
                 return 429, "too many wrong tokens came from this address", int(FAILURE_WINDOW)
-            _log.warning("a tunnel from %s was refused: %s", visitor.address, token.code)
+            _log.warning("a tunnel from %s was refused: %s", address, token.code)
             return 401, token.sentence, None
         if self.is_overloaded and not self._registry.has_lost(token.id):
             return 503, "this edge has no memory left for another tunnel right now", OVERLOAD_RETRY
@@ -135,7 +135,9 @@ class Door:
         assert key is not None
         transport.write(
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-            + accept_field(key)
+            b"sec-websocket-accept: "
+            + accept_key(key.decode("latin-1")).encode()
+            + b"\r\n"
             + b"sec-websocket-protocol: "
             + SUBPROTOCOL.encode()
             + b"\r\n\r\n"
@@ -143,7 +145,7 @@ class Door:
         carrier = WebSocketTransport(is_masking=False)
         transport.set_protocol(carrier.as_protocol())
         carrier.connection_made(transport)
-        greeting = _Greeting(self, carrier, token, visitor.address)
+        greeting = _Greeting(self, carrier, token, address)
         self._greeting.add(greeting)
         carrier.start(greeting)
         if rest:

@@ -24,7 +24,7 @@ __all__ = [
     "choose_stalled",
 ]
 
-_log = logging.getLogger("asgi_tunnel_edge.ingress")
+_log = logging.getLogger("asgi_tunnel_edge.connections")
 
 RELIEF: Final = 0.9
 """Share of ``max_buffered_bytes`` at which new work is taken again: a gap, so that an edge at its
@@ -52,7 +52,7 @@ class Stalling(Holding, Protocol):
     """A visitor, as the budget sees it."""
 
     @property
-    def judged_at(self) -> float:
+    def stall_deadline(self) -> float:
         """When one who takes nothing is judged; infinite for one who does."""
 
 
@@ -120,8 +120,8 @@ def choose_stalled(visitors: Iterable[AnyStalling], excess: int) -> list[AnyStal
     An honest one reads on and is judged later; one who reads well enough is never among them.
     """
     chosen: list[AnyStalling] = []
-    stalled = [one for one in visitors if one.judged_at < math.inf]
-    for visitor in sorted(stalled, key=attrgetter("judged_at")):
+    stalled = [one for one in visitors if one.stall_deadline < math.inf]
+    for visitor in sorted(stalled, key=attrgetter("stall_deadline")):
         if excess <= 0:
             break
         chosen.append(visitor)

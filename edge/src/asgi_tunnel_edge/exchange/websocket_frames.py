@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 from asgi_tunnel.transport import load_mask
 
+from ..errors import WebSocketError
+
 _SHORT: Final = Struct(">BBH")
 _LONG: Final = Struct(">BBQ")
 _MAX_CONTROL: Final = 125  # payload bytes of a control frame
@@ -24,20 +26,6 @@ BINARY: Final = 2
 CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
-
-
-class WebSocketError(Exception):
-    """The visitor broke RFC 6455.
-
-    Attributes:
-        code: The close code that answers it.
-        why: The close reason.
-    """
-
-    def __init__(self, code: int, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-        self.why = why
 
 
 class Piece(NamedTuple):

@@ -6,7 +6,7 @@ import re
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from .head import HeadError
+from ..errors import RequestError
 
 _SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -32,7 +32,7 @@ class Body(Protocol):
         """Append the body bytes in ``data[start:]`` to ``pieces``; return where they end.
 
         Raises:
-            HeadError: The framing is broken.
+            RequestError: The framing is broken.
         """
 
 
@@ -118,36 +118,36 @@ class ChunkedBody:
         at = data.find(b"\n", start, start + limit)
         line = self._line + (data[start : at + 1] if at >= 0 else data[start : start + limit])
         if len(line) > limit:
-            raise HeadError(400, "the chunked body is malformed")
+            raise RequestError(400, "the chunked body is malformed")
         if at < 0:
             # The last byte of a line of full length has to be its line feed.
             is_wrong = self._state is _State.DATA_END and line != b"\r"
             if len(line) == limit or is_wrong or b"\r" in line[:-1]:
-                raise HeadError(400, "the chunked body is malformed")
+                raise RequestError(400, "the chunked body is malformed")
             self._line = line
             return len(data), None
         self._line = b""
         if line[-2:] != b"\r\n" or b"\r" in line[:-2]:
-            raise HeadError(400, "the chunked body is malformed")
+            raise RequestError(400, "the chunked body is malformed")
         return at + 1, line[:-2]
 
     def _take_line(self, line: bytes) -> None:
         if self._state is _State.SIZE:
             match = _SIZE_LINE(line)
             if match is None:
-                raise HeadError(400, "a chunk's size is malformed")
+                raise RequestError(400, "a chunk's size is malformed")
             self._left = int(match[1], 16)
             self._size += self._left
             if 0 < self._max_size < self._size:
-                raise HeadError(413, f"the body is larger than {self._max_size} bytes")
+                raise RequestError(413, f"the body is larger than {self._max_size} bytes")
             self._state = _State.DATA if self._left else _State.TRAILERS
         elif self._state is _State.DATA_END:
             if line:
-                raise HeadError(400, "a chunk is longer than its size")
+                raise RequestError(400, "a chunk is longer than its size")
             self._state = _State.SIZE
         elif not line:
             self._state = _State.DONE
         else:
             self._trailer_size += len(line)
             if self._trailer_size > MAX_TRAILERS or not _TRAILER(line):
-                raise HeadError(400, "a trailer is malformed, or they are too large")
+                raise RequestError(400, "a trailer is malformed, or they are too large")

@@ -1,7 +1,8 @@
-"""One connection of a visitor: requests in, answers out, one after the other.
+"""One connection of a visitor: requests in, responses out, one after the other.
 
-Reading, deadlines and the connection's end are here; what an exchange does is in
-:mod:`..relay`, what a WebSocket does in :mod:`.websocket`, tunnels in :mod:`..door`.
+Here is the connection's state and what moves it: bytes, an exchange's wishes, and clocks that run
+out. :mod:`.reader` cuts heads, :mod:`.body` bodies; :mod:`.writer` writes; :mod:`.deadlines` keeps
+the clocks; :mod:`..dispatch` decides who serves a request.
 """
 
 from __future__ import annotations
@@ -10,171 +11,115 @@ import asyncio
 import math
 import socket
 import struct
-from collections.abc import Sequence
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, cast
+from collections.abc import Callable
+from typing import Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
-from asgi_tunnel.protocol.frames import Buffer
-from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
-from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead
 from asgi_tunnel.transport import tune_socket
 
-from ..directory import Route
-from ..exchange.http import HTTPRelay
-from ..exchange.websocket import WebSocketRelay
-from ..guards import Client, Deny, Rules
+from ..dispatch import BANNED, OVERLOADED, is_tunnel
+from ..errors import RequestError
+from ..exchange.writer import Exchange
+from ..identity.proxy_protocol import Preamble
 from ..observers.access_log import Entry
-from ..replies import answer
+from ..observers.observer import notify
+from ..replies import Reply
 from ..request import Request
+from .arrival import ArrivalReader
 from .body import Body, ChunkedBody, LengthBody
-from .head import HeadError, LastFields, check_request_line, read_head
-from .outbox import Outbox
-
-if TYPE_CHECKING:
-    from ..context import Ingress
-    from ..identity.proxies import TrustedPeer
-    from ..identity.proxy_protocol import Preamble
-
-LINGER: Final = 2.0
-"""Seconds a closed connection is still read, so that the answer is not lost to a reset."""
+from .deadlines import Clock, Deadlines
+from .front import HTTP1Front
+from .reader import RequestReader
+from .states import NEXT, State
+from .writer import HTTP1Writer, Line
 
 LINGER_BYTES: Final = 256 * 1024
-"""Bytes read and dropped meanwhile."""
-
-HALF_CLOSE_GRACE: Final = 0.5
-"""Seconds a visitor that sends no more is believed to still wait for its answer, and for more of it
-while it takes what comes."""
+"""Bytes read and dropped while a closed connection lingers."""
 
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
 
-HOLD_EARLY: Final = 0.25
-"""Seconds before its end at which a hold is given up: deadlines are seen that much late."""
-
-GONE_CHECK: Final = 1.0
-"""Seconds between two looks whether a visitor that is not read, for the app is slow, has left."""
-
 TLS_BUFFER: Final = 64 * 1024
-"""Bytes that the TLS layer keeps below a write buffer which is not empty, and tells nobody of."""
+"""Upper bound of ciphertext that asyncio's TLS layer keeps below a write buffer which is not empty,
+and that get_write_buffer_size() does not report."""
 
-SHED_RETRY: Final = 5
-"""Seconds that a visitor is told to wait when the edge has no memory left for new work."""
-
-_SHED: Final = "this edge has no memory left for new requests right now"
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux has it
 _TCP_GONE: Final = (7, 8)  # TCP_CLOSE after a reset, TCP_CLOSE_WAIT after the visitor's end
-_new: Final = tuple.__new__  # skips a named tuple's own constructor
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+_METHODS: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+
+# Aliases: docs/adr/0006-compiled-wheels.md.
+_HEAD: Final = State.HEAD
+_BODY: Final = State.BODY
+_RESPONSE: Final = State.RESPONSE
+_HELD: Final = State.HELD
+_UPGRADED: Final = State.UPGRADED
+_DRAIN: Final = State.DRAIN
+_CLOSED: Final = State.CLOSED
 
 
-class _State(Enum):
-    HEAD = auto()  # a request head is due
-    BODY = auto()  # a request body is being relayed
-    ANSWER = auto()  # the request is complete, its answer is not
-    HELD = auto()  # the request waits for a session
-    TAKEN = auto()  # a WebSocket or a tunnel has the connection
-    DRAIN = auto()  # all is said; what still comes is dropped, then the connection closes
-    CLOSED = auto()
+class HTTP1Connection(Line):
+    """One connection on a public listener.
 
-
-# One look-up instead of two each time, and none when compiled.
-_HEAD: Final = _State.HEAD
-_BODY: Final = _State.BODY
-_ANSWER: Final = _State.ANSWER
-_HELD: Final = _State.HELD
-_TAKEN: Final = _State.TAKEN
-_DRAIN: Final = _State.DRAIN
-_CLOSED: Final = _State.CLOSED
-
-
-class Visitor:
-    """One connection on the public listener.
+    Large because it is the one place where all inputs of a connection meet its state: splitting it
+    by input would share the state between the parts.
 
     Args:
-        ingress: What all connections share.
+        front: What all connections share.
         is_secure: It speaks TLS.
         preamble: What a trusted balancer said of it.
     """
 
     __slots__ = (
         "_arrival",
-        "_arrival_key",
         "_body",
-        "_buffer",
-        "_client",
-        "_deadline",
+        "_body_read",
+        "_context",
+        "_deadlines",
         "_dropped",
-        "_ends_at",
-        "_half_closed_at",
-        "_head_size",
-        "_ingress",
-        "_is_https",
+        "_exchange",
+        "_front",
+        "_is_half_closed",
         "_is_processing",
         "_is_reading",
         "_is_secure",
-        "_last_fields",
-        "_moved",
-        "_outbox",
-        "_paused_at",
         "_preamble",
-        "_proxy",
-        "_relay",
-        "_requests",
-        "_scanned",
+        "_reader",
         "_state",
-        "_taken",
-        "_taken_then",
         "_transport",
-        "_websocket",
-        "_write_deadline",
+        "_writer",
         "address",
         "group",
-        "peer",
-        "peer_port",
-        "server",
-        "server_port",
     )
 
     def __init__(
-        self, ingress: Ingress, *, is_secure: bool, preamble: Preamble | None = None
+        self, front: HTTP1Front, *, is_secure: bool, preamble: Preamble | None = None
     ) -> None:
-        self._ingress = ingress
+        self._front = front
+        self._context = context = front.context
         self._is_secure = is_secure
-        self._is_https = is_secure  # as the visitor sees it; a proxy may speak TLS for this edge
         self._preamble = preamble
-        self._proxy: TrustedPeer | None = None  # who says with each request whose it is
         self._transport: asyncio.Transport | None = None
-        self._outbox: Outbox | None = None  # while there is a transport
+        self._writer: HTTP1Writer | None = None  # from connection_made on
+        self._arrival: ArrivalReader | None = None  # the same
         self._state = _HEAD
-        self._buffer: bytes | bytearray = b""
-        self._scanned = 0  # bytes of the buffer that hold no end of a head
-        self._head_size = 0  # bytes of the last head; an exchange in progress keeps them
-        self._body: Body | None = None
-        self._relay: HTTPRelay | None = None
-        self._websocket: WebSocketRelay | None = None
+        self._reader = RequestReader(context.limits)
+        self._deadlines = Deadlines(context.limits, context.now)
+        self._exchange: Exchange | None = None
+        self._body: Body | None = None  # of a request, while it comes
+        self._body_read = 0  # bytes of all bodies
+        self._dropped = 0  # bytes read while it lingers
         self._is_reading = True
-        self._paused_at = math.inf  # since when it is not read, or was looked after
+        self._is_half_closed = False
         self._is_processing = False
-        self._deadline = math.inf
-        self._ends_at = math.inf  # when an exchange has had its max_time
-        self._client: Client | None = None
-        self._arrival: Arrival | None = None
-        self._arrival_key = (b"", b"", b"", 0)
-        self._moved = 0  # bytes of a body read since the last look at its rate
-        self._taken = 0  # bytes that its socket had taken at the last look at its rate
-        self._write_deadline = math.inf  # of that look, while the visitor reads too slowly
-        self._dropped = 0
-        self._requests = 0
-        self._last_fields: LastFields | None = None  # made for the second request
-        self._half_closed_at = math.inf
-        self._taken_then = 0  # bytes that its socket had taken then
-        self.peer = b""
-        self.peer_port = 0
-        self.server = b""
-        self.server_port = 0
         self.address = ""
-        self.group: str | None = ""  # what its connection is counted under; None: not counted
+        self.group: str | None = ""  # what the connection is counted under; None: not counted
+
+    def _enter(self, state: State) -> None:
+        """Change the state; the only place that does."""
+        assert state in NEXT[self._state], (self._state, state)
+        self._state = state
+        self._deadlines.enter(state)
 
     # -- asyncio -----------------------------------------------------------------------------
 
@@ -186,188 +131,161 @@ class Visitor:
         """Note who it is and start the clock."""
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._transport = transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername") or ("", 0)
-        local = transport.get_extra_info("sockname") or ("", 0)
-        proxies = self._ingress.proxies
-        if proxies is not None:
-            if self._preamble is not None:
-                peer, local = self._preamble.source or peer, self._preamble.destination or local
-                self._is_https = proxies.over_https(self._preamble)
-            else:
-                self._proxy = proxies.find(peer[0], peer[1])
-        self.address = peer[0]
-        self.peer, self.peer_port = peer[0].encode(), peer[1]
-        self.server, self.server_port = local[0].encode(), local[1]
-        self._outbox = Outbox(transport, self.resume_writing)
+        front = self._front
+        self._arrival = arrival = ArrivalReader.of(
+            transport, is_secure=self._is_secure, proxies=front.proxies, preamble=self._preamble
+        )
+        self.address = arrival.address
+        self._writer = HTTP1Writer(self, transport, self.resume_writing)
         tune_socket(transport)
-        self._deadline = self._ingress.now() + self._ingress.limits.head_timeout
-        why = self._ingress.admit(self)
-        if why:
-            self._say(503, why, retry_after=5)
-        elif self._proxy is None and self._ingress.guards.refuses(self.address):
-            self._say(403, "this address is banned")
+        self._deadlines.await_head()
+        reply = front.table.enter(self)
+        if reply is None and not arrival.is_proxy and front.dispatcher.guards.refuses(self.address):
+            reply = BANNED
+        if reply is not None:
+            self._reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
-        self._transport = self._outbox = None
-        self._ingress.left(self)
-        state, self._state = self._state, _CLOSED
-        self._deadline = self._write_deadline = math.inf
-        if self._websocket is not None:
-            self._websocket.connection_lost()
-        elif self._relay is not None and state is not _TAKEN:
-            self._relay.abandon()
+        self._transport = None
+        if self._writer is not None:
+            self._writer.outbox.close()
+        self._front.table.leave(self)
+        self._enter(_CLOSED)
+        self._deadlines = Deadlines(self._context.limits, self._context.now)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon(ResetCode.CANCELLED, "visitor left", 499)
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
-        websocket = self._websocket
-        if websocket is not None and websocket.is_open:
-            websocket.data_received(data)
-            return
-        if self._state is _DRAIN:
+        state = self._state
+        if state is _UPGRADED and self._exchange is not None and not self._reader.buffer:
+            self._exchange.data_received(data)
+        elif state is _DRAIN:
             self._dropped += len(data)
             if self._dropped > LINGER_BYTES:
                 self._abort()
-            return
-        if self._buffer:
-            if not isinstance(self._buffer, bytearray):
-                self._buffer = bytearray(self._buffer)
-            self._buffer += data
         else:
-            self._buffer = data
-        self._process()
+            self._reader.feed(data)
+            self._process()
 
     def eof_received(self) -> bool:
-        """A visitor that has said all may still read the answer: keep the other half open."""
-        if self._websocket is None and self._state in (_ANSWER, _HELD):
-            # Whether it has left or only said all cannot be told apart: an answer that is quick
-            # is sent, for a longer one the app hears that the visitor has gone.
-            self._half_closed_at = self._ingress.now()
-            self._taken_then = 0 if self._outbox is None else self._outbox.taken
+        """Keep the other half open: a visitor that sends no more may still read the response."""
+        if self._state in (_RESPONSE, _HELD) and self._writer is not None:
+            # Whether it has left or only half-closed cannot be told apart: a quick response is
+            # sent, for a longer one the app hears that the visitor has gone.
+            self._is_half_closed = True
+            self._deadlines.half_closed(self._writer.outbox.taken)
             return not self._is_secure
         return False
 
     def pause_writing(self) -> None:
         """The visitor reads slower than the app writes."""
-        if self._outbox is not None:
-            self._outbox.pause()
-            self._watch_writing()
+        if self._transport is not None and self._writer is not None:
+            outbox = self._writer.outbox
+            outbox.pause()
+            self._deadlines.watch_writing(outbox.taken)
 
     def resume_writing(self) -> None:
         """Write on, and when nothing waits any more let the app go on."""
-        self._write_deadline = math.inf
-        if self._outbox is None or not self._outbox.resume():
+        self._deadlines.stop_writing()
+        if self._transport is None or self._writer is None or not self._writer.outbox.resume():
             return
-        if self._websocket is not None:
-            self._websocket.writable()
-        elif self._relay is not None:
-            self._relay.writable()
+        if self._exchange is not None:
+            self._exchange.writable()
         elif self._state is _HEAD:
-            self.resume_body()  # requests that were sent without reading the answers
+            self.resume_request()  # requests that were sent without reading the responses
 
-    # -- the clock ---------------------------------------------------------------------------
+    # -- clocks that run out -----------------------------------------------------------------
 
     def check(self, now: float) -> None:
         """Called a few times a second: end what took too long."""
-        if self._websocket is not None:
-            self._websocket.check(now)
-        if now - self._half_closed_at > HALF_CLOSE_GRACE and not self._takes_its_answer(now):
+        if self._state is _UPGRADED and self._exchange is not None:
+            self._exchange.check(now)
+        while (clock := self._deadlines.expired(now, self._state)) is not None:
+            _EXPIRED[clock](self)
+
+    def on_request_due(self) -> None:
+        """No head came, or half of one."""
+        if self._reader.buffer:
+            self._reply(Reply(408, "the request head took too long"))
+        elif self._reader.heads:
+            self._close()
+        else:
+            self._abort()
+
+    def on_body_due(self) -> None:
+        """Go on with a body that comes fast enough, end one that does not."""
+        if not self._is_reading:
+            return
+        if self._deadlines.is_body_slow(self._body_read):
+            self._fail(Reply(408, "the request body came too slowly"), ResetCode.TIMEOUT)
+        else:
+            self._deadlines.watch_body(self._body_read)
+
+    def on_hold_due(self) -> None:
+        """No app came."""
+        if self._exchange is not None:
+            self._exchange.time_out()
+
+    def on_linger_due(self) -> None:
+        """Close when the visitor has had its time, or go on while it still reads a response."""
+        if self._writer is None or not self._writer.outbox.size:
             self._abort()
             return
-        if now - self._paused_at > GONE_CHECK:
-            self._paused_at = now
-            if self._has_left():
-                self._abort()
-                return
-        if now >= self._write_deadline:
-            self._check_writing()
-        if now >= self._ends_at:
-            self._end_exchange()
-        if now < self._deadline:
-            return
-        self._deadline = math.inf
-        state = self._state
-        if state is _HELD and self._relay is not None:
-            self._relay.time_out()
-        elif state is _HELD and self._websocket is not None:
-            self._websocket.time_out()
-        elif state is _HEAD:
-            if self._requests and not self._buffer:
-                self._close()  # an idle connection
-            elif self._buffer:
-                self._say(408, "the request head took too long")
-            else:
-                self._abort()
-        elif state is _DRAIN:
-            self._check_drained()
-        elif state is _BODY and self._is_reading:
-            self._check_reading()
+        if self._deadlines.write_due == math.inf:
+            self._deadlines.watch_writing(self._writer.outbox.taken)
+        self._deadlines.linger()
 
-    def _takes_its_answer(self, now: float) -> bool:
-        """Whether a visitor who has said all took more of its answer, which gives it more time."""
-        before = self._taken_then
-        self._taken_then = 0 if self._outbox is None else self._outbox.taken
-        self._half_closed_at = now
-        return self._taken_then > before
-
-    def _end_exchange(self) -> None:
+    def on_exchange_due(self) -> None:
         """Give up on an exchange that has had its ``max_time``."""
-        self._ends_at = math.inf
-        if self._relay is not None:
+        if self._exchange is not None:
             status = 504 if self._body is None else 408
-            self._fail(status, "the exchange took longer than it may", ResetCode.TIMEOUT)
+            self._fail(Reply(status, "the exchange took longer than it may"), ResetCode.TIMEOUT)
 
-    def _has_left(self) -> bool:
-        """Whether a visitor that is not read is gone, which only its socket's state tells.
+    def on_write_due(self) -> None:
+        """Cut a visitor that takes too little of what is written for it."""
+        if self._transport is None or self._writer is None:
+            return
+        taken = self._writer.outbox.taken
+        if not self._deadlines.is_reader_slow(taken):
+            self._deadlines.watch_writing(taken)
+            return
+        self._abandon(ResetCode.TIMEOUT, "visitor too slow")
+        self.cut()
 
-        As for one that is read, to have said all counts as gone after a moment.
+    def on_half_closed_due(self) -> None:
+        """Give a half-closed visitor more time when it took more of its response."""
+        taken = 0 if self._writer is None else self._writer.outbox.taken
+        if self._deadlines.took_nothing(taken):
+            self._abort()
+        else:
+            self._deadlines.half_closed(taken)
+
+    def on_unread_due(self) -> None:
+        """Close when a visitor that is not read has left."""
+        if self._is_peer_closed():
+            self._abort()
+        else:
+            self._deadlines.watch_unread()
+
+    def _is_peer_closed(self) -> bool:
+        """Detect FIN or RST while reading is paused; a half-close counts as closed.
+
+        While a response is being written its socket fails in time, so nothing is looked at.
         """
-        option = _TCP_INFO
-        if self.is_paused or self._transport is None or option is None:
-            return False  # while an answer is being written, its socket fails in time
-        sock = self._transport.get_extra_info("socket")
+        option, transport = _TCP_INFO, self._transport
+        if option is None or transport is None or self._writer is None:
+            return False
+        if self._writer.is_paused:
+            return False
+        sock = transport.get_extra_info("socket")
         try:
             info = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
         except (AttributeError, OSError):  # no TCP socket
             return False
         return info[0] in _TCP_GONE
-
-    def _watch_reading(self) -> None:
-        self._moved = 0
-        self._deadline = self._ingress.now() + self._ingress.limits.body_grace
-
-    def _check_reading(self) -> None:
-        limits = self._ingress.limits
-        if self._moved >= limits.min_body_rate * limits.body_grace:
-            self._watch_reading()
-        else:
-            self._fail(408, "the request body came too slowly", ResetCode.TIMEOUT)
-
-    def _watch_writing(self) -> None:
-        if self._outbox is not None:
-            self._taken = self._outbox.taken
-            self._write_deadline = self._ingress.now() + self._ingress.limits.body_grace
-
-    def _check_writing(self) -> None:
-        """Cut a visitor that takes too little of what was written, and is being written, for it."""
-        if self._outbox is None:
-            return
-        limits = self._ingress.limits
-        if self._outbox.taken - self._taken >= limits.min_body_rate * limits.body_grace:
-            self._watch_writing()
-            return
-        if self._relay is not None:
-            self._relay.abandon(ResetCode.TIMEOUT, "visitor too slow")
-        self.cut()
-
-    def _check_drained(self) -> None:
-        """Close when the visitor has had its time, or go on while it still reads an answer."""
-        if self._outbox is None or not self._outbox.size:
-            self._abort()
-            return
-        if self._write_deadline == math.inf:
-            self._watch_writing()
-        self._deadline = self._ingress.now() + LINGER
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -376,257 +294,197 @@ class Visitor:
         if self._is_processing:
             return
         self._is_processing = True
+        reader, writer = self._reader, self._writer
         try:
-            while self._buffer:
+            while reader.buffer:
                 if self._state is _HEAD:
-                    if self.is_paused:  # it has not taken the answers to its last requests
-                        self._pause_reading()
+                    if writer is not None and writer.is_paused:
+                        self._pause_reading()  # it has not taken its last responses
                         break
-                    if not self._read_head():
+                    request = reader.read_head(keeps_raw=self.is_proxy)
+                    if request is None:
+                        self._await_rest_of_head()
                         break
+                    self._begin(request)
                 elif self._state is _BODY and self._is_reading:
                     self._read_body()
+                elif self._state is _UPGRADED and self._exchange is not None and self._is_reading:
+                    self._exchange.data_received(reader.take())
                 else:
                     if self._state is _DRAIN:
-                        self._buffer = b""
-                    elif len(self._buffer) > BUFFER_LIMIT:
+                        reader.buffer = b""
+                    elif len(reader.buffer) > BUFFER_LIMIT:
                         self._pause_reading()
                     break
-        except HeadError as error:
-            self._fail(error.status, error.why, ResetCode.PROTOCOL_ERROR)
+        except RequestError as error:
+            self._fail(Reply(error.status, error.why), ResetCode.PROTOCOL_ERROR)
         finally:
             self._is_processing = False
 
-    def _read_head(self) -> bool:
-        data = self._buffer
-        limits = self._ingress.limits
-        end = data.find(b"\r\n\r\n", self._scanned)
-        if end < 0:
-            if data[:2] == b"\r\n":
-                self._skip_empty_lines()
-                return bool(self._buffer)
-            self._check_partial_head(data)
-            self._scanned = max(0, len(data) - 3)
-            if self._ingress.is_overloaded:
-                self._say(503, _SHED, retry_after=SHED_RETRY)
-                return False
-            if self._requests and self._deadline - self._ingress.now() > limits.head_timeout:
-                self._deadline = self._ingress.now() + limits.head_timeout
-            return False
-        if data[:2] == b"\r\n":
-            self._skip_empty_lines()
-            return bool(self._buffer)
-        end += 4
-        if end > limits.max_head_bytes:
-            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
-        whole = bytes(data)
-        if self._last_fields is None and self._requests:
-            self._last_fields = LastFields()
-        request = read_head(whole, end, limits, self._last_fields)
-        if self._proxy is not None:
-            told, request = self._proxy.read(whole[:end], request)
-            self.address, self.peer, self.peer_port = told.address, told.address.encode(), told.port
-            self._is_https = told.is_https
-        self._buffer = whole[end:] if end < len(whole) else b""
-        self._scanned = 0
-        self._head_size = end
-        self._requests += 1
-        self._deadline = math.inf
-        self._begin(request)
-        return True
-
-    def _skip_empty_lines(self) -> None:
-        """RFC 9112 section 2.2: an empty line before a request is skipped; not more than two."""
-        data = bytes(self._buffer)
-        stripped = data[2:] if data[2:4] != b"\r\n" else data[4:]
-        if stripped[:2] == b"\r\n":
-            raise HeadError(400, "the request line is malformed")
-        self._buffer = stripped
-        self._scanned = 0
-
-    def _check_partial_head(self, data: bytes | bytearray) -> None:
-        """Refuse early what can no longer become a head."""
-        limits = self._ingress.limits
-        if data[0] == 0x16:
-            raise HeadError(400, "TLS is not spoken on this port")
-        first = data.find(b"\n", 0, limits.max_request_line)
-        if first < 0 and len(data) > limits.max_request_line:
-            raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
-        if len(data) > limits.max_head_bytes:
-            raise HeadError(431, f"the request head is larger than {limits.max_head_bytes} bytes")
-        if first >= self._scanned:
-            check_request_line(data, limits)
-        at = data.find(b"\n", max(0, self._scanned - 1))
-        while at >= 0:
-            if data[at - 1 : at] != b"\r":
-                raise HeadError(400, "a line of the request head ends without a carriage return")
-            at = data.find(b"\n", at + 1)
+    def _await_rest_of_head(self) -> None:
+        if not self._reader.buffer:
+            return
+        if self._context.is_overloaded:
+            self._reply(OVERLOADED)
+        elif self._reader.heads:
+            self._deadlines.await_head()
 
     def _begin(self, request: Request) -> None:
-        ingress = self._ingress
-        if request.websocket_error:
-            self._refuse_websocket(request)
+        """Hand a request to whoever serves it, and make ready for its body."""
+        arrival, writer, front = self._arrival, self._writer, self._front
+        assert arrival is not None
+        assert writer is not None
+        if arrival.is_proxy:
+            request = arrival.read(self._reader.raw_head, request)
+            self.address = arrival.address
+        writer.begin(request)
+        self._deadlines.stop_state()
+        if request.websocket_key is not None and is_tunnel(request):
+            self._hand_over(request)
             return
-        if request.websocket_key is not None and _is_tunnel(request):
-            self._open_door(request)
+        dispatcher = front.dispatcher
+        visitor = arrival.visitor(dispatcher.guards.client)
+        decision = dispatcher.dispatch(request, arrival.of_request(request), visitor, writer)
+        if isinstance(decision, Reply):
+            self._reply(decision, request)
             return
-        if ingress.is_overloaded:
-            self._say(503, _SHED, request=request, retry_after=SHED_RETRY)
-            return
-        route = None if request.hostname is None else ingress.registry.find(request.hostname)
-        rules = ingress.guards.rules(request.hostname)
-        deny = self._ask_guards(request, rules, "" if route is None else route.hostname)
-        if deny is not None:
-            self._deny(request, deny)
-            return
-        if request.length is not None and 0 < rules.max_body < request.length:
-            self._say(413, f"the body is larger than {rules.max_body} bytes", request=request)
-            return
-        if route is None or request.hostname is None:
-            self._unknown(request)
-            return
-        head = _new(
-            RequestHead,
-            (
-                request.method,
-                request.target,
-                self._arrive(request),
-                ingress.next_request_id(),
-                request.hostname.encode(),
-                request.fields,
-            ),
-        )
-        if request.websocket_key is not None:
-            self._state = _ANSWER
-            self._websocket = WebSocketRelay(self, request, head, route, ingress)
-            self._websocket.start()
-            return
-        relay = self._relay = HTTPRelay(self, request, head, route, ingress.access_log)
-        if rules.max_time:
-            self._ends_at = ingress.now() + rules.max_time
+        exchange = self._exchange = decision
+        if exchange.max_time:
+            self._deadlines.bound_exchange(exchange.max_time)
         if request.length == 0:
-            self._state = _ANSWER
+            self._enter(_RESPONSE)
         else:
             if request.length is None:
-                self._body = ChunkedBody(rules.max_body)
+                self._body = ChunkedBody(exchange.max_body)
             else:
                 self._body = LengthBody(request.length)
-            self._state = _BODY
-            self._watch_reading()
-        relay.start()
-
-    def _ask_guards(self, request: Request, rules: Rules, name: str) -> Deny | None:
-        guards = self._ingress.guards
-        client = self._client
-        if client is None or client.address != self.address:  # a proxy brings several
-            client = self._client = guards.client(self.address)
-        return guards.check(client, request, rules, name)
-
-    def _arrive(self, request: Request) -> Arrival:
-        version = b"1.1" if request.is_http11 else b"1.0"
-        if request.websocket_key is not None:
-            scheme = b"wss" if self._is_https else b"ws"
-        else:
-            scheme = b"https" if self._is_https else b"http"
-        key = (scheme, version, self.peer, self.peer_port)
-        if self._arrival is None or key != self._arrival_key:  # a proxy brings several
-            self._arrival_key = key
-            self._arrival = Arrival(*key, self.server, self.server_port)
-        return self._arrival
+            self._enter(_BODY)
+            self._deadlines.watch_body(self._body_read)
+        exchange.start()
 
     def _read_body(self) -> None:
-        body, relay = self._body, self._relay
+        body, exchange = self._body, self._exchange
         assert body is not None
-        assert relay is not None
-        data = bytes(self._buffer)
+        assert exchange is not None
+        data = self._reader.take()
         pieces: list[bytes] = []
         end = body.feed(data, 0, pieces)
-        self._buffer = data[end:] if end < len(data) else b""
-        self._moved += end
+        if end < len(data):
+            self._reader.buffer = data[end:]
+        self._body_read += end
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if body.is_complete:
             self._body = None
-            self._state = _ANSWER
-            self._deadline = math.inf
-            relay.send_body(piece, end=True)
+            self._enter(_RESPONSE)
+            exchange.send_body(piece, end=True)
         elif piece:
-            relay.send_body(piece, end=False)
+            exchange.send_body(piece, end=False)
 
-    @property
-    def is_proxy(self) -> bool:
-        """Whether a trusted proxy sends many visitors' requests over this connection."""
-        return self._proxy is not None
+    def _hand_over(self, request: Request) -> None:
+        """Let an app's connection go to the tunnels' room; nothing will be heard of it here."""
+        transport = self._transport
+        if transport is None or self._writer is None:
+            return
+        if self.is_proxy and self._front.dispatcher.guards.refuses(self.address):
+            self._reply(BANNED, request)
+            return
+        refusal = self._front.tunnels.open(self.address, transport, request, self._reader.buffer)
+        if refusal is not None:
+            self._reply(Reply(*refusal), request)
+            return
+        self._enter(_UPGRADED)
+        self._writer.outbox.close()
+        self._reader.buffer = b""
+        self._transport = None
+        self._front.table.leave(self)
 
-    # -- for the relay -----------------------------------------------------------------------
+    def _pause_reading(self) -> None:
+        if self._is_reading and self._transport is not None:
+            self._is_reading = False
+            self._deadlines.watch_unread()
+            self._transport.pause_reading()
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether the visitor reads slower than the app writes."""
-        return self._outbox is not None and self._outbox.is_paused
+    def _resume_reading(self) -> None:
+        if not self._is_reading and self._transport is not None:
+            self._is_reading = True
+            self._deadlines.stop_unread()
+            self._transport.resume_reading()
 
-    @property
-    def is_stalled(self) -> bool:
-        """The same, longer than to the end of this turn of the loop."""
-        return self._outbox is not None and self._outbox.is_stalled
+    # -- for the writer (Line) ---------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Send bytes; dropped when the visitor is gone."""
-        if self._outbox is not None:
-            self._outbox.write(data)
-
-    def write_large(self, pieces: Sequence[Buffer]) -> None:
-        """Send pieces at the end of the turn; dropped when the visitor is gone."""
-        if self._outbox is not None:
-            self._outbox.write_large(pieces)
-
-    def pause_body(self) -> None:
-        """Read no more until :meth:`resume_body`."""
+    def pause_request(self) -> None:
+        """See :class:`Line`."""
         self._pause_reading()
-        self._deadline = math.inf  # it is the app that is slow
+        self._deadlines.stop_state()  # it is the app that is slow
 
-    def resume_body(self) -> None:
-        """Read on."""
+    def resume_request(self) -> None:
+        """See :class:`Line`."""
         if self._state is _HELD:
             return
         if not self._is_reading and self._transport is not None:
-            self._is_reading = True
-            self._paused_at = math.inf
-            self._transport.resume_reading()
+            self._resume_reading()
             if self._state is _BODY:
-                self._watch_reading()
-        if self._buffer:
+                self._deadlines.watch_body(self._body_read)
+        if self._reader.buffer:
             self._process()
 
-    def hold(self, route: Route) -> None:
-        """Wait for a session of ``route``, ``hold_timeout`` at the most."""
-        self._state = _HELD
-        # Seen at the next look after it, so it is put before that.
-        hold = max(self._ingress.limits.hold_timeout - HOLD_EARLY, 0.0)
-        self._deadline = self._ingress.now() + hold
+    def hold(self) -> None:
+        """See :class:`Line`."""
+        self._enter(_HELD)
+        self._deadlines.hold()
 
-    def released(self) -> None:
-        """The wait is over."""
-        if self._state is _HELD:
-            self._state = _ANSWER if self._body is None else _BODY
-            self._deadline = math.inf
-            if self._state is _BODY:
-                self._watch_reading()
-            self.resume_body()
+    def release(self) -> None:
+        """See :class:`Line`."""
+        if self._state is not _HELD:
+            return
+        if self._body is None:
+            self._enter(_RESPONSE)
+        else:
+            self._enter(_BODY)
+            self._deadlines.watch_body(self._body_read)
+        self.resume_request()
+
+    def upgraded(self) -> None:
+        """See :class:`Line`; what came behind the handshake is read once the channel resumes."""
+        self._enter(_UPGRADED)
 
     def finished(self, *, keep_alive: bool) -> None:
-        """The answer is complete: read the next request, or close."""
-        self._relay = None
-        self._ends_at = math.inf
-        is_last = self._half_closed_at < math.inf and not self._buffer
-        if not keep_alive or self._body is not None or is_last or self._ingress.is_stopping:
-            self._linger()
+        """See :class:`Line`: read the next request, or close."""
+        self._exchange = None
+        is_last = self._is_half_closed and not self._reader.buffer
+        if not keep_alive or self._body is not None or is_last or self._context.is_stopping:
+            self.close_soon()
             return
-        self._state = _HEAD
-        self._deadline = self._ingress.now() + self._ingress.limits.keep_alive_timeout
-        self.resume_body()
+        self._enter(_HEAD)
+        self._deadlines.await_next_request()
+        self.resume_request()
+
+    def close_soon(self) -> None:
+        """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
+        transport, writer = self._transport, self._writer
+        self._exchange = None
+        self._body = None
+        self._reader.buffer = b""
+        if self._state is _CLOSED:
+            return
+        self._enter(_DRAIN)
+        if transport is None or writer is None:
+            return
+        writer.outbox.flush()
+        self._deadlines.linger()
+        if self._is_half_closed:  # nothing is left to wait for
+            self._is_half_closed = False
+            self._deadlines.stop_half_closed()
+            transport.close()
+            return
+        self._resume_reading()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()  # TLS has no half-close: its own goodbye does the same
 
     def cut(self) -> None:
-        """Reset the connection, so that what was sent cannot look complete."""
+        """See :class:`Line`: what was sent cannot look complete."""
         transport = self._transport
         if transport is None:
             return
@@ -638,240 +496,130 @@ class Visitor:
                 pass  # already gone
         transport.abort()
 
-    def taken_over(self) -> None:
-        """A WebSocket has the connection from now on, and what came before its handshake ended."""
-        self._state = _TAKEN
-        self._deadline = math.inf
-        early, self._buffer = bytes(self._buffer), b""
-        self.resume_body()
-        if early and self._websocket is not None and self._websocket.is_open:
-            self._websocket.data_received(early)
-
-    def close_soon(self) -> None:
-        """Send what is left, then close; the visitor gets ``LINGER`` seconds."""
-        self._linger()
-
-    # -- answers of the edge -----------------------------------------------------------------
-
-    def _unknown(self, request: Request) -> None:
-        why = "no app is served under this name"
-        keep_alive = request.keep_alive and request.length == 0
-        self.write(
-            answer(
-                404,
-                why,
-                accept=_accept(request),
-                is_head=request.method == b"HEAD",
-                keep_alive=keep_alive,
-            )
-        )
-        self._note(404, why, request)
-        self.finished(keep_alive=keep_alive)
-
-    def _deny(self, request: Request, deny: Deny) -> None:
-        """A guard turns the visitor away."""
-        self._say(
-            deny.status,
-            deny.why,
-            request=request,
-            retry_after=deny.retry_after,
-            outcome=f"refused: {deny.guard}",
-        )
-
-    def _refuse_websocket(self, request: Request) -> None:
-        if request.websocket_error == 426:
-            fields = [(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")]
-            why = "only WebSocket version 13 is spoken here"
-            self._say(426, why, request=request, fields=fields)
-        else:
-            self._say(400, "the WebSocket handshake is malformed", request=request)
-
-    def _open_door(self, request: Request) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        if self._proxy is not None and self._ingress.guards.refuses(self.address):
-            self._say(403, "this address is banned", request=request)
-            return
-        refusal = self._ingress.door.open(self, transport, request, self._buffer)
-        if refusal is None:
-            # Another protocol has the socket: nothing will tell this one of its end.
-            self._state = _TAKEN
-            self._deadline = math.inf
-            self._buffer = b""
-            self._transport = None
-            self._ingress.left(self)
-        else:
-            status, why, retry_after = refusal
-            self._say(status, why, request=request, retry_after=retry_after)
-
-    def _fail(self, status: int, why: str, code: ResetCode) -> None:
-        """The visitor broke a rule: answer and close, or cut an answer that has begun."""
-        relay = self._relay
-        if relay is None or relay.is_over:
-            self._say(status, why)
-            return
-        has_begun = relay.is_answering
-        relay.abandon(code, why, status)  # which notes it
-        if has_begun:
-            self.cut()  # a second status line would read as a part of the first answer
-        else:
-            self._answer_and_close(answer(status, why))
-
-    def _say(
-        self,
-        status: int,
-        why: str,
-        *,
-        request: Request | None = None,
-        retry_after: int | None = None,
-        fields: Fields | None = None,
-        outcome: str = "",
-    ) -> None:
-        """Answer and close, whatever was going on, and note it.
-
-        Args:
-            status: The HTTP status.
-            why: For the visitor, and for the log unless ``outcome`` says more.
-            request: What it answers; None when that could not be read.
-            retry_after: Seconds.
-            fields: More header fields.
-            outcome: For the log.
-        """
-        if status == 405:
-            fields = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
-        self._answer_and_close(
-            answer(
-                status,
-                why,
-                accept=b"" if request is None else _accept(request),
-                retry_after=retry_after,
-                is_head=request is not None and request.method == b"HEAD",
-                fields=fields,
-            )
-        )
-        self._note(status, outcome or why, request)
-
-    def _answer_and_close(self, data: bytes) -> None:
-        self._relay = None
-        self._body = None
-        self.write(data)
-        self._linger()
-
-    def _note(self, status: int, outcome: str, request: Request | None) -> None:
-        """Log an answer of the edge's own.
-
-        Of a request that could not be read nothing is repeated: what looks like its first line may
-        be a body, with a password in it.
-        """
-        ingress = self._ingress
-        ingress.access_log.add(
-            Entry(
-                ingress.next_request_id(),
-                self.peer,
-                b"-" if request is None else request.method,
-                "-" if request is None else request.hostname or "-",
-                b"-" if request is None else request.target,
-                status,
-                0,
-                0.0,
-                outcome,
-            )
-        )
-
-    # -- the end -----------------------------------------------------------------------------
-
-    def _pause_reading(self) -> None:
-        if self._is_reading and self._transport is not None:
-            self._is_reading = False
-            self._paused_at = self._ingress.now()
-            self._transport.pause_reading()
-
-    def _linger(self) -> None:
-        """Send the end of the stream, then read and drop what still comes for a moment."""
-        transport, outbox = self._transport, self._outbox
-        self._state = _DRAIN
-        self._buffer = b""
-        self._body = None
-        if transport is None or outbox is None:
-            return
-        outbox.flush()
-        self._deadline = self._ingress.now() + LINGER
-        if self._half_closed_at < math.inf:  # it has said all: nothing is left to wait for
-            self._half_closed_at = math.inf
-            transport.close()
-            return
-        if not self._is_reading:
-            self._is_reading = True
-            self._paused_at = math.inf
-            transport.resume_reading()
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:
-            transport.close()  # TLS has no half-close: its own goodbye does the same
-
     def _close(self) -> None:
-        if self._transport is not None and self._outbox is not None:
-            self._state = _DRAIN
-            self._outbox.flush()
+        """Close an idle connection."""
+        if self._transport is not None and self._writer is not None:
+            self._enter(_DRAIN)
+            self._writer.outbox.flush()
             self._transport.close()
 
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
+    # -- replies of the edge -----------------------------------------------------------------
+
+    def _fail(self, reply: Reply, code: ResetCode) -> None:
+        """The visitor broke a rule: reply and close, or cut a response that has begun."""
+        exchange, writer = self._exchange, self._writer
+        if exchange is None or exchange.is_over or writer is None:
+            self._reply(reply)
+            return
+        has_started = writer.has_started
+        exchange.abandon(code, reply.why, reply.status)  # which notes it
+        if has_started:
+            self.cut()  # a second status line would read as a part of the first response
+        else:
+            writer.reply(reply)
+
+    def _abandon(self, code: ResetCode, why: str) -> None:
+        if self._exchange is not None:
+            self._exchange.abandon(code, why, 499)
+
+    def _reply(self, reply: Reply, request: Request | None = None) -> None:
+        """Reply in the place of an exchange, and note it.
+
+        Args:
+            reply: What to say.
+            request: Of which; None when it could not be read. Nothing of it is repeated then: what
+                looks like its first line may be a body, with a password in it.
+        """
+        if self._writer is None:
+            return
+        if reply.status == 405:
+            reply = reply._replace(fields=[_METHODS])
+        if request is None:
+            self._writer.begin(None)
+        keep_alive = not reply.closes and request is not None and request.length == 0
+        self._writer.reply(reply, keep_alive=keep_alive)
+        notify(
+            self._context.observers,
+            Entry(
+                self._context.next_request_id(),
+                b"" if self._arrival is None else self._arrival.peer,
+                b"-" if request is None else request.method,
+                "-" if request is None else request.hostname or "-",
+                b"-" if request is None else request.target,
+                reply.status,
+                0,
+                0.0,
+                reply.outcome,
+            ),
+        )
+
+    # -- as the table sees it (Tracked) ------------------------------------------------------
+
+    @property
+    def is_proxy(self) -> bool:
+        """See :class:`..connections.table.Tracked`."""
+        return self._arrival is not None and self._arrival.is_proxy
+
     @property
     def buffered(self) -> int:
         """Bytes kept for this visitor, in whichever direction."""
-        size = len(self._buffer)
-        if self._relay is not None or self._websocket is not None:
-            size += self._head_size
-        unsent = 0 if self._outbox is None else self._outbox.held
+        size = len(self._reader.buffer)
+        if self._exchange is not None:
+            size += self._reader.head_size
+        unsent = 0
+        if self._transport is not None and self._writer is not None:
+            unsent = self._writer.outbox.held
         if unsent:
             size += unsent + TLS_BUFFER if self._is_secure else unsent
         return size
 
     @property
-    def judged_at(self) -> float:
+    def stall_deadline(self) -> float:
         """When a visitor who does not take what is written is judged; infinite for who does."""
-        return self._write_deadline
-
-    def sacrifice(self) -> None:
-        """End it in the middle: the edge has no memory left, and it is among the slowest."""
-        if self._relay is not None:
-            self._relay.abandon(ResetCode.CANCELLED, "the edge had no memory left")
-        self.cut()
+        return self._deadlines.write_due
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is in progress, or written and not yet taken by the socket."""
-        return self._outbox is not None and (
-            self._state in (_BODY, _ANSWER, _HELD) or self._outbox.size > 0
-        )
+        """See :class:`..connections.table.Tracked`."""
+        if self._transport is None or self._writer is None:
+            return False
+        return self._state in (_BODY, _RESPONSE, _HELD) or self._writer.outbox.size > 0
+
+    def evict(self) -> None:
+        """See :class:`..connections.table.Tracked`."""
+        self._abandon(ResetCode.CANCELLED, "the edge had no memory left")
+        self.cut()
 
     def shut_down(self) -> None:
-        """The edge stops: close when idle; an exchange in progress is finished first."""
+        """See :class:`..connections.table.Tracked`."""
         if self._state is _HELD:
-            self._deadline = 0.0  # whoever waits for an app gets its answer from the next look
-        elif self._websocket is not None:
-            self._websocket.shut_down()
-        elif self._state is _HEAD and not self._buffer:
+            self._deadlines.end_hold()  # seen at the next look
+        elif self._state is _UPGRADED:
+            if self._exchange is not None:
+                self._exchange.shut_down()
+        elif self._state is _HEAD and not self._reader.buffer:
             self._close()
 
     def end(self) -> None:
-        """The edge has stopped: what is complete stays so, what is not is cut."""
+        """See :class:`..connections.table.Tracked`."""
         if self._state is _DRAIN:
             self._abort()
         else:
             self.cut()
 
 
-def _accept(request: Request) -> bytes:
-    return next((v for n, v in request.fields if n == b"accept"), b"")
-
-
-def _is_tunnel(request: Request) -> bool:
-    return request.target == TUNNEL_PATH.encode() and any(
-        name == b"sec-websocket-protocol" and SUBPROTOCOL.encode() in value
-        for name, value in request.fields
-    )
+_EXPIRED: Final[dict[Clock, Callable[[HTTP1Connection], None]]] = {
+    Clock.REQUEST: HTTP1Connection.on_request_due,
+    Clock.BODY: HTTP1Connection.on_body_due,
+    Clock.HOLD: HTTP1Connection.on_hold_due,
+    Clock.LINGER: HTTP1Connection.on_linger_due,
+    Clock.EXCHANGE: HTTP1Connection.on_exchange_due,
+    Clock.WRITE: HTTP1Connection.on_write_due,
+    Clock.HALF_CLOSED: HTTP1Connection.on_half_closed_due,
+    Clock.UNREAD: HTTP1Connection.on_unread_due,
+}
+"""What the end of each clock does."""

@@ -3,7 +3,7 @@
 Framing is decided here, once.  Whatever two readers could understand differently is refused, so
 that nothing ambiguous is ever relayed (request smuggling).  It is our own reader and not
 a library's because every rule has to hold (``docs/adr/0002-own-http-head-parser.md``); the regular
-expressions do the work in C, 4.5 microseconds for ten fields.
+expressions do the work in C.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Final
 
 from asgi_tunnel.protocol.head import Fields
 
+from ..errors import RequestError
 from ..hostname import host_from_header, is_address
 from ..request import Request
 from ..settings.config import Limits
@@ -42,20 +43,6 @@ _MAX_NAME: Final = 64
 
 MAX_LAST_FIELDS: Final = 2048
 """Bytes of fields that a connection remembers: more would be memory for each idle one."""
-
-
-class HeadError(Exception):
-    """A request that is not relayed.
-
-    Attributes:
-        status: The HTTP status of the answer; the connection is closed after it.
-        why: One sentence that repeats nothing of the request.
-    """
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
 
 
 class Kind(IntEnum):
@@ -165,7 +152,7 @@ def read_head(data: bytes, end: int, limits: Limits, last: LastFields | None = N
         last: Of the same connection, and for its next request.
 
     Raises:
-        HeadError: With the status to answer.
+        RequestError: With the status to answer.
     """
     line = _REQUEST_LINE(data)
     if line is None:
@@ -173,7 +160,7 @@ def read_head(data: bytes, end: int, limits: Limits, last: LastFields | None = N
     method, target, minor = line.groups()
     start = line.end()
     if start > limits.max_request_line:
-        raise HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
+        raise RequestError(414, f"the request line is longer than {limits.max_request_line} bytes")
     block = data[start : end - 2]
     if last is not None and last.block == block:
         fields, special = last.fields, last.special
@@ -190,9 +177,9 @@ def _read_fields(block: bytes, limits: Limits) -> tuple[Fields, dict[bytes, list
     # Each match is one whole line, so equal counts mean that every line is a field: no folding,
     # no bare CR or LF, no white space before the colon.
     if block.count(b"\n") != len(found):
-        raise HeadError(400, "a header field is malformed")
+        raise RequestError(400, "a header field is malformed")
     if len(found) > limits.max_header_fields:
-        raise HeadError(431, f"there are more than {limits.max_header_fields} header fields")
+        raise RequestError(431, f"there are more than {limits.max_header_fields} header fields")
     fields: Fields = []
     special: dict[bytes, list[bytes]] = {}
     kinds = _kinds
@@ -211,19 +198,19 @@ def check_request_line(data: bytes | bytearray, limits: Limits) -> None:
     """Refuse a head whose first line, complete in ``data``, is no request line.
 
     Raises:
-        HeadError: Now, and not when the rest of the head has come or has not.
+        RequestError: Now, and not when the rest of the head has come or has not.
     """
     if _REQUEST_LINE(data) is None:
         raise _bad_line(data, limits)
 
 
-def _bad_line(data: bytes | bytearray, limits: Limits) -> HeadError:
+def _bad_line(data: bytes | bytearray, limits: Limits) -> RequestError:
     end = data.find(b"\n")
     if end > limits.max_request_line or (end < 0 and len(data) > limits.max_request_line):
-        return HeadError(414, f"the request line is longer than {limits.max_request_line} bytes")
+        return RequestError(414, f"the request line is longer than {limits.max_request_line} bytes")
     if _OTHER_VERSION(data):
-        return HeadError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
-    return HeadError(400, "the request line is malformed")
+        return RequestError(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    return RequestError(400, "the request line is malformed")
 
 
 def _understand(
@@ -234,11 +221,11 @@ def _understand(
     special: dict[bytes, list[bytes]],
 ) -> Request:
     if method in (b"CONNECT", b"TRACE"):
-        raise HeadError(405, "this method is not served")
+        raise RequestError(405, "this method is not served")
     host, target = _authority(method, target, special.get(b"host", ()))
     hostname = host_from_header(host)
     if hostname is None and not is_address(host):
-        raise HeadError(400, "the Host field is malformed")
+        raise RequestError(400, "the Host field is malformed")
     length = _framing(special, is_http11)
     connection = special.get(b"connection")
     options: set[bytes] = set()
@@ -248,7 +235,7 @@ def _understand(
     keep_alive = b"close" not in options and (is_http11 or b"keep-alive" in options)
     expects = special.get(b"expect")
     if expects is not None and (len(expects) > 1 or expects[0].lower() != b"100-continue"):
-        raise HeadError(417, "only Expect: 100-continue is understood")
+        raise RequestError(417, "only Expect: 100-continue is understood")
     key: bytes | None = None
     error = 0
     if b"upgrade" in special and is_http11:
@@ -282,21 +269,21 @@ def _understand(
 def _authority(method: bytes, target: bytes, hosts: list[bytes] | tuple[()]) -> tuple[bytes, bytes]:
     """Return the one authority and the target in origin-form."""
     if len(hosts) != 1:
-        raise HeadError(400, "there has to be exactly one Host field")
+        raise RequestError(400, "there has to be exactly one Host field")
     host = hosts[0]
     first = target[:1]
     if first == b"/":
         return host, target
     if target == b"*":
         if method != b"OPTIONS":
-            raise HeadError(400, "the target * is for OPTIONS only")
+            raise RequestError(400, "the target * is for OPTIONS only")
         return host, target
     match = _ABSOLUTE(target)
     if match is None:
-        raise HeadError(400, "the request target is malformed")
+        raise RequestError(400, "the request target is malformed")
     authority, rest = match[1], match[2] or b"/"
     if host_from_header(authority) is None or authority.lower() != host.lower():
-        raise HeadError(400, "the request target and the Host field name different hosts")
+        raise RequestError(400, "the request target and the Host field name different hosts")
     return host, rest if rest[:1] == b"/" else b"/" + rest
 
 
@@ -305,19 +292,21 @@ def _framing(special: dict[bytes, list[bytes]], is_http11: bool) -> int | None:
     codings = special.get(b"transfer-encoding")
     if codings is not None:
         if lengths is not None:
-            raise HeadError(400, "Content-Length and Transfer-Encoding exclude each other")
+            raise RequestError(400, "Content-Length and Transfer-Encoding exclude each other")
         if not is_http11:
-            raise HeadError(400, "HTTP/1.0 has no Transfer-Encoding")
+            raise RequestError(400, "HTTP/1.0 has no Transfer-Encoding")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
             known = all(one.strip(b" \t").lower() == b"chunked" for one in codings[0].split(b","))
             plain = _CODINGS(codings[0]) is not None
             status = 501 if plain and not known and len(codings) == 1 else 400
-            raise HeadError(status, "chunked is the only transfer coding, and may stand only once")
+            raise RequestError(
+                status, "chunked is the only transfer coding, and may stand only once"
+            )
         return None
     if lengths is None:
         return 0
     if len(lengths) > 1 or not _DIGITS(lengths[0]):
-        raise HeadError(400, "Content-Length has to be one number")
+        raise RequestError(400, "Content-Length has to be one number")
     return int(lengths[0])
 
 

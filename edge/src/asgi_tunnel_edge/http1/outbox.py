@@ -38,6 +38,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_is_closed",
         "_is_due",
         "_resume",
         "_size",
@@ -54,6 +55,7 @@ class Outbox:
         self._size = 0
         self._written = 0  # bytes, those that wait included
         self._is_due = False  # the next turn goes on with what waits
+        self._is_closed = False  # the transport is gone, or another protocol has it
         self.is_paused = False
         transport.set_write_buffer_limits(high=WRITE_HIGH)
 
@@ -83,7 +85,9 @@ class Outbox:
         return self.taken >= TRUSTED
 
     def write(self, data: bytes) -> None:
-        """Send bytes, behind those that wait."""
+        """Send bytes, behind those that wait; dropped when the visitor is gone."""
+        if self._is_closed:
+            return
         self._written += len(data)
         if not self.is_paused:
             self._transport.write(data)
@@ -94,8 +98,10 @@ class Outbox:
         """Send pieces behind those that wait: all of a turn together, to a fast visitor uncopied.
 
         The visitor counts as paused until then: its app gets its window back when the socket has
-        taken them.
+        taken them.  Dropped when the visitor is gone.
         """
+        if self._is_closed:
+            return
         if not self.is_paused:
             self._go_on_soon()
         # A slow one keeps its bytes, and not the reads of the tunnel that they were cut from.
@@ -116,10 +122,12 @@ class Outbox:
 
     def pause(self) -> None:
         """Let all wait from now on: the transport takes no more."""
-        self.is_paused = True
+        self.is_paused = not self._is_closed
 
     def resume(self) -> bool:
         """Hand over a burst of what waits, and the next one in the next turn.
+
+        Does nothing once closed.
 
         Returns:
             Whether nothing waits any more, here or below.
@@ -147,6 +155,12 @@ class Outbox:
             self.clear()
 
     def clear(self) -> None:
-        """Drop what waits: the visitor is gone."""
+        """Drop what waits."""
         self._waiting = None
         self._size = 0
+
+    def close(self) -> None:
+        """Drop what waits and what is written from now on: the visitor is gone."""
+        self.clear()
+        self._is_closed = True
+        self.is_paused = False

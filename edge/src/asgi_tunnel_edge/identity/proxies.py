@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from ..address import plain_address
+from ..errors import RequestError
 from ..hostname import host_from_header, is_address
-from ..http1.head import HeadError
 from ..request import Request
 from ..settings.config import Network, ProxiesConfig
 from .proxy_protocol import Preamble
@@ -105,19 +105,19 @@ class Proxies:
         visitor.  What stands left of it is the visitor's own text and is not even looked at.
 
         Args:
-            head: One whole request head that :func:`.head.read_head` has accepted.
+            head: One whole request head that :func:`..http1.head.read_head` has accepted.
             peer: The other end of the connection, a trusted proxy.
             port: Its port.
 
         Raises:
-            HeadError: A proxy says something that is no address, scheme or host.  400, and not the
-                proxy's own address: that would be a way around bans, and a ban on what comes that
-                way would shut everybody out.
+            RequestError: A proxy says something that is no address, scheme or host.  400, and not
+                the proxy's own address: that would be a way around bans, and a ban on what comes
+                that way would shut everybody out.
         """
         told = Told(peer, port, self._is_https, None)
         for number, hop in enumerate(self._read(self, head)):
             if number == MAX_HOPS:
-                raise HeadError(400, "the proxy's fields name too many hops")
+                raise RequestError(400, "the proxy's fields name too many hops")
             told = Told(
                 told.address,
                 told.port,
@@ -192,7 +192,7 @@ class TrustedPeer:
         """Return who sent the request, and the request as it was meant.
 
         Raises:
-            HeadError: See :meth:`Proxies.read`.
+            RequestError: See :meth:`Proxies.read`.
         """
         told = self._proxies.read(head, self._address, self._port)
         return told, self._proxies.apply(told, request)
@@ -208,19 +208,19 @@ def _read_node(node: bytes) -> tuple[str, int]:
         is_written_right = (":" in text) is (ipv4 is None) and not (bare and port)
         if address is not None and is_written_right and int(port or 0) <= 65535:
             return address, int(port or 0)
-    raise HeadError(400, "the proxy's fields name no address of the visitor")
+    raise RequestError(400, "the proxy's fields name no address of the visitor")
 
 
 def _read_proto(proto: bytes) -> bool:
     is_https = _SCHEMES.get(proto.lower())
     if is_https is None:
-        raise HeadError(400, "the proxy's fields name an unknown scheme")
+        raise RequestError(400, "the proxy's fields name an unknown scheme")
     return is_https
 
 
 def _read_host(host: bytes) -> bytes:
     if host_from_header(host) is None and not is_address(host):
-        raise HeadError(400, "the proxy's fields name a malformed host")
+        raise RequestError(400, "the proxy's fields name a malformed host")
     return host
 
 
@@ -231,7 +231,7 @@ def _read_elements(value: bytes) -> list[dict[bytes, bytes]]:
     while True:
         match = _PAIR(value, at)
         if match is None or (name := match[1].lower()) in elements[-1]:
-            raise HeadError(400, "the Forwarded field is malformed")
+            raise RequestError(400, "the Forwarded field is malformed")
         text = match[2]
         if text[:1] == b'"':
             text = re.sub(rb"\\(.)", rb"\1", text[1:-1])
@@ -241,9 +241,9 @@ def _read_elements(value: bytes) -> list[dict[bytes, bytes]]:
             return elements
         between = _BETWEEN(value, at)
         if between is None:
-            raise HeadError(400, "the Forwarded field is malformed")
+            raise RequestError(400, "the Forwarded field is malformed")
         if between[1] == b",":
             elements.append({})
         if len(elements) > MAX_HOPS or len(elements[-1]) > _MAX_PAIRS:
-            raise HeadError(400, "the proxy's fields name too many hops")
+            raise RequestError(400, "the proxy's fields name too many hops")
         at = between.end()

@@ -13,6 +13,7 @@ import socket
 from typing import Final, NamedTuple
 
 from ..address import plain_address
+from ..errors import ProxyHeaderError
 
 MAX_LINE: Final = 107
 """Bytes of a version 1 header, CRLF included: the longest that its definition allows."""
@@ -44,10 +45,6 @@ _SSL_SIZE: Final = 5  # one byte of flags, four of the verification's result
 _OVER_TLS: Final = 0x01  # of those flags
 
 
-class PreambleError(Exception):
-    """What came is no PROXY header: the connection is closed without an answer."""
-
-
 class End(NamedTuple):
     """One end of a connection."""
 
@@ -77,14 +74,14 @@ def read_preamble(data: bytes | bytearray) -> Preamble | None:
         What it says, or None while its end has not come.
 
     Raises:
-        PreambleError: ``data`` starts with something else; raised at the first byte that shows it,
-            so more bytes never mend it.
+        ProxyHeaderError: ``data`` starts with something else; raised at the first byte that shows
+            it, so more bytes never mend it.
     """
     start = bytes(data[:_FIXED])
     if start[:1] == b"P":
         return _read_line(data)
     if start[:12] != _SIGNATURE[: len(start)]:
-        raise PreambleError("it does not start with a PROXY header")
+        raise ProxyHeaderError("it does not start with a PROXY header")
     if len(start) > 12:
         _check_fixed(start)
     if len(start) < _FIXED:
@@ -97,15 +94,15 @@ def read_preamble(data: bytes | bytearray) -> Preamble | None:
 
 def _read_line(data: bytes | bytearray) -> Preamble | None:
     if bytes(data[:6]) != _LINE_START[: len(data)]:
-        raise PreambleError("it does not start with a PROXY header")
+        raise ProxyHeaderError("it does not start with a PROXY header")
     end = data.find(b"\n", 0, MAX_LINE) + 1
     if not end:
         if len(data) >= MAX_LINE:
-            raise PreambleError(f"its PROXY line is longer than {MAX_LINE} bytes")
+            raise ProxyHeaderError(f"its PROXY line is longer than {MAX_LINE} bytes")
         return None
     match = _LINE(bytes(data[:end]))
     if match is None:
-        raise PreambleError("its PROXY line is malformed")
+        raise ProxyHeaderError("its PROXY line is malformed")
     if match[1] is None:
         return NOTHING_SAID._replace(size=end)
     source = _read_end(match[2], match[4], is_ipv6=match[1] == b"TCP6")
@@ -117,26 +114,26 @@ def _read_end(host: bytes, port: bytes, *, is_ipv6: bool) -> End:
     text = host.decode("ascii")
     address = plain_address(text)
     if address is None or is_ipv6 != (":" in text) or int(port) > 65535:
-        raise PreambleError("its PROXY line is malformed")
+        raise ProxyHeaderError("its PROXY line is malformed")
     return End(address, int(port))
 
 
 def _check_fixed(start: bytes) -> None:
     """Refuse version, command, family and size as soon as they are there."""
     if start[12] not in (_LOCAL, _PROXY):
-        raise PreambleError("its PROXY header has an unknown version or command")
+        raise ProxyHeaderError("its PROXY header has an unknown version or command")
     if len(start) < 14:
         return
     family = start[13]
     if start[12] == _PROXY and family != _UNSPECIFIED and family not in _FAMILIES:
-        raise PreambleError("its PROXY header tells of something else than TCP")
+        raise ProxyHeaderError("its PROXY header tells of something else than TCP")
     if len(start) < _FIXED:
         return
     size = int.from_bytes(start[14:16], "big")
     if _FIXED + size > MAX_HEADER:
-        raise PreambleError(f"its PROXY header is longer than {MAX_HEADER} bytes")
+        raise ProxyHeaderError(f"its PROXY header is longer than {MAX_HEADER} bytes")
     if start[12] == _PROXY and family != _UNSPECIFIED and size < 2 * _FAMILIES[family][1] + 4:
-        raise PreambleError("its PROXY header is shorter than its addresses")
+        raise ProxyHeaderError("its PROXY header is shorter than its addresses")
 
 
 def _read_binary(data: bytes) -> Preamble:
@@ -163,10 +160,10 @@ def _find_tls(data: bytes, at: int) -> bool | None:
     while at < len(data):
         stop = at + 3 + int.from_bytes(data[at + 1 : at + 3], "big")
         if at + 3 > len(data) or stop > len(data):
-            raise PreambleError("a value in its PROXY header is cut short")
+            raise ProxyHeaderError("a value in its PROXY header is cut short")
         if data[at] == _SSL:
             if stop - at - 3 < _SSL_SIZE:
-                raise PreambleError("a value in its PROXY header is cut short")
+                raise ProxyHeaderError("a value in its PROXY header is cut short")
             found = bool(data[at + 3] & _OVER_TLS)
         at = stop
     return found

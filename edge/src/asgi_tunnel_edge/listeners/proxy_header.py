@@ -1,7 +1,7 @@
-"""Takes the PROXY header off a connection, then hands it to a visitor's protocol.
+"""Takes the PROXY header off a connection, then hands it to the protocol of its front.
 
-Stands before :class:`.http.Visitor` only where ``proxies.protocol`` is on, so that nobody else pays
-for it.  A connection of a trusted proxy has to start with the header; any other connection is an
+Stands before a front only where ``proxies.protocol`` is on, so that nobody else pays for it.  A
+connection of a trusted proxy has to start with the header; any other connection is an
 ordinary visitor's, for whom such a header is a malformed request.
 """
 
@@ -11,14 +11,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
-from ..http1.connection import Visitor
-from ..identity.proxy_protocol import MAX_HEADER, Preamble, PreambleError, read_preamble
+from ..errors import ProxyHeaderError
+from ..identity.proxy_protocol import MAX_HEADER, Preamble, read_preamble
 
 if TYPE_CHECKING:
-    from ..context import Ingress
+    from collections.abc import Callable
+
     from ..identity.proxies import Proxies
 
-_log = logging.getLogger("asgi_tunnel_edge.ingress")
+_log = logging.getLogger("asgi_tunnel_edge.listeners")
 
 PREAMBLE_TIMEOUT: Final = 5.0
 """Seconds for a PROXY header: a balancer sends it at once, in one packet."""
@@ -30,16 +31,18 @@ WARNING_INTERVAL: Final = 10.0
 """Seconds between two log lines about connections without a PROXY header."""
 
 
-class Gate:
+class ProxyHeaderFactory:
     """What the connections before their PROXY header share.
 
     Args:
-        ingress: What all connections share.
+        make: Makes the protocol of a connection; gets its PROXY header, or None.
         proxies: Whom to believe.
     """
 
-    def __init__(self, ingress: Ingress, proxies: Proxies) -> None:
-        self.ingress = ingress
+    def __init__(
+        self, make: Callable[[Preamble | None], asyncio.Protocol], proxies: Proxies
+    ) -> None:
+        self.make = make
         self.proxies = proxies
         self.waiting: set[PreambleReader] = set()
         self._warned_at = -WARNING_INTERVAL
@@ -49,8 +52,8 @@ class Gate:
         return PreambleReader(self)
 
     def warn(self, address: str, why: str) -> None:
-        """Tell the operator, not for each connection."""
-        now = self.ingress.now()
+        """Log it, at most once in :data:`WARNING_INTERVAL`."""
+        now = asyncio.get_running_loop().time()
         if now - self._warned_at >= WARNING_INTERVAL:
             self._warned_at = now
             _log.warning("a connection from the proxy %s was closed: %s", address, why)
@@ -65,13 +68,13 @@ class PreambleReader(asyncio.Protocol):
     """One connection before its PROXY header has come.
 
     Args:
-        gate: What they share.
+        factory: What they share.
     """
 
-    __slots__ = ("_address", "_buffer", "_gate", "_timer", "_transport")
+    __slots__ = ("_address", "_buffer", "_factory", "_timer", "_transport")
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, factory: ProxyHeaderFactory) -> None:
+        self._factory = factory
         self._buffer = b""
         self._address = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -82,12 +85,12 @@ class PreambleReader(asyncio.Protocol):
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._transport = cast(asyncio.Transport, transport)
         self._address = (transport.get_extra_info("peername") or ("",))[0]
-        gate = self._gate
-        if not gate.proxies.is_trusted(self._address):
+        factory = self._factory
+        if not factory.proxies.is_trusted(self._address):
             self._hand_over(None)
             return
-        gate.waiting.add(self)
-        if len(gate.waiting) > MAX_PREAMBLES:
+        factory.waiting.add(self)
+        if len(factory.waiting) > MAX_PREAMBLES:
             self.abort("too many of them wait for their PROXY header")
             return
         loop = asyncio.get_running_loop()
@@ -100,40 +103,40 @@ class PreambleReader(asyncio.Protocol):
         self._buffer += data
         try:
             preamble = read_preamble(self._buffer[:MAX_HEADER])
-        except PreambleError as error:
+        except ProxyHeaderError as error:
             self.abort(str(error))
             return
         if preamble is not None:
             rest = self._buffer[preamble.size :]
-            visitor = self._hand_over(preamble)
+            protocol = self._hand_over(preamble)
             if rest:
-                visitor.data_received(rest)
+                protocol.data_received(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A balancer that looks whether somebody listens says nothing and goes."""
+        """Health checks connect and close without a PROXY header: not logged."""
         self._leave()
         self._transport = None
 
     def abort(self, why: str) -> None:
-        """End it without an answer: nobody knows what the other end speaks."""
+        """End it without a reply: what the other end speaks is not known."""
         self._leave()
         transport, self._transport = self._transport, None
         if transport is not None:
             if why:
-                self._gate.warn(self._address, why)
+                self._factory.warn(self._address, why)
             transport.abort()
 
-    def _hand_over(self, preamble: Preamble | None) -> Visitor:
+    def _hand_over(self, preamble: Preamble | None) -> asyncio.Protocol:
         self._leave()
         transport, self._transport = self._transport, None
         assert transport is not None
-        visitor = Visitor(self._gate.ingress, is_secure=False, preamble=preamble)
-        transport.set_protocol(visitor.as_protocol())
-        visitor.connection_made(transport)
-        return visitor
+        protocol = self._factory.make(preamble)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return protocol
 
     def _leave(self) -> None:
-        self._gate.waiting.discard(self)
+        self._factory.waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

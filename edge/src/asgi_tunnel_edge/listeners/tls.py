@@ -1,9 +1,9 @@
-"""Accepts TLS connections, a bounded number of handshakes at one time.
+"""Accepts TLS connections, with a bounded number of handshakes at one time.
 
 A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
-which is then too late for whoever waits for it.  Here a connection whose peer has already gone
-costs no handshake, and those above the bound are closed at once: they come back after a moment,
-spread, which is sooner than the end of such a queue.
+which then ends too late. A connection whose peer has already gone costs no handshake, and those
+above the bound are closed at once: they come back after a moment, spread, which is sooner than the
+end of such a queue.  What is spoken inside TLS is the business of whoever made the factory.
 """
 
 from __future__ import annotations
@@ -13,15 +13,11 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final
 
-from ..http1.connection import Visitor
-
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ..context import Ingress
-
-_log = logging.getLogger("asgi_tunnel_edge.ingress")
+_log = logging.getLogger("asgi_tunnel_edge.listeners")
 
 MAX_HANDSHAKES: Final = 256
 """Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.3 s."""
@@ -36,11 +32,11 @@ PAUSE: Final = 0.25
 """Seconds without accepting after the system had no descriptor left: no busy loop."""
 
 
-class HandshakeGate:
+class TLSAcceptor:
     """Accepts on listening sockets and lets connections through their handshake.
 
     Args:
-        ingress: What all connections share.
+        factory: Makes the protocol of a connection whose handshake is done.
         context: The listener's TLS settings.
         sockets: Listening and non-blocking; they stay the caller's.
 
@@ -49,10 +45,13 @@ class HandshakeGate:
     """
 
     def __init__(
-        self, ingress: Ingress, context: ssl.SSLContext, sockets: Sequence[socket.socket]
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        sockets: Sequence[socket.socket],
     ) -> None:
         self.running: set[asyncio.Task[None]] = set()
-        self._ingress = ingress
+        self._factory = factory
         self._context = context
         self._sockets = list(sockets)
         self._loop = asyncio.get_running_loop()
@@ -94,17 +93,17 @@ class HandshakeGate:
                 self._pause = self._loop.call_later(PAUSE, self.start)
                 return
             connection.setblocking(False)
-            if len(self.running) >= MAX_HANDSHAKES or _has_left(connection):
+            if len(self.running) >= MAX_HANDSHAKES or _is_peer_gone(connection):
                 connection.close()
                 continue
-            task = self._loop.create_task(self._shake_hands(connection))
+            task = self._loop.create_task(self._accept_tls(connection))
             self.running.add(task)
             task.add_done_callback(self.running.discard)
 
-    async def _shake_hands(self, connection: socket.socket) -> None:
+    async def _accept_tls(self, connection: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Visitor(self._ingress, is_secure=True).as_protocol(),
+                self._factory,
                 connection,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
@@ -114,7 +113,7 @@ class HandshakeGate:
             connection.close()
 
 
-def _has_left(connection: socket.socket) -> bool:
+def _is_peer_gone(connection: socket.socket) -> bool:
     """Whether the peer has closed already; a reset counts."""
     try:
         return connection.recv(1, socket.MSG_PEEK) == b""
@@ -122,30 +121,3 @@ def _has_left(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
-
-
-async def listen(host: str, port: int, *, backlog: int) -> list[socket.socket]:
-    """Return sockets that listen on every address of ``host``.
-
-    Raises:
-        OSError: An address cannot be listened on; no socket stays open.
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sockets: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            sock = socket.socket(family, kind, protocol)
-            sockets.append(sock)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(backlog)
-    except OSError:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets

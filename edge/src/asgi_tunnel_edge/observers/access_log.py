@@ -67,7 +67,7 @@ class AccessLog:
         """Start the thread."""
         self._writing.start()
 
-    def add(self, entry: Entry) -> None:
+    def closed(self, entry: Entry) -> None:
         """Keep a line for the next :meth:`flush`; never blocks."""
         if self._waiting > MAX_WAITING or len(self._lines) > MAX_LINES:
             self._lost += 1

@@ -1,0 +1,113 @@
+"""Decides who serves a request: a reply of the edge's own, one of its endpoints, or an app.
+
+A pure decision, without sockets: a front hands in what it has read and acts on what it gets. The
+order is the edge's policy: endpoints before guards, guards before routes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
+from asgi_tunnel.protocol.head import Arrival, RequestHead
+
+from .context import EdgeContext
+from .directory import Registry
+from .exchange.http import HTTPExchange
+from .exchange.websocket import WebSocketExchange
+from .exchange.writer import Exchange, ResponseWriter
+from .guards import Client, Guards
+from .replies import RETRY_AFTER, Reply
+from .request import Request
+
+__all__ = ["BANNED", "OVERLOADED", "Dispatcher", "is_tunnel"]
+
+OVERLOADED: Final = Reply(
+    503, "this edge has no memory left for new requests right now", RETRY_AFTER
+)
+BANNED: Final = Reply(403, "this address is banned")
+UNKNOWN: Final = Reply(404, "no app is served under this name", closes=False)
+_WRONG_VERSION: Final = Reply(
+    426,
+    "only WebSocket version 13 is spoken here",
+    fields=[(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")],
+)
+_BAD_HANDSHAKE: Final = Reply(400, "the WebSocket handshake is malformed")
+_TUNNEL_PATH: Final = TUNNEL_PATH.encode()
+_SUBPROTOCOL: Final = SUBPROTOCOL.encode()
+_new: Final = tuple.__new__  # docs/adr/0006-compiled-wheels.md
+
+
+class Dispatcher:
+    """See the module.
+
+    Args:
+        context: Of the edge.
+        directory: Finds who serves a hostname.
+        guards: Turn visitors away.
+    """
+
+    def __init__(self, context: EdgeContext, directory: Registry, guards: Guards) -> None:
+        self.guards = guards
+        self._context = context
+        self._directory = directory
+
+    def dispatch(
+        self, request: Request, arrival: Arrival, visitor: Client, writer: ResponseWriter
+    ) -> Reply | Exchange:
+        """Decide about one request.
+
+        Args:
+            request: What was read.
+            arrival: How it came.
+            visitor: Whose it is.
+            writer: For the exchange, if there is one.
+
+        Returns:
+            What to reply, or an exchange to start.
+        """
+        context = self._context
+        if request.websocket_error:
+            return _WRONG_VERSION if request.websocket_error == 426 else _BAD_HANDSHAKE
+        if context.is_overloaded:
+            return OVERLOADED
+        hostname = request.hostname
+        route = None if hostname is None else self._directory.find(hostname)
+        guards = self.guards
+        rules = guards.rules(hostname)
+        deny = guards.check(visitor, request, rules, "" if route is None else route.hostname)
+        if deny is not None:
+            return Reply(deny.status, deny.why, deny.retry_after, source=deny.guard)
+        if request.length is not None and 0 < rules.max_body < request.length:
+            return Reply(413, f"the body is larger than {rules.max_body} bytes")
+        if route is None or hostname is None:
+            return UNKNOWN
+        head = _new(
+            RequestHead,
+            (
+                request.method,
+                request.target,
+                arrival,
+                context.next_request_id(),
+                hostname.encode(),
+                request.fields,
+            ),
+        )
+        if request.websocket_key is not None:
+            return WebSocketExchange(writer, request, head, route, context)
+        exchange = HTTPExchange(writer, request, head, route, context.observers)
+        exchange.max_body = rules.max_body
+        exchange.max_time = rules.max_time
+        return exchange
+
+
+def is_tunnel(request: Request) -> bool:
+    """Whether an app asks for a tunnel, and not a visitor for a page."""
+    return (
+        request.websocket_key is not None
+        and request.target == _TUNNEL_PATH
+        and any(
+            name == b"sec-websocket-protocol" and _SUBPROTOCOL in value
+            for name, value in request.fields
+        )
+    )

@@ -1,0 +1,40 @@
+"""What all HTTP/1.1 connections of one edge share."""
+
+from __future__ import annotations
+
+from ..admission.tunnels import Door
+from ..connections.table import ConnectionTable
+from ..context import EdgeContext
+from ..dispatch import Dispatcher
+from ..identity.proxies import Proxies
+
+__all__ = ["HTTP1Front"]
+
+
+class HTTP1Front:
+    """Made once by ``server``, held by each connection.
+
+    Args:
+        context: Of the edge.
+        table: Where connections are counted.
+        dispatcher: Decides who serves a request.
+        tunnels: Takes the connections of apps.
+        proxies: Who is believed about visitors; None: nobody.
+    """
+
+    __slots__ = ("context", "dispatcher", "proxies", "table", "tunnels")
+
+    def __init__(
+        self,
+        context: EdgeContext,
+        *,
+        table: ConnectionTable,
+        dispatcher: Dispatcher,
+        tunnels: Door,
+        proxies: Proxies | None = None,
+    ) -> None:
+        self.context = context
+        self.table = table
+        self.dispatcher = dispatcher
+        self.tunnels = tunnels
+        self.proxies = proxies
