@@ -11,7 +11,10 @@ import itertools
 import secrets
 from collections.abc import Callable, Sequence
 
-from .observers.observer import ExchangeObserver
+from .observers.access_log import Entry
+from .observers.observer import ExchangeObserver, notify
+from .replies import Reply
+from .request import Request
 from .settings.config import Limits
 
 __all__ = ["EdgeContext"]
@@ -48,3 +51,27 @@ class EdgeContext:
     def next_request_id(self) -> bytes:
         """Return an id that no other request of this edge has."""
         return b"%s%08x" % (self._prefix, next(self._numbers))
+
+    def note_reply(self, reply: Reply, request: Request | None, peer: bytes) -> None:
+        """Tell the observers of a reply in the place of an exchange.
+
+        Args:
+            reply: What was said.
+            request: Of which; None when it could not be read. Nothing of it is repeated then: what
+                looks like its first line may be a body, with a password in it.
+            peer: The visitor's address.
+        """
+        notify(
+            self.observers,
+            Entry(
+                self.next_request_id(),
+                peer,
+                b"-" if request is None else request.method,
+                "-" if request is None else request.hostname or "-",
+                b"-" if request is None else request.target,
+                reply.status,
+                0,
+                0.0,
+                reply.outcome,
+            ),
+        )

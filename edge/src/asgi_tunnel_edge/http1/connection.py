@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
-import struct
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -21,8 +19,6 @@ from ..dispatch import BANNED, OVERLOADED, is_tunnel
 from ..errors import RequestError
 from ..exchange.writer import Exchange
 from ..identity.proxy_protocol import Preamble
-from ..observers.access_log import Entry
-from ..observers.observer import notify
 from ..replies import Reply
 from ..request import Request
 from .arrival import ArrivalReader
@@ -31,6 +27,7 @@ from .deadlines import Clock, Deadlines
 from .front import HTTP1Front
 from .reader import RequestReader
 from .states import NEXT, State
+from .visitor_socket import VisitorSocket
 from .writer import HTTP1Writer, Line
 
 LINGER_BYTES: Final = 256 * 1024
@@ -43,9 +40,6 @@ TLS_BUFFER: Final = 64 * 1024
 """Upper bound of ciphertext that asyncio's TLS layer keeps below a write buffer which is not empty,
 and that get_write_buffer_size() does not report."""
 
-_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux has it
-_TCP_GONE: Final = (7, 8)  # TCP_CLOSE after a reset, TCP_CLOSE_WAIT after the visitor's end
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _METHODS: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
 # Aliases: docs/adr/0006-compiled-wheels.md.
@@ -81,12 +75,11 @@ class HTTP1Connection(Line):
         "_front",
         "_is_half_closed",
         "_is_processing",
-        "_is_reading",
         "_is_secure",
         "_preamble",
         "_reader",
+        "_socket",
         "_state",
-        "_transport",
         "_writer",
         "address",
         "group",
@@ -99,7 +92,7 @@ class HTTP1Connection(Line):
         self._context = context = front.context
         self._is_secure = is_secure
         self._preamble = preamble
-        self._transport: asyncio.Transport | None = None
+        self._socket: VisitorSocket | None = None  # while there is a transport
         self._writer: HTTP1Writer | None = None  # from connection_made on
         self._arrival: ArrivalReader | None = None  # the same
         self._state = _HEAD
@@ -109,7 +102,6 @@ class HTTP1Connection(Line):
         self._body: Body | None = None  # of a request, while it comes
         self._body_read = 0  # bytes of all bodies
         self._dropped = 0  # bytes read while it lingers
-        self._is_reading = True
         self._is_half_closed = False
         self._is_processing = False
         self.address = ""
@@ -130,7 +122,8 @@ class HTTP1Connection(Line):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who it is and start the clock."""
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
-        self._transport = transport = cast(asyncio.Transport, transport)
+        transport = cast(asyncio.Transport, transport)
+        self._socket = VisitorSocket(transport, self._deadlines)
         front = self._front
         self._arrival = arrival = ArrivalReader.of(
             transport, is_secure=self._is_secure, proxies=front.proxies, preamble=self._preamble
@@ -147,7 +140,7 @@ class HTTP1Connection(Line):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
-        self._transport = None
+        self._socket = None
         if self._writer is not None:
             self._writer.outbox.close()
         self._front.table.leave(self)
@@ -182,7 +175,7 @@ class HTTP1Connection(Line):
 
     def pause_writing(self) -> None:
         """The visitor reads slower than the app writes."""
-        if self._transport is not None and self._writer is not None:
+        if self._socket is not None and self._writer is not None:
             outbox = self._writer.outbox
             outbox.pause()
             self._deadlines.watch_writing(outbox.taken)
@@ -190,7 +183,7 @@ class HTTP1Connection(Line):
     def resume_writing(self) -> None:
         """Write on, and when nothing waits any more let the app go on."""
         self._deadlines.stop_writing()
-        if self._transport is None or self._writer is None or not self._writer.outbox.resume():
+        if self._socket is None or self._writer is None or not self._writer.outbox.resume():
             return
         if self._exchange is not None:
             self._exchange.writable()
@@ -217,7 +210,7 @@ class HTTP1Connection(Line):
 
     def on_body_due(self) -> None:
         """Go on with a body that comes fast enough, end one that does not."""
-        if not self._is_reading:
+        if self._socket is None or not self._socket.is_reading:
             return
         if self._deadlines.is_body_slow(self._body_read):
             self._fail(Reply(408, "the request body came too slowly"), ResetCode.TIMEOUT)
@@ -246,7 +239,7 @@ class HTTP1Connection(Line):
 
     def on_write_due(self) -> None:
         """Cut a visitor that takes too little of what is written for it."""
-        if self._transport is None or self._writer is None:
+        if self._socket is None or self._writer is None:
             return
         taken = self._writer.outbox.taken
         if not self._deadlines.is_reader_slow(taken):
@@ -264,28 +257,16 @@ class HTTP1Connection(Line):
             self._deadlines.half_closed(taken)
 
     def on_unread_due(self) -> None:
-        """Close when a visitor that is not read has left."""
-        if self._is_peer_closed():
-            self._abort()
-        else:
-            self._deadlines.watch_unread()
-
-    def _is_peer_closed(self) -> bool:
-        """Detect FIN or RST while reading is paused; a half-close counts as closed.
+        """Close when a visitor that is not read has left.
 
         While a response is being written its socket fails in time, so nothing is looked at.
         """
-        option, transport = _TCP_INFO, self._transport
-        if option is None or transport is None or self._writer is None:
-            return False
-        if self._writer.is_paused:
-            return False
-        sock = transport.get_extra_info("socket")
-        try:
-            info = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
-        except (AttributeError, OSError):  # no TCP socket
-            return False
-        return info[0] in _TCP_GONE
+        if self._socket is None or self._writer is None:
+            return
+        if not self._writer.is_paused and self._socket.is_peer_closed():
+            self._abort()
+        else:
+            self._deadlines.watch_unread()
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -382,33 +363,30 @@ class HTTP1Connection(Line):
 
     def _hand_over(self, request: Request) -> None:
         """Let an app's connection go to the tunnels' room; nothing will be heard of it here."""
-        transport = self._transport
-        if transport is None or self._writer is None:
-            return
+        writer = self._writer
+        assert writer is not None
         if self.is_proxy and self._front.dispatcher.guards.refuses(self.address):
             self._reply(BANNED, request)
             return
-        refusal = self._front.tunnels.open(self.address, transport, request, self._reader.buffer)
+        refusal = self._front.tunnels.open(
+            self.address, writer.transport, request, self._reader.buffer
+        )
         if refusal is not None:
             self._reply(Reply(*refusal), request)
             return
         self._enter(_UPGRADED)
-        self._writer.outbox.close()
+        writer.outbox.close()
         self._reader.buffer = b""
-        self._transport = None
+        self._socket = None
         self._front.table.leave(self)
 
-    def _pause_reading(self) -> None:
-        if self._is_reading and self._transport is not None:
-            self._is_reading = False
-            self._deadlines.watch_unread()
-            self._transport.pause_reading()
+    @property
+    def _is_reading(self) -> bool:
+        return self._socket is not None and self._socket.is_reading
 
-    def _resume_reading(self) -> None:
-        if not self._is_reading and self._transport is not None:
-            self._is_reading = True
-            self._deadlines.stop_unread()
-            self._transport.resume_reading()
+    def _pause_reading(self) -> None:
+        if self._socket is not None:
+            self._socket.pause()
 
     # -- for the writer (Line) ---------------------------------------------------------------
 
@@ -421,10 +399,8 @@ class HTTP1Connection(Line):
         """See :class:`Line`."""
         if self._state is _HELD:
             return
-        if not self._is_reading and self._transport is not None:
-            self._resume_reading()
-            if self._state is _BODY:
-                self._deadlines.watch_body(self._body_read)
+        if self._socket is not None and self._socket.resume() and self._state is _BODY:
+            self._deadlines.watch_body(self._body_read)
         if self._reader.buffer:
             self._process()
 
@@ -461,51 +437,39 @@ class HTTP1Connection(Line):
 
     def close_soon(self) -> None:
         """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
-        transport, writer = self._transport, self._writer
+        sock, writer = self._socket, self._writer
         self._exchange = None
         self._body = None
         self._reader.buffer = b""
         if self._state is _CLOSED:
             return
         self._enter(_DRAIN)
-        if transport is None or writer is None:
+        if sock is None or writer is None:
             return
         writer.outbox.flush()
         self._deadlines.linger()
         if self._is_half_closed:  # nothing is left to wait for
             self._is_half_closed = False
             self._deadlines.stop_half_closed()
-            transport.close()
-            return
-        self._resume_reading()
-        if transport.can_write_eof():
-            transport.write_eof()
+            sock.close()
         else:
-            transport.close()  # TLS has no half-close: its own goodbye does the same
+            sock.end_stream()
 
     def cut(self) -> None:
         """See :class:`Line`: what was sent cannot look complete."""
-        transport = self._transport
-        if transport is None:
-            return
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            try:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            except OSError:
-                pass  # already gone
-        transport.abort()
+        if self._socket is not None:
+            self._socket.cut()
 
     def _close(self) -> None:
         """Close an idle connection."""
-        if self._transport is not None and self._writer is not None:
+        if self._socket is not None and self._writer is not None:
             self._enter(_DRAIN)
             self._writer.outbox.flush()
-            self._transport.close()
+            self._socket.close()
 
     def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        if self._socket is not None:
+            self._socket.abort()
 
     # -- replies of the edge -----------------------------------------------------------------
 
@@ -531,8 +495,7 @@ class HTTP1Connection(Line):
 
         Args:
             reply: What to say.
-            request: Of which; None when it could not be read. Nothing of it is repeated then: what
-                looks like its first line may be a body, with a password in it.
+            request: Of which; None when it could not be read.
         """
         if self._writer is None:
             return
@@ -542,20 +505,8 @@ class HTTP1Connection(Line):
             self._writer.begin(None)
         keep_alive = not reply.closes and request is not None and request.length == 0
         self._writer.reply(reply, keep_alive=keep_alive)
-        notify(
-            self._context.observers,
-            Entry(
-                self._context.next_request_id(),
-                b"" if self._arrival is None else self._arrival.peer,
-                b"-" if request is None else request.method,
-                "-" if request is None else request.hostname or "-",
-                b"-" if request is None else request.target,
-                reply.status,
-                0,
-                0.0,
-                reply.outcome,
-            ),
-        )
+        peer = b"" if self._arrival is None else self._arrival.peer
+        self._context.note_reply(reply, request, peer)
 
     # -- as the table sees it (Tracked) ------------------------------------------------------
 
@@ -571,7 +522,7 @@ class HTTP1Connection(Line):
         if self._exchange is not None:
             size += self._reader.head_size
         unsent = 0
-        if self._transport is not None and self._writer is not None:
+        if self._socket is not None and self._writer is not None:
             unsent = self._writer.outbox.held
         if unsent:
             size += unsent + TLS_BUFFER if self._is_secure else unsent
@@ -585,7 +536,7 @@ class HTTP1Connection(Line):
     @property
     def is_busy(self) -> bool:
         """See :class:`..connections.table.Tracked`."""
-        if self._transport is None or self._writer is None:
+        if self._socket is None or self._writer is None:
             return False
         return self._state in (_BODY, _RESPONSE, _HELD) or self._writer.outbox.size > 0
 

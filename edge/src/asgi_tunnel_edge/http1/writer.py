@@ -98,6 +98,7 @@ class HTTP1Writer(ResponseWriter):
 
     Attributes:
         outbox: What is written and not yet taken.
+        transport: As given.
     """
 
     __slots__ = (
@@ -109,11 +110,13 @@ class HTTP1Writer(ResponseWriter):
         "_line",
         "_request",
         "outbox",
+        "transport",
     )
 
     def __init__(
         self, line: Line, transport: asyncio.Transport, resume: Callable[[], object]
     ) -> None:
+        self.transport = transport
         self.outbox = Outbox(transport, resume)
         self._line = line
         self._request: Request | None = None

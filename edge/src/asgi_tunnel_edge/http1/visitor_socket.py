@@ -1,0 +1,89 @@
+"""The visitor's end of a connection: whether it is read, whether it has left, how it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from typing import Final
+
+from .deadlines import Deadlines
+
+__all__ = ["VisitorSocket"]
+
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # Linux has it
+_TCP_GONE: Final = (7, 8)  # TCP_CLOSE after a reset, TCP_CLOSE_WAIT after the visitor's end
+_NO_LINGER: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close with RST
+
+
+class VisitorSocket:
+    """A transport, and what asyncio does not say of it.
+
+    Args:
+        transport: Of the connection.
+        deadlines: The clock UNREAD runs while nothing is read.
+
+    Attributes:
+        is_reading: Whether what comes is read.
+    """
+
+    __slots__ = ("_deadlines", "_transport", "is_reading")
+
+    def __init__(self, transport: asyncio.Transport, deadlines: Deadlines) -> None:
+        self._transport = transport
+        self._deadlines = deadlines
+        self.is_reading = True
+
+    def pause(self) -> None:
+        """Read no more; may be called twice."""
+        if self.is_reading:
+            self.is_reading = False
+            self._deadlines.watch_unread()
+            self._transport.pause_reading()
+
+    def resume(self) -> bool:
+        """Read on; return whether it was paused."""
+        if self.is_reading:
+            return False
+        self.is_reading = True
+        self._deadlines.stop_unread()
+        self._transport.resume_reading()
+        return True
+
+    def is_peer_closed(self) -> bool:
+        """Detect FIN or RST while reading is paused; a half-close counts as closed."""
+        option = _TCP_INFO
+        sock = self._transport.get_extra_info("socket")
+        if option is None:
+            return False
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, option, 1)
+        except (AttributeError, OSError):  # no TCP socket
+            return False
+        return info[0] in _TCP_GONE
+
+    def end_stream(self) -> None:
+        """Send the end of the stream behind what is written, and read on."""
+        self.resume()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()  # TLS has no half-close: its own goodbye does the same
+
+    def close(self) -> None:
+        """Close behind what is written."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    def cut(self) -> None:
+        """Reset, so that what was sent cannot look complete."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            except OSError:
+                pass  # already gone
+        self._transport.abort()
