@@ -6,13 +6,15 @@ order is the edge's policy: endpoints before guards, guards before routes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 
 from .context import EdgeContext
-from .directory import Registry
+from .directory import Registry, Route
+from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
 from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
@@ -32,6 +34,7 @@ _WRONG_VERSION: Final = Reply(
     "only WebSocket version 13 is spoken here",
     fields=[(b"sec-websocket-version", b"13"), (b"upgrade", b"websocket")],
 )
+_NO_HOST: Final = Reply(400, "there has to be exactly one Host field")
 _BAD_HANDSHAKE: Final = Reply(400, "the WebSocket handshake is malformed")
 _TUNNEL_PATH: Final = TUNNEL_PATH.encode()
 _SUBPROTOCOL: Final = SUBPROTOCOL.encode()
@@ -45,10 +48,18 @@ class Dispatcher:
         context: Of the edge.
         directory: Finds who serves a hostname.
         guards: Turn visitors away.
+        endpoints: What the edge itself serves, asked in order.
     """
 
-    def __init__(self, context: EdgeContext, directory: Registry, guards: Guards) -> None:
+    def __init__(
+        self,
+        context: EdgeContext,
+        directory: Registry,
+        guards: Guards,
+        endpoints: Sequence[Endpoint] = (),
+    ) -> None:
         self.guards = guards
+        self._endpoints = endpoints
         self._context = context
         self._directory = directory
 
@@ -66,11 +77,13 @@ class Dispatcher:
         Returns:
             What to reply, or an exchange to start.
         """
-        context = self._context
-        if request.websocket_error:
-            return _WRONG_VERSION if request.websocket_error == 426 else _BAD_HANDSHAKE
-        if context.is_overloaded:
-            return OVERLOADED
+        for endpoint in self._endpoints:
+            local = endpoint.claim(request)
+            if local is not None:
+                return self._serve_locally(request, arrival, local, writer)
+        reply = self._refuse(request)
+        if reply is not None:
+            return reply
         hostname = request.hostname
         route = None if hostname is None else self._directory.find(hostname)
         guards = self.guards
@@ -82,23 +95,46 @@ class Dispatcher:
             return Reply(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or hostname is None:
             return UNKNOWN
-        head = _new(
+        head = self._head(request, arrival, hostname)
+        if request.websocket_key is not None:
+            return WebSocketExchange(writer, request, head, route, self._context)
+        exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+        exchange.max_body = rules.max_body
+        exchange.max_time = rules.max_time
+        return exchange
+
+    def _refuse(self, request: Request) -> Reply | None:
+        """Say why no app gets a request, whoever sent it."""
+        if not request.host:
+            return _NO_HOST
+        if request.websocket_error:
+            return _WRONG_VERSION if request.websocket_error == 426 else _BAD_HANDSHAKE
+        return OVERLOADED if self._context.is_overloaded else None
+
+    def _serve_locally(
+        self, request: Request, arrival: Arrival, route: Route, writer: ResponseWriter
+    ) -> Reply | Exchange:
+        if request.length is not None and request.length > MAX_BODY:
+            return Reply(413, f"the body is larger than {MAX_BODY} bytes")
+        head = self._head(request, arrival, request.hostname or "")
+        if request.websocket_key is not None:
+            return WebSocketExchange(writer, request, head, route, self._context)
+        exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+        exchange.max_body = MAX_BODY
+        return exchange
+
+    def _head(self, request: Request, arrival: Arrival, hostname: str) -> RequestHead:
+        return _new(
             RequestHead,
             (
                 request.method,
                 request.target,
                 arrival,
-                context.next_request_id(),
+                self._context.next_request_id(),
                 hostname.encode(),
                 request.fields,
             ),
         )
-        if request.websocket_key is not None:
-            return WebSocketExchange(writer, request, head, route, context)
-        exchange = HTTPExchange(writer, request, head, route, context.observers)
-        exchange.max_body = rules.max_body
-        exchange.max_time = rules.max_time
-        return exchange
 
 
 def is_tunnel(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""What the ingress understood of a request head."""
+"""What a front has understood of a request head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Request(NamedTuple):
     method: bytes
     target: bytes  # origin-form or b"*"; byte for byte
     is_http11: bool
-    host: bytes  # the Host field as sent
+    host: bytes  # the Host field as sent; empty when HTTP/1.0 sent none
     hostname: str | None  # registered spelling; None when Host is an address
     fields: Fields  # what is relayed
     length: int | None  # bytes of the body; None for a chunked one

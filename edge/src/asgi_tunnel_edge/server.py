@@ -24,6 +24,9 @@ from .connections.table import ConnectionTable
 from .context import EdgeContext
 from .directory import Registry
 from .dispatch import Dispatcher
+from .endpoints.endpoint import PathEndpoint
+from .endpoints.health import HEALTH_PATH, Health
+from .endpoints.local_app import LocalApp
 from .guards import Guards
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
@@ -87,6 +90,7 @@ class Edge:
         self.table: ConnectionTable
         self.front: HTTP1Front
         self._sweep: Sweep
+        self._health: LocalApp
         self.address: ListenAddress
 
     async def run(self) -> int:
@@ -136,10 +140,13 @@ class Edge:
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
         )
+        self._health = LocalApp(Health(lambda: not self.context.is_stopping))
+        await self._health.start()
+        endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
         self.front = HTTP1Front(
             self.context,
             table=self.table,
-            dispatcher=Dispatcher(self.context, self.registry, self.guards),
+            dispatcher=Dispatcher(self.context, self.registry, self.guards, endpoints),
             tunnels=self.door,
             proxies=self._proxies(),
         )
@@ -194,6 +201,7 @@ class Edge:
                 self._acceptor.stop()
             self._sweep.stop()
             self.table.end()
+            await self._health.stop()
             if self._expiry is not None:
                 self._expiry.cancel()
             if self._watcher is not None:

@@ -222,9 +222,13 @@ def _understand(
 ) -> Request:
     if method in (b"CONNECT", b"TRACE"):
         raise RequestError(405, "this method is not served")
-    host, target = _authority(method, target, special.get(b"host", ()))
-    hostname = host_from_header(host)
-    if hostname is None and not is_address(host):
+    hosts = special.get(b"host", ())
+    if not hosts and not is_http11 and target[:1] == b"/":
+        host = b""  # HTTP/1.0 has no Host; nobody but the edge's own endpoints can serve it
+    else:
+        host, target = _authority(method, target, hosts)
+    hostname = host_from_header(host) if host else None
+    if hostname is None and host and not is_address(host):
         raise RequestError(400, "the Host field is malformed")
     length = _framing(special, is_http11)
     connection = special.get(b"connection")
