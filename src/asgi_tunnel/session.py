@@ -101,6 +101,7 @@ class Session:
         name: str = "",
     ) -> None:
         self.connection = connection
+        self._streams = connection.streams  # asked directly where every exchange passes
         self.session_id = session_id
         self.name = name
         self.on_stream = on_stream
@@ -207,15 +208,15 @@ class Session:
         data: Buffer = b"",
         end: bool,
     ) -> int:
-        """Start a stream (edge only); see :meth:`Connection.open_stream`."""
-        stream_id = self.connection.open_stream(kind, head, now=self._time(), data=data, end=end)
+        """Start a stream (edge only); see :meth:`.protocol.streams.Streams.open_stream`."""
+        stream_id = self._streams.open_stream(kind, head, now=self._time(), data=data, end=end)
         self.handlers[stream_id] = handler
         self._schedule_exchange(is_whole=end)
         return stream_id
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
         """Queue a response head; False when the caller should wait for ``on_writable``."""
-        ok = self.connection.send_head(stream_id, head)
+        ok = self._streams.send_head(stream_id, head)
         if not self._is_flush_due:
             self._schedule()
         return ok
@@ -230,7 +231,7 @@ class Session:
         more: bool = False,
     ) -> bool:
         """Queue bytes; False when the caller should wait for ``on_writable``."""
-        ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
+        ok = self._streams.send_data(stream_id, data, end=end, text=text, more=more)
         if self._schedule_exchange(is_whole=end):
             core.expect()
         return ok
@@ -253,7 +254,7 @@ class Session:
 
     def consume(self, stream_id: int, cost: int) -> None:
         """Let the peer send ``cost`` more bytes on the stream."""
-        self.connection.consume(stream_id, cost, self._time())
+        self._streams.consume(stream_id, cost, self._time())
         if not self._is_flush_due and self.connection.has_output:
             self._schedule()
 

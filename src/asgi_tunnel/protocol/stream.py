@@ -25,6 +25,7 @@ class Item(NamedTuple):
 
 
 _HEAD: Final = Half.HEAD
+_BODY: Final = Half.BODY
 _ENDED: Final = Half.ENDED
 
 _NO_ITEMS: Final[deque[Item]] = deque()
@@ -117,6 +118,25 @@ class Stream:
             )
         self.received = state
 
+    # What the table says of several steps in a row, without its look-ups (0.3 us each).  A test
+    # compares every one of these methods with the table.
+
+    def send_open(self, end: bool) -> None:
+        """Send HEAD on a new stream, and END with it."""
+        self.sent = _ENDED if end else _BODY
+
+    def send_rest(self) -> None:
+        """Send DATA and END after the head."""
+        self.sent = _ENDED
+
+    def receive_open(self) -> None:
+        """Receive HEAD on a new stream."""
+        self.received = _BODY
+
+    def receive_end(self) -> None:
+        """Receive END after the head."""
+        self.received = _ENDED
+
     def queue(self, kind: FrameType, payload: Buffer, flags: int = 0) -> bool:
         """Put a frame into the outbox; False when the sender should wait for StreamWritable."""
         if self.head is not None:
@@ -139,8 +159,8 @@ class Stream:
             self.queue(FrameType.HEAD, head)
 
     def reset(self) -> None:
-        """End both halves, drop the outbox, give the windows back."""
-        self.sent = self.received = Half.ENDED
+        """Pass RESET in both directions; drop the outbox, give the windows back."""
+        self.sent = self.received = _ENDED
         self.head = None
         self.outbox = _NO_ITEMS
         self.queued = 0
