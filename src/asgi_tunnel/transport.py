@@ -18,7 +18,7 @@ import time
 from struct import Struct
 from typing import Final, Protocol, cast
 
-from .preemption import core
+from .pacing import CPUYield, shared_cpu_yield
 
 _BINARY: Final = 0x82  # FIN and opcode 2
 _CLOSE: Final = 0x88
@@ -46,7 +46,7 @@ CLOSE_TIMEOUT: Final = 2.0
 LONG_READ: Final = 64 * 1024
 """Bytes in one read after which the other sockets come first.  uvloop reads a socket that is kept
 full up to 32 times before it looks at another: 5 ms of an upload in front of every click.  After as
-many, read or sent, the other processes come first too: see :mod:`.preemption`."""
+many, read or sent, the other processes come first too: see :mod:`.pacing`."""
 
 LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
@@ -257,12 +257,16 @@ class WebSocketTransport:
     Args:
         is_masking: True on the side that dialed.
         is_private: As :class:`WebSocketCodec`.
+        cpu: Asked to give the core away after each large piece; None for the process's own.
 
     Attributes:
         room: Bytes to commit at one time; it follows the rate at which the socket takes them.
     """
 
-    def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
+    def __init__(
+        self, *, is_masking: bool, is_private: bool = False, cpu: CPUYield | None = None
+    ) -> None:
+        self._cpu = shared_cpu_yield() if cpu is None else cpu
         self._codec = WebSocketCodec(is_masking=is_masking, is_private=is_private)
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
@@ -326,7 +330,7 @@ class WebSocketTransport:
             else:
                 self._transport.writelines((header, payload))
                 if len(payload) >= LONG_READ:
-                    core.offer()
+                    self._cpu.yield_now()
 
     def close(self) -> None:
         """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""
@@ -382,7 +386,7 @@ class WebSocketTransport:
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        core.offer()
+        self._cpu.yield_now()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 

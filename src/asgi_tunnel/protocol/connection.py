@@ -37,7 +37,6 @@ from .head import Fields, RequestHead, ResponseHead
 from .heartbeat import Heartbeat
 from .limits import (
     CONTROL_LIMIT,
-    EARLY_FRAMES,
     FLUSH_BUDGET,
     FRAME_HEADER_SIZE,
     REPLAY_LIMIT,
@@ -280,25 +279,19 @@ class Connection:
 
     @property
     def queued_frames(self) -> int:
-        """Frames for :meth:`early_data_to_send`: small exchanges, windows, resets."""
+        """Frames for :meth:`urgent_data_to_send`: small exchanges, windows, resets."""
         return len(self._output.frames)
 
-    @property
-    def is_early_due(self) -> bool:
-        """Whether :meth:`early_data_to_send` is worth a message of its own."""
-        return len(self._output.frames) >= EARLY_FRAMES
-
-    def early_data_to_send(self) -> bytes:
+    def urgent_data_to_send(self) -> bytes:
         """Return the small exchanges queued so far, in the middle of a turn.
 
         What waits for a body, for its turn or for room stays for :meth:`data_to_send`.
         """
-        if self.state is not State.ACTIVE or self._sequence.resend:
+        if not self._output.frames or self.state is not State.ACTIVE or self._sequence.resend:
             return b""
         parts = self._output.take()
         chunk = b"".join(parts)
-        if parts:
-            self._sequence.keep(chunk, len(parts))
+        self._sequence.keep(chunk, len(parts))
         return chunk
 
     # -- the transport -----------------------------------------------------------------------
@@ -357,10 +350,8 @@ class Connection:
         if deadline is None or now < deadline:
             return
         if self.state is State.SUSPENDED:
-            self._end_here(
-                GoawayCode.NO_ERROR,
-                f"the connection was lost for {self._resume_window:g} seconds",
-            )
+            seconds = f"{self._resume_window:g} seconds"
+            self._end_here(GoawayCode.NO_ERROR, f"the connection was lost for {seconds}")
         elif self._heartbeat.is_silent(now):
             self._output.events.append(TransportSilent(now - self._heartbeat.last_receive))
         else:

@@ -24,12 +24,12 @@ from .head import (
 )
 from .heartbeat import Heartbeat
 from .limits import (
+    FAST_PATH_LIMIT,
     MAX_CLOSE_REASON_SIZE,
     MAX_REASON_SIZE,
     MAX_STREAM_ID,
     OPEN_LIMIT,
     OUTBOX_LOW,
-    SHORT_WAY_LIMIT,
     WINDOW_FLOOR,
     Settings,
 )
@@ -248,7 +248,7 @@ class Streams:
             and stream.head is not None
             and stream.kind is not _WEBSOCKET
             and len(data) <= WINDOW_FLOOR
-            and self._output.size < SHORT_WAY_LIMIT
+            and self._output.size < FAST_PATH_LIMIT
         ):
             self._send_whole(stream, stream.head, data)
             return True
