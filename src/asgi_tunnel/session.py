@@ -48,10 +48,12 @@ class StreamHandler(Protocol):
     """What the peer does on one stream.  No method may block, and none may raise."""
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """The head of the answer (edge only)."""
+        """The head of the response (edge only)."""
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
-        """Bytes; give ``cost`` back with :meth:`Session.consume`."""
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
+        """Bytes; give ``flow_controlled_size`` back with :meth:`Session.consume`."""
 
     def on_trailers(self, fields: Fields) -> None:
         """Trailers, which end the peer's direction."""
@@ -60,7 +62,7 @@ class StreamHandler(Protocol):
         """A WebSocket close, which ends the peer's direction."""
 
     def on_writable(self) -> None:
-        """A ``send_`` method that answered False may be called again."""
+        """A ``send_`` method that returned False may be called again."""
 
     def on_reset(self, code: int, reason: str) -> None:
         """The stream is over: reset by the peer, or lost with its session. The last call."""
@@ -239,9 +241,9 @@ class Session:
         self.connection.reset_stream(stream_id, code, reason)
         self._schedule()
 
-    def consume(self, stream_id: int, cost: int) -> None:
-        """Let the peer send ``cost`` more bytes on the stream."""
-        self._streams.consume(stream_id, cost, self._time())
+    def consume(self, stream_id: int, flow_controlled_size: int) -> None:
+        """Let the peer send ``flow_controlled_size`` more bytes on the stream."""
+        self._streams.consume(stream_id, flow_controlled_size, self._time())
         if not self._is_flush_due and self.connection.has_output:
             self._schedule()
 
@@ -336,12 +338,12 @@ class Session:
             handler.on_head(event.head, event.data, event.end)
 
     def _on_data(self, event: DataReceived) -> None:
-        stream_id, data, cost, end, text, more = event
+        stream_id, data, flow_controlled_size, end, text, more = event
         handler = self.handlers.get(stream_id)
         if handler is not None:
-            handler.on_data(data, cost, end, text, more)
+            handler.on_data(data, flow_controlled_size, end, text, more)
         else:
-            self.consume(stream_id, cost)
+            self.consume(stream_id, flow_controlled_size)
 
     def _on_opened(self, event: StreamOpened) -> None:
         if self.on_stream is None:

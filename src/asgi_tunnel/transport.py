@@ -52,7 +52,7 @@ LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
 
 READ_LIMIT: Final = 64
-"""Control frames answered in one read: a peer that pings in a flood is cut."""
+"""Control frames replied to in one read: a peer that pings in a flood is cut."""
 
 
 class Receiver(Protocol):
@@ -170,14 +170,14 @@ class WebSocketCodec:
         """Take bytes off the wire.
 
         Returns:
-            Pieces of the tunnel's byte stream; frames to answer with; whether the peer closes.
+            Pieces of the tunnel's byte stream; frames to reply with; whether the peer closes.
 
         Raises:
             ValueError: This is no WebSocket of a tunnel: a reserved bit, a text message, a frame
                 that is masked the wrong way or a control frame of a wrong size.
         """
         pieces: list[bytes | memoryview] = []
-        answers: list[bytes] = []
+        replies: list[bytes] = []
         if self._partial:
             data = self._partial + data
             self._partial = b""
@@ -201,16 +201,16 @@ class WebSocketCodec:
                 opcode, payload = self._opcode, self._control
                 self._opcode, self._control = 0, b""
                 if opcode == 8:
-                    answers.append(b"".join(self._encode(_CLOSE, payload[:2])))
-                    return pieces, answers, True
+                    replies.append(b"".join(self._encode(_CLOSE, payload[:2])))
+                    return pieces, replies, True
                 if opcode == 9:
-                    answers.append(b"".join(self._encode(_PONG, payload)))
-                    if len(answers) > READ_LIMIT:
+                    replies.append(b"".join(self._encode(_PONG, payload)))
+                    if len(replies) > READ_LIMIT:
                         raise ValueError("a flood of WebSocket pings")
             start = self._read_header(view, data, start, end)
             if start < 0:
                 break
-        return pieces, answers, False
+        return pieces, replies, False
 
     def _read_header(self, view: memoryview, data: bytes, start: int, end: int) -> int:
         """Read one frame header; return where the payload starts, or -1 when it is cut."""
@@ -363,7 +363,7 @@ class WebSocketTransport:
         if self._is_closing and self._close_timer is None:
             return
         try:
-            pieces, answers, is_over = self._codec.decode(data)
+            pieces, replies, is_over = self._codec.decode(data)
         except ValueError as error:
             self._error = error
             self.abort()
@@ -376,8 +376,8 @@ class WebSocketTransport:
                 receiver.data_received(piece)
         if self._transport is None:
             return
-        if answers and not self._is_closing:
-            self._transport.writelines(answers)
+        if replies and not self._is_closing:
+            self._transport.writelines(replies)
         if is_over:
             self._is_closing = True
             self._transport.close()

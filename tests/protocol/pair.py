@@ -122,7 +122,7 @@ def cost_of(event: Event) -> int:
     """Bytes of window that an event took."""
     match event:
         case DataReceived():
-            return event.cost
+            return event.flow_controlled_size
         case StreamOpened() | HeadReceived():
             return len(event.data)
         case _:

@@ -63,7 +63,7 @@ HANDSHAKE = {FrameType.HELLO, FrameType.WELCOME, FrameType.REFUSE}
 
 
 def test_small_exchange() -> None:
-    """A bodiless request and its answer are one frame each way, without a WINDOW."""
+    """A bodiless request and its response are one frame each way, without a WINDOW."""
     pair = ConnectionPair()
     pair.settle()
     stream_id = pair.edge.open_stream(HTTP, REQUEST, now=0.0, end=True)
@@ -125,7 +125,11 @@ def test_websocket() -> None:
     pair.connector.send_data(stream_id, b"c")
     events = pair.move(CONNECTOR)
     assert only(events, HeadReceived).head.status == 101
-    messages = [(e.data, e.text, e.more, e.cost) for e in events if isinstance(e, DataReceived)]
+    messages = [
+        (e.data, e.text, e.more, e.flow_controlled_size)
+        for e in events
+        if isinstance(e, DataReceived)
+    ]
     assert messages == [
         (b"", True, False, 9),
         (b"ab", False, True, 11),
@@ -372,7 +376,7 @@ def test_writable() -> None:
 
 
 def test_small_exchange_beside_a_bulk_one() -> None:
-    """T44, P9: a small answer waits for one quantum of a bulk transfer at most."""
+    """T44, P9: a small response waits for one quantum of a bulk transfer at most."""
     pair = ConnectionPair(edge=WIDE, connector=WIDE)
     bulk, small = pair.open(end=True), pair.open(end=True)
     pair.settle()

@@ -157,15 +157,17 @@ class StreamReceiver:
         stream.receive(Step.DATA)
         size = len(payload)
         end = flags & _END != 0
-        cost = size + FRAME_HEADER_SIZE if size or not end else 0
-        if cost:
-            stream.receive_window.receive(cost)
+        flow_controlled_size = size + FRAME_HEADER_SIZE if size or not end else 0
+        if flow_controlled_size:
+            stream.receive_window.receive(flow_controlled_size)
         if end:
             stream.receive(Step.END)
             self._table.close_if_over(stream)
         data = bytes(payload) if size <= _SMALL else payload
         text, more = flags & Flag.TEXT != 0, flags & Flag.MORE != 0
-        self._output.events.append(_new(DataReceived, (stream_id, data, cost, end, text, more)))
+        self._output.events.append(
+            _new(DataReceived, (stream_id, data, flow_controlled_size, end, text, more))
+        )
 
     def on_trailers(self, flags: int, stream_id: int, payload: Payload) -> None:
         """Take trailers, which end the direction."""

@@ -13,7 +13,8 @@ from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE, OUTBOX_HIGH
 from .window import ReceiveWindow, SendWindow, Windows
 
 MIN_PIECE: Final = 1024
-"""Bytes below which a payload is not cut: a window that opens by crumbs makes no crumb frames."""
+"""Bytes below which a payload is not cut to the window: avoids the silly window syndrome, in which
+a window that opens a little at a time makes tiny frames (RFC 1122 section 4.2.3.4)."""
 
 
 class Item(NamedTuple):
@@ -60,7 +61,7 @@ class Stream:
         self.kind = kind
         self.sent = _HEAD  # the direction this side sends
         self.received = _HEAD  # the direction the peer sends
-        self.head: bytes | None = None  # of the answer, until the turn ends or its body comes
+        self.head: bytes | None = None  # of the response, until the turn ends or its body comes
         self.outbox: deque[Item] = _NO_ITEMS
         self.queued = 0  # bytes in the outbox
         self.waiting = False  # the sender was told to wait
@@ -210,7 +211,7 @@ class Stream:
     ) -> tuple[int, int]:
         size = len(payload)
         if not size and flags & Flag.END:
-            cost = 0
+            flow_controlled_size = 0
         else:
             available = self.send_window.available() - FRAME_HEADER_SIZE
             if available < min(size, MIN_PIECE):
@@ -218,7 +219,7 @@ class Stream:
             room = min(room, available)
             if size > room:
                 size = room
-            cost = size + FRAME_HEADER_SIZE
+            flow_controlled_size = size + FRAME_HEADER_SIZE
         if size < len(payload):
             view = memoryview(payload)
             self.outbox[0] = Item(FrameType.DATA, view[size:], flags)
@@ -230,7 +231,7 @@ class Stream:
             self.outbox.popleft()
             self.queued -= FRAME_HEADER_SIZE
         self.queued -= size
-        self.send_window.spend(cost)
+        self.send_window.spend(flow_controlled_size)
         parts.append(pack_header(size << 8 | FrameType.DATA, flags, self.id))
         if size:
             parts.append(payload)

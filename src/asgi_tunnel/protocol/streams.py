@@ -192,11 +192,11 @@ class Streams:
         return stream_id
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
-        """Queue the head of an answer; 1xx other than 101 are interim and may repeat.
+        """Queue the head of a response; 1xx other than 101 are interim and may repeat.
 
         Returns:
             False when the caller should wait for :class:`.events.StreamWritable`; a stream that
-            is gone takes everything and answers True, as do the other ``send_`` methods.
+            is gone takes everything and returns True, as do the other ``send_`` methods.
 
         Raises:
             LocalProtocolError: A head was already sent.
@@ -257,7 +257,7 @@ class Streams:
         return self._queue_data(stream, data, flags)
 
     def _send_whole(self, stream: Stream, head: bytes, body: Buffer) -> None:
-        """Send an answer that is complete in one frame, past the scheduler."""
+        """Send a response that is complete in one frame, past the scheduler."""
         header = pack_header((len(head) + len(body)) << 8 | _HEAD_FRAME, _END, stream.id)
         self._output.put(b"".join((header, head, body)))
         # What stays within the floor is counted nowhere once its direction has ended, so no window
@@ -311,7 +311,7 @@ class Streams:
         self._output.put(encode_frame(FrameType.RESET, payload, stream_id=stream_id))
 
     def consume(self, stream_id: int, size: int, now: float) -> None:
-        """Say that ``size`` bytes (the sum of events' ``cost``) are used and may be replaced."""
+        """Say that ``size`` bytes, of events' ``flow_controlled_size``, may be replaced."""
         if not size:
             return
         window = self._table.receive_window(stream_id)
