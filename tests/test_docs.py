@@ -82,7 +82,7 @@ def get(port: int, hostname: str) -> tuple[int, str]:
 
 @pytest.mark.e2e
 def test_readme_quickstart_works_as_it_stands(tmp_path: Path) -> None:
-    """Who types what the quickstart says gets the answer of its app through the tunnel."""
+    """Who types what the quickstart says gets the response of its app through the tunnel."""
     edge_steps = [words[:2] for words in commands("An edge")]
     assert edge_steps == [
         ["asgi-tunnel-edge", "init"],

@@ -45,7 +45,7 @@ def slot() -> _Slot:
     [
         (TimeoutError(), BASE),
         (OSError(errno.ENETUNREACH, "no network"), 1.0),
-        (socket.gaierror(socket.EAI_AGAIN, "no answer"), 1.0),
+        (socket.gaierror(socket.EAI_AGAIN, "no response"), 1.0),
         (ConnectionRefusedError(), CAP),
     ],
 )

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from asgi_tunnel import session as session_module
-from asgi_tunnel.preemption import PreemptionPoint
+from asgi_tunnel.pacing import CPUYield, Pacing
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.frames import StreamKind
@@ -88,7 +87,7 @@ def test_deadline_that_is_due_now_is_kept_under_uvloop() -> None:
         runner.run(main())
 
 
-def new_session(role: Role = Role.EDGE) -> tuple[Session, Sink]:
+def new_session(role: Role = Role.EDGE, *, cpu: CPUYield | None = None) -> tuple[Session, Sink]:
     """Return a session, an edge's unless said otherwise, and where its bytes go."""
     connection = Connection(
         role,
@@ -97,7 +96,7 @@ def new_session(role: Role = Role.EDGE) -> tuple[Session, Sink]:
         timing=Timing(),
         now=asyncio.get_running_loop().time(),
     )
-    session = Session(connection, session_id="session-1")
+    session = Session(connection, session_id="session-1", pacing=Pacing(cpu))
     sink = Sink()
     session.attach(sink)
     return session, sink
@@ -142,36 +141,26 @@ async def test_many_requests_share_a_message() -> None:
     session.terminate(GoawayCode.NO_ERROR, "done")
 
 
-@pytest.mark.plain
-async def test_small_answer_of_a_quiet_tunnel_is_told_to_bulk(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_small_response_of_a_quiet_tunnel_is_noted_for_bulk() -> None:
     """On both sides it makes a bulk transfer give its core away for a moment."""
-    given: list[None] = []
-
-    def new_core() -> PreemptionPoint:
-        given.clear()
-        core = PreemptionPoint(lambda: given.append(None), lambda: 0.0)  # no time passes
-        monkeypatch.setattr(session_module, "core", core)
-        return core
-
-    session, sink = new_session()
-    app, app_sink = new_session(Role.CONNECTOR)
+    given: list[str] = []
+    edge_cpu = CPUYield(lambda: given.append("edge"), lambda: 0.0)  # no time passes
+    app_cpu = CPUYield(lambda: given.append("app"), lambda: 0.0)
+    session, sink = new_session(cpu=edge_cpu)
+    app, app_sink = new_session(Role.CONNECTOR, cpu=app_cpu)
     app.on_stream = lambda *_: cast(StreamHandler, Ignore())
-    core = new_core()
     ask(session, 1)
     await turns(2)
-    core.offer()
+    edge_cpu.yield_now()
     assert given == []  # a request alone may ask for anything
     app.data_received(sink.data)
     app.send_head(1, ResponseHead(200, []))
     app.send_data(1, b"hello", end=True)
-    core.offer()
-    assert given == [None]
-    core = new_core()
+    app_cpu.yield_now()
+    assert given == ["app"]
     session.data_received(app_sink.data)
-    core.offer()
-    assert given == [None]
+    edge_cpu.yield_now()
+    assert given == ["app", "edge"]
     for one in (session, app):
         one.terminate(GoawayCode.NO_ERROR, "done")
 

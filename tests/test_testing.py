@@ -99,10 +99,10 @@ def make_shop(log: list[str]) -> FastAPI:  # noqa: C901 - nothing but small endp
 
     @app.get("/cookies")
     async def cookies() -> PlainTextResponse:
-        answer = PlainTextResponse("")
-        answer.set_cookie("a", "1")
-        answer.set_cookie("b", "2")
-        return answer
+        response = PlainTextResponse("")
+        response.set_cookie("a", "1")
+        response.set_cookie("b", "2")
+        return response
 
     @app.get("/download")
     async def download(size: int) -> StreamingResponse:
@@ -164,10 +164,10 @@ def make_shop(log: list[str]) -> FastAPI:  # noqa: C901 - nothing but small endp
 async def test_a_get_reaches_the_app_with_its_query_and_headers() -> None:
     """GET arrives with query, host, scheme, headers and the lifespan's state."""
     async with LocalEdge(shop(), hostname="shop.test") as edge:
-        answer = await edge.get("/hello?name=Ada", headers={"User-Agent": "browser"})
-    assert answer.status == 200
-    assert answer.headers.get("Content-Type") == "application/json"
-    assert answer.json() == {
+        response = await edge.get("/hello?name=Ada", headers={"User-Agent": "browser"})
+    assert response.status == 200
+    assert response.headers.get("Content-Type") == "application/json"
+    assert response.json() == {
         "hello": "Ada",
         "url": "https://shop.test/hello?name=Ada",
         "agent": "browser",
@@ -178,9 +178,9 @@ async def test_a_get_reaches_the_app_with_its_query_and_headers() -> None:
 async def test_headers_keep_their_order_and_duplicates() -> None:
     """Two Set-Cookie fields stay two."""
     async with LocalEdge(shop()) as edge:
-        answer = await edge.get("/cookies")
-    assert [one.split(";")[0] for one in answer.headers.get_all("set-cookie")] == ["a=1", "b=2"]
-    assert answer.headers.get("x-none") is None
+        response = await edge.get("/cookies")
+    assert [one.split(";")[0] for one in response.headers.get_all("set-cookie")] == ["a=1", "b=2"]
+    assert response.headers.get("x-none") is None
 
 
 async def test_a_path_with_other_letters_is_encoded() -> None:
@@ -230,22 +230,22 @@ async def test_trailers_and_early_hints_are_kept() -> None:
 
     async with (
         LocalEdge(app, lifespan="off") as edge,
-        edge.stream("GET", "/") as answer,
+        edge.stream("GET", "/") as response,
     ):
-        assert await answer.read() == b"x"
-        assert answer.interim == [(103, [("link", "</a.css>")])]
-        assert answer.trailers == [("sum", "1")]
+        assert await response.read() == b"x"
+        assert response.interim == [(103, [("link", "</a.css>")])]
+        assert response.trailers == [("sum", "1")]
 
 
 async def test_an_event_stream_is_read_as_it_comes_and_left() -> None:
     """Events are there one by one; the app is told when the visitor leaves."""
     log: list[str] = []
     async with LocalEdge(shop(log)) as edge:
-        async with edge.stream("GET", "/events") as answer:
-            assert answer.headers.get("content-type") == "text/event-stream; charset=utf-8"
-            first = await anext(answer)
+        async with edge.stream("GET", "/events") as response:
+            assert response.headers.get("content-type") == "text/event-stream; charset=utf-8"
+            first = await anext(response)
             assert first.startswith(b"id: 0\n")
-            await answer.aclose()
+            await response.aclose()
             await until(lambda: "events over" in log)
         assert (await edge.get("/hello")).status == 200
 
@@ -264,14 +264,14 @@ async def test_a_visitor_who_does_not_read_holds_the_app_back() -> None:
 
     async with (
         LocalEdge(app, lifespan="off") as edge,
-        edge.stream("GET", "/") as answer,
+        edge.stream("GET", "/") as response,
     ):
         await until(lambda: sent)
         await rest()
         held = sent
         await rest()
         assert sent == held < 10
-        assert len(await answer.read()) == SIZE
+        assert len(await response.read()) == SIZE
         assert sent == 400
 
 
@@ -368,8 +368,8 @@ async def test_an_error_of_the_test_ends_the_websocket_without_a_close() -> None
 async def test_a_cut_download_goes_on_byte_for_byte() -> None:
     """20 MB are the same after the connection was cut in the middle."""
     data = bytearray()
-    async with LocalEdge(shop()) as edge, edge.stream("GET", f"/download?size={SIZE}") as answer:
-        async for piece in answer:
+    async with LocalEdge(shop()) as edge, edge.stream("GET", f"/download?size={SIZE}") as response:
+        async for piece in response:
             if len(data) < SIZE // 2 <= len(data) + len(piece):
                 edge.link.cut()
                 await rest()
@@ -394,9 +394,9 @@ async def test_a_cut_upload_goes_on_byte_for_byte() -> None:
                     edge.link.restore()
                 yield piece
 
-        answer = await edge.post("/upload", body())
+        response = await edge.post("/upload", body())
         assert edge.link.connections == 2
-    assert answer.json() == {"sha256": hashlib.sha256(data).hexdigest(), "size": SIZE}
+    assert response.json() == {"sha256": hashlib.sha256(data).hexdigest(), "size": SIZE}
 
 
 async def cut_at_random(edge: LocalEdge, cuts: int, chance: random.Random) -> None:
@@ -419,16 +419,16 @@ async def test_fifty_random_cuts_lose_and_double_nothing(seed: int) -> None:
     async with LocalEdge(shop(log), seed=seed) as edge:
 
         async def download() -> None:
-            answer = await edge.get(f"/download?size={len(data)}")
-            assert hashlib.sha256(answer.body).hexdigest() == digest
+            response = await edge.get(f"/download?size={len(data)}")
+            assert hashlib.sha256(response.body).hexdigest() == digest
 
         async def upload() -> None:
-            answer = await edge.post("/upload", pieces(data))
-            assert answer.json() == {"sha256": digest, "size": len(data)}
+            response = await edge.post("/upload", pieces(data))
+            assert response.json() == {"sha256": digest, "size": len(data)}
 
         async def events() -> None:
-            answer = await edge.get("/events?last=1000")
-            assert re.findall(r"event (\d+)", answer.text) == [str(one) for one in range(1000)]
+            response = await edge.get("/events?last=1000")
+            assert re.findall(r"event (\d+)", response.text) == [str(one) for one in range(1000)]
 
         async def echo() -> None:
             async with edge.websocket("/echo") as socket:
@@ -450,13 +450,13 @@ async def test_the_same_seed_cuts_at_the_same_place() -> None:
     async def arrived(seed: int) -> int:
         async with (
             LocalEdge(shop(), seed=seed) as edge,
-            edge.stream("GET", "/download?size=1000000") as answer,
+            edge.stream("GET", "/download?size=1000000") as response,
         ):
             edge.link.delay(3600)
-            size = len(await anext(answer))
+            size = len(await anext(response))
             edge.link.cut()
             with anyio.move_on_after(0.01):
-                async for piece in answer:
+                async for piece in response:
                     size += len(piece)
             return size
 
@@ -467,14 +467,14 @@ async def test_a_half_open_line_is_noticed_by_heartbeats() -> None:
     """When nothing passes and nobody is told, both sides notice, and resume after it."""
     async with (
         LocalEdge(shop(), timing=QUICK) as edge,
-        edge.stream("GET", "/download?size=3000000") as answer,
+        edge.stream("GET", "/download?size=3000000") as response,
     ):
-        body = await anext(answer)
+        body = await anext(response)
         edge.link.half_open()
         await until(lambda: not edge.is_connected)
         assert edge.link.connections == 1
         edge.link.restore()
-        body += await answer.read()
+        body += await response.read()
         assert edge.link.connections == 2
         assert body == content(3_000_000)
 
@@ -573,11 +573,11 @@ async def test_a_restart_ends_websockets_and_event_streams() -> None:
     async with (
         LocalEdge(shop(), grace=5) as edge,
         edge.websocket("/echo") as socket,
-        edge.stream("GET", "/events") as answer,
+        edge.stream("GET", "/events") as response,
     ):
         with anyio.fail_after(3):
             await edge.restart_app()
-            await answer.read()
+            await response.read()
         with pytest.raises(WebSocketClosedError) as closed:
             await socket.receive()
         assert closed.value.code == 1012
@@ -614,7 +614,7 @@ async def test_a_session_that_begins_while_the_app_ends_serves_nothing() -> None
 
 
 async def test_restarts_under_load_and_cuts_lose_no_request() -> None:
-    """Restarts and cuts while visitors come: each gets an answer."""
+    """Restarts and cuts while visitors come: each gets a response."""
     async with LocalEdge(shop()) as edge:
         answered = 0
         is_over = False
@@ -642,10 +642,10 @@ async def test_expiry_ends_every_stream_honestly() -> None:
     async with LocalEdge(shop(log)) as edge:
         async with (
             edge.websocket("/echo") as socket,
-            edge.stream("GET", "/events") as answer,
+            edge.stream("GET", "/events") as response,
             anyio.create_task_group() as tasks,
         ):
-            await anext(answer)
+            await anext(response)
 
             async def lost() -> None:
                 with pytest.raises(StreamResetError) as error:
@@ -656,7 +656,7 @@ async def test_expiry_ends_every_stream_honestly() -> None:
             await until(lambda: "slow" in log)
             edge.expire()
             with pytest.raises(StreamResetError) as error:
-                await answer.read()
+                await response.read()
             assert error.value.code == ResetCode.SESSION_LOST
             with pytest.raises(WebSocketClosedError) as closed:
                 await socket.receive()
@@ -672,11 +672,11 @@ async def test_the_resume_window_ends_by_itself() -> None:
     """A line that is down for longer than the resume window ends what was in progress."""
     timing = Timing(resume_window=0.05)
     async with LocalEdge(shop(), timing=timing) as edge:
-        async with edge.stream("GET", "/events") as answer:
-            await anext(answer)
+        async with edge.stream("GET", "/events") as response:
+            await anext(response)
             edge.link.cut()
             with pytest.raises(StreamResetError):
-                await answer.read()
+                await response.read()
         edge.link.restore()
         assert (await edge.get("/hello")).status == 200
 
@@ -691,10 +691,10 @@ async def test_memory_is_bounded_in_a_long_transfer_over_a_line_that_breaks() ->
         await send({"type": "http.response.body"})
 
     size = 0
-    async with LocalEdge(app, lifespan="off") as edge, edge.stream("GET", "/") as answer:
+    async with LocalEdge(app, lifespan="off") as edge, edge.stream("GET", "/") as response:
         tracemalloc.start()
         try:
-            async for piece in answer:
+            async for piece in response:
                 if size // (10 * MEGABYTE) < (size + len(piece)) // (10 * MEGABYTE):
                     edge.link.cut()
                     edge.link.restore()
@@ -712,9 +712,9 @@ async def test_nothing_is_left_behind() -> None:
     async with (
         LocalEdge(shop()) as edge,
         edge.websocket("/echo"),
-        edge.stream("GET", "/events") as answer,
+        edge.stream("GET", "/events") as response,
     ):
-        await anext(answer)
+        await anext(response)
         edge.link.half_open()
     await until(lambda: asyncio.all_tasks() == before)
     loop: Any = asyncio.get_running_loop()

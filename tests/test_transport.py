@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from websockets.utils import accept_key
 
-from asgi_tunnel import transport as transport_module
 from asgi_tunnel.dial import dial
-from asgi_tunnel.preemption import PreemptionPoint
+from asgi_tunnel.pacing import CPUYield
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 from asgi_tunnel_edge.certificates.internal import (
     InternalCertificate,
@@ -67,14 +66,14 @@ async def count_turns(reads: Reads) -> None:
         await asyncio.sleep(0)
 
 
-def fill() -> Reads:
+def fill(cpu: CPUYield | None = None) -> Reads:
     """Let a transport read ``PIECES`` pieces as fast as a peer in another process sends them."""
 
     async def main() -> Reads:
         reads = Reads(PIECE * PIECES)
 
         def accept() -> asyncio.Protocol:
-            transport = WebSocketTransport(is_masking=True)
+            transport = WebSocketTransport(is_masking=True, cpu=cpu)
             transport.start(reads)
             return transport.as_protocol()
 
@@ -100,18 +99,14 @@ def test_socket_that_is_kept_full_does_not_keep_the_loop() -> None:
     assert max(reads.by_turn.values()) <= 256_000 + 64 * 1024
 
 
-@pytest.mark.plain
 @pytest.mark.parametrize("somebody_clicks", [False, True])
-def test_bulk_gives_the_core_away_while_somebody_clicks(
-    monkeypatch: pytest.MonkeyPatch, *, somebody_clicks: bool
-) -> None:
+def test_bulk_gives_the_core_away_while_somebody_clicks(*, somebody_clicks: bool) -> None:
     """After each long read; without a small exchange bulk keeps its core."""
     given: list[None] = []
-    core = PreemptionPoint(lambda: given.append(None), lambda: 0.0)  # no time passes
-    monkeypatch.setattr(transport_module, "core", core)
+    cpu = CPUYield(lambda: given.append(None), lambda: 0.0)  # no time passes
     if somebody_clicks:
-        core.expect()
-    fill()
+        cpu.note_interactive()
+    fill(cpu)
     if somebody_clicks:
         # A read is at most 256,000 bytes, and not each one is long.
         assert len(given) > PIECE * PIECES // 256_000 // 4

@@ -239,7 +239,7 @@ async def test_session_is_renewed_before_its_ids_run_out() -> None:
     session = join(registry)
     wire = session._transport
     assert isinstance(wire, Wire)
-    session.connection._last_id = STREAM_ID_DRAIN - 1
+    session.connection.streams._table.last_id = STREAM_ID_DRAIN - 1
     stream_id = open_stream(session)
     registry.renew()
     session._flush()

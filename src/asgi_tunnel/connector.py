@@ -49,7 +49,7 @@ _log = logging.getLogger("asgi_tunnel.connector")
 HELLO_TIMEOUT: Final = 10.0
 """Seconds between HELLO and WELCOME."""
 
-SECOND_LOOK: Final = 1.0
+AUTH_RETRY_DELAY: Final = 1.0
 """Seconds before a token that the edge does not know is shown once more: an edge hears of a new
 token within this time."""
 
@@ -66,7 +66,7 @@ _LOCAL_WAIT: Final = 1.0
 """Seconds between two tries, at the most, while this machine has no network: such a try costs the
 edge nothing, and the network that is back is noticed at once."""
 
-_TELL_EVERY: Final = 8.0
+LOG_INTERVAL: Final = 8.0
 """Seconds between two lines of the log about the same outage."""
 
 _NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
@@ -208,8 +208,8 @@ class Connector:
 
     # -- for its slots -----------------------------------------------------------------------
 
-    def is_told(self, slot: int) -> bool:
-        """Whether the first slot says already what this one would: that the edge is away."""
+    def is_already_logged(self, slot: int) -> bool:
+        """Whether the first slot logs what this one would: that the edge cannot be reached."""
         return slot > 0 and not self.is_connected
 
     def hello(self, slot: int, session: Session | None) -> Hello:
@@ -258,13 +258,13 @@ class _Slot:
         self.task: asyncio.Task[None] | None = None
         self._connector = connector
         self._number = number
-        self._is_doubted = False  # the edge has refused the token once
+        self._auth_retried = False  # the edge has refused the token once, and is asked again
         self._interrupted = asyncio.Event()
         self._transports: list[WebSocketTransport] = []  # not yet closed, the newest one last
         self._was_connected = False
         self._hint: float | None = None  # seconds that the edge asked this side to wait
         self._received = 0  # frames of the session when its transport was new
-        self._told = -_TELL_EVERY  # when the log was told last that the edge cannot be reached
+        self._last_logged = -LOG_INTERVAL  # when it was logged last that the edge cannot be reached
 
     @property
     def is_closed(self) -> bool:
@@ -310,8 +310,8 @@ class _Slot:
                 _log.exception("dialing failed by a defect; next try in %.0f s", delay)
             else:
                 backoff.connected(loop.time())
-                self._is_doubted = False
-                self._told = -_TELL_EVERY
+                self._auth_retried = False
+                self._last_logged = -LOG_INTERVAL
                 await self._interrupted.wait()
                 delay = self._lost(backoff)
             await anyio.sleep(delay)
@@ -338,11 +338,13 @@ class _Slot:
             delay = min(delay, BASE)  # the try itself was the wait
         elif isinstance(error, socket.gaierror) or getattr(error, "errno", None) in _NO_NETWORK:
             delay = min(delay, _LOCAL_WAIT)
-        is_told = now - self._told < _TELL_EVERY
-        if not is_told:
-            self._told = now
+        already_logged = now - self._last_logged < LOG_INTERVAL
+        if not already_logged:
+            self._last_logged = now
         _log.log(
-            logging.DEBUG if is_told or self._connector.is_told(self._number) else logging.WARNING,
+            logging.DEBUG
+            if already_logged or self._connector.is_already_logged(self._number)
+            else logging.WARNING,
             "cannot reach the edge at %s (%s); next try in %.1f s",
             self._connector.config.token.edge,
             _sentence(error),
@@ -351,9 +353,9 @@ class _Slot:
         return delay
 
     def _refused(self, error: TunnelError, backoff: Backoff) -> float:
-        if isinstance(error, AuthenticationError) and not self._is_doubted:
-            self._is_doubted = True
-            return SECOND_LOOK
+        if isinstance(error, AuthenticationError) and not self._auth_retried:
+            self._auth_retried = True
+            return AUTH_RETRY_DELAY
         if isinstance(error, _PERMANENT):
             _log.error("the edge refuses this app: %s", error)
             if self._connector.on_refused is not None:
@@ -451,35 +453,35 @@ class _Slot:
 
 
 class _Greeting:
-    """Receives the one frame that answers HELLO."""
+    """Receives the one frame that replies to HELLO."""
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[Hello | Welcome | Refuse]
-        self.answer = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[Hello | Welcome | Refuse]
+        self.reply = asyncio.get_running_loop().create_future()
         self._reader = HandshakeReader()
-        self.rest = b""  # frames behind the answer, which the session has to read
+        self.rest = b""  # frames behind the reply, which the session has to read
         self.is_lost = False
 
     def data_received(self, data: bytes | memoryview) -> None:
-        if self.answer.done():
+        if self.reply.done():
             self.rest += data
             return
         try:
             found = self._reader.feed(bytes(data))
         except TunnelError as error:
-            self.answer.set_exception(error)
+            self.reply.set_exception(error)
             return
         if found is not None:
-            answer, self.rest = found
-            self.answer.set_result(answer)
+            reply, self.rest = found
+            self.reply.set_result(reply)
 
     def transport_writable(self) -> None:
         """HELLO is small."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         self.is_lost = True
-        if not self.answer.done():
-            self.answer.set_exception(
+        if not self.reply.done():
+            self.reply.set_exception(
                 error or ConnectionResetError("the edge closed during the handshake")
             )
 
@@ -488,16 +490,16 @@ async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, 
     greeting = _Greeting()
     transport.start(greeting)
     transport.send(encode_handshake(hello))
-    # The answer is seen a turn of the loop after it came: what came meanwhile is in the greeting.
-    answer = await greeting.answer
-    if isinstance(answer, Refuse):
-        kind = _REFUSED.get(RefuseCode(answer.code)) if answer.code in set(RefuseCode) else None
-        raise (kind or HandshakeError)(answer.code, answer.reason, retry_after=answer.retry_after)
-    if not isinstance(answer, Welcome):
+    # The reply is seen a turn of the loop after it came: what came meanwhile is in the greeting.
+    reply = await greeting.reply
+    if isinstance(reply, Refuse):
+        kind = _REFUSED.get(RefuseCode(reply.code)) if reply.code in set(RefuseCode) else None
+        raise (kind or HandshakeError)(reply.code, reply.reason, retry_after=reply.retry_after)
+    if not isinstance(reply, Welcome):
         raise ConnectionError("the edge answered HELLO with HELLO")
     if greeting.is_lost:
         raise ConnectionResetError("the edge closed after the handshake")
-    return answer, greeting.rest
+    return reply, greeting.rest
 
 
 def _seconds_slept() -> float:
@@ -508,5 +510,5 @@ def _seconds_slept() -> float:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no reply in time"
     return str(error) or type(error).__name__

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from .errors import LocalProtocolError
-from .preemption import core
+from .pacing import BURST, Pacing
 from .protocol.codes import DrainReason, GoawayCode, ResetCode
 from .protocol.connection import Connection, State
 from .protocol.events import (
@@ -43,25 +43,17 @@ _LATE = 1.0
 """Seconds a timer may be late; a later one means that this process slept or its loop was blocked,
 and that what the peer sent meanwhile has to be read before the peer is judged."""
 
-_BURST = 8
-"""Messages written in one turn of the loop before others get theirs."""
-
-_QUIET_FRAMES = 2
-"""Small exchanges in one turn of the loop with which a tunnel still counts as quiet."""
-
-_QUIET_TURNS = 8
-"""Quiet turns in a row after which a small exchange leaves at once.  In a busy tunnel one message
-for all of a turn costs less than it delays the first of them."""
-
 
 class StreamHandler(Protocol):
     """What the peer does on one stream.  No method may block, and none may raise."""
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """The head of the answer (edge only)."""
+        """The head of the response (edge only)."""
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
-        """Bytes; give ``cost`` back with :meth:`Session.consume`."""
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
+        """Bytes; give ``flow_controlled_size`` back with :meth:`Session.consume`."""
 
     def on_trailers(self, fields: Fields) -> None:
         """Trailers, which end the peer's direction."""
@@ -70,7 +62,7 @@ class StreamHandler(Protocol):
         """A WebSocket close, which ends the peer's direction."""
 
     def on_writable(self) -> None:
-        """A ``send_`` method that answered False may be called again."""
+        """A ``send_`` method that returned False may be called again."""
 
     def on_reset(self, code: int, reason: str) -> None:
         """The stream is over: reset by the peer, or lost with its session. The last call."""
@@ -84,6 +76,7 @@ class Session:
         session_id: Names the session when it resumes; a secret.
         on_stream: Makes the handler of a stream that the peer opened.
         name: For logs.
+        pacing: When small exchanges leave at once; None for one that shares the process's budget.
 
     Attributes:
         on_suspended: Called when the transport is lost and the session may resume.
@@ -99,8 +92,10 @@ class Session:
         session_id: str,
         on_stream: Callable[[Session, StreamOpened], StreamHandler] | None = None,
         name: str = "",
+        pacing: Pacing | None = None,
     ) -> None:
         self.connection = connection
+        self._streams = connection.streams  # asked directly where every exchange passes
         self.session_id = session_id
         self.name = name
         self.on_stream = on_stream
@@ -113,8 +108,7 @@ class Session:
         self._time = self._loop.time
         self._transport: Transport | None = None
         self._is_flush_due = False
-        self._quiet_turns = _QUIET_TURNS  # in a row, up to this one
-        self._turn_frames = 0  # sent early in this turn
+        self._pacing = Pacing() if pacing is None else pacing
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # loop time of the deadline that the timer was set for
 
@@ -134,10 +128,6 @@ class Session:
     def is_over(self) -> bool:
         """Whether the session has ended."""
         return self.connection.state is State.TERMINATED
-
-    @property
-    def _is_quiet(self) -> bool:
-        return self._quiet_turns >= _QUIET_TURNS
 
     @property
     def in_flight(self) -> int:
@@ -207,15 +197,15 @@ class Session:
         data: Buffer = b"",
         end: bool,
     ) -> int:
-        """Start a stream (edge only); see :meth:`Connection.open_stream`."""
-        stream_id = self.connection.open_stream(kind, head, now=self._time(), data=data, end=end)
+        """Start a stream (edge only); see :meth:`.protocol.streams.Streams.open_stream`."""
+        stream_id = self._streams.open_stream(kind, head, now=self._time(), data=data, end=end)
         self.handlers[stream_id] = handler
         self._schedule_exchange(is_whole=end)
         return stream_id
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
         """Queue a response head; False when the caller should wait for ``on_writable``."""
-        ok = self.connection.send_head(stream_id, head)
+        ok = self._streams.send_head(stream_id, head)
         if not self._is_flush_due:
             self._schedule()
         return ok
@@ -230,9 +220,9 @@ class Session:
         more: bool = False,
     ) -> bool:
         """Queue bytes; False when the caller should wait for ``on_writable``."""
-        ok = self.connection.send_data(stream_id, data, end=end, text=text, more=more)
+        ok = self._streams.send_data(stream_id, data, end=end, text=text, more=more)
         if self._schedule_exchange(is_whole=end):
-            core.expect()
+            self._pacing.note_interactive()
         return ok
 
     def send_trailers(self, stream_id: int, fields: Fields) -> None:
@@ -251,9 +241,9 @@ class Session:
         self.connection.reset_stream(stream_id, code, reason)
         self._schedule()
 
-    def consume(self, stream_id: int, cost: int) -> None:
-        """Let the peer send ``cost`` more bytes on the stream."""
-        self.connection.consume(stream_id, cost, self._time())
+    def consume(self, stream_id: int, flow_controlled_size: int) -> None:
+        """Let the peer send ``flow_controlled_size`` more bytes on the stream."""
+        self._streams.consume(stream_id, flow_controlled_size, self._time())
         if not self._is_flush_due and self.connection.has_output:
             self._schedule()
 
@@ -286,29 +276,21 @@ class Session:
         """Send at the end of the turn, and small exchanges that are whole perhaps at once.
 
         Returns:
-            Whether one has left at once because the tunnel is quiet.
+            Whether it has left at once.
         """
         if not self._is_flush_due:
             self._schedule()
         if not is_whole:
             return False
-        is_quiet = self._is_quiet
-        if not is_quiet and not self.connection.is_early_due:
-            return False
-        if not self._send_early() or not is_quiet:
-            return False
-        core.hand_on()
-        return True
-
-    def _send_early(self) -> bool:
+        frames = self.connection.queued_frames
         transport = self._transport
-        if transport is None or not transport.is_writable:
+        if not self._pacing.is_urgent(frames) or transport is None or not transport.is_writable:
             return False
-        self._turn_frames += self.connection.queued_frames
-        data = self.connection.early_data_to_send()
+        data = self.connection.urgent_data_to_send()
         if not data:
             return False
         self._send(transport, data)
+        self._pacing.sent_urgently(frames)
         return True
 
     def _send(self, transport: Transport, data: bytes) -> None:
@@ -318,10 +300,8 @@ class Session:
     def _flush(self) -> None:
         self._is_flush_due = False
         connection, transport = self.connection, self._transport
-        is_quiet = self._turn_frames + connection.queued_frames <= _QUIET_FRAMES
-        self._quiet_turns = self._quiet_turns + 1 if is_quiet else 0
-        self._turn_frames = 0
-        burst = _BURST
+        self._pacing.end_turn(connection.queued_frames)
+        burst = BURST
         while transport is not None and transport.is_writable:
             if not burst:
                 self._schedule()
@@ -351,19 +331,19 @@ class Session:
             self._schedule()
 
     def _on_head(self, event: HeadReceived) -> None:
-        if event.end and self._is_quiet:
-            core.expect()
+        if event.end:
+            self._pacing.note_interactive()
         handler = self.handlers.get(event.stream_id)
         if handler is not None:
             handler.on_head(event.head, event.data, event.end)
 
     def _on_data(self, event: DataReceived) -> None:
-        stream_id, data, cost, end, text, more = event
+        stream_id, data, flow_controlled_size, end, text, more = event
         handler = self.handlers.get(stream_id)
         if handler is not None:
-            handler.on_data(data, cost, end, text, more)
+            handler.on_data(data, flow_controlled_size, end, text, more)
         else:
-            self.consume(stream_id, cost)
+            self.consume(stream_id, flow_controlled_size)
 
     def _on_opened(self, event: StreamOpened) -> None:
         if self.on_stream is None:

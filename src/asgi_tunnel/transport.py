@@ -18,7 +18,7 @@ import time
 from struct import Struct
 from typing import Final, Protocol, cast
 
-from .preemption import core
+from .pacing import CPUYield, shared_cpu_yield
 
 _BINARY: Final = 0x82  # FIN and opcode 2
 _CLOSE: Final = 0x88
@@ -46,13 +46,13 @@ CLOSE_TIMEOUT: Final = 2.0
 LONG_READ: Final = 64 * 1024
 """Bytes in one read after which the other sockets come first.  uvloop reads a socket that is kept
 full up to 32 times before it looks at another: 5 ms of an upload in front of every click.  After as
-many, read or sent, the other processes come first too: see :mod:`.preemption`."""
+many, read or sent, the other processes come first too: see :mod:`.pacing`."""
 
 LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
 
 READ_LIMIT: Final = 64
-"""Control frames answered in one read: a peer that pings in a flood is cut."""
+"""Control frames replied to in one read: a peer that pings in a flood is cut."""
 
 
 class Receiver(Protocol):
@@ -170,14 +170,14 @@ class WebSocketCodec:
         """Take bytes off the wire.
 
         Returns:
-            Pieces of the tunnel's byte stream; frames to answer with; whether the peer closes.
+            Pieces of the tunnel's byte stream; frames to reply with; whether the peer closes.
 
         Raises:
             ValueError: This is no WebSocket of a tunnel: a reserved bit, a text message, a frame
                 that is masked the wrong way or a control frame of a wrong size.
         """
         pieces: list[bytes | memoryview] = []
-        answers: list[bytes] = []
+        replies: list[bytes] = []
         if self._partial:
             data = self._partial + data
             self._partial = b""
@@ -201,16 +201,16 @@ class WebSocketCodec:
                 opcode, payload = self._opcode, self._control
                 self._opcode, self._control = 0, b""
                 if opcode == 8:
-                    answers.append(b"".join(self._encode(_CLOSE, payload[:2])))
-                    return pieces, answers, True
+                    replies.append(b"".join(self._encode(_CLOSE, payload[:2])))
+                    return pieces, replies, True
                 if opcode == 9:
-                    answers.append(b"".join(self._encode(_PONG, payload)))
-                    if len(answers) > READ_LIMIT:
+                    replies.append(b"".join(self._encode(_PONG, payload)))
+                    if len(replies) > READ_LIMIT:
                         raise ValueError("a flood of WebSocket pings")
             start = self._read_header(view, data, start, end)
             if start < 0:
                 break
-        return pieces, answers, False
+        return pieces, replies, False
 
     def _read_header(self, view: memoryview, data: bytes, start: int, end: int) -> int:
         """Read one frame header; return where the payload starts, or -1 when it is cut."""
@@ -257,12 +257,16 @@ class WebSocketTransport:
     Args:
         is_masking: True on the side that dialed.
         is_private: As :class:`WebSocketCodec`.
+        cpu: Asked to give the core away after each large piece; None for the process's own.
 
     Attributes:
         room: Bytes to commit at one time; it follows the rate at which the socket takes them.
     """
 
-    def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
+    def __init__(
+        self, *, is_masking: bool, is_private: bool = False, cpu: CPUYield | None = None
+    ) -> None:
+        self._cpu = shared_cpu_yield() if cpu is None else cpu
         self._codec = WebSocketCodec(is_masking=is_masking, is_private=is_private)
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
@@ -326,7 +330,7 @@ class WebSocketTransport:
             else:
                 self._transport.writelines((header, payload))
                 if len(payload) >= LONG_READ:
-                    core.offer()
+                    self._cpu.yield_now()
 
     def close(self) -> None:
         """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""
@@ -359,7 +363,7 @@ class WebSocketTransport:
         if self._is_closing and self._close_timer is None:
             return
         try:
-            pieces, answers, is_over = self._codec.decode(data)
+            pieces, replies, is_over = self._codec.decode(data)
         except ValueError as error:
             self._error = error
             self.abort()
@@ -372,8 +376,8 @@ class WebSocketTransport:
                 receiver.data_received(piece)
         if self._transport is None:
             return
-        if answers and not self._is_closing:
-            self._transport.writelines(answers)
+        if replies and not self._is_closing:
+            self._transport.writelines(replies)
         if is_over:
             self._is_closing = True
             self._transport.close()
@@ -382,7 +386,7 @@ class WebSocketTransport:
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        core.offer()
+        self._cpu.yield_now()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 

@@ -144,7 +144,7 @@ class Visitor:
 
     @property
     def body(self) -> bytes:
-        """The answer's body so far."""
+        """The response's body so far."""
         return b"".join(self.pieces)
 
     def field(self, name: bytes) -> list[bytes]:
@@ -153,17 +153,17 @@ class Visitor:
 
     @property
     def is_over(self) -> bool:
-        """Whether the answer is complete or given up."""
+        """Whether the response is complete or given up."""
         return self.is_complete or self.reset is not None or self.closed is not None
 
     async def over(self) -> Visitor:
-        """Wait for the end of the answer."""
-        await until(lambda: self.is_over, "the answer never ended")
+        """Wait for the end of the response."""
+        await until(lambda: self.is_over, "the response never ended")
         return self
 
     async def started(self) -> Visitor:
-        """Wait for the head of the answer."""
-        await until(lambda: self.status, "no answer")
+        """Wait for the head of the response."""
+        await until(lambda: self.status, "no response")
         return self
 
     # -- StreamHandler -----------------------------------------------------------------------
@@ -283,7 +283,7 @@ class Tunnelled:
         return visitor
 
     async def get(self, target: str | bytes = "/", **head: Any) -> Visitor:
-        """Send a request without a body and wait for the end of its answer."""
+        """Send a request without a body and wait for the end of its response."""
         return await self.ask("GET", target, **head).over()
 
     def cut(self) -> None:

@@ -13,7 +13,7 @@ from asgi_tunnel.errors import ClientDisconnectedError
 
 
 class Sender:
-    """An app that starts an answer and sends one body event each time the test says so."""
+    """An app that starts a response and sends one body event each time the test says so."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -40,7 +40,7 @@ class Sender:
 
 
 async def gone(tunnel: Tunnelled) -> Visitor:
-    """A visitor who has left after the start of the answer."""
+    """A visitor who has left after the start of the response."""
     visitor = await tunnel.ask().started()
     visitor.leave()
     await rest()

@@ -42,7 +42,7 @@ async def test_an_event_stream_that_does_not_listen_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A call that sends for ever ends soon after its visitor has."""
-    monkeypatch.setattr(origin_module, "TOLD_TIMEOUT", 0.01)
+    monkeypatch.setattr(origin_module, "DISCONNECT_GRACE", 0.01)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(EVENTS)
@@ -59,7 +59,7 @@ async def test_an_event_stream_that_does_not_listen_is_cancelled(
 
 
 async def test_a_shutdown_leaves_downloads_alone() -> None:
-    """An answer that has an end keeps its time."""
+    """A response that has an end keeps its time."""
     release = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -176,7 +176,7 @@ async def test_shutdown_failed_is_an_error() -> None:
 
 
 async def test_an_error_during_shutdown_ends_it(caplog: pytest.LogCaptureFixture) -> None:
-    """A68: an app that raises instead of an answer has shut down; the log has the traceback."""
+    """A68: an app that raises instead of a response has shut down; the log has the traceback."""
     lifespan = Lifespan(Life(shutdown=None))
     await lifespan.startup()
     await lifespan.shutdown()

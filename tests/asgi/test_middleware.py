@@ -55,9 +55,9 @@ class Server:
         self.sent.append(message)
 
     async def start(self) -> Server:
-        """Send startup and wait for the answer, or the end of the call."""
+        """Send startup and wait for the response, or the end of the call."""
         self._messages.put_nowait({"type": "lifespan.startup"})
-        await until(lambda: self.sent or self.task.done(), "no answer to startup")
+        await until(lambda: self.sent or self.task.done(), "no response to startup")
         await rest()
         return self
 
@@ -73,7 +73,7 @@ class Server:
 
 
 async def _swallow(message: Message) -> None:
-    """Take an answer."""
+    """Take a response."""
 
 
 async def test_the_tunnel_opens_after_startup_and_closes_before_shutdown() -> None:

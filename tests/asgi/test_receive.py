@@ -71,7 +71,7 @@ async def test_receive_blocks_after_the_body_until_the_visitor_leaves() -> None:
 
 
 async def test_receive_ends_when_the_answer_is_complete() -> None:
-    """A23: a waiting ``receive()`` returns the disconnect as soon as the answer is complete."""
+    """A23: a waiting ``receive()`` returns the disconnect as soon as the response is complete."""
     messages: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -206,7 +206,7 @@ def test_factory_and_app_dir(tmp_path: Path, folder: Path) -> None:
 
 
 def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
-    """A68: a signal drains: the answer in progress is complete before the app's shutdown."""
+    """A68: a signal drains: the response in progress is complete before the app's shutdown."""
     process = serve(folder, "served:app", token=shop.token)
     process.wait_for("is live")
     with visiting(edge) as visitor:

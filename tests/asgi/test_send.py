@@ -147,7 +147,7 @@ async def test_a_body_longer_than_announced_raises() -> None:
 
 
 async def test_a_body_shorter_than_announced_is_cut() -> None:
-    """A36: an answer that lacks bytes is reset, so that it cannot look complete."""
+    """A36: a response that lacks bytes is reset, so that it cannot look complete."""
     app = Recorder(start(200, (b"content-length", b"3")), body(b"12"))
     visitor = await Tunnelled(app).get()
     assert [type(one) for one in app.errors] == [RuntimeError]
@@ -199,7 +199,7 @@ async def test_events_are_flushed_as_sent() -> None:
 
 
 class Pourer:
-    """An app that sends 16 KiB pieces as fast as it may; the last one completes the answer."""
+    """An app that sends 16 KiB pieces as fast as it may; the last one completes the response."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -254,7 +254,7 @@ async def test_a_network_that_takes_nothing_holds_send_back() -> None:
 
 
 async def test_background_work_does_not_hold_the_answer() -> None:
-    """A40: the answer is complete for the visitor while the app's call goes on."""
+    """A40: the response is complete for the visitor while the app's call goes on."""
     is_over = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -310,7 +310,7 @@ async def test_a_head_request_gets_no_error_body() -> None:
 
 
 async def test_an_error_after_the_start_cuts_the_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """A41: an answer that was begun is reset, never completed."""
+    """A41: a response that was begun is reset, never completed."""
     tunnel = Tunnelled(Failing(ValueError("late"), start(), body(b"half", more=True)))
     visitor = await tunnel.get()
     await tunnel.returned()
@@ -344,15 +344,15 @@ async def test_a_return_without_an_answer_is_a_500(caplog: pytest.LogCaptureFixt
 async def test_a_return_without_the_end_cuts_the_answer(
     caplog: pytest.LogCaptureFixture, extra: dict[str, Any]
 ) -> None:
-    """A42: an answer without its last body event, or its trailers, is reset."""
+    """A42: a response without its last body event, or its trailers, is reset."""
     more = not extra
     visitor = await Tunnelled(Answer(start(**extra), body(b"half", more=more))).get()
     assert visitor.reset is not None
-    assert "before its answer was complete" in caplog.text
+    assert "before its response was complete" in caplog.text
 
 
 async def test_a_return_value_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A42: an app that returns something is told, and its answer is sent."""
+    """A42: an app that returns something is told, and its response is sent."""
 
     async def app(scope: Any, receive: Any, send: Any) -> Any:
         await send(start())
@@ -377,7 +377,7 @@ async def test_one_exchange_cannot_end_the_tunnel(
 
 
 async def test_trailers_are_sent_when_announced() -> None:
-    """A44: ``http.response.trailers`` ends an answer whose start announced trailers."""
+    """A44: ``http.response.trailers`` ends a response whose start announced trailers."""
     trailers: Message = {
         "type": "http.response.trailers",
         "headers": [(b"Server-Timing", b"app;dur=3")],

@@ -168,7 +168,7 @@ async def echo(call: Call) -> None:
 
 
 async def idle(call: Call) -> None:
-    """Start an answer, then wait for the visitor to leave."""
+    """Start a response, then wait for the visitor to leave."""
     await call.start()
     await call.send(b"data: first\n\n")
     await call.until_disconnect()

@@ -67,7 +67,7 @@ async def test_requests_at_one_time_get_their_own_answers(edge: Edge) -> None:
 
 
 async def request(edge: Edge, number: int) -> None:
-    """Send a body that only this number has, and check the answer."""
+    """Send a body that only this number has, and check the response."""
     size = SIZES[number % len(SIZES)]
     body = content(number, size)
     head = f"POST /{number}/{COUNT}/{size} HTTP/1.1\r\nHost: shop.example.test\r\n"
@@ -86,7 +86,7 @@ async def request(edge: Edge, number: int) -> None:
 
 
 async def test_websockets_at_one_time_get_their_own_messages(edge: Edge) -> None:
-    """1,000 WebSockets are open at once; each gets the answers to its own messages, in order."""
+    """1,000 WebSockets are open at once; each gets the replies to its own messages, in order."""
     started = time.monotonic()
     await asyncio.gather(*(converse(edge, number) for number in range(COUNT)))
     show("WebSockets", started, edge)

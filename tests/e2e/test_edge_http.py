@@ -179,7 +179,7 @@ def scope_of(visitor: Visitor, request: bytes) -> Any:
 
 
 def status_of(visitor: Visitor, request: bytes) -> int:
-    """Send a whole request; return the status of the answer."""
+    """Send a whole request; return the status of the response."""
     visitor.sock.sendall(request)
     return visitor.read_head().status
 
@@ -310,7 +310,7 @@ EXPECT = ("Expect", "100-continue")
 
 
 def test_100_comes_when_the_app_reads(visitor: Visitor) -> None:
-    """A27: the visitor hears 100 from an app that reads, then the answer."""
+    """A27: the visitor hears 100 from an app that reads, then the response."""
     visitor.ask("/?do=echo", EXPECT, ("Content-Length", "4"), method="POST")
     assert visitor.read_head().status == 100
     visitor.sock.sendall(b"body")
@@ -358,7 +358,7 @@ def test_bodies_without_length(visitor: Visitor, version: str, framing: str | No
 
 
 def test_a_body_longer_than_announced_never_leaves(visitor: Visitor) -> None:
-    """A36: bytes beyond the content-length are not sent: the answer is the first ones, or a 502."""
+    """A36: bytes beyond the content-length are not sent: the first ones are, or a 502."""
     visitor.ask("/?do=long")
     head = visitor.read_head()
     body = visitor.read_body(head)

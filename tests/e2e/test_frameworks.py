@@ -139,7 +139,7 @@ def test_response_streams(served: Served) -> None:
 
 
 def test_background_task_does_not_delay_the_answer(served: Served) -> None:
-    """The answer is complete, and the next request served, while the background task waits."""
+    """The response is complete, and the next request served, while the background task waits."""
     served.require(served.framework.has_background)
     key = uuid4().hex
     assert served.web.post(f"/background/{key}").status_code == 200

@@ -282,7 +282,7 @@ def test_events_arrive_when_they_are_sent(shared: Stage) -> None:
 
 
 def test_full_duplex(shared: Stage) -> None:
-    """An answer streams while its request is being sent: 300 chunks go in lock step."""
+    """A response streams while its request is being sent: 300 chunks go in lock step."""
     with visiting(shared.edge) as visitor:
         visitor.ask("/echo", ("Transfer-Encoding", "chunked"), method="POST")
         visitor.read_head()

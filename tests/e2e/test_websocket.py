@@ -220,7 +220,7 @@ async def test_subprotocol_is_the_apps_choice(shared: Stage) -> None:
 
 
 async def test_no_subprotocol(shared: Stage) -> None:
-    """Without an offer there is none in the answer."""
+    """Without an offer there is none in the response."""
     async with shared.connect("/choose/none") as socket:
         assert socket.subprotocol is None
 

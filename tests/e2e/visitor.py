@@ -26,7 +26,7 @@ Field = tuple[str, str]
 
 @dataclass
 class Head:
-    """The head of an answer."""
+    """The head of a response."""
 
     status: int
     fields: list[Field]
@@ -96,7 +96,7 @@ class Visitor:
         return found
 
     def read_head(self) -> Head:
-        """Return the head of an answer."""
+        """Return the head of a response."""
         lines = self.read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")[:-2]
         pairs = (line.partition(":") for line in lines[1:])
         fields = [(name.lower(), value.strip()) for name, _, value in pairs]
@@ -108,7 +108,7 @@ class Visitor:
         return self.read_exactly(size + 2)[:-2]
 
     def read_body(self, head: Head) -> bytes:
-        """Return the whole body of an answer."""
+        """Return the whole body of a response."""
         length = head.get("content-length")
         if length is not None:
             return self.read_exactly(int(length))
@@ -150,7 +150,7 @@ class Visitor:
     # -- frames of a WebSocket ---------------------------------------------------------------
 
     def upgrade(self, path: str, *fields: Field) -> Head:
-        """Ask for a WebSocket and return the answer's head."""
+        """Ask for a WebSocket and return the response's head."""
         self.ask(
             path,
             ("Connection", "Upgrade"),

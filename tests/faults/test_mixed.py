@@ -40,7 +40,7 @@ def one(tmp_path: Path) -> Iterator[World]:
 class Mixed:
     """Visitors of every kind, each checking what it gets.
 
-    An answer is wrong when it is complete and not what the app sent; an honest failure is not.
+    A response is wrong when it is complete and not what the app sent; an honest failure is not.
     """
 
     def __init__(self, place: Place) -> None:

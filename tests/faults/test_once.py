@@ -32,7 +32,7 @@ class Posts:
     """Visitors that send POSTs with names of their own, each once.
 
     Attributes:
-        statuses: What each was answered; 0 for a connection that ended without an answer.
+        statuses: What each was answered; 0 for a connection that ended without a response.
     """
 
     def __init__(self, place: Place, count: int) -> None:
@@ -59,7 +59,7 @@ class Posts:
             name = f"post-{number}"
             try:
                 status, body = self.place.post(f"/count?id={name}&wait=0.02")
-            except Exception:  # noqa: BLE001 - no answer, which the test counts
+            except Exception:  # noqa: BLE001 - no response, which the test counts
                 status, body = 0, b""
             self.statuses[name], self.answers[name] = status, body
 

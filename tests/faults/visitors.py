@@ -239,7 +239,7 @@ class Load:
         method: "GET", or "MIXED" for a POST after each GET.
 
     Each visitor does what browsers and HTTP libraries do: a kept connection that has gone before a
-    byte of the answer is replaced once, and a refused connect is tried once more.
+    byte of the response is replaced once, and a refused connect is tried once more.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ def cost_of(event: Event) -> int:
     """Bytes of window that an event took."""
     match event:
         case DataReceived():
-            return event.cost
+            return event.flow_controlled_size
         case StreamOpened() | HeadReceived():
             return len(event.data)
         case _:
@@ -225,13 +225,15 @@ class ConnectionPair:
 
     def streams(self) -> Iterator[int]:
         """Ids that either end still knows."""
-        yield from sorted(self.edge._streams.keys() | self.connector._streams.keys())
+        yield from sorted(
+            self.edge.streams._table.streams.keys() | self.connector.streams._table.streams.keys()
+        )
 
     def acknowledge(self) -> None:
         """Let each end ask for, and get, an acknowledgement of everything."""
         self.settle()
         for end in self.ends.values():
-            end._ping(self.now)
+            end._control.ping(self.now)
         self.settle()
 
     def assert_idle(self) -> None:
@@ -241,13 +243,13 @@ class ConnectionPair:
             assert end.state is State.ACTIVE, end.events()
             left = (
                 end.open_streams,
-                end._windows.sending.used,
-                end._windows.receiving.used,
-                end._replay.size,
-                len(end._owed),
-                len(end._unread),
-                len(end._starved),
-                end._sequenced_size,
+                end.streams._table.windows.sending.used,
+                end.streams._table.windows.receiving.used,
+                end._sequence.replay.size,
+                len(end.streams._table._uncredited_windows),
+                len(end.streams._table._unread_windows),
+                len(end.streams._table.scheduler._starved),
+                end._output.size,
             )
             assert left == (0,) * 8, (role, left)
             assert not end.has_output

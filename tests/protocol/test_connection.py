@@ -63,7 +63,7 @@ HANDSHAKE = {FrameType.HELLO, FrameType.WELCOME, FrameType.REFUSE}
 
 
 def test_small_exchange() -> None:
-    """A bodiless request and its answer are one frame each way, without a WINDOW."""
+    """A bodiless request and its response are one frame each way, without a WINDOW."""
     pair = ConnectionPair()
     pair.settle()
     stream_id = pair.edge.open_stream(HTTP, REQUEST, now=0.0, end=True)
@@ -125,7 +125,11 @@ def test_websocket() -> None:
     pair.connector.send_data(stream_id, b"c")
     events = pair.move(CONNECTOR)
     assert only(events, HeadReceived).head.status == 101
-    messages = [(e.data, e.text, e.more, e.cost) for e in events if isinstance(e, DataReceived)]
+    messages = [
+        (e.data, e.text, e.more, e.flow_controlled_size)
+        for e in events
+        if isinstance(e, DataReceived)
+    ]
     assert messages == [
         (b"", True, False, 9),
         (b"ab", False, True, 11),
@@ -225,11 +229,11 @@ def test_reset_wakes_streams_that_wait_for_the_session() -> None:
         pair.move(EDGE)
         pair.edge.send_data(other, b"y" * 30_000, end=True)
         pair.move(EDGE)
-        assert pair.edge._starved
+        assert pair.edge.streams._table.scheduler._starved
         pair.ends[role].reset_stream(hog, ResetCode.CANCELLED)
         got = sum(len(e.data) for e in pair.settle()[CONNECTOR] if isinstance(e, DataReceived))
         assert got >= 10_000
-        assert not pair.edge._streams[other].queued
+        assert not pair.edge.streams._table.streams[other].queued
 
 
 def test_reset_crosses_the_end() -> None:
@@ -239,7 +243,7 @@ def test_reset_crosses_the_end() -> None:
     pair.connector.send_head(stream_id, OK)
     pair.connector.send_data(stream_id, b"", end=True)
     pair.flush(CONNECTOR)
-    assert pair.connector._unread
+    assert pair.connector.streams._table._unread_windows
     pair.edge.reset_stream(stream_id, ResetCode.CANCELLED)
     pair.settle()
     pair.assert_idle()
@@ -252,7 +256,7 @@ def test_reset_of_a_closed_stream_drops_what_is_unread() -> None:
     pair.connector.send_head(stream_id, OK)
     pair.connector.send_data(stream_id, b"", end=True)
     pair.settle()
-    assert pair.edge._owed
+    assert pair.edge.streams._table._uncredited_windows
     pair.connector.reset_stream(stream_id, ResetCode.CANCELLED)
     pair.connector.reset_stream(stream_id, ResetCode.CANCELLED)
     pair.assert_idle()
@@ -267,7 +271,7 @@ def test_reading_a_closed_stream() -> None:
     pair.settle()
     pair.connector.consume(stream_id, 40_000, 0.0)
     pair.settle()
-    assert pair.edge._owed
+    assert pair.edge.streams._table._uncredited_windows
     pair.connector.consume(stream_id, 20_018, 0.0)
     pair.assert_idle()
 
@@ -368,11 +372,11 @@ def test_writable() -> None:
     assert events[EDGE] == []
     pair.consume(CONNECTOR, events[CONNECTOR])
     assert pair.settle()[EDGE] == [StreamWritable(stream_id)]
-    assert pair.edge.buffered <= OUTBOX_LOW + pair.edge._replay.size
+    assert pair.edge.buffered <= OUTBOX_LOW + pair.edge._sequence.replay.size
 
 
 def test_small_exchange_beside_a_bulk_one() -> None:
-    """T44, P9: a small answer waits for one quantum of a bulk transfer at most."""
+    """T44, P9: a small response waits for one quantum of a bulk transfer at most."""
     pair = ConnectionPair(edge=WIDE, connector=WIDE)
     bulk, small = pair.open(end=True), pair.open(end=True)
     pair.settle()
@@ -417,7 +421,7 @@ def test_stalled_streams_starve_no_other(session_window: int) -> None:
         pair.connector.send_head(stream_id, OK)
         pair.connector.send_data(stream_id, body)
     pair.move(CONNECTOR)
-    used = pair.edge._windows.receiving.used
+    used = pair.edge.streams._table.windows.receiving.used
     assert used > session_window * 0.55
     live = pair.open(end=True)
     pair.connector.send_head(live, OK)
@@ -479,7 +483,7 @@ def test_window_growth_reaches_the_sender() -> None:
             pair.consume(CONNECTOR, pair.deliver(CONNECTOR))
         pair.now += 0.1
         pair.move(CONNECTOR)
-    assert pair.edge._streams[stream_id].send_window.available() == MAX_STREAM_WINDOW
+    assert pair.edge.streams._table.streams[stream_id].send_window.available() == MAX_STREAM_WINDOW
 
 
 # -- heartbeat ---------------------------------------------------------------------------------
@@ -558,7 +562,7 @@ def test_acknowledgements() -> None:
     pair.move(EDGE)
     assert types_of(pair.flush(CONNECTOR)) == [FrameType.ACK]
     pair.deliver(EDGE)
-    assert pair.edge._replay.size == 0
+    assert pair.edge._sequence.replay.size == 0
 
 
 def test_replay_limit() -> None:
@@ -570,7 +574,7 @@ def test_replay_limit() -> None:
         pair.edge.send_data(stream_id, bytes(WIDE.stream_window - 20_000))
     while pair.edge.has_output:
         pair.flush(EDGE)
-    assert REPLAY_LIMIT <= pair.edge._replay.size < REPLAY_LIMIT + 200 * 1024
+    assert REPLAY_LIMIT <= pair.edge._sequence.replay.size < REPLAY_LIMIT + 200 * 1024
     assert pair.edge.data_to_send() == b""
     pair.edge.drain(DrainReason.RENEW)
     assert types_of(pair.flush(EDGE)) == [FrameType.DRAIN]
@@ -766,7 +770,7 @@ def attack(conn: Connection, wire: bytes) -> SessionTerminated:
         (open_frame(1), "STREAM_STATE", "OPEN of stream 1 after 1"),
         (open_frame(0), "STREAM_STATE", "OPEN of stream 0 after 1"),
         (open_frame(MAX_STREAM_ID + 1), "STREAM_STATE", "OPEN of stream 2147483648 after 1"),
-        (head_frame(1), "STREAM_STATE", "only the app's side answers"),
+        (head_frame(1), "STREAM_STATE", "only the app's side sends responses"),
         (data_frame(1, b"", flags=1) + data_frame(1, b"x"), "STREAM_STATE", "state is ENDED"),
         (encode_frame(FrameType.OPEN, b"", stream_id=2), "FRAME_ERROR", "OPEN of 0 bytes"),
         (
@@ -844,7 +848,7 @@ def test_too_many_streams() -> None:
 def test_stream_ids_run_out() -> None:
     """T43: the last stream id can be used, and none after it."""
     edge, peer = connection(EDGE), connection(CONNECTOR)
-    edge._last_id = MAX_STREAM_ID - 1
+    edge.streams._table.last_id = MAX_STREAM_ID - 1
     edge.open_stream(HTTP, REQUEST, now=0.0, end=True)
     assert not edge.can_open
     peer.receive_data(edge.data_to_send(), 0.0)
@@ -866,9 +870,14 @@ def test_reset_flood() -> None:
         assert len(conn.events()) == 1000
         conn.data_to_send()
     assert conn.state is State.ACTIVE
-    assert conn.open_streams == conn._windows.receiving.used == conn._replay.size == 0
+    assert (
+        conn.open_streams
+        == conn.streams._table.windows.receiving.used
+        == conn._sequence.replay.size
+        == 0
+    )
     assert not conn._control
-    assert not conn._sequenced
+    assert not conn._output.frames
 
 
 def test_window_flood() -> None:
@@ -896,7 +905,7 @@ def test_data_for_closed_streams() -> None:
         pair.connector.receive_data(wire * 50, 0.0)
     assert pair.connector.state is State.ACTIVE
     assert pair.connector.events() == []
-    assert pair.connector._windows.receiving.used == 0
+    assert pair.connector.streams._table.windows.receiving.used == 0
     pair.edge.reset_stream(stream_id, ResetCode.CANCELLED)
     pair.edge.receive_data(head_frame(stream_id), 0.0)
     assert pair.edge.events() == []
@@ -907,7 +916,7 @@ def test_peer_that_never_acknowledges() -> None:
     pair = ConnectionPair()
     pair.settle()
     stream_id = pair.open()
-    pair.connector._replay.append(bytes(REPLAY_LIMIT + CONTROL_LIMIT - 100), 1)
+    pair.connector._sequence.replay.append(bytes(REPLAY_LIMIT + CONTROL_LIMIT - 100), 1)
     pair.connector.receive_data(data_frame(stream_id, b"x"), 0.0)
     assert pair.connector.state is State.ACTIVE
     for _ in range(8):

@@ -116,9 +116,9 @@ def assert_sane(conn: Connection) -> None:
     if conn.state is State.ACTIVE:
         assert conn._decoder.buffered < MAX_FRAME_SIZE + 9
         assert conn.open_streams <= SETTINGS.max_streams
-        assert 0 <= conn._windows.receiving.used <= SESSION_WINDOW
-        assert 0 <= conn._windows.sending.used <= SESSION_WINDOW
-        assert len(conn._control) <= 4
+        assert 0 <= conn.streams._table.windows.receiving.used <= SESSION_WINDOW
+        assert 0 <= conn.streams._table.windows.sending.used <= SESSION_WINDOW
+        assert len(conn._control._frames) <= 4
         return
     event = events[-1]
     assert isinstance(event, SessionTerminated)
@@ -128,7 +128,7 @@ def assert_sane(conn: Connection) -> None:
     else:
         assert [frame.type for frame in frames] == [FrameType.GOAWAY]
         assert int.from_bytes(frames[0].payload[:2], "big") == GoawayCode(event.code)
-    assert not conn._streams
+    assert not conn.streams._table.streams
     assert not conn.has_output
 
 

@@ -75,3 +75,37 @@ def test_the_end_is_reached_from_everywhere() -> None:
         assert TRANSITIONS[half, Step.RESET] is Half.ENDED
     leaving = {after for (half, _), after in TRANSITIONS.items() if half is Half.ENDED}
     assert leaving == {Half.ENDED}
+
+
+def walk(*steps: Step) -> Half:
+    """Return where the table leads from a new stream."""
+    half = Half.HEAD
+    for step in steps:
+        half = TRANSITIONS[half, step]
+    return half
+
+
+def test_fast_paths_agree_with_the_table() -> None:
+    """Methods that assign a state without a look-up do what the table says of their steps."""
+    stream = make_stream()
+    stream.send_open(False)
+    assert stream.sent is walk(Step.HEAD)
+    stream.send_rest()
+    assert stream.sent is walk(Step.HEAD, Step.DATA, Step.END)
+    stream = make_stream()
+    stream.send_open(True)
+    assert stream.sent is walk(Step.HEAD, Step.END)
+    stream = make_stream()
+    stream.receive_open()
+    assert stream.received is walk(Step.HEAD)
+    stream.receive_end()
+    assert stream.received is walk(Step.HEAD, Step.END)
+
+
+@pytest.mark.parametrize("half", Half, ids=lambda member: member.name)
+def test_reset_agrees_with_the_table(half: Half) -> None:
+    """RESET ends both directions from every state."""
+    stream = make_stream()
+    stream.sent = stream.received = half
+    stream.reset()
+    assert stream.sent is stream.received is TRANSITIONS[half, Step.RESET]

@@ -27,7 +27,7 @@ def normalise_fields(headers: Iterable[Any]) -> Fields:
     Raises:
         TypeError: A name or value is not bytes.
         ValueError: A name is no token, or a value holds control characters or outer white space,
-            which could be read as a field or an answer of its own.
+            which could be read as a field or a response of its own.
     """
     fields: Fields = []
     for name, value in headers:

@@ -1,7 +1,5 @@
 """Drives one HTTP exchange: a stream on one side, ``receive()`` and ``send()`` on the other."""
 
-# StreamHandler's methods take what the seam gives
-
 from __future__ import annotations
 
 import asyncio
@@ -16,7 +14,7 @@ from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from .fields import normalise_fields
-from .inbox import Gate, Inbox
+from .inbox import Inbox, wait_until_set
 from .types import Message, Scope, StreamLink
 
 _log = logging.getLogger("asgi_tunnel.asgi")
@@ -27,8 +25,8 @@ _DISCONNECT: Final = "http.disconnect"
 _new: Final = tuple.__new__  # skips a named tuple's own constructor
 
 
-class Answer(Enum):
-    """How far the app's answer is."""
+class ResponseState(Enum):
+    """How far the app's response is."""
 
     DUE = auto()  # http.response.start is still to come
     BODY = auto()  # the head is sent, the body is not complete
@@ -38,15 +36,15 @@ class Answer(Enum):
 
 
 # One look-up instead of two each time, and none when compiled.
-_DUE: Final = Answer.DUE
-_BODY: Final = Answer.BODY
-_TRAILERS: Final = Answer.TRAILERS
-_COMPLETE: Final = Answer.COMPLETE
-_GONE: Final = Answer.GONE
+_DUE: Final = ResponseState.DUE
+_BODY: Final = ResponseState.BODY
+_TRAILERS: Final = ResponseState.TRAILERS
+_COMPLETE: Final = ResponseState.COMPLETE
+_GONE: Final = ResponseState.GONE
 
 
 class HTTPExchange:
-    """One request and its answer.
+    """One request and its response.
 
     Args:
         link: Carries the stream.
@@ -55,9 +53,7 @@ class HTTPExchange:
     """
 
     __slots__ = (
-        "_answer",
         "_expected",
-        "_gate",
         "_has_trailers",
         "_head",
         "_inbox",
@@ -68,6 +64,8 @@ class HTTPExchange:
         "_is_mute",
         "_link",
         "_raises",
+        "_response",
+        "_room",
         "_sent",
         "stream_id",
     )
@@ -78,13 +76,14 @@ class HTTPExchange:
         self._head = event.head
         self._raises = raises
         self._inbox: Inbox | None = None  # made when there is more to receive than one message
-        self._gate: Gate | None = None  # made when the visitor is first slower than the app
-        self._answer = _DUE
+        # Set while there is room; made when the visitor is first slower than the app.
+        self._room: asyncio.Event | None = None
+        self._response = _DUE
         self._is_complete = event.end  # the request's body
-        self._is_mute = event.head.method == b"HEAD"  # the answer has no body
+        self._is_mute = event.head.method == b"HEAD"  # the response has no body
         self._has_trailers = False
         self._is_event_stream = False
-        self._expected: int | None = None  # bytes of the answer's body, when announced
+        self._expected: int | None = None  # bytes of the response's body, when announced
         self._sent = 0
         self._is_continue_due = not event.end and any(
             name == b"expect" and value.lower() == b"100-continue"
@@ -98,7 +97,7 @@ class HTTPExchange:
     # -- for the app -------------------------------------------------------------------------
 
     async def run(self, app: Callable[[Any, Any, Any], Awaitable[Any]], scope: Scope) -> None:
-        """Call the app and see that the visitor gets an answer that looks like what it is.
+        """Call the app and see that the visitor gets a response that looks like what it is.
 
         Cancelling it resets the stream.
         """
@@ -106,8 +105,8 @@ class HTTPExchange:
             result = await app(scope, self.receive, self.send)
         except BaseException as error:
             # Only of a visitor who has left: the error may come from another exchange, such as a
-            # request that sends to WebSockets, and then this one still owes its answer.
-            is_gone = self._answer is _GONE
+            # request that sends to WebSockets, and then this one still owes its response.
+            is_gone = self._response is _GONE
             self._fail("the app raised")
             if is_contained(error, is_gone=is_gone):
                 return
@@ -115,25 +114,25 @@ class HTTPExchange:
         else:
             if result is not None:
                 _log.error("the app returned %s instead of None", type(result).__name__)
-            if self._answer is _DUE:
+            if self._response is _DUE:
                 _log.error("the app returned without sending http.response.start")
-                self._fail("the app returned without an answer")
-            elif self._answer in (_BODY, _TRAILERS):
-                _log.error("the app returned before its answer was complete")
-                self._fail("the app returned before its answer was complete")
+                self._fail("the app returned without a response")
+            elif self._response in (_BODY, _TRAILERS):
+                _log.error("the app returned before its response was complete")
+                self._fail("the app returned before its response was complete")
 
     async def receive(self) -> Message:
         """Return the next message for the app.  Cancelling it loses nothing."""
         if self._is_continue_due:
             self._is_continue_due = False
-            if self._answer is _DUE:
+            if self._response is _DUE:
                 self._link.send_head(self.stream_id, ResponseHead(100, []))
         if self._is_bodiless:
             self._is_bodiless = False
             return {"type": "http.request", "body": b"", "more_body": False}
-        message, cost = await self._messages().get()
-        if cost:
-            self._link.consume(self.stream_id, cost)
+        message, flow_controlled_size = await self._messages().get()
+        if flow_controlled_size:
+            self._link.consume(self.stream_id, flow_controlled_size)
         return message
 
     async def send(self, message: Message) -> None:
@@ -142,32 +141,32 @@ class HTTPExchange:
         Cancelling it while it waits loses nothing: the message is already queued.
         """
         kind = message["type"]
-        answer = self._answer
-        if answer is _GONE:
+        response = self._response
+        if response is _GONE:
             if self._raises:
                 raise ClientDisconnectedError(kind)
             await asyncio.sleep(0)  # an app that sends in a circle must not stop the event loop
             return
-        if answer is _BODY and kind == "http.response.body":
+        if response is _BODY and kind == "http.response.body":
             self._send_body(message)
-            if self._gate is not None and not self._gate.is_open:
-                await self._gate.wait()
-                if self._raises and self._answer is _GONE:
+            if self._room is not None and not self._room.is_set():
+                await wait_until_set(self._room)
+                if self._raises and self._response is _GONE:
                     raise ClientDisconnectedError(kind)
-            elif self._is_mute and self._answer is _BODY:
-                await asyncio.sleep(0)  # no window holds back an answer that has no body
-        elif answer is _DUE and kind == "http.response.start":
+            elif self._is_mute and self._response is _BODY:
+                await asyncio.sleep(0)  # no window holds back a response that has no body
+        elif response is _DUE and kind == "http.response.start":
             self._start(message)
-        elif answer is _DUE and kind == "http.response.early_hint":
+        elif response is _DUE and kind == "http.response.early_hint":
             links = [(b"link", bytes(link)) for link in message.get("links", ())]
             self._link.send_head(self.stream_id, ResponseHead(103, normalise_fields(links)))
-        elif answer is _TRAILERS and kind == "http.response.trailers":
+        elif response is _TRAILERS and kind == "http.response.trailers":
             fields = normalise_fields(message.get("headers", ()))
             if not message.get("more_trailers", False):
                 self._link.send_trailers(self.stream_id, fields)
                 self._complete()
         else:
-            raise RuntimeError(_misplaced(answer, kind))
+            raise RuntimeError(_misplaced(response, kind))
 
     def shut_down(self) -> bool:
         """End an event stream because the app ends; whether it was one.
@@ -175,11 +174,11 @@ class HTTPExchange:
         It has no end of its own, so it would use up the whole grace; a visitor comes back to where
         it was (``Last-Event-ID``), so a clean end takes nothing away.
         """
-        if not self._is_event_stream or self._answer is not _BODY:
+        if not self._is_event_stream or self._response is not _BODY:
             return False
         self._link.send_data(self.stream_id, b"", end=True)
         self._complete()
-        self._answer = _GONE  # what the app still sends is ignored
+        self._response = _GONE  # what the app still sends is ignored
         return True
 
     # -- what the app sends ------------------------------------------------------------------
@@ -209,7 +208,7 @@ class HTTPExchange:
         if status in _BODILESS:
             self._is_mute = True
         self._has_trailers = bool(message.get("trailers", False))
-        self._answer = _BODY
+        self._response = _BODY
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")
@@ -230,19 +229,19 @@ class HTTPExchange:
                 )
         end = not more and not self._has_trailers
         if (body or end) and not self._link.send_data(self.stream_id, body, end=end):
-            if self._gate is None:
-                self._gate = Gate()
-            self._gate.shut()
+            if self._room is None:
+                self._room = asyncio.Event()
+            self._room.clear()
         if end:
             self._complete()
         elif not more:
-            self._answer = _TRAILERS
+            self._response = _TRAILERS
 
     def _complete(self) -> None:
-        self._answer = _COMPLETE
+        self._response = _COMPLETE
         self._is_bodiless = False
-        if self._gate is not None:
-            self._gate.open()
+        if self._room is not None:
+            self._room.set()
         if self._inbox is not None:
             unread = self._inbox.put_last({"type": _DISCONNECT}, drop=True)
             if unread:
@@ -251,8 +250,8 @@ class HTTPExchange:
             self._link.release(self.stream_id)
 
     def _fail(self, why: str) -> None:
-        """Answer 500 when nothing was sent; else cut, so that it cannot look complete."""
-        if self._answer is _DUE:
+        """Send a 500 response when nothing was sent; else cut, so that it cannot look complete."""
+        if self._response is _DUE:
             head = ResponseHead(
                 500,
                 [
@@ -263,30 +262,32 @@ class HTTPExchange:
             self._link.send_head(self.stream_id, head)
             self._link.send_data(self.stream_id, b"" if self._is_mute else _ERROR_BODY, end=True)
             self._complete()
-        elif self._answer in (_BODY, _TRAILERS):
+        elif self._response in (_BODY, _TRAILERS):
             self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, why)
             self._disconnect()
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Queue a piece of the request body."""
         if end:
             self._is_complete = True
-        if self._answer is _COMPLETE:
-            # The app has answered without reading it all: nobody will.
-            self._link.consume(self.stream_id, cost)
+        if self._response is _COMPLETE:
+            # The response is complete, and the rest of the request will not be read.
+            self._link.consume(self.stream_id, flow_controlled_size)
             if end:
                 self._link.release(self.stream_id)
         else:
-            self._put_body(data, cost, end)
+            self._put_body(data, flow_controlled_size, end)
 
     def on_trailers(self, fields: Fields) -> None:
         """End the request body: ASGI has no place for its trailers."""
         self.on_data(b"", 0, True, False, False)
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """Never called: the app's side answers."""
+        """Never called: only the app's side sends responses."""
 
     def on_close(self, code: int, reason: str) -> None:
         """Not for HTTP: the visitor's side broke the protocol."""
@@ -295,44 +296,44 @@ class HTTPExchange:
 
     def on_writable(self) -> None:
         """Let the app's ``send()`` return."""
-        if self._gate is not None:
-            self._gate.open()
+        if self._room is not None:
+            self._room.set()
 
     def on_reset(self, code: int, reason: str) -> None:
         """Tell the app that the visitor left, at once."""
         self._disconnect()
 
-    def _put_body(self, data: Buffer, cost: int, end: bool) -> None:
+    def _put_body(self, data: Buffer, flow_controlled_size: int, end: bool) -> None:
         self._is_continue_due = False
         message = {"type": "http.request", "body": bytes(data), "more_body": not end}
-        self._messages().put(message, cost)
+        self._messages().put(message, flow_controlled_size)
 
     def _messages(self) -> Inbox:
         inbox = self._inbox
         if inbox is None:
             inbox = self._inbox = Inbox()
-            if self._answer in (_COMPLETE, _GONE):
+            if self._response in (_COMPLETE, _GONE):
                 inbox.put_last({"type": _DISCONNECT})
         return inbox
 
     def _disconnect(self) -> None:
-        if self._answer is not _COMPLETE:
-            self._answer = _GONE
+        if self._response is not _COMPLETE:
+            self._response = _GONE
         self._is_bodiless = False
         if self._inbox is not None:
             self._inbox.put_last({"type": _DISCONNECT}, drop=True)
-        if self._gate is not None:
-            self._gate.open()
+        if self._room is not None:
+            self._room.set()
 
 
-def _misplaced(answer: Answer, kind: str) -> str:
+def _misplaced(response: ResponseState, kind: str) -> str:
     expected = {
         _DUE: "'http.response.start'",
         _BODY: "'http.response.body'",
         _TRAILERS: "'http.response.trailers'",
-    }.get(answer)
+    }.get(response)
     if expected is None:
-        return f"the app sent {kind!r} after its answer was complete"
+        return f"the app sent {kind!r} after its response was complete"
     return f"the app sent {kind!r}; expected {expected}"
 
 

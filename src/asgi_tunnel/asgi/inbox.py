@@ -29,10 +29,10 @@ class Inbox:
         self._repeats = 0
         self._waiters: list[asyncio.Future[None]] = []
 
-    def put(self, message: Message, cost: int = 0) -> None:
-        """Add a message; ``cost`` is handed out with it."""
+    def put(self, message: Message, flow_controlled_size: int = 0) -> None:
+        """Add a message; ``flow_controlled_size`` is handed out with it."""
         if self._last is None:
-            self._messages.append((message, cost))
+            self._messages.append((message, flow_controlled_size))
             self._wake()
 
     def put_last(self, message: Message, *, drop: bool = False) -> int:
@@ -43,11 +43,11 @@ class Inbox:
             drop: Forget the messages before it.
 
         Returns:
-            The cost of what was dropped.
+            The flow-controlled size of what was dropped.
         """
         dropped = 0
         if drop and self._messages:
-            dropped = sum(cost for _, cost in self._messages)
+            dropped = sum(flow_controlled_size for _, flow_controlled_size in self._messages)
             self._messages.clear()
         if self._last is None:
             self._last = message
@@ -55,7 +55,7 @@ class Inbox:
         return dropped
 
     async def get(self) -> tuple[Message, int]:
-        """Return the next message and its cost.  Cancelling it loses nothing."""
+        """Return the next message and its flow-controlled size.  Cancelling it loses nothing."""
         while True:
             if self._messages:
                 return self._messages.popleft()
@@ -79,35 +79,11 @@ class Inbox:
                 waiter.set_result(None)
 
 
-class Gate:
-    """Holds senders back while the stream's outbox is full."""
+async def wait_until_set(event: asyncio.Event) -> None:
+    """Return when the event is set, still, as the waiter runs.  Cancelling it loses nothing.
 
-    __slots__ = ("_is_open", "_waiters")
-
-    def __init__(self) -> None:
-        self._is_open = True
-        self._waiters: list[asyncio.Future[None]] = []
-
-    @property
-    def is_open(self) -> bool:
-        """Whether :meth:`wait` returns at once."""
-        return self._is_open
-
-    def shut(self) -> None:
-        """Make senders wait."""
-        self._is_open = False
-
-    def open(self) -> None:
-        """Let every waiting sender go on."""
-        self._is_open = True
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Return when the gate is open.  Cancelling it loses nothing."""
-        while not self._is_open:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+    ``Event.wait`` alone also returns when another task has cleared the event meanwhile: of several
+    senders that wait for room, the first one may have filled it again.
+    """
+    while not event.is_set():
+        await event.wait()

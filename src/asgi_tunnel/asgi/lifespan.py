@@ -28,7 +28,7 @@ class LifespanError(Exception):
 class Phase(Enum):
     """How far the lifespan is."""
 
-    STARTING = auto()  # startup was sent, no answer yet
+    STARTING = auto()  # startup was sent, no response yet
     STARTED = auto()  # startup.complete
     FAILED = auto()  # startup.failed
     STOPPING = auto()  # shutdown was sent

@@ -26,7 +26,7 @@ _WEBSOCKET: Final = StreamKind.WEBSOCKET
 CANCEL_TIMEOUT = 2.0
 """Seconds a cancelled task is waited for."""
 
-TOLD_TIMEOUT = 1.0
+DISCONNECT_GRACE = 1.0
 """Seconds that an event stream's call gets to end after ``http.disconnect``."""
 
 
@@ -116,8 +116,8 @@ class Origin:
         loop = asyncio.get_running_loop()
         for exchange, task in list(self._tasks.items()):
             if isinstance(exchange, HTTPExchange) and exchange.shut_down():
-                # It is told by http.disconnect; an app that does not listen sends for ever.
-                loop.call_later(TOLD_TIMEOUT, task.cancel)
+                # It gets http.disconnect; an app that does not receive it sends for ever.
+                loop.call_later(DISCONNECT_GRACE, task.cancel)
 
     async def _run(self, exchange: HTTPExchange | WebSocketExchange, scope: Scope) -> None:
         """Serve one exchange.  Only a cancellation that somebody asked for goes further."""
@@ -139,7 +139,9 @@ class Idle:
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Do nothing."""
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Do nothing."""
 
     def on_trailers(self, fields: Fields) -> None:

@@ -22,7 +22,7 @@ class StreamLink(Protocol):
     """What the driver asks of a session; see :class:`asgi_tunnel.session.Session`."""
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
-        """Send the head of the answer; False when the sender should wait."""
+        """Send the head of the response; False when the sender should wait."""
 
     def send_data(
         self,
@@ -44,7 +44,7 @@ class StreamLink(Protocol):
     def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
         """End the stream at once."""
 
-    def consume(self, stream_id: int, cost: int) -> None:
+    def consume(self, stream_id: int, flow_controlled_size: int) -> None:
         """Let the peer send more."""
 
     def release(self, stream_id: int) -> None:

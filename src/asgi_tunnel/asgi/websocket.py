@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from enum import Enum, auto
 from typing import Any, Final
@@ -16,7 +17,7 @@ from ..protocol.head import Fields, ResponseHead
 from ..protocol.limits import MAX_CLOSE_REASON_SIZE
 from .fields import normalise_fields
 from .http import copy_body, is_contained
-from .inbox import Gate, Inbox
+from .inbox import Inbox, wait_until_set
 from .types import ASGIApp, Message, Scope, StreamLink
 
 _log = logging.getLogger("asgi_tunnel.asgi")
@@ -51,12 +52,12 @@ class WebSocketExchange:
 
     __slots__ = (
         "_code",
-        "_gate",
         "_inbox",
         "_is_ended",
         "_link",
         "_partial",
         "_phase",
+        "_room",
         "stream_id",
     )
 
@@ -65,7 +66,8 @@ class WebSocketExchange:
         self._link = link
         self._inbox = Inbox()
         self._inbox.put({"type": "websocket.connect"})
-        self._gate = Gate()
+        # Set while there is room; made when the visitor is first slower than the app.
+        self._room: asyncio.Event | None = None
         self._phase = Phase.CONNECTING
         self._is_ended = event.end  # the visitor's direction
         self._partial = bytearray()  # of one message; fragments of a few bytes cost no object each
@@ -96,9 +98,9 @@ class WebSocketExchange:
 
     async def receive(self) -> Message:
         """Return the next message for the app.  Cancelling it loses nothing."""
-        message, cost = await self._inbox.get()
-        if cost:
-            self._link.consume(self.stream_id, cost)
+        message, flow_controlled_size = await self._inbox.get()
+        if flow_controlled_size:
+            self._link.consume(self.stream_id, flow_controlled_size)
         return message
 
     async def send(self, message: Message) -> None:
@@ -110,8 +112,8 @@ class WebSocketExchange:
         phase = self._phase
         if phase is Phase.OPEN and kind == "websocket.send":
             self._send_message(message)
-            if not self._gate.is_open:
-                await self._gate.wait()
+            if self._room is not None and not self._room.is_set():
+                await wait_until_set(self._room)
                 if self._phase is Phase.GONE:
                     raise ClientDisconnectedError(kind, code=self._code)
         elif phase is Phase.GONE:
@@ -135,11 +137,11 @@ class WebSocketExchange:
             more = message.get("more_body", False)
             body = copy_body(message.get("body", b""))
             if not self._link.send_data(self.stream_id, body, end=not more):
-                self._gate.shut()
+                self._fill()
             if not more:
                 self._closed(ABNORMAL, "")
-            elif not self._gate.is_open:
-                await self._gate.wait()
+            elif self._room is not None:
+                await wait_until_set(self._room)
         elif phase is Phase.OPEN and kind == "websocket.close":
             self._close(message)
         else:
@@ -174,7 +176,13 @@ class WebSocketExchange:
             raise ValueError("websocket.send needs either text or bytes")
         payload = copy_body(data) if text is None else text.encode()
         if not self._link.send_data(self.stream_id, payload, text=text is not None):
-            self._gate.shut()
+            self._fill()
+
+    def _fill(self) -> None:
+        """Let senders wait."""
+        if self._room is None:
+            self._room = asyncio.Event()
+        self._room.clear()
 
     def _close(self, message: Message) -> None:
         code = message.get("code", NORMAL)
@@ -212,7 +220,8 @@ class WebSocketExchange:
 
     def _closed(self, code: int, reason: str) -> None:
         self._phase = Phase.CLOSED
-        self._gate.open()
+        if self._room is not None:
+            self._room.set()
         unread = self._inbox.put_last(_disconnect(code, reason), drop=True)
         if unread:
             self._link.consume(self.stream_id, unread)
@@ -226,34 +235,40 @@ class WebSocketExchange:
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Assemble messages; a fragment's bytes may be replaced as soon as they are kept here."""
         if self._phase is Phase.CLOSED or self._phase is Phase.GONE:
-            self._link.consume(self.stream_id, cost)
+            self._link.consume(self.stream_id, flow_controlled_size)
             return
         if len(self._partial) + len(data) > MAX_MESSAGE_SIZE:
-            self._link.consume(self.stream_id, cost)
+            self._link.consume(self.stream_id, flow_controlled_size)
             self._partial = bytearray()
             self._give_up(TOO_BIG, f"message exceeds {MAX_MESSAGE_SIZE} bytes")
             return
         if more:
             self._partial += data
-            self._link.consume(self.stream_id, cost)
+            self._link.consume(self.stream_id, flow_controlled_size)
             return
         payload = bytes(data)
         if self._partial:
             payload = bytes(self._partial) + payload
             self._partial = bytearray()
         if not text:
-            self._inbox.put({"type": "websocket.receive", "bytes": payload, "text": None}, cost)
+            self._inbox.put(
+                {"type": "websocket.receive", "bytes": payload, "text": None}, flow_controlled_size
+            )
             return
         try:
             string = payload.decode()
         except UnicodeDecodeError:
-            self._link.consume(self.stream_id, cost)
+            self._link.consume(self.stream_id, flow_controlled_size)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
             return
-        self._inbox.put({"type": "websocket.receive", "bytes": None, "text": string}, cost)
+        self._inbox.put(
+            {"type": "websocket.receive", "bytes": None, "text": string}, flow_controlled_size
+        )
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the app, after the messages that came before; answer a close not yet answered."""
@@ -272,10 +287,11 @@ class WebSocketExchange:
         """Tell the app that the visitor was lost."""
         if self._phase is not Phase.CLOSED:
             self._gone(ABNORMAL, reason)
-        self._gate.open()
+        if self._room is not None:
+            self._room.set()
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """Never called: the app's side answers."""
+        """Never called: only the app's side sends responses."""
 
     def on_trailers(self, fields: Fields) -> None:
         """Not for a WebSocket: the visitor's side broke the protocol."""
@@ -284,7 +300,8 @@ class WebSocketExchange:
 
     def on_writable(self) -> None:
         """Let the app's ``send()`` return."""
-        self._gate.open()
+        if self._room is not None:
+            self._room.set()
 
     def _give_up(self, code: int, reason: str) -> None:
         """Close although the app has not asked for it; what came before is still delivered."""
@@ -299,7 +316,8 @@ class WebSocketExchange:
             self._phase = Phase.GONE
             self._code = code
             self._inbox.put_last(_disconnect(code, reason))
-        self._gate.open()
+        if self._room is not None:
+            self._room.set()
 
 
 def _disconnect(code: int, reason: str) -> Message:

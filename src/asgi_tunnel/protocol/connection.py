@@ -12,12 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from struct import Struct
-from typing import Final
 
-from ..errors import FlowControlError, FrameError, ProtocolError
-from .codes import DrainReason, GoawayCode
-from .events import DrainReceived, SessionTerminated, TransportSilent
+from ..errors import FrameError, ProtocolError
+from .codes import DrainReason, GoawayCode, ResetCode
+from .control import (
+    ControlFrames,
+    Goaway,
+    encode_drain,
+    read_drain,
+    read_goaway,
+)
+from .events import DrainReceived, Event, SessionTerminated, TransportSilent
 from .frames import (
     FIRST_UNSEQUENCED,
     UNDEFINED_FLAGS,
@@ -26,32 +31,24 @@ from .frames import (
     FrameDecoder,
     FrameType,
     Payload,
-    encode_frame,
+    StreamKind,
 )
+from .head import Fields, RequestHead, ResponseHead
+from .heartbeat import Heartbeat
 from .limits import (
-    ACK_BYTES,
-    ACK_FRAMES,
     CONTROL_LIMIT,
-    EARLY_FRAMES,
     FLUSH_BUDGET,
     FRAME_HEADER_SIZE,
-    MAX_REASON_SIZE,
     REPLAY_LIMIT,
-    SUSPECT_AFTER,
     Settings,
     Timing,
 )
-from .replay import ReplayBuffer
-from .stream import Stream
-from .streams import STREAM_FRAMES, Receive, Role, Streams, cut_text, read_sentence, unpack
+from .output import Output
+from .receiving import FrameReceiver, Role
+from .replay import Sequence
+from .streams import Streams
 
 __all__ = ["Connection", "Role", "State", "Trace"]
-
-_PING: Final = Struct(">QQ")  # opaque number, sequenced frames received
-_ACK: Final = Struct(">Q")  # sequenced frames received
-_GOAWAY: Final = Struct(">HII")  # code, last stream id, retry after in ms
-_DRAIN: Final = Struct(">BII")  # reason, delay in ms, grace in ms
-_NO_RETRY: Final = 0xFFFFFFFF  # "retry after" that is not given
 
 Trace = Callable[[str, int, int, int, int], None]
 """Called with direction ("<" or ">"), type, flags, stream id and payload size of each frame."""
@@ -65,8 +62,10 @@ class State(Enum):
     TERMINATED = "terminated"  # over; nothing but a GOAWAY may still leave
 
 
-class Connection(Streams):
+class Connection:
     """The protocol core of one session.
+
+    What concerns one stream is held in :attr:`streams`, whose methods are offered here as well.
 
     Args:
         role: Which end this is.
@@ -75,6 +74,10 @@ class Connection(Streams):
         timing: What the edge decided in WELCOME.
         now: Monotonic seconds.
         trace: Called for each frame received; None costs nothing.
+
+    Attributes:
+        state: Where the session is.
+        streams: What this side sends on streams.
     """
 
     def __init__(
@@ -87,50 +90,71 @@ class Connection(Streams):
         now: float,
         trace: Trace | None = None,
     ) -> None:
-        super().__init__(role, local=local, peer=peer, now=now)
         self.state = State.ACTIVE
-        self._timing = timing
+        self._output = Output()
+        self._heartbeat = Heartbeat(timing, now)
+        self.streams = Streams(
+            role, local=local, peer=peer, output=self._output, heartbeat=self._heartbeat
+        )
         self._trace = trace
-        self._resumable = timing.resume_window > 0
+        self._resume_window = timing.resume_window  # seconds
         self._decoder = FrameDecoder(local.max_frame_size)
-        # what is to be sent
-        self._control: list[bytes] = []  # unsequenced frames
-        self._replay = ReplayBuffer()
-        self._resend: list[bytes] = []  # chunks still to be replayed, last one first
-        # what was received
-        self._received = 0  # sequenced frames
-        self._acknowledged = 0  # sequenced frames the peer was told of
-        self._unacked_bytes = 0
-        # time
-        self._last_receive = now
+        self._sequence = Sequence(is_resumable=timing.resume_window > 0)
+        self._control = ControlFrames(self._sequence, self._heartbeat)
+        self._receivers: dict[int, FrameReceiver] = {
+            **self.streams.receiver.by_type,
+            **self._control.by_type,
+            FrameType.DRAIN: self._receive_drain,
+            FrameType.GOAWAY: self._receive_goaway,
+        }
         self._lost_at = now
-        self._ping_id = 0
-        self._ping_sent: dict[int, float] = {}  # at most one
-        self._ping(now)
+        self._control.ping(now)
 
     # -- looking at it -----------------------------------------------------------------------
 
     @property
+    def role(self) -> Role:
+        """Which end this is."""
+        return self.streams.role
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds, as the last PONG measured."""
+        return self._heartbeat.round_trip
+
+    @property
+    def open_streams(self) -> int:
+        """Streams that are not closed in both directions."""
+        return self.streams.open_streams
+
+    @property
+    def last_stream_id(self) -> int:
+        """The highest stream id opened so far."""
+        return self.streams.last_stream_id
+
+    @property
+    def can_open(self) -> bool:
+        """Whether the edge may open one more stream."""
+        return self.streams.can_open
+
+    @property
     def received_frames(self) -> int:
         """Sequenced frames received: what a resuming HELLO or WELCOME tells the peer."""
-        return self._received
+        return self._sequence.received.count
 
     @property
     def sent_frames(self) -> int:
         """Sequenced frames sent: a peer cannot have received more."""
-        return self._replay.sent
+        return self._sequence.replay.sent
 
     def is_suspect(self, now: float) -> bool:
         """Whether a PING waits for so long that no new stream should start here."""
-        sent = self._ping_sent
-        return bool(sent) and (
-            now - max(next(iter(sent.values())), self._last_receive) > SUSPECT_AFTER
-        )
+        return self._heartbeat.is_suspect(now)
 
     @property
     def last_receive(self) -> float:
         """When the peer was heard last, in monotonic seconds."""
-        return self._last_receive
+        return self._heartbeat.last_receive
 
     @property
     def has_output(self) -> bool:
@@ -138,23 +162,66 @@ class Connection(Streams):
         if self.state is State.SUSPENDED:
             return False
         return bool(
-            self._control
-            or self._resend
-            or self._sequenced
-            or self._heads
-            or (self._scheduler and self._replay.size < REPLAY_LIMIT)
-            or self._is_ack_due()
+            self._output.frames
+            or self._control
+            or self._sequence.resend
+            or self.streams.has_queued(is_held=self._sequence.is_full)
+            or self._sequence.is_ack_due
         )
 
     @property
     def buffered(self) -> int:
         """Bytes kept: unacknowledged ones, those in outboxes, and the start of a frame."""
         return (
-            self._replay.size
-            + self._sequenced_size
+            self._sequence.replay.size
+            + self._output.size
             + self._decoder.buffered
-            + sum(stream.queued for stream in self._streams.values())
+            + self.streams.queued
         )
+
+    def events(self) -> list[Event]:
+        """Return the events since the last call, oldest first."""
+        return self._output.take_events()
+
+    # -- one stream, as :class:`.streams.Streams` describes each method ----------------------
+
+    def open_stream(
+        self, kind: StreamKind, head: RequestHead, *, now: float, data: Buffer = b"", end: bool
+    ) -> int:
+        """Start a stream toward the app; return its id."""
+        return self.streams.open_stream(kind, head, now=now, data=data, end=end)
+
+    def send_head(self, stream_id: int, head: ResponseHead) -> bool:
+        """Queue a response head."""
+        return self.streams.send_head(stream_id, head)
+
+    def send_data(
+        self,
+        stream_id: int,
+        data: Buffer,
+        *,
+        end: bool = False,
+        text: bool = False,
+        more: bool = False,
+    ) -> bool:
+        """Queue bytes of a body or of a WebSocket message."""
+        return self.streams.send_data(stream_id, data, end=end, text=text, more=more)
+
+    def send_trailers(self, stream_id: int, fields: Fields) -> None:
+        """Queue trailers, which end this direction."""
+        self.streams.send_trailers(stream_id, fields)
+
+    def send_close(self, stream_id: int, code: int, reason: str = "") -> None:
+        """Queue a WebSocket close, which ends this direction."""
+        self.streams.send_close(stream_id, code, reason)
+
+    def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
+        """End both directions of a stream at once."""
+        self.streams.reset_stream(stream_id, code, reason)
+
+    def consume(self, stream_id: int, size: int, now: float) -> None:
+        """Let the peer send ``size`` more bytes."""
+        self.streams.consume(stream_id, size, now)
 
     # -- the session, sending ----------------------------------------------------------------
 
@@ -167,8 +234,7 @@ class Connection(Streams):
             grace: Seconds until this side ends what is still open.
         """
         if self.state is not State.TERMINATED:
-            payload = _DRAIN.pack(reason, round(delay * 1000), round(grace * 1000))
-            self._queue_sequenced(encode_frame(FrameType.DRAIN, payload))
+            self._output.put(encode_drain(reason, delay, grace))
 
     def terminate(
         self, code: GoawayCode, reason: str = "", *, retry_after: float | None = None
@@ -176,12 +242,11 @@ class Connection(Streams):
         """End the session: every stream is over, GOAWAY is the last frame."""
         if self.state is State.TERMINATED:
             return
-        retry = _NO_RETRY if retry_after is None else round(retry_after * 1000)
-        payload = _GOAWAY.pack(code, self._last_id, retry) + cut_text(reason, MAX_REASON_SIZE)
         attached = self.state is State.ACTIVE
-        self._end(SessionTerminated(code, reason, False, retry_after, self._last_id))
+        last_id = self.streams.last_stream_id
+        self._end(SessionTerminated(code, reason, False, retry_after, last_id))
         if attached:
-            self._control.append(encode_frame(FrameType.GOAWAY, payload))
+            self._control.goaway(Goaway(code, last_id, retry_after, reason))
 
     def data_to_send(self, budget: int = FLUSH_BUDGET) -> bytes:
         """Return frames for the transport; empty when there is nothing to send.
@@ -193,55 +258,40 @@ class Connection(Streams):
         """
         if self.state is State.SUSPENDED:
             return b""
-        if self._is_ack_due():
-            self._control.append(encode_frame(FrameType.ACK, _ACK.pack(self._count_ack())))
-        control = b"".join(self._control)
-        self._control.clear()
-        if self._resend:
-            return control + self._resend.pop()
-        if self._heads:
-            self._queue_heads()
-        frames = len(self._sequenced)
-        parts: list[Buffer] = list(self._sequenced)
-        self._sequenced.clear()
-        budget -= self._sequenced_size
-        self._sequenced_size = 0
-        if budget > 0 and self._scheduler and self._replay.size < REPLAY_LIMIT:
-            sent: list[Stream] = []
-            count, _ = self._scheduler.fill(parts, budget, sent)
-            frames += count
-            for stream in sent:
-                self._look_after(stream)
+        sequence = self._sequence
+        if sequence.is_ack_due:
+            self._control.ack()
+        control = self._control.take() if self._control else b""
+        if sequence.resend:
+            return control + sequence.resend.pop()
+        self.streams.queue_heads()
+        output = self._output
+        budget -= output.size
+        parts = output.take()
+        frames = len(parts)
+        if budget > 0 and not sequence.is_full:
+            frames += self.streams.fill(parts, budget)
         if not frames:
             return control
         chunk = b"".join(parts)
-        if self._resumable:
-            self._replay.append(chunk, frames)
+        sequence.keep(chunk, frames)
         return control + chunk if control else chunk
 
     @property
     def queued_frames(self) -> int:
-        """Frames for :meth:`early_data_to_send`: small exchanges, windows, resets."""
-        return len(self._sequenced)
+        """Frames for :meth:`urgent_data_to_send`: small exchanges, windows, resets."""
+        return len(self._output.frames)
 
-    @property
-    def is_early_due(self) -> bool:
-        """Whether :meth:`early_data_to_send` is worth a message of its own."""
-        return len(self._sequenced) >= EARLY_FRAMES
-
-    def early_data_to_send(self) -> bytes:
+    def urgent_data_to_send(self) -> bytes:
         """Return the small exchanges queued so far, in the middle of a turn.
 
         What waits for a body, for its turn or for room stays for :meth:`data_to_send`.
         """
-        if self.state is not State.ACTIVE or self._resend:
+        if not self._output.frames or self.state is not State.ACTIVE or self._sequence.resend:
             return b""
-        frames = len(self._sequenced)
-        chunk = b"".join(self._sequenced)
-        self._sequenced.clear()
-        self._sequenced_size = 0
-        if frames and self._resumable:
-            self._replay.append(chunk, frames)
+        parts = self._output.take()
+        chunk = b"".join(parts)
+        self._sequence.keep(chunk, len(parts))
         return chunk
 
     # -- the transport -----------------------------------------------------------------------
@@ -252,11 +302,11 @@ class Connection(Streams):
             return
         self._decoder.clear()
         self._control.clear()
-        self._resend.clear()
-        self._ping_sent.clear()
+        self._sequence.resend.clear()
+        self._heartbeat.stop()
         self._lost_at = now
         self.state = State.SUSPENDED
-        if not self._resumable:
+        if not self._sequence.is_resumable:
             self._end_here(GoawayCode.NO_ERROR, "the connection was lost")
 
     def resume(self, peer_received: int, now: float) -> bool:
@@ -273,18 +323,15 @@ class Connection(Streams):
             self.transport_lost(now)
         if self.state is not State.SUSPENDED:
             return False
-        if not self._replay.acknowledge(peer_received):
+        if not self._sequence.resume(peer_received):
             self._end_here(
                 GoawayCode.RESUME_FAILED,
-                f"the peer has {peer_received} frames of {self._replay.sent}",
+                f"the peer has {peer_received} frames of {self._sequence.replay.sent}",
             )
             return False
         self.state = State.ACTIVE
-        self._resend = self._replay.remaining()[::-1]
-        self._acknowledged = self._received
-        self._unacked_bytes = 0
-        self._last_receive = now
-        self._ping(now)
+        self._heartbeat.last_receive = now
+        self._control.ping(now)
         return True
 
     # -- time --------------------------------------------------------------------------------
@@ -294,13 +341,8 @@ class Connection(Streams):
         if self.state is State.TERMINATED:
             return None
         if self.state is State.SUSPENDED:
-            return self._lost_at + self._timing.resume_window
-        timing = self._timing
-        last = self._last_receive
-        if self._ping_sent:
-            sent = next(iter(self._ping_sent.values()))
-            return min(max(sent, last) + timing.heartbeat_interval, last + timing.heartbeat_timeout)
-        return last + timing.heartbeat_interval
+            return self._lost_at + self._resume_window
+        return self._heartbeat.next_deadline()
 
     def handle_deadline(self, now: float) -> None:
         """Send the PING, report the silence or end the session that is due at ``now``."""
@@ -308,14 +350,12 @@ class Connection(Streams):
         if deadline is None or now < deadline:
             return
         if self.state is State.SUSPENDED:
-            self._end_here(
-                GoawayCode.NO_ERROR,
-                f"the connection was lost for {self._timing.resume_window:g} seconds",
-            )
-        elif now - self._last_receive >= self._timing.heartbeat_timeout:
-            self._events.append(TransportSilent(now - self._last_receive))
+            seconds = f"{self._resume_window:g} seconds"
+            self._end_here(GoawayCode.NO_ERROR, f"the connection was lost for {seconds}")
+        elif self._heartbeat.is_silent(now):
+            self._output.events.append(TransportSilent(now - self._heartbeat.last_receive))
         else:
-            self._ping(now)
+            self._control.ping(now)
 
     # -- receiving ---------------------------------------------------------------------------
 
@@ -326,13 +366,14 @@ class Connection(Streams):
         """
         if self.state is not State.ACTIVE:
             return
-        self._last_receive = self._windows.now = now
+        self._heartbeat.last_receive = now
+        self.streams.heard(now)
         try:
             for frame in self._decoder.feed(data):
                 self._receive_frame(frame)
-                if self._is_over:
+                if self.streams.is_over:
                     return
-            if self._sequenced_size + self._replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
+            if self._output.size + self._sequence.replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
                 raise ProtocolError(GoawayCode.OVERLOAD, "the peer does not read what it asks for")
         except ProtocolError as error:
             self.terminate(GoawayCode(error.code), str(error))
@@ -342,90 +383,31 @@ class Connection(Streams):
         if self._trace is not None:
             self._trace("<", kind, flags, stream_id, len(payload))
         if kind < FIRST_UNSEQUENCED:
-            self._received += 1
-            self._unacked_bytes += FRAME_HEADER_SIZE + len(payload)
-        receive = _FRAMES.get(kind)
+            self._sequence.received.add(FRAME_HEADER_SIZE + len(payload))
+        receive = self._receivers.get(kind)
         if receive is None:
             raise FrameError(GoawayCode.FRAME_ERROR, f"frame type {kind} is unknown here")
         if flags & UNDEFINED_FLAGS[kind]:
             raise FrameError(
                 GoawayCode.FRAME_ERROR, f"frame type {kind} has undefined flags: {flags:#04x}"
             )
-        receive(self, flags, stream_id, payload)
-
-    def _receive_ack(self, flags: int, stream_id: int, payload: Payload) -> None:
-        self._take_ack(unpack(_ACK, payload)[0])
-
-    def _receive_ping(self, flags: int, stream_id: int, payload: Payload) -> None:
-        opaque, received = unpack(_PING, payload)
-        self._take_ack(received)
-        pong = _PING.pack(opaque, self._count_ack())
-        # One PONG at most waits: the last PING is the one that matters.
-        self._control = [one for one in self._control if one[3] != FrameType.PONG]
-        self._control.append(encode_frame(FrameType.PONG, pong))
-
-    def _receive_pong(self, flags: int, stream_id: int, payload: Payload) -> None:
-        opaque, received = unpack(_PING, payload)
-        self._take_ack(received)
-        sent = self._ping_sent.pop(opaque, None)
-        if sent is not None:
-            self.round_trip = self._last_receive - sent
+        receive(flags, stream_id, payload)
 
     def _receive_drain(self, flags: int, stream_id: int, payload: Payload) -> None:
-        reason, delay, grace = unpack(_DRAIN, payload)
-        self._events.append(DrainReceived(reason, delay / 1000, grace / 1000))
+        self._output.events.append(DrainReceived(*read_drain(payload)))
 
     def _receive_goaway(self, flags: int, stream_id: int, payload: Payload) -> None:
-        if len(payload) < _GOAWAY.size:
-            raise FrameError(GoawayCode.FRAME_ERROR, f"GOAWAY of {len(payload)} bytes")
-        code, last_id, retry = _GOAWAY.unpack_from(payload)
-        reason = read_sentence(payload[_GOAWAY.size :])
-        after = None if retry == _NO_RETRY else retry / 1000
-        self._end(SessionTerminated(code, reason, True, after, last_id))
+        code, last_id, retry_after, reason = read_goaway(payload)
+        self._end(SessionTerminated(code, reason, True, retry_after, last_id))
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _is_ack_due(self) -> bool:
-        return self._resumable and (
-            self._unacked_bytes >= ACK_BYTES or self._received - self._acknowledged >= ACK_FRAMES
-        )
-
-    def _count_ack(self) -> int:
-        self._unacked_bytes = 0
-        self._acknowledged = self._received
-        return self._received
-
-    def _take_ack(self, received: int) -> None:
-        if self._resumable and not self._replay.acknowledge(received):
-            raise FlowControlError(
-                GoawayCode.PROTOCOL_ERROR,
-                f"the peer acknowledges {received} frames of {self._replay.sent}",
-            )
-
-    def _ping(self, now: float) -> None:
-        self._ping_id += 1
-        self._ping_sent = {self._ping_id: now}
-        payload = _PING.pack(self._ping_id, self._count_ack())
-        self._control.append(encode_frame(FrameType.PING, payload))
-
     def _end(self, event: SessionTerminated) -> None:
         self.state = State.TERMINATED
-        self._clear()
+        self.streams.end()
         self._control.clear()
-        self._resend.clear()
-        self._replay = ReplayBuffer()
-        self._resumable = False
-        self._events.append(event)
+        self._sequence.end()
+        self._output.events.append(event)
 
     def _end_here(self, code: GoawayCode, reason: str) -> None:
-        self._end(SessionTerminated(code, reason, False, None, self._last_id))
-
-
-_FRAMES: Final[dict[int, Receive]] = {
-    **STREAM_FRAMES,
-    FrameType.ACK: Connection._receive_ack,  # noqa: SLF001 - its own table
-    FrameType.PING: Connection._receive_ping,  # noqa: SLF001 - its own table
-    FrameType.PONG: Connection._receive_pong,  # noqa: SLF001 - its own table
-    FrameType.DRAIN: Connection._receive_drain,  # noqa: SLF001 - its own table
-    FrameType.GOAWAY: Connection._receive_goaway,  # noqa: SLF001 - its own table
-}
+        self._end(SessionTerminated(code, reason, False, None, self.streams.last_stream_id))

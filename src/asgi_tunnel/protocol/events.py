@@ -23,7 +23,7 @@ class StreamOpened(NamedTuple):
 
 
 class HeadReceived(NamedTuple):
-    """The peer sent the head of its answer (HEAD)."""
+    """The peer sent the head of its response (HEAD)."""
 
     stream_id: int
     head: ResponseHead
@@ -32,11 +32,11 @@ class HeadReceived(NamedTuple):
 
 
 class DataReceived(NamedTuple):
-    """The peer sent bytes (DATA).  Give ``cost`` back with ``consume`` once they are used."""
+    """The peer sent bytes (DATA), to be given back with ``consume`` once they are used."""
 
     stream_id: int
     data: bytes | View
-    cost: int  # bytes of window, a little more than the data's size
+    flow_controlled_size: int  # bytes of window: the data and, in DATA, the frame header
     end: bool
     text: bool  # of a WebSocket message
     more: bool  # the WebSocket message goes on

@@ -24,7 +24,7 @@ class FrameType(IntEnum):
     """First byte after the length.  Numbers below 32 are sequenced, the others are not."""
 
     OPEN = 1  #: starts a stream: kind, head, first bytes of the body
-    HEAD = 2  #: status and fields of the answer, first bytes of its body
+    HEAD = 2  #: status and fields of the response, first bytes of its body
     DATA = 3  #: bytes of a body, or of a WebSocket message
     TRAILERS = 4  #: fields after a body; ends this direction
     CLOSE = 5  #: WebSocket close code and reason; ends this direction

@@ -54,7 +54,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
-    """What an edge answers."""
+    """The edge's reply to a HELLO that it takes."""
 
     version: int = PROTOCOL_VERSION  # the one both will speak
     session: str  # unguessable; names the session when it resumes

@@ -112,7 +112,7 @@ class RequestHead(NamedTuple):
 
 
 class ResponseHead(NamedTuple):
-    """What the app answers."""
+    """The head of a response."""
 
     status: int  # 100 to 599; 101 accepts a WebSocket
     fields: Fields

@@ -70,11 +70,11 @@ OUTBOX_LOW: Final = 16 * 1024
 FLUSH_BUDGET: Final = 128 * 1024
 """Bytes handed to the transport at one time; what is handed over cannot be overtaken."""
 
-EARLY_FRAMES: Final = 8
+URGENT_FRAMES: Final = 8
 """Small exchanges that are queued in one turn of the event loop before they leave without waiting
 for its end: the peer works on the first ones while this side still reads the last."""
 
-SHORT_WAY_LIMIT: Final = 256 * 1024
+FAST_PATH_LIMIT: Final = 256 * 1024
 """Bytes of small exchanges that go ahead of the scheduler's lines before they queue there too."""
 
 OPEN_LIMIT: Final = 1024 * 1024

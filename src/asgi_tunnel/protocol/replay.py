@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from ..errors import FlowControlError
+from .codes import GoawayCode
 from .frames import unpack_header
-from .limits import FRAME_HEADER_SIZE
+from .limits import ACK_BYTES, ACK_FRAMES, FRAME_HEADER_SIZE, REPLAY_LIMIT
 
 
 class ReplayBuffer:
@@ -60,3 +62,95 @@ class ReplayBuffer:
                 starts.append(starts[-1] + FRAME_HEADER_SIZE + size)
             chunks[0] = chunk[starts[len(starts) - 1 - behind] :]
         return chunks
+
+
+class ReceivedFrames:
+    """Sequenced frames received, of which the peer may forget those it was told of.
+
+    Attributes:
+        count: Frames received.
+    """
+
+    __slots__ = ("_acknowledged", "_unacked_bytes", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._acknowledged = 0  # frames the peer was told of
+        self._unacked_bytes = 0
+
+    def add(self, size: int) -> None:
+        """Count a frame of ``size`` bytes."""
+        self.count += 1
+        self._unacked_bytes += size
+
+    @property
+    def is_ack_due(self) -> bool:
+        """Whether the peer keeps so much that an ACK is worth a frame."""
+        return self._unacked_bytes >= ACK_BYTES or self.count - self._acknowledged >= ACK_FRAMES
+
+    def acknowledge(self) -> int:
+        """Return the count for the peer, and count nothing as untold."""
+        self._unacked_bytes = 0
+        self._acknowledged = self.count
+        return self.count
+
+
+class Sequence:
+    """The sequenced frames of one session, both ways, over all its transports.
+
+    Args:
+        is_resumable: The session goes on over another transport when its own is lost.
+
+    Attributes:
+        replay: What the peer may lack.
+        received: What this side has.
+        resend: Chunks that a new transport still has to carry, the last one first.
+    """
+
+    __slots__ = ("is_resumable", "received", "replay", "resend")
+
+    def __init__(self, *, is_resumable: bool) -> None:
+        self.is_resumable = is_resumable
+        self.replay = ReplayBuffer()
+        self.received = ReceivedFrames()
+        self.resend: list[bytes] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is unacknowledged that bodies have to wait."""
+        return self.replay.size >= REPLAY_LIMIT
+
+    @property
+    def is_ack_due(self) -> bool:
+        """Whether the peer keeps so much that an ACK is worth a frame."""
+        return self.is_resumable and self.received.is_ack_due
+
+    def keep(self, chunk: bytes, frames: int) -> None:
+        """Keep a chunk that leaves, until the peer has it."""
+        if self.is_resumable:
+            self.replay.append(chunk, frames)
+
+    def acknowledge(self, count: int) -> None:
+        """Take the count in an ACK, PING or PONG.
+
+        Raises:
+            FlowControlError: The peer cannot have so many, or had more before.
+        """
+        if self.is_resumable and not self.replay.acknowledge(count):
+            raise FlowControlError(
+                GoawayCode.PROTOCOL_ERROR,
+                f"the peer acknowledges {count} frames of {self.replay.sent}",
+            )
+
+    def resume(self, count: int) -> bool:
+        """Send again what the peer lacks; False when the count is impossible."""
+        if not self.replay.acknowledge(count):
+            return False
+        self.resend = self.replay.remaining()[::-1]
+        return True
+
+    def end(self) -> None:
+        """Keep nothing: the session is over."""
+        self.is_resumable = False
+        self.replay = ReplayBuffer()
+        self.resend.clear()

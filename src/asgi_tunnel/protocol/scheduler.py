@@ -17,11 +17,12 @@ from .stream import Stream
 class Scheduler:
     """Streams that have something to send and, as far as known, window to send it."""
 
-    __slots__ = ("_fresh", "_old")
+    __slots__ = ("_fresh", "_old", "_starved")
 
     def __init__(self) -> None:
         self._fresh: deque[Stream] = deque()
         self._old: deque[Stream] = deque()
+        self._starved: dict[Stream, None] = {}  # wait for the session window, in turn
 
     def __bool__(self) -> bool:
         return bool(self._fresh or self._old)
@@ -32,6 +33,22 @@ class Scheduler:
             stream.scheduled = True
             stream.deficit = DATA_QUANTUM
             self._fresh.append(stream)
+
+    def add_starved(self, stream: Stream) -> None:
+        """Let a stream wait until the session window has room."""
+        self._starved[stream] = None
+
+    def wake_starved(self) -> None:
+        """Let the streams send that wait for the session window, in the order they came."""
+        if self._starved:
+            for stream in self._starved:
+                self.add(stream)
+            self._starved.clear()
+
+    def forget(self, stream: Stream) -> None:
+        """Let a closed stream wait no longer; in a line it gives nothing, and falls out."""
+        if self._starved:
+            self._starved.pop(stream, None)
 
     def fill(self, parts: list[Buffer], budget: int, sent: list[Stream]) -> tuple[int, int]:
         """Move frames to ``parts`` until ``budget`` bytes are there or nobody can send.

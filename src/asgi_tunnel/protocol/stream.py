@@ -13,7 +13,8 @@ from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE, OUTBOX_HIGH
 from .window import ReceiveWindow, SendWindow, Windows
 
 MIN_PIECE: Final = 1024
-"""Bytes below which a payload is not cut: a window that opens by crumbs makes no crumb frames."""
+"""Bytes below which a payload is not cut to the window: avoids the silly window syndrome, in which
+a window that opens a little at a time makes tiny frames (RFC 1122 section 4.2.3.4)."""
 
 
 class Item(NamedTuple):
@@ -25,6 +26,7 @@ class Item(NamedTuple):
 
 
 _HEAD: Final = Half.HEAD
+_BODY: Final = Half.BODY
 _ENDED: Final = Half.ENDED
 
 _NO_ITEMS: Final[deque[Item]] = deque()
@@ -59,7 +61,7 @@ class Stream:
         self.kind = kind
         self.sent = _HEAD  # the direction this side sends
         self.received = _HEAD  # the direction the peer sends
-        self.head: bytes | None = None  # of the answer, until the turn ends or its body comes
+        self.head: bytes | None = None  # of the response, until the turn ends or its body comes
         self.outbox: deque[Item] = _NO_ITEMS
         self.queued = 0  # bytes in the outbox
         self.waiting = False  # the sender was told to wait
@@ -117,6 +119,25 @@ class Stream:
             )
         self.received = state
 
+    # What the table says of several steps in a row, without its look-ups (0.3 us each).  A test
+    # compares every one of these methods with the table.
+
+    def send_open(self, end: bool) -> None:
+        """Send HEAD on a new stream, and END with it."""
+        self.sent = _ENDED if end else _BODY
+
+    def send_rest(self) -> None:
+        """Send DATA and END after the head."""
+        self.sent = _ENDED
+
+    def receive_open(self) -> None:
+        """Receive HEAD on a new stream."""
+        self.received = _BODY
+
+    def receive_end(self) -> None:
+        """Receive END after the head."""
+        self.received = _ENDED
+
     def queue(self, kind: FrameType, payload: Buffer, flags: int = 0) -> bool:
         """Put a frame into the outbox; False when the sender should wait for StreamWritable."""
         if self.head is not None:
@@ -139,8 +160,8 @@ class Stream:
             self.queue(FrameType.HEAD, head)
 
     def reset(self) -> None:
-        """End both halves, drop the outbox, give the windows back."""
-        self.sent = self.received = Half.ENDED
+        """Pass RESET in both directions; drop the outbox, give the windows back."""
+        self.sent = self.received = _ENDED
         self.head = None
         self.outbox = _NO_ITEMS
         self.queued = 0
@@ -190,7 +211,7 @@ class Stream:
     ) -> tuple[int, int]:
         size = len(payload)
         if not size and flags & Flag.END:
-            cost = 0
+            flow_controlled_size = 0
         else:
             available = self.send_window.available() - FRAME_HEADER_SIZE
             if available < min(size, MIN_PIECE):
@@ -198,7 +219,7 @@ class Stream:
             room = min(room, available)
             if size > room:
                 size = room
-            cost = size + FRAME_HEADER_SIZE
+            flow_controlled_size = size + FRAME_HEADER_SIZE
         if size < len(payload):
             view = memoryview(payload)
             self.outbox[0] = Item(FrameType.DATA, view[size:], flags)
@@ -210,7 +231,7 @@ class Stream:
             self.outbox.popleft()
             self.queued -= FRAME_HEADER_SIZE
         self.queued -= size
-        self.send_window.spend(cost)
+        self.send_window.spend(flow_controlled_size)
         parts.append(pack_header(size << 8 | FrameType.DATA, flags, self.id))
         if size:
             parts.append(payload)

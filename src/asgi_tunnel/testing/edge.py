@@ -123,7 +123,7 @@ class LocalEdge:
     async def request(
         self, method: str, path: str, *, headers: GivenHeaders = (), body: Body = b""
     ) -> Response:
-        """Return the complete answer to a request.
+        """Return the complete response to a request.
 
         Args:
             method: Upper-case.
@@ -137,20 +137,20 @@ class LocalEdge:
 
         Cancelling it is a visitor who leaves.
         """
-        async with self.stream(method, path, headers=headers, body=body) as answer:
-            content = await answer.read()
+        async with self.stream(method, path, headers=headers, body=body) as response:
+            content = await response.read()
             return Response(
-                status=answer.status,
-                headers=answer.headers,
+                status=response.status,
+                headers=response.headers,
                 body=content,
-                trailers=answer.trailers,
+                trailers=response.trailers,
             )
 
     @asynccontextmanager
     async def stream(
         self, method: str, path: str, *, headers: GivenHeaders = (), body: Body = b""
     ) -> AsyncIterator[ResponseStream]:
-        """Give the answer when its head is there; the body is read piece by piece.
+        """Give the response when its head is there; the body is read piece by piece.
 
         Arguments and errors as :meth:`request`.  Whoever leaves the block early is a visitor who
         leaves.
@@ -158,11 +158,11 @@ class LocalEdge:
         fields = _fields(headers)
         if isinstance(body, bytes) and (body or method in _BODY_METHODS):
             fields.append((b"content-length", b"%d" % len(body)))
-        answer = await self._ask(self._head(method, "https", path, fields), body)
+        response = await self._ask(self._head(method, "https", path, fields), body)
         try:
-            yield answer
+            yield response
         finally:
-            await answer.aclose()
+            await response.aclose()
 
     @asynccontextmanager
     async def websocket(
@@ -395,11 +395,11 @@ class LocalEdge:
     async def _ask(
         self, head: RequestHead, body: Body, *, tries: int = MAX_TRIES
     ) -> ResponseStream:
-        answer = ResponseStream(await self._session())
+        response = ResponseStream(await self._session())
         try:
-            await answer.ask(head, body)
+            await response.ask(head, body)
         except BaseException as error:
-            await answer.aclose()
+            await response.aclose()
             if (
                 isinstance(error, StreamResetError)
                 and error.code == ResetCode.REFUSED  # never started: another session may serve it
@@ -408,7 +408,7 @@ class LocalEdge:
             ):
                 return await self._ask(head, body, tries=tries - 1)
             raise
-        return answer
+        return response
 
     async def _session(self) -> Session:
         """Return the edge's session, or wait for one."""

@@ -1,4 +1,4 @@
-"""What a visitor of a :class:`.edge.LocalEdge` sees: answers, bodies and WebSockets.
+"""What a visitor of a :class:`.edge.LocalEdge` sees: responses, bodies and WebSockets.
 
 Each is the handler of one stream on the edge's side, and consumes only what its reader takes: a
 visitor who does not read holds the app back.
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..asgi.inbox import Gate, Inbox
+from ..asgi.inbox import Inbox
 from ..errors import StreamResetError, TunnelError
 from ..protocol.codes import ResetCode
 from ..protocol.frames import Buffer, StreamKind
@@ -42,7 +42,7 @@ class Headers(list[tuple[str, str]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A complete answer."""
+    """A complete response."""
 
     status: int
     headers: Headers
@@ -63,9 +63,9 @@ class WebSocketDeniedError(TunnelError):
     """The app refused the WebSocket.
 
     Attributes:
-        status: Of the answer, 403 when the app gave none.
-        headers: Of the answer.
-        body: Of the answer.
+        status: Of the response, 403 when the app gave none.
+        headers: Of the response.
+        body: Of the response.
     """
 
     def __init__(self, status: int, headers: Headers, body: bytes) -> None:
@@ -96,13 +96,13 @@ class WebSocketClosedError(TunnelError):
 
 
 class ResponseStream:
-    """An answer whose body is read piece by piece: ``async for piece in answer``.
+    """A response whose body is read piece by piece: ``async for piece in response``.
 
     Attributes:
-        status: Of the answer.
-        headers: Of the answer.
+        status: Of the response.
+        headers: Of the response.
         trailers: Complete when the body is.
-        interim: Status and headers of each 1xx answer before.
+        interim: Status and headers of each 1xx response before.
     """
 
     def __init__(self, session: Session) -> None:
@@ -113,14 +113,14 @@ class ResponseStream:
         self._session = session
         self._stream_id = 0
         self._inbox = Inbox()
-        self._gate = Gate()
-        self._answered = asyncio.Event()
+        self._room = asyncio.Event()
+        self._has_response = asyncio.Event()
         self._is_over = False
         self._error: Exception | None = None
         self._upload: asyncio.Task[None] | None = None
 
     async def ask(self, head: RequestHead, body: Body) -> None:
-        """Send the request and return when the head of the answer is there.
+        """Send the request and return when the head of the response is there.
 
         Raises:
             StreamResetError: There will be none.
@@ -134,7 +134,7 @@ class ResponseStream:
         )
         if not isinstance(body, bytes):
             self._upload = asyncio.get_running_loop().create_task(self._send(body))
-        await self._answered.wait()
+        await self._has_response.wait()
         if self._error is not None:
             raise self._error
 
@@ -142,8 +142,8 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        message, cost = await self._inbox.get()
-        self._session.consume(self._stream_id, cost)
+        message, flow_controlled_size = await self._inbox.get()
+        self._session.consume(self._stream_id, flow_controlled_size)
         if "body" in message:
             return bytes(message["body"])
         if self._error is not None:
@@ -154,7 +154,7 @@ class ResponseStream:
         """Return the rest of the body.
 
         Raises:
-            StreamResetError: The answer was cut: what came of it is not the whole.
+            StreamResetError: The response was cut: what came of it is not the whole.
         """
         return b"".join([piece async for piece in self])
 
@@ -171,15 +171,15 @@ class ResponseStream:
         try:
             async for piece in body:
                 if piece and not self._session.send_data(self._stream_id, piece):
-                    self._gate.shut()
-                    await self._gate.wait()
+                    self._room.clear()
+                    await self._room.wait()
             self._session.send_data(self._stream_id, b"", end=True)
         except Exception as error:  # noqa: BLE001 - the task's outer edge: the reader gets it
             self._session.reset_stream(self._stream_id, ResetCode.CANCELLED)
             self._lose(error)
 
     def _lose(self, error: Exception) -> None:
-        """End with an error, unless the answer is complete; what came before is still read."""
+        """End with an error, unless the response is complete; what came before is still read."""
         if not self._is_over:
             self._error = error
             self._end()
@@ -189,8 +189,8 @@ class ResponseStream:
         if self._upload is not None:
             self._upload.cancel()
         self._inbox.put_last({})
-        self._gate.open()
-        self._answered.set()
+        self._room.set()
+        self._has_response.set()
 
     # -- StreamHandler -----------------------------------------------------------------------
 
@@ -201,18 +201,20 @@ class ResponseStream:
             self.interim.append((head.status, headers))
             return
         self.status, self.headers = head.status, headers
-        self._answered.set()
+        self._has_response.set()
         self.on_data(data, len(data), end, False, False)
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Keep it for the reader."""
         if data:
-            self._inbox.put({"body": data}, cost)
+            self._inbox.put({"body": data}, flow_controlled_size)
         if end:
             self._end()
 
     def on_trailers(self, fields: Fields) -> None:
-        """Keep them; they end the answer."""
+        """Keep them; they end the response."""
         self.trailers = _read(fields)
         self._end()
 
@@ -222,7 +224,7 @@ class ResponseStream:
 
     def on_writable(self) -> None:
         """Let the upload go on."""
-        self._gate.open()
+        self._room.set()
 
     def on_reset(self, code: int, reason: str) -> None:
         """Tell the reader, after what came before."""
@@ -246,8 +248,8 @@ class WebSocket:
         self._session = session
         self._stream_id = 0
         self._inbox = Inbox()
-        self._gate = Gate()
-        self._answered = asyncio.Event()
+        self._room = asyncio.Event()
+        self._has_response = asyncio.Event()
         self._status = 0
         self._partial = bytearray()  # of a message, or of the body of a refusal
         self._error: Exception | None = None
@@ -257,10 +259,10 @@ class WebSocket:
 
         Raises:
             WebSocketDeniedError: The app does not want it.
-            StreamResetError: There is no answer.
+            StreamResetError: There is no response.
         """
         self._stream_id = self._session.open_stream(StreamKind.WEBSOCKET, head, self, end=False)
-        await self._answered.wait()
+        await self._has_response.wait()
         if self._error is not None:
             raise self._error
 
@@ -287,8 +289,8 @@ class WebSocket:
         Raises:
             WebSocketClosedError: It is closed, and nothing is left.
         """
-        message, cost = await self._inbox.get()
-        self._session.consume(self._stream_id, cost)
+        message, flow_controlled_size = await self._inbox.get()
+        self._session.consume(self._stream_id, flow_controlled_size)
         if "data" in message:
             found: str | bytes = message["data"]
             return found
@@ -318,8 +320,8 @@ class WebSocket:
         if self.close_code is not None:
             raise self._closed_error()
         if not self._session.send_data(self._stream_id, data, text=is_text):
-            self._gate.shut()
-            await self._gate.wait()
+            self._room.clear()
+            await self._room.wait()
 
     def _closed_error(self) -> WebSocketClosedError:
         return WebSocketClosedError(self.close_code or 1006, self.close_reason)
@@ -330,8 +332,8 @@ class WebSocket:
             return False
         self.close_code, self.close_reason = code, reason
         self._session.consume(self._stream_id, self._inbox.put_last({}, drop=drop))
-        self._gate.open()
-        self._answered.set()
+        self._room.set()
+        self._has_response.set()
         return True
 
     # -- StreamHandler -----------------------------------------------------------------------
@@ -340,42 +342,44 @@ class WebSocket:
         """Take the app's decision."""
         self._status, self.headers = head.status, _read(head.fields)
         if head.status == 101:
-            self._answered.set()
+            self._has_response.set()
         else:
             # A refusal ends this direction, as the edge does it.
             self._session.send_close(self._stream_id, 1006)
             self.on_data(data, len(data), end, False, False)
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Assemble messages; the window of a fragment is given back as soon as it is kept."""
         if self.close_code is None:
             self._partial += data
         if self._status != 101:
-            self._session.consume(self._stream_id, cost)
+            self._session.consume(self._stream_id, flow_controlled_size)
             if end:
                 body = bytes(self._partial)
                 self._error = WebSocketDeniedError(self._status, self.headers, body)
                 self._end(1006, "")
         elif more or self.close_code is not None:
-            self._session.consume(self._stream_id, cost)
+            self._session.consume(self._stream_id, flow_controlled_size)
         else:
             message = bytes(self._partial)
             self._partial.clear()
-            self._inbox.put({"data": message.decode() if text else message}, cost)
+            self._inbox.put({"data": message.decode() if text else message}, flow_controlled_size)
 
     def on_trailers(self, fields: Fields) -> None:
         """Not for a WebSocket: the app's side broke the protocol."""
         self.on_reset(ResetCode.PROTOCOL_ERROR, "TRAILERS on a WebSocket")
 
     def on_close(self, code: int, reason: str) -> None:
-        """Take the app's close and answer it, or take the answer to our own."""
+        """Take the app's close and reply to it, or take the reply to our own."""
         if self._end(code, reason):
             self._session.send_close(self._stream_id, code, reason)
         self._session.release(self._stream_id)
 
     def on_writable(self) -> None:
         """Let senders go on."""
-        self._gate.open()
+        self._room.set()
 
     def on_reset(self, code: int, reason: str) -> None:
         """Close as the edge does when the app or its tunnel is gone."""
