@@ -26,7 +26,7 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
-from asgi_tunnel_edge.admission.tunnels import Door
+from asgi_tunnel_edge.admission.tunnels import TunnelAcceptor
 from asgi_tunnel_edge.context import Ingress
 from asgi_tunnel_edge.directory import Holder, Registry
 from asgi_tunnel_edge.guards import Guards
@@ -101,7 +101,7 @@ class World:
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
         self.ingress = Ingress(
             registry=registry,
-            door=Door(registry, config.limits, lambda hostname: hostname),
+            door=TunnelAcceptor(registry, config.limits, lambda hostname: hostname),
             limits=config.limits,
             access_log=self.log,
             guards=guards,

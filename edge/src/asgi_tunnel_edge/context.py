@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from asgi_tunnel.protocol.codes import GoawayCode
 
 from .address import group_of
-from .admission.tunnels import OVERLOAD_RETRY, Door
+from .admission.tunnels import OVERLOAD_RETRY, TunnelAcceptor
 from .connections.memory import MemoryBudget, choose_largest, choose_stalled
 from .directory import Registry
 from .guards import Guards
@@ -45,7 +45,7 @@ class Ingress:
         self,
         *,
         registry: Registry,
-        door: Door,
+        door: TunnelAcceptor,
         limits: Limits,
         access_log: AccessLog,
         guards: Guards,

@@ -17,7 +17,7 @@ from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
-from .admission.tunnels import Door
+from .admission.tunnels import TunnelAcceptor
 from .certificates.internal import server_context
 from .context import Ingress
 from .directory import Registry
@@ -77,7 +77,7 @@ class Edge:
         self.guards: Guards
         self.registry: Registry
         self.ingress: Ingress
-        self.door: Door
+        self.door: TunnelAcceptor
         self.address: ListenAddress
 
     async def run(self) -> int:
@@ -120,7 +120,7 @@ class Edge:
         self.registry = Registry(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
-        self.door = Door(self.registry, config.limits, self._visitor_url)
+        self.door = TunnelAcceptor(self.registry, config.limits, self._visitor_url)
         self.ingress = Ingress(
             registry=self.registry,
             door=self.door,

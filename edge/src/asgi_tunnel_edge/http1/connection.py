@@ -693,7 +693,7 @@ class Visitor:
         if self._proxy is not None and self._ingress.guards.refuses(self.address):
             self._say(403, "this address is banned", request=request)
             return
-        refusal = self._ingress.door.open(self, transport, request, self._buffer)
+        refusal = self._ingress.door.accept(self.address, transport, request, self._buffer)
         if refusal is None:
             # Another protocol has the socket: nothing will tell this one of its end.
             self._state = _TAKEN
