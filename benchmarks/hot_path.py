@@ -26,7 +26,7 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
-from asgi_tunnel_edge.admission.tunnels import Door
+from asgi_tunnel_edge.admission.tunnels import TunnelAcceptor
 from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
 from asgi_tunnel_edge.directory import Holder, Registry
@@ -110,7 +110,7 @@ class World:
                 max_per_address=config.limits.max_connections_per_address,
             ),
             dispatcher=Dispatcher(context, registry, guards),
-            tunnels=Door(registry, config.limits, lambda hostname: hostname),
+            tunnels=TunnelAcceptor(context, registry, lambda hostname: hostname),
         )
         self.at_edge, self.edge = self._session(Role.EDGE, None)
         self.at_app, self.app = self._session(Role.CONNECTOR, Origin(hello).serve)

@@ -17,7 +17,7 @@ from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
-from .admission.tunnels import Door
+from .admission.tunnels import TunnelAcceptor
 from .certificates.internal import server_context
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
@@ -85,7 +85,7 @@ class Edge:
         self._sockets: list[socket.socket] = []
         self.guards: Guards
         self.registry: Registry
-        self.door: Door
+        self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.table: ConnectionTable
         self.front: HTTP1Front
@@ -133,9 +133,9 @@ class Edge:
         self.registry = Registry(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
-        self.door = Door(self.registry, config.limits, self._visitor_url)
         limits = config.limits
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
+        self.tunnels = TunnelAcceptor(self.context, self.registry, self._visitor_url)
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
@@ -147,10 +147,10 @@ class Edge:
             self.context,
             table=self.table,
             dispatcher=Dispatcher(self.context, self.registry, self.guards, endpoints),
-            tunnels=self.door,
+            tunnels=self.tunnels,
             proxies=self._proxies(),
         )
-        self._sweep = Sweep(self.context, self.table, self.registry, self.door, self._access_log)
+        self._sweep = Sweep(self.context, self.table, self.registry, self._access_log)
         secure = config.tls.mode != "off"
         context = server_context(config.certificate_path, config.key_path) if secure else None
         address = config.listen_address
@@ -178,12 +178,11 @@ class Edge:
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
         sessions = [holder.session for holder in self.registry.holders]
         try:
-            self.door.is_closed = True
+            self.context.is_stopping = True
             self._close_listener()
             for number, session in enumerate(sessions):
                 delay = SPREAD * number / len(sessions)
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
-            self.context.is_stopping = True
             self.table.shut_down()
             deadline = time.monotonic() + STOP_GRACE
             while time.monotonic() < deadline and (  # noqa: ASYNC110 - a look is cheap

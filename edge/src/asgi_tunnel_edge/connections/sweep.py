@@ -12,7 +12,6 @@ from typing import Final
 
 from asgi_tunnel.protocol.codes import GoawayCode
 
-from ..admission.tunnels import Door
 from ..context import EdgeContext
 from ..directory import Registry
 from ..observers.access_log import AccessLog
@@ -33,7 +32,6 @@ class Sweep:
         context: Gets the overload switch.
         table: Whose deadlines are looked at.
         directory: Who waits there, and which sessions hold memory.
-        tunnels: Refuses new tunnels during an overload.
         access_log: Flushed at each look.
     """
 
@@ -42,13 +40,11 @@ class Sweep:
         context: EdgeContext,
         table: ConnectionTable,
         directory: Registry,
-        tunnels: Door,
         access_log: AccessLog,
     ) -> None:
         self._context = context
         self._table = table
         self._directory = directory
-        self._tunnels = tunnels
         self._access_log = access_log
         self._budget = MemoryBudget(context.limits.max_buffered_bytes)
         self._loop = asyncio.get_running_loop()
@@ -80,7 +76,7 @@ class Sweep:
         budget = self._budget
         used = sum(connection.buffered for connection in connections)
         used += sum(session.buffered for session in sessions)
-        self._context.is_overloaded = self._tunnels.is_overloaded = budget.look(used, now)
+        self._context.is_overloaded = budget.look(used, now)
         if budget.excess:
             stalled = choose_stalled(connections, budget.excess)
             largest = choose_largest(sessions, budget.relief) if budget.is_past_ceiling else []

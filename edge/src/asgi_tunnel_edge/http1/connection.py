@@ -368,11 +368,11 @@ class HTTP1Connection(Line):
         if self.is_proxy and self._front.dispatcher.guards.refuses(self.address):
             self._reply(BANNED, request)
             return
-        refusal = self._front.tunnels.open(
+        refusal = self._front.tunnels.accept(
             self.address, writer.transport, request, self._reader.buffer
         )
         if refusal is not None:
-            self._reply(Reply(*refusal), request)
+            self._reply(refusal, request)
             return
         self._enter(_UPGRADED)
         writer.outbox.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..admission.tunnels import Door
+from ..admission.tunnels import TunnelAcceptor
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
 from ..dispatch import Dispatcher
@@ -30,7 +30,7 @@ class HTTP1Front:
         *,
         table: ConnectionTable,
         dispatcher: Dispatcher,
-        tunnels: Door,
+        tunnels: TunnelAcceptor,
         proxies: Proxies | None = None,
     ) -> None:
         self.context = context

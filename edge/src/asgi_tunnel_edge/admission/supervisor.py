@@ -1,0 +1,100 @@
+"""What the edge does with a session after its handshake: drain, a lost transport, the end.
+
+The handshake is in :mod:`.tunnels`, which hands each new session over; which hostnames a session
+serves is in :mod:`..directory`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from asgi_tunnel.protocol.codes import GoawayCode
+
+if TYPE_CHECKING:
+    from asgi_tunnel.protocol.events import DrainReceived, SessionTerminated
+    from asgi_tunnel.session import Session
+
+    from ..directory import Registry
+
+__all__ = ["STALL_CHECK", "SessionSupervisor", "Stallable", "printable"]
+
+_log = logging.getLogger("asgi_tunnel_edge.admission.supervisor")
+
+STALL_CHECK: Final = 0.25
+"""Seconds between two checks of the exchanges on a session whose transport was lost, and before
+the first one: most sessions have a new transport by then."""
+
+
+@runtime_checkable
+class Stallable(Protocol):
+    """A stream's handler that can do without its session, or give up."""
+
+    def check_stalled(self, lost_for: float, hold: float) -> None:
+        """The peer was not heard for ``lost_for`` seconds; a visitor waits ``hold`` seconds."""
+
+
+class SessionSupervisor:
+    """Follows the sessions of one edge from their handshake to their end.
+
+    Args:
+        registry: Is told of drains and ends.
+        hold_timeout: Seconds that a visitor waits for an app that is away.
+    """
+
+    def __init__(self, registry: Registry, *, hold_timeout: float) -> None:
+        self._registry = registry
+        # What becomes due between two checks would be seen at the next one, too late.
+        self._hold = hold_timeout - STALL_CHECK
+        self._timers: dict[Session, asyncio.TimerHandle] = {}  # of sessions without a transport
+
+    def watch(self, session: Session) -> None:
+        """Follow a new session; called once, before its transport is read."""
+        session.on_drain = self._on_drain
+        session.on_suspended = self._on_suspended
+        session.on_end = self._on_end
+
+    def _on_suspended(self, session: Session) -> None:
+        _log.info("tunnel %s has lost its connection", session.name)
+        self._schedule_check(session)
+
+    def _schedule_check(self, session: Session) -> None:
+        self._cancel_check(session)
+        loop = asyncio.get_running_loop()
+        self._timers[session] = loop.call_later(STALL_CHECK, self._check_stalled, session)
+
+    def _cancel_check(self, session: Session) -> None:
+        timer = self._timers.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _check_stalled(self, session: Session) -> None:
+        """Let the exchanges that need not stay on a lost session leave it."""
+        del self._timers[session]
+        if session.is_attached or session.is_over:
+            return
+        lost_for = asyncio.get_running_loop().time() - session.connection.last_receive
+        for handler in list(session.handlers.values()):
+            if isinstance(handler, Stallable):
+                handler.check_stalled(lost_for, self._hold)
+        if not session.is_over:
+            self._schedule_check(session)
+
+    def _on_drain(self, session: Session, event: DrainReceived) -> None:
+        self._registry.draining(session)
+
+    def _on_end(self, session: Session, event: SessionTerminated) -> None:
+        self._cancel_check(session)
+        self._registry.remove(session)
+        reason = event.reason or (
+            GoawayCode(event.code).name if event.code in set(GoawayCode) else str(event.code)
+        )
+        _log.info("tunnel %s has ended: %s", session.name, printable(reason))
+
+
+def printable(text: str) -> str:
+    """Escape what could start a line of the log or move a terminal's cursor (T38)."""
+    if text.isascii() and text.isprintable():
+        return text
+    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
