@@ -51,6 +51,8 @@ class _Phase(Enum):
 class WebSocketExchange(Placed):
     """One WebSocket; the stream's handler on the edge.
 
+    Large because it is the handler of both sides, and each of their ends depends on the other's.
+
     Args:
         writer: Of the visitor's front.
         request: The handshake.

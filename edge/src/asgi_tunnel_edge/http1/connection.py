@@ -1,5 +1,7 @@
 """One connection of a visitor: requests in, responses out, one after the other.
 
+Large because it holds one class, which says why.
+
 Here is the connection's state and what moves it: bytes, an exchange's wishes, and clocks that run
 out. :mod:`.reader` cuts heads, :mod:`.body` bodies; :mod:`.writer` writes; :mod:`.deadlines` keeps
 the clocks; :mod:`..dispatch` decides who serves a request.

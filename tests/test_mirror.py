@@ -1,0 +1,160 @@
+"""Each module has tests in a file of its name, or a line here; a large one says why it is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PACKAGES: Final = {
+    ROOT / "src/asgi_tunnel": ROOT / "tests",
+    ROOT / "edge/src/asgi_tunnel_edge": ROOT / "edge/tests",
+}
+
+ELSEWHERE: Final[dict[str, str]] = {
+    "src/asgi_tunnel/asgi/adapt.py": "tests/asgi/test_middleware.py",
+    "src/asgi_tunnel/asgi/fields.py": "tests/asgi/test_send.py",
+    "src/asgi_tunnel/asgi/http.py": (
+        "tests/asgi/test_send.py tests/asgi/test_receive.py tests/asgi/test_disconnect.py"
+    ),
+    "src/asgi_tunnel/asgi/inbox.py": "tests/asgi/test_receive.py",
+    "src/asgi_tunnel/asgi/origin.py": "tests/asgi/test_tasks.py",
+    "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
+    "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
+    "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
+    "src/asgi_tunnel/dial.py": "tests/e2e/test_tokens.py tests/test_reconnect.py",
+    "src/asgi_tunnel/logs.py": "tests/asgi/test_middleware.py",
+    "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
+    "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
+    "src/asgi_tunnel/protocol/control.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/protocol/events.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/protocol/heartbeat.py": (
+        "tests/protocol/test_suspect.py tests/protocol/test_connection.py"
+    ),
+    "src/asgi_tunnel/protocol/limits.py": (
+        "tests/protocol/test_protocol_page.py edge/tests/test_limits_page.py"
+    ),
+    "src/asgi_tunnel/protocol/output.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/protocol/receiving.py": (
+        "tests/protocol/test_connection.py tests/protocol/test_fuzz.py"
+    ),
+    "src/asgi_tunnel/protocol/streams.py": (
+        "tests/protocol/test_connection.py tests/protocol/test_properties.py"
+    ),
+    "src/asgi_tunnel/protocol/table.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/protocol/text.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/runner.py": "tests/asgi/test_runner.py",
+    "src/asgi_tunnel/supervisor.py": "tests/e2e/test_servers.py",
+    "src/asgi_tunnel/testing/edge.py": "tests/test_testing.py",
+    "src/asgi_tunnel/testing/fixture.py": "tests/test_testing.py",
+    "src/asgi_tunnel/testing/link.py": "tests/test_testing.py",
+    "src/asgi_tunnel/testing/visitor.py": "tests/test_testing.py",
+    "src/asgi_tunnel/thread.py": "tests/e2e/test_servers.py",
+    "edge/src/asgi_tunnel_edge/admission/tunnels.py": (
+        "edge/tests/hostile/test_door.py tests/e2e/test_tokens.py"
+    ),
+    "edge/src/asgi_tunnel_edge/ban.py": "edge/tests/storage/test_bans.py",
+    "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",
+    "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
+    "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
+    "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/connections/sweep.py": (
+        "edge/tests/hostile/test_memory.py edge/tests/hostile/test_slow.py"
+    ),
+    "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
+    "edge/src/asgi_tunnel_edge/exchange/fields.py": (
+        "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"
+    ),
+    "edge/src/asgi_tunnel_edge/exchange/websocket_frames.py": (
+        "edge/tests/http1/test_properties.py edge/tests/hostile/test_websocket.py"
+    ),
+    "edge/src/asgi_tunnel_edge/exchange/writer.py": (
+        "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/guards/facts.py": "edge/tests/guards/test_chain.py",
+    "edge/src/asgi_tunnel_edge/http1/arrival.py": (
+        "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
+    ),
+    "edge/src/asgi_tunnel_edge/http1/body.py": (
+        "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
+    ),
+    "edge/src/asgi_tunnel_edge/http1/connection.py": (
+        "edge/tests/hostile/test_valid.py "
+        "edge/tests/hostile/test_slow.py "
+        "tests/e2e/test_edge_http.py"
+    ),
+    "edge/src/asgi_tunnel_edge/http1/front.py": "edge/tests/http1/test_outbox.py",
+    "edge/src/asgi_tunnel_edge/http1/head.py": (
+        "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
+    ),
+    "edge/src/asgi_tunnel_edge/http1/responses.py": "edge/tests/http1/test_writer.py",
+    "edge/src/asgi_tunnel_edge/http1/visitor_socket.py": "edge/tests/hostile/test_gone.py",
+    "edge/src/asgi_tunnel_edge/listeners/sockets.py": "edge/tests/commands/test_run.py",
+    "edge/src/asgi_tunnel_edge/listeners/tls.py": "edge/tests/hostile/test_handshakes.py",
+    "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
+    "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
+    "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
+    "edge/src/asgi_tunnel_edge/server.py": (
+        "edge/tests/commands/test_run.py tests/e2e/test_edge_restart.py"
+    ),
+    "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
+}
+"""Modules whose tests are in files of another name, and in which: what they do shows there."""
+
+MAX_FILE: Final = 500
+MAX_CLASS: Final = 350
+REASON: Final = "Large because"
+
+
+def _modules() -> list[Path]:
+    return [
+        path
+        for source in PACKAGES
+        for path in sorted(source.rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py", "_version.py")
+        and "migrations" not in path.parts
+    ]
+
+
+def _own_test(module: Path) -> Path:
+    source = next(one for one in PACKAGES if module.is_relative_to(one))
+    relative = module.relative_to(source)
+    return PACKAGES[source] / relative.parent / f"test_{relative.name}"
+
+
+def _name(module: Path) -> str:
+    return str(module.relative_to(ROOT))
+
+
+def test_each_module_has_its_tests() -> None:
+    """A module without a test file of its name is in the list, and no other one is."""
+    without = {_name(module) for module in _modules() if not _own_test(module).exists()}
+    assert without == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_the_list_names_files_that_exist(module: str) -> None:
+    """What a line names is there."""
+    for name in ELSEWHERE[module].split():
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("module", _modules(), ids=_name)
+def test_no_room_is_too_large(module: Path) -> None:
+    """A file over 500 lines or a class over 350 says in its docstring why."""
+    text = module.read_text()
+    tree = ast.parse(text)
+    large: list[ast.Module | ast.ClassDef] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno + 1 > MAX_CLASS
+    ]
+    if text.count("\n") > MAX_FILE:
+        large.append(tree)
+    docs = [ast.get_docstring(node) or "" for node in large]
+    assert all(REASON in doc for doc in docs)
