@@ -18,8 +18,6 @@ from asgi_tunnel.errors import (
     HostnameUnavailableError,
     LocalProtocolError,
     ProtocolError,
-    SessionClosedError,
-    SessionLostError,
     StreamResetError,
     StreamStateError,
     TunnelError,
@@ -63,16 +61,6 @@ SENTENCES: list[tuple[TunnelError, str]] = [
         StreamResetError(99, stream_id=7, by_peer=False),
         "stream 7 was reset by this side: code 99",
     ),
-    (
-        SessionClosedError(Code.CANCELLED, "restarting", by_peer=True),
-        "the peer closed the session with CANCELLED (1): restarting",
-    ),
-    (SessionClosedError(5, by_peer=False), "this side closed the session with code 5"),
-    (
-        SessionLostError("no heartbeat for 10 s"),
-        "the session was lost without a GOAWAY: no heartbeat for 10 s",
-    ),
-    (SessionLostError(), "the session was lost without a GOAWAY"),
     (
         ClientDisconnectedError(),
         "websocket.send came after the visitor had disconnected",
@@ -123,8 +111,3 @@ def test_bases_that_others_catch() -> None:
     assert issubclass(ClientDisconnectedError, OSError)
     for error, _ in SENTENCES:
         assert isinstance(error, TunnelError)
-
-
-def test_losing_is_not_closing() -> None:
-    """Catching a closed session does not catch a lost one."""
-    assert not issubclass(SessionLostError, SessionClosedError)

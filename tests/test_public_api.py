@@ -15,8 +15,6 @@ PUBLIC = [
     "HostnameUnavailableError",
     "LocalProtocolError",
     "ProtocolError",
-    "SessionClosedError",
-    "SessionLostError",
     "StreamResetError",
     "Tunnel",
     "TunnelConfig",

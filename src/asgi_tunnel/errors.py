@@ -14,8 +14,6 @@
     │   └── StreamStateError                               a frame its stream does not allow
     ├── LocalProtocolError       (also RuntimeError)       this side misused the protocol core
     ├── StreamResetError         .code .stream_id .by_peer one stream ended before its time
-    ├── SessionClosedError       .code .reason .by_peer    one side closed the session and said so
-    ├── SessionLostError         .reason                   the network broke: no GOAWAY came
     └── ClientDisconnectedError  (also OSError) .event .code   the visitor of a WebSocket left
 
 Attributes come first; ``str()`` builds one sentence from them. Codes are the numbers of
@@ -40,8 +38,6 @@ __all__ = [
     "HostnameUnavailableError",
     "LocalProtocolError",
     "ProtocolError",
-    "SessionClosedError",
-    "SessionLostError",
     "StreamResetError",
     "StreamStateError",
     "TunnelError",
@@ -167,42 +163,6 @@ class StreamResetError(TunnelError):
 
     def __str__(self) -> str:
         return f"stream {self.stream_id} was reset by {_who(self.by_peer)}: {_named(self.code)}"
-
-
-class SessionClosedError(TunnelError):
-    """One side closed the session and said so in a GOAWAY.
-
-    Attributes:
-        code: A number of ``protocol.codes.GoawayCode``.
-        reason: One sentence for a person; may be empty.
-        by_peer: True when the peer closed it, False when this side did.
-    """
-
-    def __init__(self, code: int, reason: str = "", *, by_peer: bool) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-        self.by_peer = by_peer
-
-    def __str__(self) -> str:
-        said = f": {self.reason}" if self.reason else ""
-        return f"{_who(self.by_peer)} closed the session with {_named(self.code)}{said}"
-
-
-class SessionLostError(TunnelError):
-    """The session's connection broke, or fell silent, and no GOAWAY came.
-
-    Attributes:
-        reason: What was noticed: "no heartbeat for 10 s".
-    """
-
-    def __init__(self, reason: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        said = f": {self.reason}" if self.reason else ""
-        return f"the session was lost without a GOAWAY{said}"
 
 
 class ClientDisconnectedError(TunnelError, OSError):

@@ -3,7 +3,7 @@
 The tunnel is a byte stream inside binary messages, so this codec never assembles a message: what
 has arrived is unmasked and passed on.  A general WebSocket library copies each message four times
 (bulk transfers then spend two thirds of their time there); it still does the handshake, see
-:mod:`.dial`, and serves the visitors of the edge.
+:mod:`.dial`.
 
 Called by :mod:`.session`; both sides use it.
 """
@@ -106,6 +106,13 @@ def load_mask() -> _Mask:
     except ImportError:  # no wheel for this platform
         return _mask_with_int
     return apply_mask
+
+
+def extended_length_size(length: int) -> int:
+    """Return how many bytes of length follow a frame header's 7-bit length (RFC 6455 5.2)."""
+    if length < 126:
+        return 0
+    return 2 if length == 126 else 8
 
 
 class _Mask(Protocol):
@@ -218,7 +225,7 @@ class WebSocketCodec:
             return -1
         need = 2 if self._is_masking else 6
         if end - start >= 2:
-            need += (0, 2, 8)[max((data[start + 1] & 0x7F) - 125, 0)]
+            need += extended_length_size(data[start + 1] & 0x7F)
         if end - start < need:
             self._partial = bytes(view[start:])
             return -1
@@ -230,7 +237,7 @@ class WebSocketCodec:
             raise ValueError("WebSocket frame is masked the wrong way")
         at = start + 2
         if size >= 126:
-            width = 2 if size == 126 else 8
+            width = extended_length_size(size)
             size = int.from_bytes(view[at : at + width], "big")
             at += width
         if opcode >= 8 and (size > _MAX_CONTROL or not first & 0x80):
@@ -424,6 +431,8 @@ class WebSocketTransport:
     def _set_room(self, room: int) -> None:
         self.room = room
         if self._transport is not None:
+            # The kernel holds up to `room` unsent bytes itself, so the buffer above it only has to
+            # bridge one turn of the loop.  A quarter of its limit is asyncio's own low-water mark.
             self._transport.set_write_buffer_limits(high=room // 2, low=room // 8)
             tune_socket(self._transport, room)
 

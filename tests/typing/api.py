@@ -16,7 +16,6 @@ from asgi_tunnel import (
     ClientDisconnectedError,
     ConfigError,
     HandshakeError,
-    SessionClosedError,
     StreamResetError,
     Tunnel,
     TunnelConfig,
@@ -75,7 +74,7 @@ def explain(error: TunnelError) -> str:
         case AuthenticationError() | HandshakeError():
             assert_type(error.retry_after, float | None)
             return str(error.code)
-        case SessionClosedError() | StreamResetError():
+        case StreamResetError():
             return "peer" if error.by_peer else "this side"
         case ClientDisconnectedError():
             broken: OSError = error

@@ -22,7 +22,7 @@ _log = logging.getLogger("asgi_tunnel.asgi")
 _ERROR_BODY: Final = b"Internal Server Error"
 _BODILESS: Final = frozenset({204, 304})
 _DISCONNECT: Final = "http.disconnect"
-_new: Final = tuple.__new__  # skips a named tuple's own constructor
+_new: Final = tuple.__new__  # docs/adr/0006-compiled-wheels.md, "Two idioms"
 
 
 class ResponseState(Enum):
@@ -35,7 +35,7 @@ class ResponseState(Enum):
     GONE = auto()  # the visitor left or the session is over; messages are ignored
 
 
-# One look-up instead of two each time, and none when compiled.
+# Shorter names of hot members: docs/adr/0006-compiled-wheels.md, "Two idioms".
 _DUE: Final = ResponseState.DUE
 _BODY: Final = ResponseState.BODY
 _TRAILERS: Final = ResponseState.TRAILERS

@@ -40,7 +40,7 @@ from .table import StreamTable
 from .text import cut_text
 
 _END: Final = int(Flag.END)
-# An enumeration's member costs two look-ups each time; these cost one, and none when compiled.
+# Shorter names of hot members: docs/adr/0006-compiled-wheels.md, "Two idioms".
 _INTERIM: Final = Step.INTERIM
 _HEAD: Final = Step.HEAD
 _WEBSOCKET: Final = StreamKind.WEBSOCKET
