@@ -13,7 +13,7 @@ from asgi_tunnel.protocol.codes import GoawayCode
 from .address import group_of
 from .admission.tunnels import OVERLOAD_RETRY, TunnelAcceptor
 from .connections.memory import MemoryBudget, choose_largest, choose_stalled
-from .directory import Registry
+from .directory import LocalDirectory
 from .guards import Guards
 from .http1.connection import Visitor
 from .identity.proxies import Proxies
@@ -44,7 +44,7 @@ class Ingress:
     def __init__(
         self,
         *,
-        registry: Registry,
+        registry: LocalDirectory,
         door: TunnelAcceptor,
         limits: Limits,
         access_log: AccessLog,
@@ -135,14 +135,14 @@ class Ingress:
         for visitor in list(self.visitors):
             visitor.check(now)
         self._look_at_memory(now)
-        self.registry.look()
+        self.registry.sample_throughput(now)
         self.registry.wake_all()
         self.access_log.flush()
         self._timer = self._loop.call_later(CHECK_INTERVAL, self._check)
 
     def _look_at_memory(self, now: float) -> None:
         """Refuse new work above the budget; end who holds it far above, or for long."""
-        sessions = [holder.session for holder in self.registry.holders]
+        sessions = [entry.session for entry in self.registry.entries]
         budget = self._budget
         used = sum(visitor.buffered for visitor in self.visitors)
         used += sum(session.buffered for session in sessions)

@@ -20,7 +20,7 @@ from .address import PublicAddress, public_address, remove_edge_address, write_e
 from .admission.tunnels import TunnelAcceptor
 from .certificates.internal import server_context
 from .context import Ingress
-from .directory import Registry
+from .directory import LocalDirectory
 from .guards import Guards
 from .http1.connection import Visitor
 from .identity.proxies import Proxies
@@ -75,7 +75,7 @@ class Edge:
         self._handshakes: HandshakeGate | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self.guards: Guards
-        self.registry: Registry
+        self.registry: LocalDirectory
         self.ingress: Ingress
         self.door: TunnelAcceptor
         self.address: ListenAddress
@@ -117,7 +117,7 @@ class Edge:
         config = self.config
         self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
-        self.registry = Registry(snapshot)
+        self.registry = LocalDirectory(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
         self.door = TunnelAcceptor(self.registry, config.limits, self._visitor_url)
@@ -154,7 +154,7 @@ class Edge:
         Cancelling it ends everything at once.
         """
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
-        sessions = [holder.session for holder in self.registry.holders]
+        sessions = [entry.session for entry in self.registry.entries]
         try:
             self.door.is_closed = True
             self._close_listener()

@@ -32,7 +32,7 @@ from asgi_tunnel.transport import Transport, WebSocketTransport
 
 from .. import __version__
 from ..address import group_of
-from ..directory import Holder, Registry
+from ..directory import LocalDirectory, SessionEntry
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
 from ..tokens import Refusal, TokenRecord
@@ -71,7 +71,7 @@ class TunnelAcceptor:
     """Accepts the connections of connectors and makes or resumes their sessions.
 
     Args:
-        registry: Where sessions go.
+        directory: Where sessions go.
         limits: ``max_tunnels``, ``hold_timeout`` and ``resume_window`` are used.
         url_of: Where visitors find a hostname.
 
@@ -80,15 +80,17 @@ class TunnelAcceptor:
         is_overloaded: No memory is left: only tokens with a session to resume are accepted.
     """
 
-    def __init__(self, registry: Registry, limits: Limits, url_of: Callable[[str], str]) -> None:
-        self._registry = registry
+    def __init__(
+        self, directory: LocalDirectory, limits: Limits, url_of: Callable[[str], str]
+    ) -> None:
+        self._directory = directory
         self._max_tunnels = limits.max_tunnels
         self._url_of = url_of
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._pending: set[PendingTunnel] = set()
         self._failures = FailureLimiter()
-        self._supervisor = SessionSupervisor(registry, hold_timeout=limits.hold_timeout)
+        self._supervisor = SessionSupervisor(directory, hold_timeout=limits.hold_timeout)
         self.is_closed = False
         self.is_overloaded = False
 
@@ -113,15 +115,15 @@ class TunnelAcceptor:
         if self.is_closed:
             return Rejection(503, "this edge is about to stop", 1)
         if (
-            len(self._registry.holders) >= self._max_tunnels
+            len(self._directory) >= self._max_tunnels
             or len(self._pending) >= MAX_PENDING_HANDSHAKES
         ):
             return Rejection(503, "this edge has no room for another tunnel right now", 2)
         text = _bearer(request)
-        token = self._registry.snapshot.authenticate_text(text)
+        token = self._directory.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
             return self._reject(token, address, text)
-        if self.is_overloaded and not self._registry.has_lost(token.id):
+        if self.is_overloaded and not self._directory.has_lost(token.id):
             why = "this edge has no memory left for another tunnel right now"
             return Rejection(503, why, OVERLOAD_RETRY)
         assert request.websocket_key is not None
@@ -172,7 +174,7 @@ class TunnelAcceptor:
     def _resume(self, pending: PendingTunnel, hello: Hello) -> Session | None:
         if not hello.session:
             return None
-        session = self._registry.find_session(hello.session, pending.token.id)
+        session = self._directory.find_session(hello.session, pending.token.id)
         if session is None or session.is_over:
             return None
         if hello.received > session.connection.sent_frames:
@@ -185,7 +187,7 @@ class TunnelAcceptor:
         pending.websocket.send(encode_handshake(welcome))
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
-        self._registry.attached(session)
+        self._directory.attached(session)
         return session
 
     def _begin(self, pending: PendingTunnel, hello: Hello) -> Session:
@@ -205,7 +207,7 @@ class TunnelAcceptor:
         )
         self._supervisor.watch(session)
         session.attach(pending.websocket)
-        self._registry.add(Holder(session, token, instance=hello.instance, slot=hello.slot))
+        self._directory.add(SessionEntry(session, token, instance=hello.instance, slot=hello.slot))
         _log.info("tunnel %s is open from %s", session.name, pending.address)
         return session
 
