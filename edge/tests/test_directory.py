@@ -87,12 +87,18 @@ def make_session(directory: LocalDirectory) -> Session:
 
 
 def join(
-    directory: LocalDirectory, token: TokenRecord = SHOP, *, instance: str = "a", slot: int = 0
+    directory: LocalDirectory,
+    token: TokenRecord = SHOP,
+    *,
+    instance: str = "a",
+    slot: int = 0,
+    wanted: tuple[str, ...] = (),
 ) -> Session:
     """Let a session of ``instance`` hold the token's names."""
     session = make_session(directory)
     session.attach(Wire())
-    directory.add(SessionEntry(session, token, instance=instance, slot=slot))
+    entry = SessionEntry(session, token, instance=instance, slot=slot, wanted=frozenset(wanted))
+    directory.add(entry)
     return session
 
 
@@ -323,18 +329,23 @@ async def test_a_session_is_found_by_its_id_and_token() -> None:
     """T33: an id is of use only with the token that the session came with, until it is over."""
     directory = make_directory()
     session, draining = join(directory), join(directory, slot=1)
-    assert directory.find_session(session.session_id, "shop") is session
-    assert directory.find_session(session.session_id, "blog") is None
-    assert directory.find_session("other", "shop") is None
+
+    def find(session_id: str, token_id: str = "shop") -> Session | None:
+        entry = directory.find_entry(session_id, token_id)
+        return None if entry is None else entry.session
+
+    assert find(session.session_id) is session
+    assert find(session.session_id, "blog") is None
+    assert find("other") is None
     directory.draining(draining)
     fresh = join(directory, slot=1)
     assert not draining.is_over  # it has said itself that it goes
-    assert directory.find_session(draining.session_id, "shop") is draining
+    assert find(draining.session_id) is draining
     draining.terminate(GoawayCode.NO_ERROR)
     newest = join(directory, slot=1)
     assert fresh.is_over
     assert {entry.session for entry in directory.entries} == {session, newest}
-    assert directory.find_session(fresh.session_id, "shop") is None
+    assert find(fresh.session_id) is None
     for one in (session, newest):
         one.terminate(GoawayCode.NO_ERROR)
     assert len(directory) == 0
@@ -375,7 +386,7 @@ async def test_a_storm_costs_each_session_the_same(tokens: str) -> None:
             directory.add(entry)
             assert len(directory)
             assert directory.has_lost(entry.token.id)
-            assert directory.find_session(entry.session.session_id, entry.token.id)
+            assert directory.find_entry(entry.session.session_id, entry.token.id)
             directory.attached(entry.session)
         directory.apply(Snapshot.of(2, records))
         for entry in entries:
@@ -397,3 +408,43 @@ async def test_a_session_is_an_upstream() -> None:
     stream_id = upstream.open_stream(StreamKind.HTTP, HEAD, Ignore(), end=False)  # type: ignore[arg-type]
     assert upstream.send_data(stream_id, b"x")
     upstream.reset_stream(stream_id, ResetCode.CANCELLED)
+
+
+def serving(directory: LocalDirectory, *hostnames: str) -> list[set[Session] | None]:
+    """Who serves each of these names; None for one that no token has."""
+    routes = [directory.find(hostname) for hostname in hostnames]
+    return [
+        None if route is None else {entry.session for entry in route.entries} for route in routes
+    ]
+
+
+async def test_session_serves_what_it_wanted() -> None:
+    """Two processes with one token share its names; one that wanted none of them has all."""
+    directory = make_directory()
+    one = join(directory, wanted=("shop.test",))
+    below = join(directory, instance="b", wanted=("*.shop.test",))
+    assert serving(directory, "shop.test", "a.shop.test") == [{one}, {below}]
+    every = join(directory, instance="c")
+    assert serving(directory, "shop.test", "a.shop.test") == [{one, every}, {below, every}]
+    one.terminate(GoawayCode.NO_ERROR)
+    every.terminate(GoawayCode.NO_ERROR)
+    assert serving(directory, "shop.test", "a.shop.test") == [set(), {below}]
+
+
+async def test_wanted_names_come_and_go_with_the_token() -> None:
+    """A session that wanted none follows its token; another keeps to what it wanted."""
+    directory = make_directory()
+    every = join(directory)
+    some = join(directory, instance="b", wanted=("shop.test",))
+    names = ("shop.test", "more.test")
+    directory.apply(Snapshot.of(2, (make_token("shop", *names),)))
+    assert serving(directory, *names) == [{every, some}, {every}]
+    directory.apply(Snapshot.of(3, (make_token("shop", "more.test"),)))
+    assert serving(directory, *names) == [None, {every}]
+    assert not some.is_over
+    entries = {entry.session: entry.hostnames for entry in directory.entries}
+    assert entries == {every: ("more.test",), some: ()}
+    directory.apply(Snapshot.of(4, (make_token("shop", *names), BLOG)))
+    assert serving(directory, *names) == [{every, some}, {every}]
+    some.terminate(GoawayCode.NO_ERROR)
+    assert serving(directory, *names) == [{every}, {every}]

@@ -82,28 +82,57 @@ class SessionEntry:
 
     Attributes:
         session: Carries the streams.
-        token: What it was let in with.
+        token: What it was accepted with, as the store has it now.
+        hostnames: The names and wildcards of the token that it serves.
         instance: The app's process.
         slot: Which of the process's connections.
         is_draining: It takes no new streams.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
     """
 
-    __slots__ = ("_sampled", "instance", "is_busy", "is_draining", "session", "slot", "token")
+    __slots__ = (
+        "_sampled",
+        "_wanted",
+        "hostnames",
+        "instance",
+        "is_busy",
+        "is_draining",
+        "session",
+        "slot",
+        "token",
+    )
 
-    def __init__(self, session: Session, token: TokenRecord, *, instance: str, slot: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        token: TokenRecord,
+        *,
+        instance: str,
+        slot: int,
+        wanted: frozenset[str] = frozenset(),
+    ) -> None:
+        """Make the entry of a new session.
+
+        Args:
+            session: Carries the streams.
+            token: What it was accepted with.
+            instance: The app's process.
+            slot: Which of the process's connections.
+            wanted: The names of the token that it asked for; empty: all that the token has.
+        """
         self.session = session
-        self.token = token
+        self._wanted = wanted
+        self.follow(token)
         self.instance = instance
         self.slot = slot
         self.is_draining = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
 
-    @property
-    def hostnames(self) -> tuple[str, ...]:
-        """The names and wildcards it serves."""
-        return self.token.hostnames
+    def follow(self, token: TokenRecord) -> None:
+        """Take over the token's hostnames, as far as the session wants them."""
+        self.token = token
+        self.hostnames = granted_hostnames(token, self._wanted)
 
     @property
     def is_ready(self) -> bool:
@@ -121,6 +150,16 @@ class SessionEntry:
         moved = self.session.moved
         self.is_busy = moved - self._sampled > BULK_RATE * seconds
         self._sampled = moved
+
+
+def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
+    """Return the hostnames of a token that a session serves, in the token's order.
+
+    Source: docs/protocol.md section 6.
+    """
+    if not wanted:
+        return token.hostnames
+    return tuple(name for name in token.hostnames if name in wanted)
 
 
 class Route:
@@ -146,9 +185,14 @@ class Route:
         self._only = entry if len(self._entries) == 1 else None
 
     def remove(self, entry: SessionEntry) -> None:
-        """A session does not serve it, any longer or at all."""
+        """A session does not serve it any longer."""
         self._entries.pop(entry, None)
         self._only = next(iter(self._entries)) if len(self._entries) == 1 else None
+
+    def remove_all(self) -> None:
+        """No session serves it, until they are added again."""
+        self._entries.clear()
+        self._only = None
 
     def choose(self, avoid: Session | None = None) -> Session | None:
         """Return the ready session with the fewest streams in flight, or None.
@@ -250,10 +294,10 @@ class LocalDirectory:
         """All sessions."""
         return list(self._entries.values())
 
-    def find_session(self, session_id: str, token_id: str) -> Session | None:
+    def find_entry(self, session_id: str, token_id: str) -> SessionEntry | None:
         """Return the session that a connector wants to resume, if it is its own."""
         entry = self._by_id.get(session_id)
-        return entry.session if entry is not None and entry.token.id == token_id else None
+        return entry if entry is not None and entry.token.id == token_id else None
 
     def has_lost(self, token_id: str) -> bool:
         """Whether a session of a token may want to resume: its connection is lost, or seems so."""
@@ -318,16 +362,20 @@ class LocalDirectory:
             for entry in list(entries):
                 if record is None or record.revoked:
                     entry.session.terminate(GoawayCode.REVOKED, "the token was revoked")
-                else:
-                    entry.token = record
+                elif record != entry.token:
+                    entry.follow(record)
         routes: dict[str, Route] = {}
         for hostname, record in snapshot.owners.items():
             old = self._routes.get(hostname)
-            route = Route(hostname, record.id) if old is None or old.token_id != record.id else old
-            for entry in self._by_token.get(record.id, ()):
-                route.add(entry)
-            routes[hostname] = route
+            if old is None or old.token_id != record.id:
+                routes[hostname] = Route(hostname, record.id)
+            else:
+                routes[hostname] = old
+                old.remove_all()
         self._routes = routes
+        for entry in self._entries.values():
+            for route in self._routes_of(entry):
+                route.add(entry)
 
     def sample_throughput(self, now: float) -> None:
         """See which sessions carry a bulk transfer; called a few times a second.
@@ -363,7 +411,7 @@ class LocalDirectory:
                 session.terminate(GoawayCode.NO_ERROR, "the session was renewed")
 
     def _routes_of(self, entry: SessionEntry) -> list[Route]:
-        """The routes of the names that are still its token's."""
+        """The routes of its names, as far as they are its token's now."""
         routes = self._routes
         token_id = entry.token.id
         return [
