@@ -29,7 +29,7 @@ from asgi_tunnel.transport import WebSocketTransport
 from asgi_tunnel_edge.admission.tunnels import TunnelAcceptor
 from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
-from asgi_tunnel_edge.directory import Holder, Registry
+from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
 from asgi_tunnel_edge.dispatch import Dispatcher
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.http1.connection import HTTP1Connection
@@ -98,7 +98,7 @@ class World:
         )
         snapshot = Snapshot.of(1, [record])
         config = EdgeConfig(data_dir=folder, domain="example.test", listen="127.0.0.1:0")
-        registry = Registry(snapshot)
+        registry = LocalDirectory(snapshot)
         guards = Guards(config, loop.time)
         guards.apply(snapshot)
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
@@ -114,7 +114,7 @@ class World:
         )
         self.at_edge, self.edge = self._session(Role.EDGE, None)
         self.at_app, self.app = self._session(Role.CONNECTOR, Origin(hello).serve)
-        registry.add(Holder(self.edge, record, instance="i", slot=0))
+        registry.add(SessionEntry(self.edge, record, instance="i", slot=0))
         self.log.start()
 
     def _session(self, role: Role, on_stream: Any) -> tuple[WebSocketTransport, Session]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from edge.tests.exchange.fakes import ARRIVAL, HOSTNAME, ListWriter, context_of, request_of
 
-from asgi_tunnel_edge.directory import Registry, Route
+from asgi_tunnel_edge.directory import LocalDirectory, Route
 from asgi_tunnel_edge.dispatch import Dispatcher, is_tunnel
 from asgi_tunnel_edge.endpoints.endpoint import MAX_BODY, PathEndpoint
 from asgi_tunnel_edge.exchange.http import HTTPExchange
@@ -35,7 +35,7 @@ class Stage:
         self.guards.apply(snapshot)
         self.dispatcher = Dispatcher(
             self.context,
-            Registry(snapshot),
+            LocalDirectory(snapshot),
             self.guards,
             [PathEndpoint("/page", Route("-", ""))],
         )

@@ -2,6 +2,8 @@
 
 Streams are handed to an :class:`.asgi.origin.Origin`; bytes are pumped by :mod:`.session`.
 Called by :mod:`.middleware` and :mod:`.runner`.
+
+Large because a connector and its slots decide together when to dial again and what to log of it.
 """
 
 from __future__ import annotations

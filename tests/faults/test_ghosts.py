@@ -49,11 +49,11 @@ class Inside:
     def is_whole(self) -> bool:
         """Whether both sides have the same sessions, all of them attached."""
         ends = [one for one in self.sessions if one.is_attached]
-        holders = self.edge.registry.holders
+        entries = self.edge.registry.entries
         return (
-            len(ends) == len(holders) == self.connector.config.connections
-            and {one.session_id for one in ends} == {one.session.session_id for one in holders}
-            and all(one.is_ready for one in holders)
+            len(ends) == len(entries) == self.connector.config.connections
+            and {one.session_id for one in ends} == {one.session.session_id for one in entries}
+            and all(one.is_ready for one in entries)
         )
 
     async def get(self, path: str) -> int:
@@ -66,9 +66,9 @@ class Inside:
             "tasks": len(asyncio.all_tasks()),
             "descriptors": descriptors(os.getpid()),
             "streams": sum(one.in_flight for one in self.sessions)
-            + sum(one.session.in_flight for one in self.edge.registry.holders),
+            + sum(one.session.in_flight for one in self.edge.registry.entries),
             "visitors": len(self.edge.table.connections),
-            "sessions": len(self.edge.registry.holders),
+            "sessions": len(self.edge.registry.entries),
         }
 
 
@@ -133,7 +133,7 @@ async def test_edge_ends_with_its_streams(inside: Inside) -> None:
     """What waits for an app when the edge stops is answered 503, not cut."""
     inside.proxy.refuse()
     inside.proxy.cut()
-    await until(lambda: not any(one.is_ready for one in inside.edge.registry.holders), "no cut")
+    await until(lambda: not any(one.is_ready for one in inside.edge.registry.entries), "no cut")
     asked = asyncio.ensure_future(inside.get("/hello"))
     await until(lambda: bool(inside.edge.table.connections), "no visitor")
     await anyio.sleep(0.05)

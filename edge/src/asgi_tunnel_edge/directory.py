@@ -1,17 +1,20 @@
-"""Who serves which hostname: routes, the sessions that hold them, and visitors who wait for one.
+"""Who serves which hostname: routes, the sessions behind them, and visitors who wait for one.
 
-All of it is in memory; what a token may serve comes from a :class:`.tokens.Snapshot`.  Written by
-:mod:`.door`, read by :mod:`.relay` for each request.
+All of it is in memory and found by index: what happens to one session costs the same whether the
+edge has one or ten thousand.  What a token may serve comes from a :class:`.tokens.Snapshot`.
+Written by :mod:`.admission`, read by :mod:`.exchange` for each request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
+from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
+from asgi_tunnel.protocol.frames import Buffer, StreamKind
+from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
-from asgi_tunnel.session import Session
+from asgi_tunnel.session import Session, StreamHandler
 
 from .hostname import wildcard_of
 from .tokens import Snapshot, TokenRecord
@@ -19,33 +22,117 @@ from .tokens import Snapshot, TokenRecord
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
 
-BULK: Final = 128 * 1024
-"""Bytes that a session moves between two looks, a quarter of a second apart, at which it counts as
-busy with a bulk transfer: 4 Mbit/s."""
+BULK_RATE: Final = 512 * 1024
+"""Bytes a second, averaged from one sample to the next, above which a session counts as busy with
+a bulk transfer: 4 Mbit/s."""
+
+# What is added to the streams in flight of a session that should come later; no session has so
+# many streams.
+_BESIDE_BULK: Final = 1 << 30
+_AVOIDED: Final = 1 << 31
 
 
-class Holder:
-    """One session of an app, as the registry sees it.
+class Upstream(Protocol):
+    """What an exchange asks of the session that carries it; ``Session`` has all of it."""
+
+    def open_stream(
+        self,
+        kind: StreamKind,
+        head: RequestHead,
+        handler: StreamHandler,
+        *,
+        data: Buffer = b"",
+        end: bool,
+    ) -> int:
+        """Start a stream; return its id."""
+
+    def send_data(
+        self,
+        stream_id: int,
+        data: Buffer,
+        *,
+        end: bool = False,
+        text: bool = False,
+        more: bool = False,
+    ) -> bool:
+        """Queue bytes; False when the caller should wait for ``on_writable``."""
+
+    def send_close(self, stream_id: int, code: int, reason: str = "") -> None:
+        """Queue a WebSocket close, which ends this direction."""
+
+    def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
+        """End a stream at once; its handler is not called again."""
+
+    def consume(self, stream_id: int, cost: int) -> None:
+        """Let the peer send ``cost`` more bytes on the stream."""
+
+    def release(self, stream_id: int) -> None:
+        """Forget the handler of a stream that is finished."""
+
+
+class Directory(Protocol):
+    """What an exchange asks to find who serves a hostname."""
+
+    def find(self, hostname: str) -> Route | None:
+        """Return the route of a normal hostname; None where no token has it."""
+
+
+class SessionEntry:
+    """One session of an app, as the directory sees it.
 
     Attributes:
         session: Carries the streams.
-        token: What it was let in with.
+        token: What it was accepted with, as the store has it now.
+        hostnames: The names and wildcards of the token that it serves.
         instance: The app's process.
         slot: Which of the process's connections.
         is_draining: It takes no new streams.
-        is_busy: It carries a bulk transfer, which small exchanges had better not stand behind.
+        is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
     """
 
-    __slots__ = ("_moved", "instance", "is_busy", "is_draining", "session", "slot", "token")
+    __slots__ = (
+        "_sampled",
+        "_wanted",
+        "hostnames",
+        "instance",
+        "is_busy",
+        "is_draining",
+        "session",
+        "slot",
+        "token",
+    )
 
-    def __init__(self, session: Session, token: TokenRecord, *, instance: str, slot: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        token: TokenRecord,
+        *,
+        instance: str,
+        slot: int,
+        wanted: frozenset[str] = frozenset(),
+    ) -> None:
+        """Make the entry of a new session.
+
+        Args:
+            session: Carries the streams.
+            token: What it was accepted with.
+            instance: The app's process.
+            slot: Which of the process's connections.
+            wanted: The names of the token that it asked for; empty: all that the token has.
+        """
         self.session = session
-        self.token = token
+        self._wanted = wanted
+        self.follow(token)
         self.instance = instance
         self.slot = slot
         self.is_draining = False
         self.is_busy = False
-        self._moved = 0  # bytes, at the last look
+        self._sampled = 0  # bytes moved up to the last sample
+
+    def follow(self, token: TokenRecord) -> None:
+        """Take over the token's hostnames, as far as the session wants them."""
+        self.token = token
+        self.hostnames = granted_hostnames(token, self._wanted)
 
     @property
     def is_ready(self) -> bool:
@@ -58,55 +145,92 @@ class Holder:
             and not session.is_suspect
         )
 
-    def look(self) -> None:
-        """Called a few times a second: see what was moved since the last time."""
+    def sample_throughput(self, seconds: float) -> None:
+        """See whether it was busy in the ``seconds`` since the last sample."""
         moved = self.session.moved
-        self.is_busy = moved - self._moved > BULK
-        self._moved = moved
+        self.is_busy = moved - self._sampled > BULK_RATE * seconds
+        self._sampled = moved
+
+
+def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
+    """Return the hostnames of a token that a session serves, in the token's order.
+
+    Source: docs/protocol.md section 6.
+    """
+    if not wanted:
+        return token.hostnames
+    return tuple(name for name in token.hostnames if name in wanted)
 
 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_waiting", "holders", "hostname", "token_id")
+    __slots__ = ("_entries", "_only", "_waiting", "hostname", "token_id")
 
     def __init__(self, hostname: str, token_id: str) -> None:
         self.hostname = hostname
         self.token_id = token_id
-        self.holders: list[Holder] = []
+        self._entries: dict[SessionEntry, None] = {}  # in order of arrival
+        self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
         self._waiting: dict[Callable[[Session], None], None] = {}  # in order of arrival
+
+    @property
+    def entries(self) -> list[SessionEntry]:
+        """The sessions that serve it."""
+        return list(self._entries)
+
+    def add(self, entry: SessionEntry) -> None:
+        """Let a session serve it."""
+        self._entries[entry] = None
+        self._only = entry if len(self._entries) == 1 else None
+
+    def remove(self, entry: SessionEntry) -> None:
+        """A session does not serve it any longer."""
+        self._entries.pop(entry, None)
+        self._only = next(iter(self._entries)) if len(self._entries) == 1 else None
+
+    def remove_all(self) -> None:
+        """No session serves it, until they are added again."""
+        self._entries.clear()
+        self._only = None
 
     def choose(self, avoid: Session | None = None) -> Session | None:
         """Return the ready session with the fewest streams in flight, or None.
 
-        Of the connections of one process, one without a bulk transfer comes first: on a slow link
-        what is committed to a socket stands in front of every small answer on it.
+        Of the connections of one process, those without a bulk transfer come first: on a slow link
+        what is committed to a socket stands in front of every small response on it.
 
         Args:
             avoid: The session that has just failed; used when there is no other.
         """
-        holders = self.holders
-        if len(holders) == 1:
-            return holders[0].session if holders[0].is_ready else None
-        best: Holder | None = None
-        fewest = 0
-        for holder in holders:
-            if holder.is_ready:
-                count = holder.session.connection.open_streams
-                if holder.session is avoid:
-                    count += 1 << 30
-                elif (
-                    best is not None
-                    and best.is_busy is not holder.is_busy
-                    and best.instance == holder.instance
-                    and best.session is not avoid
-                ):
-                    if best.is_busy:
-                        best, fewest = holder, count
-                    continue
-                if best is None or count < fewest:
-                    best, fewest = holder, count
+        only = self._only
+        if only is not None:
+            return only.session if only.is_ready else None
+        best: SessionEntry | None = None
+        lowest = 0
+        quiet: set[str] | None = None
+        for entry in self._entries:
+            if not entry.is_ready:
+                continue
+            rank = entry.session.connection.open_streams
+            if entry.session is avoid:
+                rank += _AVOIDED
+            elif entry.is_busy:
+                if quiet is None:
+                    quiet = self._quiet_instances(avoid)
+                if entry.instance in quiet:
+                    rank += _BESIDE_BULK
+            if best is None or rank < lowest:
+                best, lowest = entry, rank
         return None if best is None else best.session
+
+    def _quiet_instances(self, avoid: Session | None) -> set[str]:
+        """The processes that have a ready connection without a bulk transfer."""
+        return {
+            entry.instance
+            for entry in self._entries
+            if not entry.is_busy and entry.session is not avoid and entry.is_ready
+        }
 
     def wait(self, resume: Callable[[Session], None]) -> bool:
         """Call ``resume`` once a session is ready; False when too many wait already."""
@@ -135,14 +259,22 @@ class Route:
             resume(session)
 
 
-class Registry:
-    """Routes by hostname, and holders by session."""
+class LocalDirectory:
+    """The routes and sessions of this edge; a :class:`Directory`."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self._routes: dict[str, Route] = {}
-        self._holders: dict[Session, Holder] = {}
+        self._routes: dict[str, Route] = {}  # by hostname or wildcard
+        self._entries: dict[Session, SessionEntry] = {}
+        self._by_id: dict[str, SessionEntry] = {}  # by session id
+        self._by_token: dict[str, dict[SessionEntry, None]] = {}  # by token id
+        self._by_slot: dict[tuple[str, str, int], SessionEntry] = {}  # the newest of each slot
+        self._sampled_at = 0.0
         self.apply(snapshot)
+
+    def __len__(self) -> int:
+        """Return how many sessions there are."""
+        return len(self._entries)
 
     # -- for visitors ------------------------------------------------------------------------
 
@@ -158,85 +290,102 @@ class Registry:
     # -- for tunnels -------------------------------------------------------------------------
 
     @property
-    def holders(self) -> list[Holder]:
+    def entries(self) -> list[SessionEntry]:
         """All sessions."""
-        return list(self._holders.values())
+        return list(self._entries.values())
 
-    def find_session(self, session_id: str, token_id: str) -> Session | None:
+    def find_entry(self, session_id: str, token_id: str) -> SessionEntry | None:
         """Return the session that a connector wants to resume, if it is its own."""
-        for session, holder in self._holders.items():
-            if session.session_id == session_id and holder.token.id == token_id:
-                return session
-        return None
+        entry = self._by_id.get(session_id)
+        return entry if entry is not None and entry.token.id == token_id else None
 
     def has_lost(self, token_id: str) -> bool:
         """Whether a session of a token may want to resume: its connection is lost, or seems so."""
-        return any(
-            holder.token.id == token_id
-            and (not holder.session.is_attached or holder.session.is_suspect)
-            for holder in self._holders.values()
-        )
+        for entry in self._by_token.get(token_id, ()):
+            if not entry.session.is_attached or entry.session.is_suspect:
+                return True
+        return False
 
-    def add(self, holder: Holder) -> None:
-        """Let a session serve its token's hostnames; its own ghost goes at once."""
-        for other in list(self._holders.values()):
-            if (other.instance, other.slot, other.token.id) == (
-                holder.instance,
-                holder.slot,
-                holder.token.id,
-            ) and not other.is_draining:
-                other.session.terminate(GoawayCode.REPLACED, "a newer session took its place")
-        self._holders[holder.session] = holder
-        for hostname in holder.token.hostnames:
-            route = self._routes.get(hostname)
-            if route is not None and route.token_id == holder.token.id:
-                route.holders.append(holder)
-                route.wake()
+    def add(self, entry: SessionEntry) -> None:
+        """Let a session serve its hostnames; a stale session of the same slot is replaced."""
+        session, token_id = entry.session, entry.token.id
+        slot = (token_id, entry.instance, entry.slot)
+        stale = self._by_slot.get(slot)
+        if stale is not None and not stale.is_draining:
+            stale.session.terminate(GoawayCode.REPLACED, "a newer session took its place")
+        self._entries[session] = entry
+        self._by_id[session.session_id] = entry
+        self._by_token.setdefault(token_id, {})[entry] = None
+        self._by_slot[slot] = entry
+        routes = self._routes_of(entry)
+        for route in routes:
+            route.add(entry)
+        for route in routes:  # only then: who is woken may end the session at once
+            route.wake()
 
     def attached(self, session: Session) -> None:
         """A session has a transport again: wake who waits for it."""
-        holder = self._holders.get(session)
-        if holder is not None:
-            for route in self._routes_of(holder):
+        entry = self._entries.get(session)
+        if entry is not None:
+            for route in self._routes_of(entry):
                 route.wake()
 
     def draining(self, session: Session) -> None:
         """A session takes no new streams."""
-        holder = self._holders.get(session)
-        if holder is not None:
-            holder.is_draining = True
+        entry = self._entries.get(session)
+        if entry is not None:
+            entry.is_draining = True
 
     def remove(self, session: Session) -> None:
         """A session is over."""
-        holder = self._holders.pop(session, None)
-        if holder is not None:
-            for route in self._routes_of(holder):
-                route.holders = [one for one in route.holders if one is not holder]
+        entry = self._entries.pop(session, None)
+        if entry is None:
+            return
+        token_id = entry.token.id
+        slot = (token_id, entry.instance, entry.slot)
+        if self._by_id.get(session.session_id) is entry:
+            del self._by_id[session.session_id]
+        if self._by_slot.get(slot) is entry:
+            del self._by_slot[slot]
+        siblings = self._by_token[token_id]
+        del siblings[entry]
+        if not siblings:
+            del self._by_token[token_id]
+        for route in self._routes_of(entry):
+            route.remove(entry)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Follow the store: new names, names that moved, tokens that are no longer valid."""
         self.snapshot = snapshot
-        for session, holder in list(self._holders.items()):
-            record = snapshot.tokens.get(holder.token.id)
-            if record is None or record.revoked:
-                session.terminate(GoawayCode.REVOKED, "the token was revoked")
-            elif record != holder.token:
-                holder.token = record
+        for token_id, entries in list(self._by_token.items()):
+            record = snapshot.tokens.get(token_id)
+            for entry in list(entries):
+                if record is None or record.revoked:
+                    entry.session.terminate(GoawayCode.REVOKED, "the token was revoked")
+                elif record != entry.token:
+                    entry.follow(record)
         routes: dict[str, Route] = {}
         for hostname, record in snapshot.owners.items():
-            route = self._routes.get(hostname)
-            if route is None or route.token_id != record.id:
-                route = Route(hostname, record.id)
-            route.holders = [
-                holder for holder in self._holders.values() if holder.token.id == record.id
-            ]
-            routes[hostname] = route
+            old = self._routes.get(hostname)
+            if old is None or old.token_id != record.id:
+                routes[hostname] = Route(hostname, record.id)
+            else:
+                routes[hostname] = old
+                old.remove_all()
         self._routes = routes
+        for entry in self._entries.values():
+            for route in self._routes_of(entry):
+                route.add(entry)
 
-    def look(self) -> None:
-        """Called a few times a second: see which sessions are busy."""
-        for holder in self._holders.values():
-            holder.look()
+    def sample_throughput(self, now: float) -> None:
+        """See which sessions carry a bulk transfer; called a few times a second.
+
+        Args:
+            now: Monotonic seconds.  The first call only says when the first sample begins.
+        """
+        seconds, self._sampled_at = now - self._sampled_at, now
+        for entry in self._entries.values():
+            entry.sample_throughput(seconds)
 
     def wake_all(self) -> None:
         """Look again for whoever waits: a session that was full may have room."""
@@ -246,20 +395,27 @@ class Registry:
 
     def end_expired(self, now: float) -> None:
         """End the sessions whose token has expired; ``now`` is seconds since 1970."""
-        for session, holder in list(self._holders.items()):
-            if holder.token.is_expired(now):
+        for session, entry in list(self._entries.items()):
+            if entry.token.is_expired(now):
                 session.terminate(GoawayCode.REVOKED, "the token has expired")
 
     def renew(self) -> None:
         """Where stream ids run out, ask for a fresh session; end the old one once it is empty."""
-        for session, holder in list(self._holders.items()):
+        for session, entry in list(self._entries.items()):
             if session.connection.last_stream_id < STREAM_ID_DRAIN:
                 continue
-            if not holder.is_draining:
-                holder.is_draining = True
+            if not entry.is_draining:
+                entry.is_draining = True
                 session.drain(DrainReason.RENEW)
             elif not session.connection.open_streams:
                 session.terminate(GoawayCode.NO_ERROR, "the session was renewed")
 
-    def _routes_of(self, holder: Holder) -> list[Route]:
-        return [route for route in self._routes.values() if holder in route.holders]
+    def _routes_of(self, entry: SessionEntry) -> list[Route]:
+        """The routes of its names, as far as they are its token's now."""
+        routes = self._routes
+        token_id = entry.token.id
+        return [
+            route
+            for hostname in entry.hostnames
+            if (route := routes.get(hostname)) is not None and route.token_id == token_id
+        ]

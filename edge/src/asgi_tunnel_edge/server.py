@@ -22,7 +22,7 @@ from .certificates.internal import server_context
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
-from .directory import Registry
+from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
 from .endpoints.health import HEALTH_PATH, Health
@@ -84,7 +84,7 @@ class Edge:
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self.guards: Guards
-        self.registry: Registry
+        self.registry: LocalDirectory
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.table: ConnectionTable
@@ -130,7 +130,7 @@ class Edge:
         config = self.config
         self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
-        self.registry = Registry(snapshot)
+        self.registry = LocalDirectory(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
         limits = config.limits
@@ -176,7 +176,7 @@ class Edge:
         Cancelling it ends everything at once.
         """
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
-        sessions = [holder.session for holder in self.registry.holders]
+        sessions = [entry.session for entry in self.registry.entries]
         try:
             self.context.is_stopping = True
             self._close_listener()

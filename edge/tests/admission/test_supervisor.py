@@ -12,7 +12,7 @@ from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.admission import supervisor as supervisor_module
 from asgi_tunnel_edge.admission.supervisor import SessionSupervisor, printable
-from asgi_tunnel_edge.directory import Holder, Registry
+from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 if TYPE_CHECKING:
@@ -55,16 +55,16 @@ class Stalled:
         return lambda *values: None
 
 
-def watched(registry: Registry) -> tuple[SessionSupervisor, Session]:
+def watched(directory: LocalDirectory) -> tuple[SessionSupervisor, Session]:
     """A session of token ``a``, and who follows it."""
     settings = Settings()
     now = asyncio.get_running_loop().time()
     connection = Connection(Role.EDGE, local=settings, peer=settings, timing=Timing(), now=now)
     session = Session(connection, session_id="id", name="a/i/0")
-    supervisor = SessionSupervisor(registry, hold_timeout=10.0)
+    supervisor = SessionSupervisor(directory, hold_timeout=10.0)
     supervisor.watch(session)
     session.attach(Wire())
-    registry.add(Holder(session, TOKEN, instance="i", slot=0))
+    directory.add(SessionEntry(session, TOKEN, instance="i", slot=0))
     return supervisor, session
 
 
@@ -74,7 +74,7 @@ async def test_exchanges_of_a_lost_session_are_checked_until_it_is_back(
 ) -> None:
     """Each is asked again and again, each time with a longer loss, and no more after that."""
     monkeypatch.setattr(supervisor_module, "STALL_CHECK", 0.01)
-    supervisor, session = watched(Registry(Snapshot.of(1, [TOKEN])))
+    supervisor, session = watched(LocalDirectory(Snapshot.of(1, [TOKEN])))
     handler = session.handlers[1] = Stalled()
     session.transport_lost(session._transport, None)  # type: ignore[arg-type]
     await asyncio.wait_for(handler.is_enough.wait(), 10)
@@ -92,13 +92,13 @@ async def test_the_end_takes_the_session_out_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nothing is left of it, not even a timer; the reason is one printable line."""
-    registry = Registry(Snapshot.of(1, [TOKEN]))
-    supervisor, session = watched(registry)
+    directory = LocalDirectory(Snapshot.of(1, [TOKEN]))
+    supervisor, session = watched(directory)
     session.transport_lost(session._transport, None)  # type: ignore[arg-type]
-    with caplog.at_level(logging.INFO, "asgi_tunnel_edge.admission.supervisor"):
+    with caplog.at_level(logging.INFO, "asgi_tunnel_edge.admission"):
         session.terminate(GoawayCode.OVERLOAD, "so\nmuch")
     assert [one.getMessage() for one in caplog.records] == ["tunnel a/i/0 has ended: so\\nmuch"]
-    assert not registry.holders
+    assert not directory.entries
     assert not supervisor._timers
 
 

@@ -109,6 +109,73 @@ def test_wildcard_is_below_exact_names(door: Door) -> None:
             assert wire.answer().status == 204
 
 
+def test_processes_of_one_token_serve_what_each_wanted(door: Door) -> None:
+    """S9: a session that wants one of two names is given exchanges for that one alone."""
+    with (
+        Knocker(door.port, door.two, source="127.0.2.10") as one,
+        Knocker(door.port, door.two, source="127.0.2.10") as other,
+    ):
+        for knocker, wanted, granted in (
+            (one, ("two.example.test",), "two.example.test"),
+            (other, ("*.Two.example.test.", "*.two.example.test"), "*.two.example.test"),
+        ):
+            welcome = knocker.hello(instance=granted, hostnames=wanted)
+            assert isinstance(welcome, Welcome)
+            assert welcome.hostnames == (granted,)
+            assert [granted in url for url in welcome.urls] == [True]
+        for _ in range(3):
+            for knocker, host in ((one, b"two.example.test"), (other, b"a.two.example.test")):
+                with Wire(door.port) as wire:
+                    wire.send(request(b"GET", b"/", host=host))
+                    stream_id, head = knocker.opened()
+                    assert head.hostname == host
+                    knocker.send(head_frame(stream_id, 204))
+                    assert wire.answer().status == 204
+        one.wire.sock.close()
+        with Wire(door.port) as wire:  # the other one is there, and is not asked
+            wire.send(request(b"GET", b"/", host=b"two.example.test"))
+            assert wire.answer().status == 503
+
+
+def test_resumed_session_keeps_what_it_wanted(door: Door) -> None:
+    """What a HELLO that resumes wants is not looked at, and the same names are granted."""
+    with Knocker(door.port, door.two, source="127.0.2.11") as first:
+        welcome = first.hello(hostnames=("two.example.test",))
+        assert isinstance(welcome, Welcome)
+        for hostnames in ((), ("two.example.test",), ("one.example.test",)):
+            with Knocker(door.port, door.two, source="127.0.2.11") as second:
+                again = second.hello(session=welcome.session, hostnames=hostnames)
+                assert isinstance(again, Welcome)
+                assert again.resumed
+                assert again.hostnames == ("two.example.test",)
+                assert len(again.urls) == 1
+
+
+def test_name_below_a_wildcard_is_not_wanted(door: Door) -> None:
+    """Only what is registered may be asked for: a.two.example.test is not, its wildcard is."""
+    with Knocker(door.port, door.two, source="127.0.2.12") as knocker:
+        answer = knocker.hello(hostnames=("two.example.test", "a.two.example.test"))
+        assert isinstance(answer, Refuse)
+        assert answer.code == RefuseCode.HOSTNAME
+
+
+def test_token_revoked_before_hello_opens_no_session(door: Door) -> None:
+    """T33: who has shown a token and waits with HELLO until it is revoked gets no session."""
+    token = known_token(door.edge, "late")
+    with Knocker(door.port, token, source="127.0.2.13") as knocker:
+        assert knocker.answer.status == 101
+        door.edge.command("token", "revoke", "late")
+
+        def is_out() -> bool:
+            with Knocker(door.port, token, source="127.0.2.13") as one:
+                return one.answer.status == 401
+
+        wait_until(is_out, what="the edge knows that it is revoked")
+        answer = knocker.hello()
+        assert isinstance(answer, Refuse)
+        assert answer.code == RefuseCode.UNAUTHENTICATED
+
+
 def test_session_of_another_token_is_not_resumed(door: Door) -> None:
     """T29, T33: a session id alone resumes nothing: it belongs to its token."""
     with Knocker(door.port, door.one) as first:

@@ -48,6 +48,8 @@ GivenHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 class LocalEdge:
     """Serves an app: ``async with LocalEdge(app) as edge: await edge.get("/")``.
 
+    Large because it is the whole public interface of a test: each request method has its own line.
+
     Args:
         app: Any ASGI app.
         lifespan: "auto" runs it if the app has one, "on" requires one, "off" does not run it.

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from asgi_tunnel.protocol.events import DrainReceived, SessionTerminated
     from asgi_tunnel.session import Session
 
-    from ..directory import Registry
+    from ..directory import LocalDirectory
 
 __all__ = ["STALL_CHECK", "SessionSupervisor", "Stallable", "printable"]
 
-_log = logging.getLogger("asgi_tunnel_edge.admission.supervisor")
+_log = logging.getLogger("asgi_tunnel_edge.admission")
 
 STALL_CHECK: Final = 0.25
 """Seconds between two checks of the exchanges on a session whose transport was lost, and before
@@ -39,12 +39,12 @@ class SessionSupervisor:
     """Follows the sessions of one edge from their handshake to their end.
 
     Args:
-        registry: Is told of drains and ends.
+        directory: Loses the sessions that drain or end.
         hold_timeout: Seconds that a visitor waits for an app that is away.
     """
 
-    def __init__(self, registry: Registry, *, hold_timeout: float) -> None:
-        self._registry = registry
+    def __init__(self, directory: LocalDirectory, *, hold_timeout: float) -> None:
+        self._directory = directory
         # What becomes due between two checks would be seen at the next one, too late.
         self._hold = hold_timeout - STALL_CHECK
         self._timers: dict[Session, asyncio.TimerHandle] = {}  # of sessions without a transport
@@ -82,11 +82,11 @@ class SessionSupervisor:
             self._schedule_check(session)
 
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
-        self._registry.draining(session)
+        self._directory.draining(session)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         self._cancel_check(session)
-        self._registry.remove(session)
+        self._directory.remove(session)
         reason = event.reason or (
             GoawayCode(event.code).name if event.code in set(GoawayCode) else str(event.code)
         )

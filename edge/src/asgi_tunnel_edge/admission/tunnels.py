@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,7 @@ from asgi_tunnel.transport import Transport, WebSocketTransport
 from .. import __version__
 from ..address import group_of
 from ..context import EdgeContext
-from ..directory import Holder, Registry
+from ..directory import LocalDirectory, SessionEntry, granted_hostnames
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
 from ..replies import RETRY_AFTER, Reply
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PendingTunnel", "TunnelAcceptor"]
 
-_log = logging.getLogger("asgi_tunnel_edge.admission.tunnels")
+_log = logging.getLogger("asgi_tunnel_edge.admission")
 
 HELLO_TIMEOUT: Final = 10.0
 """Seconds between the WebSocket handshake and HELLO."""
@@ -63,23 +64,23 @@ class TunnelAcceptor:
     Args:
         context: While it stops, no connection is accepted; while it is overloaded, only those of
             tokens with a session to resume.
-        registry: Where sessions go.
+        directory: Where sessions go.
         url_of: Where visitors find a hostname.
     """
 
     def __init__(
-        self, context: EdgeContext, registry: Registry, url_of: Callable[[str], str]
+        self, context: EdgeContext, directory: LocalDirectory, url_of: Callable[[str], str]
     ) -> None:
         limits = context.limits
         self._context = context
-        self._registry = registry
+        self._directory = directory
         self._max_tunnels = limits.max_tunnels
         self._url_of = url_of
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._pending: set[PendingTunnel] = set()
         self._failures = FailureLimiter()
-        self._supervisor = SessionSupervisor(registry, hold_timeout=limits.hold_timeout)
+        self._supervisor = SessionSupervisor(directory, hold_timeout=limits.hold_timeout)
 
     def accept(
         self,
@@ -102,15 +103,15 @@ class TunnelAcceptor:
         if self._context.is_stopping:
             return Reply(503, "this edge is about to stop", 1)
         if (
-            len(self._registry.holders) >= self._max_tunnels
+            len(self._directory) >= self._max_tunnels
             or len(self._pending) >= MAX_PENDING_HANDSHAKES
         ):
             return Reply(503, "this edge has no room for another tunnel right now", 2)
         text = _bearer(request)
-        token = self._registry.snapshot.authenticate_text(text)
+        token = self._directory.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
             return self._reject(token, address, text)
-        if self._context.is_overloaded and not self._registry.has_lost(token.id):
+        if self._context.is_overloaded and not self._directory.has_lost(token.id):
             why = "this edge has no memory left for another tunnel right now"
             return Reply(503, why, RETRY_AFTER)
         assert request.websocket_key is not None
@@ -137,50 +138,76 @@ class TunnelAcceptor:
 
     def _on_hello(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
         """Resume a session, start one, or refuse."""
-        refusal = _check(hello, pending.token)
-        if refusal is not None:
-            pending.refuse(refusal)
+        session = self._session_for(pending, hello)
+        if isinstance(session, Refuse):
+            pending.refuse(session)
             return
-        session = self._resume(pending, hello)
-        if session is None:
-            session = self._begin(pending, hello)
         if rest:
             session.data_received(rest)
         pending.websocket.start(session)
 
-    def _welcome(self, session_id: str, token: TokenRecord) -> Welcome:
+    def _session_for(self, pending: PendingTunnel, hello: Hello) -> Session | Refuse:
+        if agree_version(hello) is None:
+            side = "the app's side" if hello.version < PROTOCOL_VERSION else "the edge"
+            reason = (
+                f"the app speaks protocol {hello.oldest} to {hello.version}, the edge "
+                f"{PROTOCOL_VERSION}; upgrade {side}"
+            )
+            return Refuse(code=RefuseCode.VERSION, reason=reason)
+        # As the store has it now: it may have been revoked since the WebSocket handshake.
+        token = self._directory.snapshot.tokens.get(pending.token.id)
+        if token is None or token.state(time.time()) != "active":
+            reason = f"the token {pending.token.name} is no longer valid"
+            return Refuse(code=RefuseCode.UNAUTHENTICATED, reason=reason)
+        session = self._resume(pending, hello)
+        if session is not None:
+            return session
+        wanted = _wanted(hello, token)
+        if wanted is None:
+            reason = f"the token {token.name} does not serve every hostname it asked for"
+            return Refuse(code=RefuseCode.HOSTNAME, reason=reason)
+        return self._begin(pending, hello, token, wanted)
+
+    def _welcome(self, session_id: str, hostnames: tuple[str, ...]) -> Welcome:
         return Welcome(
             session=session_id,
             agent=f"asgi-tunnel-edge/{__version__}",
-            hostnames=token.hostnames,
-            urls=tuple(self._url_of(name) for name in token.hostnames),
+            hostnames=hostnames,
+            urls=tuple(self._url_of(name) for name in hostnames),
             settings=self._settings,
             timing=self._timing,
         )
 
     def _resume(self, pending: PendingTunnel, hello: Hello) -> Session | None:
+        """Go on with the session that HELLO names; None where there is none to go on with.
+
+        The hostnames that HELLO asks for are those of the first one, or are not looked at.
+        """
         if not hello.session:
             return None
-        session = self._registry.find_session(hello.session, pending.token.id)
-        if session is None or session.is_over:
+        entry = self._directory.find_entry(hello.session, pending.token.id)
+        if entry is None or entry.session.is_over:
             return None
+        session = entry.session
         if hello.received > session.connection.sent_frames:
             return None
         welcome = replace(
-            self._welcome(session.session_id, pending.token),
+            self._welcome(session.session_id, entry.hostnames),
             resumed=True,
             received=session.connection.received_frames,
         )
         pending.websocket.send(encode_handshake(welcome))
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
-        self._registry.attached(session)
+        self._directory.attached(session)
         return session
 
-    def _begin(self, pending: PendingTunnel, hello: Hello) -> Session:
-        token = pending.token
+    def _begin(
+        self, pending: PendingTunnel, hello: Hello, token: TokenRecord, wanted: frozenset[str]
+    ) -> Session:
         session_id = secrets.token_urlsafe(24)
-        pending.websocket.send(encode_handshake(self._welcome(session_id, token)))
+        welcome = self._welcome(session_id, granted_hostnames(token, wanted))
+        pending.websocket.send(encode_handshake(welcome))
         session = Session(
             Connection(
                 Role.EDGE,
@@ -194,7 +221,9 @@ class TunnelAcceptor:
         )
         self._supervisor.watch(session)
         session.attach(pending.websocket)
-        self._registry.add(Holder(session, token, instance=hello.instance, slot=hello.slot))
+        self._directory.add(
+            SessionEntry(session, token, instance=hello.instance, slot=hello.slot, wanted=wanted)
+        )
         _log.info("tunnel %s is open from %s", session.name, pending.address)
         return session
 
@@ -266,26 +295,18 @@ class PendingTunnel:
         self._timer.cancel()
 
 
-def _check(hello: Hello, token: TokenRecord) -> Refuse | None:
-    """Why there can be no session, or None."""
-    if agree_version(hello) is None:
-        side = "the app's side" if hello.version < PROTOCOL_VERSION else "the edge"
-        return Refuse(
-            code=RefuseCode.VERSION,
-            reason=f"the app speaks protocol {hello.oldest} to {hello.version}, the edge "
-            f"{PROTOCOL_VERSION}; upgrade {side}",
-        )
-    for wanted in hello.hostnames:
+def _wanted(hello: Hello, token: TokenRecord) -> frozenset[str] | None:
+    """Return the hostnames that HELLO asks for, as the token has them; None: one is not its own."""
+    names = set()
+    for text in hello.hostnames:
         try:
-            name = normalise_hostname(wanted, wildcard=True)
+            name = normalise_hostname(text, wildcard=True)
         except HostnameError:
-            name = ""
+            return None
         if name not in token.hostnames:
-            return Refuse(
-                code=RefuseCode.HOSTNAME,
-                reason=f"the token {token.name} does not serve every hostname it asked for",
-            )
-    return None
+            return None
+        names.add(name)
+    return frozenset(names)
 
 
 def _upgrade_response(key: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 from asgi_tunnel.protocol.codes import GoawayCode
 
 from ..context import EdgeContext
-from ..directory import Registry
+from ..directory import LocalDirectory
 from ..observers.access_log import AccessLog
 from ..replies import RETRY_AFTER
 from .memory import MemoryBudget, choose_largest, choose_stalled
@@ -39,7 +39,7 @@ class Sweep:
         self,
         context: EdgeContext,
         table: ConnectionTable,
-        directory: Registry,
+        directory: LocalDirectory,
         access_log: AccessLog,
     ) -> None:
         self._context = context
@@ -64,7 +64,7 @@ class Sweep:
         for connection in list(self._table.connections):
             connection.check(now)
         self._look_at_memory(now)
-        self._directory.look()
+        self._directory.sample_throughput(now)
         self._directory.wake_all()
         self._access_log.flush()
         self._timer = self._loop.call_later(INTERVAL, self._look)
@@ -72,7 +72,7 @@ class Sweep:
     def _look_at_memory(self, now: float) -> None:
         """Refuse new work above the budget; end who holds it far above, or for long."""
         connections = self._table.connections
-        sessions = [holder.session for holder in self._directory.holders]
+        sessions = [entry.session for entry in self._directory.entries]
         budget = self._budget
         used = sum(connection.buffered for connection in connections)
         used += sum(session.buffered for session in sessions)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-_log = logging.getLogger("asgi_tunnel_edge.observers.access_log")
+_log = logging.getLogger("asgi_tunnel_edge.observers")
 
 MAX_LINES: Final = 20_000
 """Lines between two flushes: four times what a full load makes."""
