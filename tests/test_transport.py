@@ -14,11 +14,11 @@ from asgi_tunnel import transport as transport_module
 from asgi_tunnel.dial import dial
 from asgi_tunnel.preemption import PreemptionPoint
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
+from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import (
     InternalCertificate,
     create_internal_certificate,
     fingerprint,
-    server_context,
 )
 
 uvloop = pytest.importorskip("uvloop")
