@@ -61,6 +61,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
     "edge/src/asgi_tunnel_edge/connections/sweep.py": (
         "edge/tests/hostile/test_memory.py edge/tests/hostile/test_slow.py"
     ),

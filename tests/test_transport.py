@@ -13,11 +13,11 @@ from websockets.utils import accept_key
 from asgi_tunnel.dial import dial
 from asgi_tunnel.pacing import CPUYield
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
+from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import (
     InternalCertificate,
     create_internal_certificate,
     fingerprint,
-    server_context,
 )
 
 uvloop = pytest.importorskip("uvloop")

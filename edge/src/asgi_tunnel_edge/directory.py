@@ -194,7 +194,7 @@ class Route:
         self._entries.clear()
         self._only = None
 
-    def choose(self, avoid: Session | None = None) -> Session | None:
+    def choose(self, avoid: Upstream | None = None) -> Session | None:
         """Return the ready session with the fewest streams in flight, or None.
 
         Of the connections of one process, those without a bulk transfer come first: on a slow link
@@ -224,7 +224,7 @@ class Route:
                 best, lowest = entry, rank
         return None if best is None else best.session
 
-    def _quiet_instances(self, avoid: Session | None) -> set[str]:
+    def _quiet_instances(self, avoid: Upstream | None) -> set[str]:
         """The processes that have a ready connection without a bulk transfer."""
         return {
             entry.instance

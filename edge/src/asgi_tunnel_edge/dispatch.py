@@ -13,7 +13,7 @@ from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 
 from .context import EdgeContext
-from .directory import LocalDirectory, Route
+from .directory import Directory, Route
 from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
 from .exchange.websocket import WebSocketExchange
@@ -54,7 +54,7 @@ class Dispatcher:
     def __init__(
         self,
         context: EdgeContext,
-        directory: LocalDirectory,
+        directory: Directory,
         guards: Guards,
         endpoints: Sequence[Endpoint] = (),
     ) -> None:

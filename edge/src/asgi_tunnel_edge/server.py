@@ -18,7 +18,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
-from .certificates.internal import server_context
+from .certificates.files import FileCertificates
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
@@ -152,7 +152,10 @@ class Edge:
         )
         self._sweep = Sweep(self.context, self.table, self.registry, self._access_log)
         secure = config.tls.mode != "off"
-        context = server_context(config.certificate_path, config.key_path) if secure else None
+        certificates = (
+            FileCertificates(config.certificate_path, config.key_path) if secure else None
+        )
+        context = None if certificates is None else certificates.context(None)
         address = config.listen_address
         try:
             port = await self._listen(address, context)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.certificates.internal import fingerprint, server_context
+from asgi_tunnel_edge.certificates.files import server_context
+from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store

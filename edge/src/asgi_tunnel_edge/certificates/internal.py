@@ -1,15 +1,14 @@
-"""Certificates: the edge's own, their fingerprints, and the TLS context of its listener.
+"""Makes the edge's own certificate, and tells a certificate's fingerprint.
 
 An internal certificate is self-signed. A connector trusts it through the ``pin`` in its token; a
-visitor's browser warns. It leaves to ``config`` where the files are and to the server when they
-are read again.
+visitor's browser warns. It leaves to ``settings`` where the files are, and to ``files`` to load
+them. Called by the commands ``init`` and ``token create``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +22,8 @@ from ..files import PRIVATE, PRIVATE_DIRECTORY, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import NoReturn
 
-__all__ = ["InternalCertificate", "create_internal_certificate", "fingerprint", "server_context"]
+__all__ = ["InternalCertificate", "create_internal_certificate", "fingerprint"]
 
 #: Ten years: every token pins it, so that a renewal means new tokens.
 _LIFETIME: Final = dt.timedelta(days=3650)
@@ -84,57 +82,6 @@ def fingerprint(cert_pem: bytes) -> str:
         sentence = "the certificate is not in PEM form; give a file with BEGIN CERTIFICATE in it"
         raise CertificateError(sentence) from error
     return "sha256:" + certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The TLS settings of the public listener: TLS 1.2 or later, HTTP/1.1.
-
-    Args:
-        certificate: PEM, the edge's own first, then those between it and its CA.
-        key: PEM, without a passphrase.
-
-    Raises:
-        CertificateError: A file is missing, unreadable, encrypted, or they do not belong together.
-    """
-
-    def no_passphrase() -> NoReturn:
-        # Without this OpenSSL asks on the terminal, where a service waits for ever.
-        message = f"the key {key} has a passphrase; give a key without one"
-        raise CertificateError(message)
-
-    for path, what in ((certificate, "certificate"), (key, "key")):
-        _check_readable(path, what)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key, password=no_passphrase)
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            sentence = (
-                f"the key {key} does not belong to the certificate {certificate}; "
-                "give the two files that were issued together"
-            )
-        else:
-            sentence = (
-                f"{certificate} and {key} are not a certificate and a key in PEM form; "
-                "set [tls] certificate and key to the right files"
-            )
-        raise CertificateError(sentence) from error
-    return context
-
-
-def _check_readable(path: Path, what: str) -> None:
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        sentence = (
-            f"the {what} {path} cannot be read ({error.strerror}); "
-            f"put it there, or change [tls] {what} in edge.toml"
-        )
-        raise CertificateError(sentence) from error
 
 
 def _self_signed(domain: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

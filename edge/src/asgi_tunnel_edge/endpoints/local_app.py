@@ -18,7 +18,7 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 
-from ..directory import Route
+from ..directory import Route, Upstream
 
 __all__ = ["LocalApp"]
 
@@ -79,7 +79,7 @@ class _LocalRoute(Route):
         super().__init__(_NAME, "")
         self._session = session
 
-    def choose(self, avoid: Session | None = None) -> Session | None:
+    def choose(self, avoid: Upstream | None = None) -> Session | None:
         """Return the session, unless it is not ready or has just failed."""
         session = self._session
         is_ready = session.is_attached and session.connection.can_open

@@ -16,9 +16,8 @@ from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
-from asgi_tunnel.session import Session
 
-from ..directory import Route
+from ..directory import Route, Upstream
 from ..observers.access_log import Entry
 from ..observers.observer import ExchangeObserver
 from ..replies import RETRY_AFTER, Reply
@@ -96,7 +95,7 @@ class HTTPExchange(Placed):
         self._route = route
         self._observers = observers
         self._phase = _WAITING
-        self._upstream: Session | None = None
+        self._upstream: Upstream | None = None
         self._stream_id = 0
         is_bodiless = request.length == 0
         self._is_body_sent = is_bodiless
@@ -123,7 +122,7 @@ class HTTPExchange(Placed):
         """See :class:`.writer.Exchange`; the body comes after."""
         self._placement.start()
 
-    def open_on(self, upstream: Session) -> None:
+    def open_on(self, upstream: Upstream) -> None:
         """See :class:`.placement.Placed`."""
         self._upstream = upstream
         self._phase = _SENT

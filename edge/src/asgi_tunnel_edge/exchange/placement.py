@@ -11,9 +11,8 @@ from enum import IntEnum
 from typing import Final
 
 from asgi_tunnel.protocol.codes import ResetCode
-from asgi_tunnel.session import Session
 
-from ..directory import Route
+from ..directory import Route, Upstream
 from ..replies import RETRY_AFTER, Reply
 from .writer import Exchange, ResponseWriter
 
@@ -41,7 +40,7 @@ class Placed(Exchange):
 
     __slots__ = ()
 
-    def open_on(self, upstream: Session) -> None:
+    def open_on(self, upstream: Upstream) -> None:
         """Open a stream; also a second time, when the first upstream was lost."""
         raise NotImplementedError
 
@@ -92,7 +91,7 @@ class Placement:
         self._repeat = repeat
         self._gives_up = gives_up
         self._tries = 0
-        self._upstream: Session | None = None
+        self._upstream: Upstream | None = None
         self.is_waiting = False
         self.started = time.perf_counter()
 
@@ -161,7 +160,7 @@ class Placement:
             self.is_waiting = False
             self._route.give_up(self._resume)
 
-    def _open(self, upstream: Session) -> None:
+    def _open(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._tries += 1
         self._exchange.open_on(upstream)
@@ -174,7 +173,7 @@ class Placement:
         else:
             self._exchange.refuse(CROWDED)
 
-    def _resume(self, upstream: Session) -> None:
+    def _resume(self, upstream: Upstream) -> None:
         self.is_waiting = False
         self._open(upstream)
         self._writer.release()

@@ -15,11 +15,10 @@ from typing import Final
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
-from asgi_tunnel.session import Session
 from asgi_tunnel.transport import LARGE
 
 from ..context import EdgeContext
-from ..directory import Route
+from ..directory import Route, Upstream
 from ..errors import WebSocketError
 from ..observers.access_log import Entry
 from ..observers.observer import notify
@@ -101,7 +100,7 @@ class WebSocketExchange(Placed):
         self._context = context
         self._phase = _Phase.WAITING
         self._channel: ByteChannel | None = None  # once the handshake is done
-        self._upstream: Session | None = None
+        self._upstream: Upstream | None = None
         self._stream_id = 0
         # An app may act on a handshake, and a WebSocket's own client tries again.
         self._placement = Placement(self, route, writer, repeat=Repeat.NEVER, gives_up=True)
@@ -128,7 +127,7 @@ class WebSocketExchange(Placed):
         """See :class:`.writer.Exchange`."""
         self._placement.start()
 
-    def open_on(self, upstream: Session) -> None:
+    def open_on(self, upstream: Upstream) -> None:
         """See :class:`.placement.Placed`."""
         self._upstream = upstream
         self._phase = _Phase.ASKED

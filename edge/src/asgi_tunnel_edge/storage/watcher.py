@@ -29,7 +29,8 @@ __all__ = ["SnapshotReader", "SnapshotWatcher"]
 
 _log = logging.getLogger("asgi_tunnel_edge.storage")
 
-#: Seconds. A revoked token is out within 1 s (P15); a quarter leaves room for a busy machine.
+#: Seconds. A revocation takes at most 1 s to have its effect; a quarter of that leaves room for a
+#: busy machine.
 POLL_INTERVAL: Final = 0.25
 
 #: Seconds that one look waits for a lock; the next look comes soon enough.
