@@ -40,8 +40,8 @@ class World:
         request = read_head(head, len(head), Limits())
         guards = self.guards
         rules = guards.rules(request.hostname)
-        client = guards.client(address)
-        return guards.check(client, request, rules, host if name is None else name)
+        visitor = guards.visitor_address(address)
+        return guards.check(visitor, request, rules, host if name is None else name)
 
     def status(self, *words: str, **options: Any) -> int:
         """The status of :meth:`ask`; 0 when the request is let through."""

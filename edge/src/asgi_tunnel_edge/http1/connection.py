@@ -23,7 +23,7 @@ from asgi_tunnel.transport import tune_socket
 from ..directory import Route
 from ..exchange.http import HTTPRelay
 from ..exchange.websocket import WebSocketRelay
-from ..guards import Client, Deny, Rules
+from ..guards import Deny, Rules, VisitorAddress
 from ..observers.access_log import Entry
 from ..replies import answer
 from ..request import Request
@@ -158,7 +158,7 @@ class Visitor:
         self._is_processing = False
         self._deadline = math.inf
         self._ends_at = math.inf  # when an exchange has had its max_time
-        self._client: Client | None = None
+        self._client: VisitorAddress | None = None
         self._arrival: Arrival | None = None
         self._arrival_key = (b"", b"", b"", 0)
         self._moved = 0  # bytes of a body read since the last look at its rate
@@ -519,7 +519,7 @@ class Visitor:
         guards = self._ingress.guards
         client = self._client
         if client is None or client.address != self.address:  # a proxy brings several
-            client = self._client = guards.client(self.address)
+            client = self._client = guards.visitor_address(self.address)
         return guards.check(client, request, rules, name)
 
     def _arrive(self, request: Request) -> Arrival:
