@@ -44,13 +44,13 @@ def measure(
     records = [BanRecord(address=f"10.{n >> 8}.{n & 255}.0/24", created_at=0) for n in range(bans)]
     guards.apply(Snapshot.of(1, [], records))
     request = read_head(HEAD, len(HEAD), Limits())
-    client = guards.client(address)
+    visitor = guards.visitor_address(address)
 
     def ask() -> None:
-        guards.check(client, request, guards.rules(request.hostname), "shop.example.org")
+        guards.check(visitor, request, guards.rules(request.hostname), "shop.example.org")
 
     ask()
-    if guards.check(client, request, guards.rules(request.hostname), "shop.example.org"):
+    if guards.check(visitor, request, guards.rules(request.hostname), "shop.example.org"):
         raise SystemExit("the request was denied: this would measure something else")
     return min(timeit.repeat(ask, number=NUMBER, repeat=ROUNDS)) / NUMBER * 1e6
 

@@ -75,7 +75,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/exchange/writer.py": (
         "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
     ),
-    "edge/src/asgi_tunnel_edge/guards/facts.py": "edge/tests/guards/test_chain.py",
+    "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
     ),

@@ -42,7 +42,7 @@ class Stage:
 
     def ask(self, **request: Any) -> Any:
         """Decide about a request."""
-        visitor = self.guards.client("192.0.2.7")
+        visitor = self.guards.visitor_address("192.0.2.7")
         return self.dispatcher.dispatch(request_of(**request), ARRIVAL, visitor, ListWriter())
 
 

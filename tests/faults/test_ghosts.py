@@ -49,7 +49,7 @@ class Inside:
     def is_whole(self) -> bool:
         """Whether both sides have the same sessions, all of them attached."""
         ends = [one for one in self.sessions if one.is_attached]
-        entries = self.edge.registry.entries
+        entries = self.edge.directory.entries
         return (
             len(ends) == len(entries) == self.connector.config.connections
             and {one.session_id for one in ends} == {one.session.session_id for one in entries}
@@ -66,9 +66,9 @@ class Inside:
             "tasks": len(asyncio.all_tasks()),
             "descriptors": descriptors(os.getpid()),
             "streams": sum(one.in_flight for one in self.sessions)
-            + sum(one.session.in_flight for one in self.edge.registry.entries),
+            + sum(one.session.in_flight for one in self.edge.directory.entries),
             "visitors": len(self.edge.table.connections),
-            "sessions": len(self.edge.registry.entries),
+            "sessions": len(self.edge.directory.entries),
         }
 
 
@@ -133,7 +133,7 @@ async def test_edge_ends_with_its_streams(inside: Inside) -> None:
     """What waits for an app when the edge stops is answered 503, not cut."""
     inside.proxy.refuse()
     inside.proxy.cut()
-    await until(lambda: not any(one.is_ready for one in inside.edge.registry.entries), "no cut")
+    await until(lambda: not any(one.is_ready for one in inside.edge.directory.entries), "no cut")
     asked = asyncio.ensure_future(inside.get("/hello"))
     await until(lambda: bool(inside.edge.table.connections), "no visitor")
     await anyio.sleep(0.05)

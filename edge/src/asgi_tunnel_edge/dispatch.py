@@ -18,7 +18,7 @@ from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
 from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
-from .guards import Client, Guards
+from .guards import Guards, VisitorAddress
 from .replies import RETRY_AFTER, Reply
 from .request import Request
 
@@ -64,7 +64,7 @@ class Dispatcher:
         self._directory = directory
 
     def dispatch(
-        self, request: Request, arrival: Arrival, visitor: Client, writer: ResponseWriter
+        self, request: Request, arrival: Arrival, visitor: VisitorAddress, writer: ResponseWriter
     ) -> Reply | Exchange:
         """Decide about one request.
 
@@ -90,7 +90,7 @@ class Dispatcher:
         rules = guards.rules(hostname)
         deny = guards.check(visitor, request, rules, "" if route is None else route.hostname)
         if deny is not None:
-            return Reply(deny.status, deny.why, deny.retry_after, source=deny.guard)
+            return deny
         if request.length is not None and 0 < rules.max_body < request.length:
             return Reply(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or hostname is None:

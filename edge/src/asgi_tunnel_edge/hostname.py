@@ -4,7 +4,7 @@ Tokens, settings and visitors' Host fields go through the same function, so that
 serve and what a visitor asks for are compared as equal bytes (T28). A name is ASCII, lower-case,
 without a final dot and without a port. Non-ASCII names are written in their ``xn--`` form.
 
-It leaves to the ingress what to answer, and to the registry which token has a name.
+It leaves to the fronts what to reply, and to the directory which token has a name.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Edge:
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self.guards: Guards
-        self.registry: LocalDirectory
+        self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.table: ConnectionTable
@@ -130,12 +130,12 @@ class Edge:
         config = self.config
         self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
-        self.registry = LocalDirectory(snapshot)
+        self.directory = LocalDirectory(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
         limits = config.limits
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
-        self.tunnels = TunnelAcceptor(self.context, self.registry, self._visitor_url)
+        self.tunnels = TunnelAcceptor(self.context, self.directory, self._visitor_url)
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
@@ -146,11 +146,11 @@ class Edge:
         self.front = HTTP1Front(
             self.context,
             table=self.table,
-            dispatcher=Dispatcher(self.context, self.registry, self.guards, endpoints),
+            dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
             tunnels=self.tunnels,
             proxies=self._proxies(),
         )
-        self._sweep = Sweep(self.context, self.table, self.registry, self._access_log)
+        self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
         secure = config.tls.mode != "off"
         certificates = (
             FileCertificates(config.certificate_path, config.key_path) if secure else None
@@ -179,7 +179,7 @@ class Edge:
         Cancelling it ends everything at once.
         """
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
-        sessions = [entry.session for entry in self.registry.entries]
+        sessions = [entry.session for entry in self.directory.entries]
         try:
             self.context.is_stopping = True
             self._close_listener()
@@ -263,7 +263,7 @@ class Edge:
         return HTTP1Connection(self.front, is_secure=True).as_protocol()
 
     def _apply(self, snapshot: Snapshot) -> None:
-        self.registry.apply(snapshot)
+        self.directory.apply(snapshot)
         if self.guards.apply(snapshot):
             self._end_banned()
 
@@ -274,8 +274,8 @@ class Edge:
                 connection.end()
 
     def _end_expired(self) -> None:
-        self.registry.end_expired(time.time())
-        self.registry.renew()
+        self.directory.end_expired(time.time())
+        self.directory.renew()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _public(self) -> PublicAddress:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from asgi_tunnel_edge.guards import Deny, Guards
+from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.http1.head import read_head
+from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.settings.config import EdgeConfig, Limits
 
 VISITOR = "203.0.113.7"
@@ -33,15 +34,15 @@ class World:
         address: str = VISITOR,
         host: str = "shop.a.test",
         name: str | None = None,
-    ) -> Deny | None:
+    ) -> Reply | None:
         """What the guards say to a request; ``name`` is the route's, the host's by default."""
         lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
         head = "\r\n".join(lines).encode()
         request = read_head(head, len(head), Limits())
         guards = self.guards
         rules = guards.rules(request.hostname)
-        client = guards.client(address)
-        return guards.check(client, request, rules, host if name is None else name)
+        visitor = guards.visitor_address(address)
+        return guards.check(visitor, request, rules, host if name is None else name)
 
     def status(self, *words: str, **options: Any) -> int:
         """The status of :meth:`ask`; 0 when the request is let through."""

@@ -13,7 +13,7 @@ def test_burst_then_rate() -> None:
     assert [world.status() for _ in range(4)] == [0, 0, 0, 429]
     deny = world.ask()
     assert deny is not None
-    assert (deny.retry_after, deny.guard) == (1, "rate")
+    assert (deny.retry_after, deny.source) == (1, "rate")
     world.wait(0.4)
     assert world.status() == 429
     world.wait(0.1)

@@ -72,7 +72,7 @@ def test_probe_gets_404_and_a_ban(world: World, target: str) -> None:
     world.wait(599)
     deny = world.ask("/")
     assert deny is not None
-    assert (deny.status, deny.retry_after, deny.guard) == (403, 1, "scanner")
+    assert (deny.status, deny.retry_after, deny.source) == (403, 1, "scanner")
     world.wait(1)
     assert world.status("/") == 0
     assert world.guards.counts()["scanner"] == 4

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import pytest
 from msgspec import Meta, Struct
 
@@ -65,3 +66,15 @@ def test_given_fields_are_not_in_files() -> None:
     assert not settings_of(Outer)["given"].in_file
     table = {"middle": {"inner": {"needed": 1}}}
     assert convert(table, Outer, given={"given": 1}, file="f").given == 1
+
+
+def test_an_unknown_sentence_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where msgspec says something that is not understood, that itself is shown; no traceback."""
+
+    def convert_otherwise(*values: object, **named: object) -> object:
+        raise msgspec.ValidationError("no good, on line 7")
+
+    monkeypatch.setattr(msgspec, "convert", convert_otherwise)
+    assert sentence({}) == (
+        "f: the settings: cannot be used: no good, on line 7; change what it names"
+    )

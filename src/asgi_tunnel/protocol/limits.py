@@ -25,10 +25,10 @@ DATA_QUANTUM: Final = 32 * 1024
 """Bytes a stream may send before the next one's turn: 13 ms of a 20 Mbit/s home uplink."""
 
 MAX_HEAD_SIZE: Final = 96 * 1024
-"""Bytes of one encoded head: the ingress takes 64 KiB, the rest is request line and addresses."""
+"""Bytes of one encoded head: the edge takes 64 KiB, the rest is request line and addresses."""
 
 MAX_FIELDS: Final = 1024
-"""Header fields of one head: far above any ingress limit, far below a quadratic surprise."""
+"""Header fields of one head: far above any limit of the edge, far below a quadratic surprise."""
 
 MAX_REASON_SIZE: Final = 512
 """UTF-8 bytes of the sentence in RESET and GOAWAY: one log line."""

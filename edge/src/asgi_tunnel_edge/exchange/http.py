@@ -190,17 +190,19 @@ class HTTPExchange(Placed):
         # A small response that came whole is below the floor: no window waits for it.
         self._account(size, 0 if end and size <= WINDOW_FLOOR else size, end)
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Send a piece of the response's body."""
         if self._phase is not _RESPONDING:
             return
         why = self._writer.data(data, end=end)
         if why is not None:
-            self._unconsumed += cost
+            self._unconsumed += flow_controlled_size
             self._reset(ResetCode.PROTOCOL_ERROR, why)
             self._abort(why)
             return
-        self._account(len(data), cost, end)
+        self._account(len(data), flow_controlled_size, end)
 
     def on_trailers(self, fields: Fields) -> None:
         """End the response with trailers."""
@@ -246,17 +248,17 @@ class HTTPExchange(Placed):
         elif head.status != 100 or not self._is_body_sent:
             self._writer.informational(head)
 
-    def _account(self, size: int, cost: int, end: bool) -> None:
+    def _account(self, size: int, flow_controlled_size: int, end: bool) -> None:
         """Give the window of what was written back, now or when the visitor has taken it."""
         self._sent += size
         if end:
-            self._unconsumed += cost
+            self._unconsumed += flow_controlled_size
             self._complete()
-        elif cost:
+        elif flow_controlled_size:
             if self._writer.is_paused:
-                self._unconsumed += cost
+                self._unconsumed += flow_controlled_size
             elif self._upstream is not None:
-                self._upstream.consume(self._stream_id, cost)
+                self._upstream.consume(self._stream_id, flow_controlled_size)
 
     def _complete(self) -> None:
         upstream = self._upstream
@@ -266,7 +268,7 @@ class HTTPExchange(Placed):
                 if self._unconsumed:
                     upstream.consume(self._stream_id, self._unconsumed)
             else:
-                upstream.reset_stream(self._stream_id, ResetCode.CANCELLED, "answered early")
+                upstream.reset_stream(self._stream_id, ResetCode.CANCELLED, "an early response")
         self._end(self._status)
         self._writer.finish()
 
@@ -314,4 +316,4 @@ class HTTPExchange(Placed):
 
 
 def _bad_response(why: str) -> Reply:
-    return Reply(502, f"the app's answer was refused: {why}")
+    return Reply(502, f"the app's response was refused: {why}")

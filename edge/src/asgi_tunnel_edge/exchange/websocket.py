@@ -165,7 +165,7 @@ class WebSocketExchange(Placed):
         why = bad_fields(head.fields) or self._bad_subprotocol(head.fields)
         if why is not None:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
-            self.refuse(Reply(502, f"the app's answer was refused: {why}"))
+            self.refuse(Reply(502, f"the app's response was refused: {why}"))
             return
         self._phase = _Phase.OPEN
         self._status = 101
@@ -196,7 +196,7 @@ class WebSocketExchange(Placed):
         why = self._writer.start(head, data, end=end)
         if why is not None and not self._writer.has_started:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
-            self.refuse(Reply(502, "the app's answer was refused"))
+            self.refuse(Reply(502, "the app's response was refused"))
             return
         self._phase = _Phase.DENYING
         self._status = head.status
@@ -305,11 +305,13 @@ class WebSocketExchange(Placed):
 
     # -- from the app (StreamHandler) --------------------------------------------------------
 
-    def on_data(self, data: Buffer, cost: int, end: bool, text: bool, more: bool) -> None:
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
         """Send a message, or a fragment of one; or a piece of a refusal."""
         channel = self._channel
         if self._phase is _Phase.DENYING:
-            self._denied(self._writer.data(data, end=end), len(data), cost, end)
+            self._denied(self._writer.data(data, end=end), len(data), flow_controlled_size, end)
             return
         if self._phase is _Phase.OPEN and channel is not None:
             opcode = frames.CONTINUATION
@@ -322,7 +324,7 @@ class WebSocketExchange(Placed):
             else:
                 channel.write(b"".join((head, data)))
             self._sent += len(data)
-        self._credit(cost)
+        self._credit(flow_controlled_size)
         if end and self._phase is _Phase.OPEN:  # without the CLOSE that ends a WebSocket
             self._reset(ResetCode.PROTOCOL_ERROR, "END on a WebSocket")
             self._outcome = BROKEN

@@ -1,13 +1,13 @@
 """Guards: who is turned away before an app hears of it, one file for each reason.
 
-A guard is one class with one decision, ``check(facts, now) -> None | Deny``; it keeps no clock and
-does no I/O. ``chain`` asks them in their order, ``facts`` says what they know. What is malformed
-is none of their business: the ingress has refused it before.
+A guard is one class with one decision, ``check(context, now) -> None | Reply``; it keeps no clock
+and does no I/O. ``chain`` asks them in their order, ``guard`` says what they know. No guard sees a
+malformed request: it is refused before.
 """
 
 from __future__ import annotations
 
 from .chain import Guards
-from .facts import Client, Deny, Facts, Guard, Rules
+from .guard import Guard, RequestContext, Rules, VisitorAddress
 
-__all__ = ["Client", "Deny", "Facts", "Guard", "Guards", "Rules"]
+__all__ = ["Guard", "Guards", "RequestContext", "Rules", "VisitorAddress"]

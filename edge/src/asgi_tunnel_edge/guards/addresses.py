@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from .facts import Deny, Facts
+from ..replies import Reply
+from .guard import RequestContext
 
 __all__ = ["AddressGuard"]
 
-_DENY: Final = Deny(403, "visitors from this address are not served", guard="addresses")
+_DENY: Final = Reply(403, "visitors from this address are not served", source="addresses")
 
 
 class AddressGuard:
@@ -22,12 +23,12 @@ class AddressGuard:
     def __init__(self) -> None:
         self.denied = 0
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
-        """See :class:`.facts.Guard`."""
-        rules = facts.rules
+    def check(self, context: RequestContext, now: float) -> Reply | None:
+        """See :class:`.guard.Guard`."""
+        rules = context.rules
         if rules.allow is None and rules.deny is None:
             return None
-        number = facts.client.number
+        number = context.visitor.number
         is_denied = rules.deny is not None and rules.deny.find(number, 0.0) is not None
         if is_denied or (rules.allow is not None and rules.allow.find(number, 0.0) is None):
             self.denied += 1

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..network import Networks
-from .facts import Deny, Facts
+from ..replies import Reply
+from .guard import RequestContext
 
 if TYPE_CHECKING:
     from ..ban import BanRecord
 
 __all__ = ["BanGuard"]
 
-_DENY: Final = Deny(403, "this address is banned", guard="bans")
+_DENY: Final = Reply(403, "this address is banned", source="bans")
 
 
 class BanGuard:
@@ -57,10 +58,10 @@ class BanGuard:
         """Whether an address (:func:`..network.number_of`) is banned now."""
         return self._networks is not None and self._networks.find(number, now) is not None
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
-        """See :class:`.facts.Guard`."""
+    def check(self, context: RequestContext, now: float) -> Reply | None:
+        """See :class:`.guard.Guard`."""
         networks = self._networks
-        if networks is None or networks.find(facts.client.number, now) is None:
+        if networks is None or networks.find(context.visitor.number, now) is None:
             return None
         self.denied += 1
         return _DENY

@@ -1,4 +1,4 @@
-"""All guards in their order: what the ingress asks once for each request."""
+"""All guards in their order: what dispatch asks once for each request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..network import number_of
+from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
 from .bans import BanGuard
-from .facts import Client, Deny, Facts, Guard, Rules, exempt_of, rules_of
+from .guard import Guard, RequestContext, Rules, VisitorAddress, exempt_of, rules_of
 from .origins import OriginGuard
 from .rate import RateGuard
 from .scanner import ScannerGuard
@@ -49,32 +50,37 @@ class Guards:
             (True, self.bans),
             (any(one.allow or one.deny for one in rules), self.addresses),
             (any(one.scans for one in rules), self.scanner),
-            (any(one.pace.interval or one.hostname_pace.interval for one in rules), self.rate),
+            (
+                any(one.rate_limit.interval or one.hostname_rate_limit.interval for one in rules),
+                self.rate,
+            ),
             (any(one.origins for one in rules), self.origins),
         ]
         self._guards = tuple(guard for is_used, guard in guards if is_used)
 
-    def client(self, address: str) -> Client:
+    def visitor_address(self, address: str) -> VisitorAddress:
         """Return what guards know of an address; kept by the connection."""
-        return Client(address, self._exempt)
+        return VisitorAddress(address, self._exempt)
 
     def rules(self, hostname: str | None) -> Rules:
         """Return the rules for a visitor's hostname."""
         return rules_of(self._rules, hostname) or self._default if self._rules else self._default
 
-    def check(self, client: Client, request: Request, rules: Rules, name: str) -> Deny | None:
+    def check(
+        self, visitor: VisitorAddress, request: Request, rules: Rules, name: str
+    ) -> Reply | None:
         """Decide about one request; the first guard that denies it decides.
 
         Args:
-            client: Whose it is.
+            visitor: Whose it is.
             request: What was read.
             rules: Those of its hostname.
             name: The registered hostname or wildcard that serves it; empty when nobody does.
         """
-        facts = _new(Facts, (client, request, rules, name))
+        context = _new(RequestContext, (visitor, request, rules, name))
         now = self.now()
         for guard in self._guards:
-            deny = guard.check(facts, now)
+            deny = guard.check(context, now)
             if deny is not None:
                 return deny
         return None

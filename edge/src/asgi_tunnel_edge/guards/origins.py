@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from .facts import Deny, Facts
+from ..replies import Reply
+from .guard import RequestContext
 
 __all__ = ["OriginGuard"]
 
-_DENY: Final = Deny(403, "pages of this origin may not open a WebSocket here", guard="origins")
+_DENY: Final = Reply(403, "pages of this origin may not open a WebSocket here", source="origins")
 
 
 class OriginGuard:
@@ -23,9 +24,9 @@ class OriginGuard:
     def __init__(self) -> None:
         self.denied = 0
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
-        """See :class:`.facts.Guard`."""
-        origins, request = facts.rules.origins, facts.request
+    def check(self, context: RequestContext, now: float) -> Reply | None:
+        """See :class:`.guard.Guard`."""
+        origins, request = context.rules.origins, context.request
         if origins is None or request.websocket_key is None:
             return None
         given = [value.lower() for name, value in request.fields if name == b"origin"] or [b"none"]

@@ -11,7 +11,8 @@ import math
 from collections import OrderedDict
 from typing import Final
 
-from .facts import Deny, Facts, Pace
+from ..replies import Reply
+from .guard import RateLimit, RequestContext
 
 __all__ = ["MAX_KEYS", "RateGuard"]
 
@@ -35,36 +36,36 @@ class RateGuard:
     def __len__(self) -> int:
         return len(self._due)
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
-        """See :class:`.facts.Guard`."""
-        rules, client = facts.rules, facts.client
-        if rules.pace.interval and not client.is_exempt:
+    def check(self, context: RequestContext, now: float) -> Reply | None:
+        """See :class:`.guard.Guard`."""
+        rules, visitor = context.rules, context.visitor
+        if rules.rate_limit.interval and not visitor.is_exempt:
             # A name with a rate of its own is counted by itself; "/" is in no hostname.
-            key = f"{client.group}/{facts.name}" if rules.has_own_pace else client.group
-            wait = self._take(key, rules.pace, now)
+            key = f"{visitor.group}/{context.name}" if rules.has_own_rate_limit else visitor.group
+            wait = self._take(key, rules.rate_limit, now)
             if wait:
                 self.denied += 1
-                return Deny(429, _ADDRESS, math.ceil(wait), "rate")
-        if rules.hostname_pace.interval and facts.name:
-            wait = self._take(f"/{facts.name}", rules.hostname_pace, now)
+                return Reply(429, _ADDRESS, math.ceil(wait), source="rate")
+        if rules.hostname_rate_limit.interval and context.name:
+            wait = self._take(f"/{context.name}", rules.hostname_rate_limit, now)
             if wait:
                 self.denied += 1
-                return Deny(429, _HOSTNAME, math.ceil(wait), "rate")
+                return Reply(429, _HOSTNAME, math.ceil(wait), source="rate")
         return None
 
-    def _take(self, key: str, pace: Pace, now: float) -> float:
+    def _take(self, key: str, rate_limit: RateLimit, now: float) -> float:
         """Count a request; return 0, or the seconds after which it would be taken."""
         due = self._due
         at = due.get(key)
         if at is None:
             if len(due) >= MAX_KEYS:
                 due.popitem(last=False)
-            due[key] = now + pace.interval
+            due[key] = now + rate_limit.interval
             return 0.0
         due.move_to_end(key)
-        wait = at - now - pace.tolerance
+        wait = at - now - rate_limit.tolerance
         # The clock's own grain: a request exactly at its time is not early.
         if wait > 1e-9:
             return wait
-        due[key] = max(at, now) + pace.interval
+        due[key] = max(at, now) + rate_limit.interval
         return 0.0

@@ -18,7 +18,8 @@ from urllib.parse import unquote_to_bytes
 
 from asgi_tunnel.protocol.head import Fields
 
-from .facts import Deny, Facts
+from ..replies import Reply
+from .guard import RequestContext
 
 __all__ = ["MAX_BANNED", "ScannerGuard", "is_probe", "is_tool"]
 
@@ -69,7 +70,7 @@ _TOOL: Final = re.compile(
 _PERCENT: Final = 0x25  # as a number it is looked for in a quarter of the time
 _OTHER_SITES: Final = frozenset({b"cross-site", b"same-site"})
 
-_PROBED: Final = Deny(404, "nothing is served here", guard="scanner")
+_PROBED: Final = Reply(404, "nothing is served here", source="scanner")
 _BANNED: Final = "this address asked for what only scanners ask for; it is banned for a while"
 
 _agents: dict[bytes, bool] = {}
@@ -93,18 +94,18 @@ class ScannerGuard:
     def __len__(self) -> int:
         return len(self._banned)
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
-        """See :class:`.facts.Guard`."""
-        if not facts.rules.scans:
+    def check(self, context: RequestContext, now: float) -> Reply | None:
+        """See :class:`.guard.Guard`."""
+        if not context.rules.scans:
             return None  # here a scanner's visitor may be somebody who logs in to WordPress
-        client, request = facts.client, facts.request
+        visitor, request = context.visitor, context.request
         if self._banned:
-            until = self._banned.get(client.group)
+            until = self._banned.get(visitor.group)
             if until is not None:
                 if now < until:
                     self.denied += 1
-                    return Deny(403, _BANNED, math.ceil(until - now), "scanner")
-                del self._banned[client.group]
+                    return Reply(403, _BANNED, math.ceil(until - now), source="scanner")
+                del self._banned[visitor.group]
         target = request.target
         # As `is_probe`, without its call: this is asked for each request.
         is_probing = is_probe(target) if _PERCENT in target else _PROBE(target, 0, MAX_PATH)
@@ -112,10 +113,10 @@ class ScannerGuard:
             return None
         self.denied += 1
         self.probes += 1
-        if self._ban and not client.is_exempt and not _is_sent_by_a_page(request.fields):
+        if self._ban and not visitor.is_exempt and not _is_sent_by_a_page(request.fields):
             if len(self._banned) >= MAX_BANNED:
                 self._banned.popitem(last=False)
-            self._banned[client.group] = now + self._ban
+            self._banned[visitor.group] = now + self._ban
         return _PROBED
 
 

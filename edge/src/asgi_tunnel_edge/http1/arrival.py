@@ -7,7 +7,7 @@ from typing import Any
 
 from asgi_tunnel.protocol.head import Arrival
 
-from ..guards import Client
+from ..guards import VisitorAddress
 from ..identity.proxies import Proxies, TrustedPeer
 from ..identity.proxy_protocol import Preamble
 from ..request import Request
@@ -50,7 +50,7 @@ class ArrivalReader:
         self._proxy: TrustedPeer | None = None  # says with each request whose it is
         self._arrival: Arrival | None = None
         self._key = (b"", b"", b"", 0)
-        self._visitor: Client | None = None
+        self._visitor: VisitorAddress | None = None
 
     @classmethod
     def of(
@@ -115,7 +115,7 @@ class ArrivalReader:
             self._arrival = Arrival(*key, self._server, self._server_port)
         return self._arrival
 
-    def visitor(self, make: Callable[[str], Client]) -> Client:
+    def visitor(self, make: Callable[[str], VisitorAddress]) -> VisitorAddress:
         """Return what guards know of the visitor; made once for each address."""
         visitor = self._visitor
         if visitor is None or visitor.address != self.address:  # a proxy brings several

@@ -326,7 +326,7 @@ class HTTP1Connection(Line):
             self._hand_over(request)
             return
         dispatcher = front.dispatcher
-        visitor = arrival.visitor(dispatcher.guards.client)
+        visitor = arrival.visitor(dispatcher.guards.visitor_address)
         decision = dispatcher.dispatch(request, arrival.of_request(request), visitor, writer)
         if isinstance(decision, Reply):
             self._reply(decision, request)

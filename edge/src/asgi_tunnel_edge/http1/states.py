@@ -32,4 +32,4 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.DRAIN: frozenset({State.DRAIN, State.CLOSED}),
     State.CLOSED: frozenset({State.CLOSED}),
 }
-"""Pairs that are absent are defects of ours: :meth:`.connection.HTTP1Connection.enter` asserts."""
+"""Pairs that are absent are defects of ours: :class:`.connection.HTTP1Connection` asserts it."""

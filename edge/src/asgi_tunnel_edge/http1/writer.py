@@ -321,7 +321,7 @@ class HTTP1Writer(ResponseWriter):
                         data, size = data[: self._left], self._left
                     self._left -= size
                     if self._left < 0:
-                        return "the answer is longer than announced"
+                        return "the response is longer than announced"
                 parts.append(data)
         if end and framing is _CHUNKED:
             parts.append(b"0\r\n\r\n")
@@ -331,7 +331,7 @@ class HTTP1Writer(ResponseWriter):
         elif parts:
             self.outbox.write(b"".join(parts))
         if end and framing is _LENGTH and self._left:
-            return "the answer is shorter than announced"
+            return "the response is shorter than announced"
         return None
 
 

@@ -1,7 +1,7 @@
 """Reads the header that a balancer puts before a connection: PROXY protocol, versions 1 and 2.
 
 Without input or output: bytes in, addresses out.  Whose header is believed, and what happens to
-the connection, is in :mod:`.preamble`.
+the connection, is in :mod:`..listeners.proxy_header`.
 
 Source: haproxy's ``doc/proxy-protocol.txt``, sections 2.1, 2.2 and 5.
 """

@@ -1,1 +1,1 @@
-"""``edge.toml``: its fields, its checks, its text."""
+"""``edge.toml``: fields in ``config`` and ``guards``, checks in ``check``, text in ``file``."""

@@ -1,7 +1,12 @@
-"""Turning a parsed TOML table into a Struct, with errors that a person can act on.
+"""Turns a parsed TOML table into a Struct, with errors that a person can act on.
 
 msgspec checks and says "Expected `float`, got `str` - at `$.limits.hold_timeout`". The path is
 kept; the rest is told again from what the Struct's own fields say about themselves (``Meta``).
+msgspec has no errors but sentences, so these are matched here; a test holds each of them, and the
+requirement has an upper bound (docs/adr/0009-settings-by-msgspec.md).
+
+Which settings there are is left to ``config`` and ``guards``. Called by ``config`` to read the
+file, by ``file`` to write it, and by the tests of the pages that list settings.
 """
 
 from __future__ import annotations
@@ -132,6 +137,9 @@ def _explained(
     inside = (known[path[-1]].table if path else None) or struct
     if (unknown := _UNKNOWN.fullmatch(what)) is not None:
         return _unknown([*path, unknown["name"]], inside, file)
+    if not path and not _MISSING.fullmatch(what):  # a sentence of a version that is not known here
+        why = f"cannot be used: {message}"
+        return EdgeConfigError("the settings", why, "change what it names", file=file)
     if (missing := _MISSING.fullmatch(what)) is not None:
         setting = settings_of(inside)[missing["name"]]
         fix = f"add {setting.name} = {setting.example}"

@@ -1,8 +1,9 @@
 """The edge's settings: ``DIR/edge.toml``, read once, checked to the last key.
 
 An unknown key is refused like a wrong one: a setting that is not read is a hole (T30). Errors name
-the setting's path, what was expected and what to do (``config_check``). It leaves reading
-certificates to ``tls`` and writing the file to ``config_file``.
+the setting's path, what was expected and what to do (``check``). It leaves reading certificates to
+``certificates`` and writing the file to ``file``. Called by the commands, which hand an
+``EdgeConfig`` to ``server``.
 
 A new limit is one more field of ``Limits``: its type says what is expected, its title what it
 bounds; both appear in errors and in the file that ``init`` writes.

@@ -1,4 +1,8 @@
-"""The ``edge.toml`` that ``init`` writes: every setting, with what it means."""
+"""Writes the ``edge.toml`` that ``init`` makes: every setting, with what it means.
+
+Names, meanings and defaults come from the Structs in ``config`` and ``guards``, so no list of them
+is kept here. Reading the file is left to ``config``. Called by the command ``init``.
+"""
 
 from __future__ import annotations
 

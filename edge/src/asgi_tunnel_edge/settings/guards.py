@@ -1,6 +1,7 @@
 """The settings of the guards: ``[guards]`` for everybody, ``[hostnames."..."]`` for one name.
 
-What each guard does with them is in ``guards``; ``config`` holds them.
+What a guard does with them is left to the package ``guards``, which calls for them; ``config``
+holds both tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The types that settings share: what values they take, and how an error names that."""
+"""The types that settings share: what values they take, and how an error names that.
+
+Defaults and meanings are left to the Structs that use them, in ``config`` and ``guards``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What guards decide on, and what they decide."""
+"""What a guard decides on, and what it decides.
+
+The decisions are left to one file each, their order to ``chain``.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,25 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ..address import group_of
 from ..hostname import wildcard_of
 from ..network import Networks, normalise_network, number_of
+from ..replies import Reply
 
 if TYPE_CHECKING:
     from ..request import Request
     from ..settings.config import EdgeConfig, GuardsConfig, HostnameConfig
 
-__all__ = ["Client", "Deny", "Facts", "Guard", "Pace", "Rules", "exempt_of", "rules_of"]
+__all__ = [
+    "Guard",
+    "RateLimit",
+    "RequestContext",
+    "Rules",
+    "VisitorAddress",
+    "exempt_of",
+    "rules_of",
+]
 
 
-class Deny(NamedTuple):
-    """The answer to a visitor that is turned away."""
-
-    status: int
-    why: str  #: repeats nothing of the request
-    retry_after: int | None = None  #: seconds
-    guard: str = ""  #: which one it was, for the log
-
-
-class Client:
-    """Whose requests they are: what is worked out of an address once, not for each request."""
+class VisitorAddress:
+    """Where requests come from: what is worked out once for an address, not for each request."""
 
     __slots__ = ("address", "group", "is_exempt", "number")
 
@@ -38,7 +41,7 @@ class Client:
         self.is_exempt = exempt.find(self.number, 0.0) is not None
 
 
-class Pace(NamedTuple):
+class RateLimit(NamedTuple):
     """A rate as GCRA wants it."""
 
     interval: float  #: seconds between two requests at the rate; 0: no limit
@@ -51,12 +54,12 @@ class Rules:
     __slots__ = (
         "allow",
         "deny",
-        "has_own_pace",
-        "hostname_pace",
+        "has_own_rate_limit",
+        "hostname_rate_limit",
         "max_body",
         "max_time",
         "origins",
-        "pace",
+        "rate_limit",
         "scans",
     )
 
@@ -69,9 +72,9 @@ class Rules:
         # Whom the edge denies, no hostname lets in again.
         deny = (*shared.deny, *own.deny)
         self.deny = _networks(deny) if deny else None
-        self.has_own_pace = own.rate is not None or own.burst is not None
-        self.pace = _pace(own.rate, own.burst, shared.rate, shared.burst)
-        self.hostname_pace = _pace(
+        self.has_own_rate_limit = own.rate is not None or own.burst is not None
+        self.rate_limit = _rate_limit(own.rate, own.burst, shared.rate, shared.burst)
+        self.hostname_rate_limit = _rate_limit(
             own.hostname_rate, own.hostname_burst, shared.hostname_rate, shared.hostname_burst
         )
         self.scans = shared.scanner if own.scanner is None else own.scanner
@@ -79,10 +82,10 @@ class Rules:
         self.origins = frozenset(one.encode() for one in origins) or None
 
 
-class Facts(NamedTuple):
+class RequestContext(NamedTuple):
     """One request, as guards see it."""
 
-    client: Client
+    visitor: VisitorAddress
     request: Request
     rules: Rules
     name: str  #: the registered hostname or wildcard that serves it; empty when nobody does
@@ -93,7 +96,7 @@ class Guard(Protocol):
 
     denied: int  #: requests turned away so far
 
-    def check(self, facts: Facts, now: float) -> Deny | None:
+    def check(self, context: RequestContext, now: float) -> Reply | None:
         """Decide about one request; ``now`` is monotonic seconds."""
 
 
@@ -118,9 +121,9 @@ def _networks(texts: tuple[str, ...]) -> Networks:
     return Networks((normalise_network(text, setting="guards"), math.inf) for text in texts)
 
 
-def _pace(
+def _rate_limit(
     own_rate: float | None, own_burst: int | None, shared_rate: float, shared_burst: int
-) -> Pace:
+) -> RateLimit:
     rate = shared_rate if own_rate is None else own_rate
     burst = shared_burst if own_burst is None else own_burst
-    return Pace(1 / rate, (burst - 1) / rate) if rate else Pace(0.0, 0.0)
+    return RateLimit(1 / rate, (burst - 1) / rate) if rate else RateLimit(0.0, 0.0)
