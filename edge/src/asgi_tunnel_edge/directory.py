@@ -388,7 +388,7 @@ class LocalDirectory:
             entry.sample_throughput(seconds)
 
     def wake_all(self) -> None:
-        """Look again for whoever waits: a session that was full may have room."""
+        """Resume visitors that wait where a session has room again; called a few times a second."""
         for route in list(self._routes.values()):
             if route.has_waiting:
                 route.wake()

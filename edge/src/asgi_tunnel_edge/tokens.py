@@ -85,7 +85,7 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a token is not let in. The sentence goes to the connector."""
+    """Why a token is refused. The sentence goes to the connector."""
 
     code: Literal["unknown", "expired", "revoked", "malformed"]
     sentence: str
@@ -131,7 +131,7 @@ class Snapshot:
     def authenticate(
         self, token_id: str, secret: str, *, now: float | None = None
     ) -> TokenRecord | Refusal:
-        """Check one token. An unknown id and a wrong secret get the same answer in the same time.
+        """Check one token. An unknown id and a wrong secret get the same refusal in the same time.
 
         Only who knows the secret learns that a token has expired or was revoked.
 

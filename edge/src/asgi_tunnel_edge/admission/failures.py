@@ -1,4 +1,4 @@
-"""Counts wrong tokens for each address, so that nobody can try many of them.
+"""Counts wrong tokens for each address, so that no address can try many.
 
 It decides nothing about a token and keeps none: only digests.  Called by :mod:`.tunnels` for each
 handshake whose token is refused.

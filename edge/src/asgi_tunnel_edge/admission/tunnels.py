@@ -1,4 +1,4 @@
-"""Accepts tunnels: checks the token, completes the WebSocket handshake, answers HELLO.
+"""Accepts tunnels: checks the token, completes the WebSocket handshake, replies to HELLO.
 
 What happens to a session afterwards is in :mod:`.supervisor`, how many wrong tokens an address may
 send in :mod:`.failures`.  Called by the visitor's connection that got the handshake's request.

@@ -1,4 +1,4 @@
-"""Makes the edge's own certificate, and tells a certificate's fingerprint.
+"""Makes the edge's own certificate, and computes the fingerprint of any.
 
 An internal certificate is self-signed. A connector trusts it through the ``pin`` in its token; a
 visitor's browser warns. It leaves to ``settings`` where the files are, and to ``files`` to load

@@ -30,7 +30,7 @@ class BanGuard:
     def __init__(self) -> None:
         self.denied = 0
         self._records: Sequence[BanRecord] = ()
-        self._networks: Networks | None = None  # None: nobody is banned, and nothing is looked up
+        self._networks: Networks | None = None  # None: no bans, nothing to look up
 
     def apply(self, records: Sequence[BanRecord], *, now: float, wall: float) -> bool:
         """Follow the store; return whether anything changed.

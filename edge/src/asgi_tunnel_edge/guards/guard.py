@@ -69,7 +69,7 @@ class Rules:
         self.max_time = limits.max_time if own.max_time is None else own.max_time
         allow = shared.allow if own.allow is None else own.allow
         self.allow = _networks(allow) if allow else None
-        # Whom the edge denies, no hostname lets in again.
+        # What the edge denies, no hostname allows again.
         deny = (*shared.deny, *own.deny)
         self.deny = _networks(deny) if deny else None
         self.has_own_rate_limit = own.rate is not None or own.burst is not None

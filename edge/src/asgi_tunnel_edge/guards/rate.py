@@ -2,7 +2,7 @@
 
 GCRA (ITU-T I.371): for each key one number is kept, the time at which the next request would be
 due at the rate. A request may come before that by the burst's tolerance, and moves it on by one
-interval; one that is refused moves nothing, so whoever waits as told is served.
+interval; one that is refused moves nothing, so a visitor that waits for Retry-After is served.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers the probes of scanners with 404 and bans their senders for a while, in memory.
+"""Replies 404 to the probes of scanners and bans their senders for a while, in memory.
 
 A probe is a request for a file that no ASGI app serves and every scanner asks for (``/.env``,
 ``/wp-login.php``), or comes from a tool that names itself (sqlmap, nikto). Only tools made for

@@ -1,1 +1,1 @@
-"""Who is told of exchanges: the access log."""
+"""What is written down about exchanges: the access log."""

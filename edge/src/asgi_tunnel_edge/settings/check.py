@@ -1,7 +1,7 @@
 """Turns a parsed TOML table into a Struct, with errors that a person can act on.
 
 msgspec checks and says "Expected `float`, got `str` - at `$.limits.hold_timeout`". The path is
-kept; the rest is told again from what the Struct's own fields say about themselves (``Meta``).
+kept; the rest is written anew from what the Struct's own fields say about themselves (``Meta``).
 msgspec has no errors but sentences, so these are matched here; a test holds each of them, and the
 requirement has an upper bound (docs/adr/0009-settings-by-msgspec.md).
 
@@ -126,7 +126,7 @@ def toml_value(value: object) -> str:
 def _explained(
     message: str, table: Mapping[str, object], struct: type[Struct], *, file: str
 ) -> EdgeConfigError:
-    """What msgspec found, told again."""
+    """What msgspec found, in terms of settings."""
     at = _AT.search(message)
     found = re.sub(r"\[[^]]*\]", "", at["path"]) if at is not None else ""  # list[0]: the list
     path = found.split(".") if found else []

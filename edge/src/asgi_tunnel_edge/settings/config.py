@@ -126,7 +126,7 @@ class ProxiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     trusted: Annotated[
         tuple[str, ...], Meta(description="a list of networks", examples=[["127.0.0.1/32"]])
-    ] = ()  #: in which networks the proxies are; empty: nobody is believed
+    ] = ()  #: in which networks the proxies are; empty: none is trusted
     header: Annotated[
         Literal["x-forwarded", "forwarded"], Meta(description='"x-forwarded" or "forwarded"')
     ] = "x-forwarded"
@@ -215,7 +215,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             fix = 'let the proxy speak TLS, with mode = "off" here'
             raise EdgeConfigError("proxies.protocol", why, fix, file=CONFIG_FILE)
         if proxies.protocol and proxies.host:
-            why = "is true while proxies.protocol is, and then no header is believed"
+            why = "is true while proxies.protocol is, and then no header is read"
             raise EdgeConfigError("proxies.host", why, "remove one of the two", file=CONFIG_FILE)
 
     @classmethod

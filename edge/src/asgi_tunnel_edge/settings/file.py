@@ -46,8 +46,8 @@ key = {key}
 {limits}
 
 [proxies]
-# Networks of proxies in front of this edge. What they say of a visitor is believed, from others it
-# is removed. Empty: nobody is believed.
+# Networks of proxies in front of this edge. What they say of a visitor is used, from others it
+# is removed. Empty: no proxy is trusted.
 # trusted = ["127.0.0.1/32"]
 # Where they say it: "x-forwarded" (X-Forwarded-For and -Proto) or "forwarded" (RFC 7239).
 # header = "x-forwarded"

@@ -21,7 +21,7 @@ __all__ = [
     "Text",
 ]
 
-# The description of each says what a wrong value is told: "expected <description>".
+# The description of each stands in the error for a wrong value: "expected <description>".
 #: A year is the upper bound: event loops take no infinite times.
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000, description="a number of seconds, over 0")]
 SecondsOrZero = Annotated[float, Meta(ge=0, le=31_536_000, description="a number of seconds")]

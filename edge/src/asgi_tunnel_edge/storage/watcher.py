@@ -141,7 +141,7 @@ class SnapshotWatcher:
 
     ::
 
-        watcher = SnapshotWatcher(config.database_path, config.snapshot_path, registry.apply)
+        watcher = SnapshotWatcher(config.database_path, config.snapshot_path, directory.apply)
         snapshot = await watcher.start()
         ...
         await watcher.stop()
