@@ -7,11 +7,10 @@ front that the visitor came through.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Final, NamedTuple
-
-from asgi_tunnel.protocol.head import Fields
 
 __all__ = ["RETRY_AFTER", "Reply", "phrase", "render"]
 
@@ -25,7 +24,7 @@ class Reply(NamedTuple):
     status: int
     why: str  #: one sentence that repeats nothing of the request
     retry_after: int | None = None  #: seconds
-    fields: Fields = ()  # type: ignore[assignment]  #: more header fields
+    fields: Sequence[tuple[bytes, bytes]] = ()  #: more header fields
     source: str = ""  #: which guard it was, for the log
     closes: bool = True  #: the connection is not kept, whatever the visitor asked for
 

@@ -125,6 +125,7 @@ def test_a_half_closed_visitor_that_takes_a_byte_is_given_time() -> None:
     assert not deadlines.took_nothing(11)
 
 
+@pytest.mark.plain  # compiled modules have no docstring
 def test_the_table_in_the_docstring_is_the_code() -> None:
     """Each clock has its row, and each state's own clock is named beside it."""
     rows = {
