@@ -160,6 +160,7 @@ class Edge:
         try:
             port = await self._listen(address, context)
         except OSError:
+            await self._health.stop()
             await self._watcher.stop()
             raise
         self.address = ListenAddress(address.host, port)
