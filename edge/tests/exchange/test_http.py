@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -139,3 +140,15 @@ def test_a_visitor_that_leaves_is_noted_once() -> None:
     assert stage.upstream.resets == [ResetCode.CANCELLED]
     assert [(entry.status, entry.outcome) for entry in stage.log.entries] == [(499, "visitor left")]
     assert not stage.writer.calls
+
+
+def test_an_exchange_leaves_no_garbage() -> None:
+    """What served a request is freed when it is over, and not by the garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            Stage().respond(100)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()

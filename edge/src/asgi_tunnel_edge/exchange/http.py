@@ -105,7 +105,7 @@ class HTTPExchange(Placed):
             repeat = _IF_LOST
         else:
             repeat = _IF_REFUSED
-        self._placement = Placement(self, route, writer, repeat=repeat, gives_up=repeat is _IF_LOST)
+        self._placement = Placement(route, writer, repeat=repeat, gives_up=repeat is _IF_LOST)
         self._unconsumed = 0  # flow-controlled bytes that the visitor has not taken yet
         self._sent = 0
         self._status = 0
@@ -120,7 +120,7 @@ class HTTPExchange(Placed):
 
     def start(self) -> None:
         """See :class:`.writer.Exchange`; the body comes after."""
-        self._placement.start()
+        self._placement.start(self)
 
     def open_on(self, upstream: Upstream) -> None:
         """See :class:`.placement.Placed`."""
@@ -158,7 +158,7 @@ class HTTPExchange(Placed):
     def check_stalled(self, lost_for: float, hold: float) -> None:
         """See :meth:`.placement.Placement.stalled`."""
         if self._phase is _SENT:
-            self._placement.stalled(self._stream_id, lost_for, hold)
+            self._placement.stalled(self, self._stream_id, lost_for, hold)
 
     def writable(self) -> None:
         """See :class:`.writer.Exchange`."""
@@ -228,7 +228,7 @@ class HTTPExchange(Placed):
         """The app gave the exchange up, or its session is lost: try again, or say so."""
         if self._phase is not _SENT:
             self._fail(reason or "the tunnel was lost")
-        elif self._placement.lost(code):
+        elif self._placement.lost(self, code):
             if self._placement.is_waiting:
                 self._phase = _WAITING
                 self._upstream = None

@@ -52,8 +52,10 @@ class Placed(Exchange):
 class Placement:
     """Where one exchange is served.
 
+    It knows its exchange only while it waits: objects that hold each other are left to the
+    garbage collector, and requests are many.
+
     Args:
-        exchange: Whose it is.
         route: Whose sessions to use.
         writer: Told when the exchange begins and ends to wait.
         repeat: When the request may be sent again.
@@ -61,52 +63,55 @@ class Placement:
             otherwise it waits for the session to resume.
 
     Attributes:
-        is_waiting: It waits for an upstream.
+        started: When the exchange began, by ``time.perf_counter``.
     """
 
     __slots__ = (
-        "_exchange",
         "_gives_up",
         "_repeat",
         "_route",
         "_tries",
         "_upstream",
+        "_waiting",
         "_writer",
-        "is_waiting",
         "started",
     )
 
     def __init__(
         self,
-        exchange: Placed,
         route: Route,
         writer: ResponseWriter,
         *,
         repeat: Repeat,
         gives_up: bool,
     ) -> None:
-        self._exchange = exchange
         self._route = route
         self._writer = writer
         self._repeat = repeat
         self._gives_up = gives_up
         self._tries = 0
         self._upstream: Upstream | None = None
-        self.is_waiting = False
+        self._waiting: Placed | None = None
         self.started = time.perf_counter()
 
-    def start(self) -> None:
-        """Choose an upstream, or wait for one."""
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its exchange waits for an upstream."""
+        return self._waiting is not None
+
+    def start(self, exchange: Placed) -> None:
+        """Choose an upstream for an exchange, or wait for one."""
         upstream = self._route.choose()
         if upstream is None:
-            self._wait()
+            self._wait(exchange)
         else:
-            self._open(upstream)
+            self._open(exchange, upstream)
 
-    def lost(self, code: int) -> bool:
+    def lost(self, exchange: Placed, code: int) -> bool:
         """Try again after a stream without a response was reset; False: it stays lost.
 
         Args:
+            exchange: Whose stream it was.
             code: A :class:`ResetCode`: REFUSED, no app has begun with it; SESSION_LOST, one may.
         """
         if code == ResetCode.REFUSED:
@@ -119,18 +124,19 @@ class Placement:
             return False
         upstream = self._route.choose(avoid=self._upstream)
         if upstream is None:
-            self._wait()
+            self._wait(exchange)
         else:
-            self._open(upstream)
+            self._open(exchange, upstream)
         return True
 
-    def stalled(self, stream_id: int, lost_for: float, hold: float) -> None:
+    def stalled(self, exchange: Placed, stream_id: int, lost_for: float, hold: float) -> None:
         """Give up on an upstream that is away, when nothing is lost by that.
 
         Another upstream gets a request that may be sent twice at once; without another it waits no
         longer than a new request would.
 
         Args:
+            exchange: Whose stream it is.
             stream_id: Of the exchange, on the upstream that is away.
             lost_for: Seconds since its peer was heard.
             hold: Seconds that a visitor waits for an app.
@@ -142,38 +148,40 @@ class Placement:
         other = self._route.choose() if may_move else None
         if other is not None:
             upstream.reset_stream(stream_id, ResetCode.CANCELLED)
-            self._open(other)
+            self._open(exchange, other)
         elif min(lost_for, time.perf_counter() - self.started) >= hold:
             upstream.reset_stream(stream_id, ResetCode.CANCELLED)
-            self._exchange.refuse(OFFLINE)
+            exchange.refuse(OFFLINE)
 
     def time_out(self) -> None:
         """No upstream came in time."""
-        if self.is_waiting:
+        exchange = self._waiting
+        if exchange is not None:
             self.cancel()
             self._writer.release()
-            self._exchange.refuse(OFFLINE)
+            exchange.refuse(OFFLINE)
 
     def cancel(self) -> None:
         """Wait no longer."""
-        if self.is_waiting:
-            self.is_waiting = False
+        if self._waiting is not None:
+            self._waiting = None
             self._route.give_up(self._resume)
 
-    def _open(self, upstream: Upstream) -> None:
+    def _open(self, exchange: Placed, upstream: Upstream) -> None:
         self._upstream = upstream
         self._tries += 1
-        self._exchange.open_on(upstream)
+        exchange.open_on(upstream)
 
-    def _wait(self) -> None:
+    def _wait(self, exchange: Placed) -> None:
         self._upstream = None
         if self._route.wait(self._resume):
-            self.is_waiting = True
+            self._waiting = exchange
             self._writer.hold()
         else:
-            self._exchange.refuse(CROWDED)
+            exchange.refuse(CROWDED)
 
     def _resume(self, upstream: Upstream) -> None:
-        self.is_waiting = False
-        self._open(upstream)
-        self._writer.release()
+        exchange, self._waiting = self._waiting, None
+        if exchange is not None:
+            self._open(exchange, upstream)
+            self._writer.release()

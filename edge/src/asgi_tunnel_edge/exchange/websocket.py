@@ -103,7 +103,7 @@ class WebSocketExchange(Placed):
         self._upstream: Upstream | None = None
         self._stream_id = 0
         # An app may act on a handshake, and a WebSocket's own client tries again.
-        self._placement = Placement(self, route, writer, repeat=Repeat.NEVER, gives_up=True)
+        self._placement = Placement(route, writer, repeat=Repeat.NEVER, gives_up=True)
         self._reader = FrameReader(context.limits.max_websocket_message)
         self._fragment = False  # a message toward the visitor is in progress
         self._unconsumed = 0  # flow-controlled bytes that the visitor has not taken yet
@@ -125,7 +125,7 @@ class WebSocketExchange(Placed):
 
     def start(self) -> None:
         """See :class:`.writer.Exchange`."""
-        self._placement.start()
+        self._placement.start(self)
 
     def open_on(self, upstream: Upstream) -> None:
         """See :class:`.placement.Placed`."""
@@ -145,7 +145,7 @@ class WebSocketExchange(Placed):
     def check_stalled(self, lost_for: float, hold: float) -> None:
         """See :meth:`.placement.Placement.stalled`."""
         if self._phase is _Phase.ASKED:
-            self._placement.stalled(self._stream_id, lost_for, hold)
+            self._placement.stalled(self, self._stream_id, lost_for, hold)
 
     def send_body(self, data: bytes, *, end: bool) -> None:
         """Not for a handshake: it has no body."""

@@ -151,6 +151,7 @@ class HTTP1Connection(Line):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandon(ResetCode.CANCELLED, "visitor left", 499)
+        self._writer = None  # they hold each other
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
@@ -379,7 +380,7 @@ class HTTP1Connection(Line):
         self._enter(_UPGRADED)
         writer.outbox.close()
         self._reader.buffer = b""
-        self._socket = None
+        self._socket = self._writer = None
         self._front.table.leave(self)
 
     @property
