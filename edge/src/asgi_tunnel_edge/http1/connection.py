@@ -158,6 +158,8 @@ class HTTP1Connection(Line):
         state = self._state
         if state is _UPGRADED and self._exchange is not None and not self._reader.buffer:
             self._exchange.data_received(data)
+            if self._socket is not None:
+                self._socket.yield_after(len(data))
         elif state is _DRAIN:
             self._dropped += len(data)
             if self._dropped > LINGER_BYTES:

@@ -7,6 +7,8 @@ import socket
 import struct
 from typing import Final
 
+from asgi_tunnel.transport import LONG_READ
+
 from .deadlines import Deadlines
 
 __all__ = ["VisitorSocket"]
@@ -49,6 +51,23 @@ class VisitorSocket:
         self._deadlines.stop_unread()
         self._transport.resume_reading()
         return True
+
+    def yield_after(self, size: int) -> None:
+        """Let the other sockets come first after a long read.
+
+        uvloop reads a socket that is kept full up to 32 times before it looks at another: a flood
+        of small frames would hold everybody else for the time it takes to parse 8 MiB of them.
+
+        Args:
+            size: Bytes that were just read.
+        """
+        if size >= LONG_READ and self.is_reading and not self._transport.is_closing():
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self.is_reading and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def is_peer_closed(self) -> bool:
         """Detect FIN or RST while reading is paused; a half-close counts as closed."""
