@@ -87,7 +87,7 @@ def test_rolling_restart(one: World, rounds: int, row: Row) -> None:
 @pytest.mark.parametrize("rounds", FORMS)
 def test_reload(one: World, rounds: int, row: Row) -> None:
     """A changed file replaces the app under load: no GET fails, an open event stream ends."""
-    watched = one.folder / "watched"
+    watched = one.folder / f"watched-{rounds}"
     watched.mkdir()
     app = one.app("--reload", "--reload-dir", str(watched), direct=True)
     took = 0.0
