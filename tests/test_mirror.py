@@ -54,7 +54,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/testing/visitor.py": "tests/test_testing.py",
     "src/asgi_tunnel/thread.py": "tests/e2e/test_servers.py",
     "edge/src/asgi_tunnel_edge/admission/tunnels.py": (
-        "edge/tests/hostile/test_door.py tests/e2e/test_tokens.py"
+        "edge/tests/hostile/test_tunnel_admission.py tests/e2e/test_tokens.py"
     ),
     "edge/src/asgi_tunnel_edge/ban.py": "edge/tests/storage/test_bans.py",
     "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",

@@ -150,7 +150,7 @@ async def _resolve(host: str, port: int) -> list[Address]:
 async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
     """Connect to whichever address answers first, each tried a moment after the last one.
 
-    asyncio can do this itself, uvloop cannot; and neither knocks again while a try hangs.
+    asyncio can do this itself, uvloop cannot; and neither dials again while a try hangs.
     """
     running: dict[asyncio.Task[socket.socket], Address] = {}
     left = list(addresses)

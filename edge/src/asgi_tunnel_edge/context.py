@@ -25,7 +25,7 @@ class EdgeContext:
 
     Args:
         limits: From ``edge.toml``.
-        observers: Told of each exchange.
+        observers: Hear of each exchange.
         now: Monotonic seconds; the running loop's clock by default.
 
     Attributes:

@@ -140,7 +140,7 @@ def test_scanner_is_banned_and_nobody_else(world: World) -> None:
     assert world.status("/", address="127.0.0.8") == 200
     tunnel = {**HANDSHAKE, "Sec-WebSocket-Protocol": "asgi-tunnel.v1"}
     status, _, _ = world.ask("/.well-known/asgi-tunnel", address="127.0.0.9", headers=tunnel)
-    assert status == 401  # the door looked at its token, which it has not
+    assert status == 401  # the tunnel endpoint asks for a token
     wait_until(
         lambda: "refused: scanner" in world.edge.running.output, what="a line in the access log"
     )

@@ -14,7 +14,7 @@ from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.limits import MAX_STREAM_WINDOW, Settings
 
 from .conftest import World, running_world
-from .knocker import Knocker, known_token
+from .dialer import Dialer, known_token
 from .wire import Wire, handshake, request
 
 BUDGET = 8 << 20
@@ -97,16 +97,16 @@ def test_new_work_is_shed_and_what_runs_goes_on(small: World) -> None:
 def test_new_tunnels_are_shed_and_lost_ones_may_resume(small: World) -> None:
     """Another tunnel gets 503; the connector of one whose connection was lost is let in."""
     known, new = known_token(small.edge, "blog"), known_token(small.edge, "news")
-    with Knocker(small.port, known) as blog:
+    with Dialer(small.port, known) as blog:
         blog.hello()
         with crowd(small):
-            with Knocker(small.port, new) as other:
+            with Dialer(small.port, new) as other:
                 assert (other.answer.status, other.answer.field(b"retry-after")) == (503, b"5")
             blog.wire.sock.close()
             wait_until(lambda: "has lost its connection" in small.edge.running.output, what="loss")
-            with Knocker(small.port, known) as back:
+            with Dialer(small.port, known) as back:
                 assert back.answer.status == 101
-    with Knocker(small.port, new) as again:
+    with Dialer(small.port, new) as again:
         assert again.answer.status == 101
 
 
@@ -142,7 +142,7 @@ def test_tunnel_that_acknowledges_nothing_is_ended(small: World) -> None:
     upload = request(
         b"POST", b"/", b"Content-Length: %d" % size, host=b"hoard.example.test", body=b"x" * size
     )
-    with Knocker(small.port, token) as hoard:
+    with Dialer(small.port, token) as hoard:
         hoard.hello(settings=Settings(stream_window=MAX_STREAM_WINDOW, session_window=64 << 20))
         wires = [small.wire() for _ in range(4)]
         senders = [threading.Thread(target=wire.send, args=(upload,)) for wire in wires]

@@ -12,7 +12,7 @@ from asgi_tunnel.protocol.frames import FrameType, encode_frame
 from asgi_tunnel.protocol.handshake import Welcome
 
 from .conftest import World
-from .knocker import Knocker, data_frame, head_frame, known_token
+from .dialer import Dialer, data_frame, head_frame, known_token
 from .wire import Wire, handshake, name_of, request, split_answers
 
 LENGTH = (b"content-length", b"5")
@@ -268,21 +268,21 @@ def bad_token(shared_world: World) -> str:
 
 
 @pytest.fixture
-def knocker(world: World, bad_token: str) -> Iterator[Knocker]:
+def dialer(world: World, bad_token: str) -> Iterator[Dialer]:
     """A session that serves ``bad.example.test``; it replaces the one of the test before."""
-    with Knocker(world.port, bad_token) as one:
+    with Dialer(world.port, bad_token) as one:
         assert isinstance(one.hello(), Welcome)
         yield one
 
 
 @pytest.mark.parametrize("case", REPLIES, ids=str)
-def test_connector_that_breaks_a_rule(world: World, knocker: Knocker, case: Reply) -> None:
+def test_connector_that_breaks_a_rule(world: World, dialer: Dialer, case: Reply) -> None:
     """The visitor sees one answer or a cut, never two answers; the session ends where it must."""
     with world.wire() as wire:
         data = request(case.method, b"/", b"Content-Length: 0", b"Connection: close", host=BAD)
         wire.send(data)
-        stream_id, _ = knocker.opened()
-        knocker.send(case.frames(stream_id))
+        stream_id, _ = dialer.opened()
+        dialer.send(case.frames(stream_id))
         is_cut = wire.is_cut()
         received = wire.buffer
         if is_cut:
@@ -302,34 +302,34 @@ def test_connector_that_breaks_a_rule(world: World, knocker: Knocker, case: Repl
             if answers[0].status < 300:
                 assert answers[0].body == case.body
     if case.goaway is not None:
-        assert knocker.goaway() == case.goaway
+        assert dialer.goaway() == case.goaway
     world.check_neighbour()
 
 
-def test_connection_stays_after_a_body_that_was_dropped(world: World, knocker: Knocker) -> None:
+def test_connection_stays_after_a_body_that_was_dropped(world: World, dialer: Dialer) -> None:
     """A body on 204 is dropped, so the next answer on the connection is the next request's."""
     with world.wire() as wire:
         for _ in range(3):
             wire.send(request(b"GET", b"/", host=BAD))
-            stream_id, _ = knocker.opened()
-            knocker.send(head_frame(stream_id, 204, body=b"HTTP/1.1 200 OK\r\n\r\n"))
+            stream_id, _ = dialer.opened()
+            dialer.send(head_frame(stream_id, 204, body=b"HTTP/1.1 200 OK\r\n\r\n"))
             assert wire.answer().status == 204
             assert wire.buffer == b""
 
 
-def test_tunnel_that_dies_before_the_answer(world: World, knocker: Knocker) -> None:
+def test_tunnel_that_dies_before_the_answer(world: World, dialer: Dialer) -> None:
     """T51: a GOAWAY before the first byte is a 502 for a request that is not safe to repeat."""
     with world.wire() as wire:
         wire.send(request(b"POST", b"/", b"Content-Length: 0", host=BAD))
-        knocker.opened()
-        knocker.say(FrameType.GOAWAY, b"\0\0\xff\xff\xff\xff\xff\xff\xff\xff")
+        dialer.opened()
+        dialer.say(FrameType.GOAWAY, b"\0\0\xff\xff\xff\xff\xff\xff\xff\xff")
         assert wire.answer().status == 502
 
 
-def _upgraded(world: World, knocker: Knocker) -> tuple[Wire, int]:
+def _upgraded(world: World, dialer: Dialer) -> tuple[Wire, int]:
     wire = world.wire()
     wire.send(handshake(b"/").replace(b"shop.example.test", BAD))
-    stream_id, _ = knocker.opened()
+    stream_id, _ = dialer.opened()
     return wire, stream_id
 
 
@@ -367,12 +367,12 @@ def _upgraded(world: World, knocker: Knocker) -> tuple[Wire, int]:
     ids=name_of,
 )
 def test_handshake_answered_wrongly(
-    world: World, knocker: Knocker, name: str, frames: Callable[[int], bytes], status: int
+    world: World, dialer: Dialer, name: str, frames: Callable[[int], bytes], status: int
 ) -> None:
     """A visitor who asks for a WebSocket gets one answer, and no byte behind it."""
-    wire, stream_id = _upgraded(world, knocker)
+    wire, stream_id = _upgraded(world, dialer)
     with wire:
-        knocker.send(frames(stream_id))
+        dialer.send(frames(stream_id))
         answers = split_answers(wire.rest())
         assert [answer.status for answer in answers] == [status]
         if status == 403:
@@ -417,52 +417,52 @@ def test_handshake_answered_wrongly(
     ids=name_of,
 )
 def test_websocket_ended_wrongly(
-    world: World, knocker: Knocker, name: str, frames: Callable[[int], bytes], code: int | None
+    world: World, dialer: Dialer, name: str, frames: Callable[[int], bytes], code: int | None
 ) -> None:
     """A visitor's WebSocket ends with a code that may be sent, and that says what happened."""
-    wire, stream_id = _upgraded(world, knocker)
+    wire, stream_id = _upgraded(world, dialer)
     with wire:
-        knocker.send(head_frame(stream_id, 101, end=False))
+        dialer.send(head_frame(stream_id, 101, end=False))
         assert b"101" in wire.line_block()
-        knocker.send(frames(stream_id))
+        dialer.send(frames(stream_id))
         assert wire.close_code() in ((code,) if code is not None else (1012, 1014))
     world.check_neighbour()
 
 
-def test_refused_stream_is_tried_three_times(world: World, knocker: Knocker) -> None:
+def test_refused_stream_is_tried_three_times(world: World, dialer: Dialer) -> None:
     """T55: a request without a body that no app has started is offered again, and then 503."""
     with world.wire() as wire:
         wire.send(request(b"POST", b"/", b"Content-Length: 0", host=BAD))
         for _ in range(3):
-            stream_id, _ = knocker.opened()
-            knocker.say(FrameType.RESET, b"\0\3", stream_id)
+            stream_id, _ = dialer.opened()
+            dialer.say(FrameType.RESET, b"\0\3", stream_id)
         answer = wire.answer()
         assert answer.status == 503
         assert answer.field(b"retry-after") is not None
 
 
-def test_data_beyond_the_window(world: World, knocker: Knocker) -> None:
+def test_data_beyond_the_window(world: World, dialer: Dialer) -> None:
     """T43: what a visitor does not read is bounded; a connector that sends more is cut off."""
     with world.wire(receive_buffer=4096) as wire:
         wire.send(request(b"GET", b"/", host=BAD))
-        stream_id, _ = knocker.opened()
-        knocker.send(head_frame(stream_id, 200, end=False))
+        stream_id, _ = dialer.opened()
+        dialer.send(head_frame(stream_id, 200, end=False))
         for _ in range(200):
-            knocker.send(data_frame(stream_id, b"x" * 60_000))
-        assert knocker.goaway() == GoawayCode.FLOW_CONTROL
+            dialer.send(data_frame(stream_id, b"x" * 60_000))
+        assert dialer.goaway() == GoawayCode.FLOW_CONTROL
         assert wire.is_cut()
     world.check_neighbour()
 
 
 def test_visitor_who_left_while_held_harms_nobody(world: World, bad_token: str) -> None:
     """A request whose session died is held for the next one; when its visitor goes, others come."""
-    with Knocker(world.port, bad_token) as first, world.wire() as wire:
+    with Dialer(world.port, bad_token) as first, world.wire() as wire:
         first.hello()
         wire.send(request(b"GET", b"/held", host=BAD))
         stream_id, _ = first.opened()
         first.send(head_frame(stream_id, 200, (b"x", b"a\nb")))
         assert first.goaway() == GoawayCode.FRAME_ERROR
-    with Knocker(world.port, bad_token) as second, world.wire() as wire:
+    with Dialer(world.port, bad_token) as second, world.wire() as wire:
         second.hello()
         wire.send(request(b"GET", b"/next", host=BAD))
         stream_id, head = second.opened()

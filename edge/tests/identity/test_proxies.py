@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asgi_tunnel_edge.errors import EdgeConfigError, RequestError
 from asgi_tunnel_edge.http1.head import read_head
-from asgi_tunnel_edge.identity.proxies import MAX_HOPS, Proxies, Told, TrustedPeer
+from asgi_tunnel_edge.identity.proxies import MAX_HOPS, ForwardedIdentity, Proxies, TrustedPeer
 from asgi_tunnel_edge.listeners.proxy_header import PREAMBLE_TIMEOUT
 from asgi_tunnel_edge.settings.config import EdgeConfig, Limits, ProxiesConfig, TlsConfig
 
@@ -26,7 +26,7 @@ def proxies(header: Header = "x-forwarded", *, host: bool = False) -> Proxies:
     return Proxies(ProxiesConfig(trusted=TRUSTED, header=header, host=host), is_https=False)
 
 
-def told(reader: Proxies, *lines: str) -> Told | int:
+def told(reader: Proxies, *lines: str) -> ForwardedIdentity | int:
     """Who sent a request with these fields, or the status that refuses it."""
     fields = "".join(f"{line}\r\n" for line in ("Host: a.test", *lines))
     head = f"GET / HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
@@ -38,9 +38,9 @@ def told(reader: Proxies, *lines: str) -> Told | int:
         return error.status
 
 
-def visitor(address: str = VISITOR, port: int = 0, *, https: bool = False) -> Told:
+def visitor(address: str = VISITOR, port: int = 0, *, https: bool = False) -> ForwardedIdentity:
     """What a proxy says."""
-    return Told(address, port, https, None)
+    return ForwardedIdentity(address, port, https, None)
 
 
 OWN = visitor(PROXY, 4711)  # the proxy names nobody: its own request
@@ -92,7 +92,7 @@ OWN = visitor(PROXY, 4711)  # the proxy names nobody: its own request
         (["X-Forwarded-For: " + ",".join(["10.0.0.9"] * (MAX_HOPS + 1))], 400),
     ],
 )
-def test_x_forwarded(lines: list[str], expected: Told | int) -> None:
+def test_x_forwarded(lines: list[str], expected: ForwardedIdentity | int) -> None:
     """The rightmost address that is no proxy's is the visitor; what is malformed there is 400."""
     assert told(proxies(), *lines) == expected
 
@@ -125,7 +125,7 @@ def test_x_forwarded(lines: list[str], expected: Told | int) -> None:
         (["Forwarded: " + ";".join(f"a{n}=b" for n in range(20))], 400),
     ],
 )
-def test_forwarded(lines: list[str], expected: Told | int) -> None:
+def test_forwarded(lines: list[str], expected: ForwardedIdentity | int) -> None:
     """RFC 7239: the same rule; scheme and address come from the same hop."""
     assert told(proxies("forwarded"), *lines) == expected
 
@@ -186,7 +186,7 @@ def test_anything_is_an_address_or_400(text: str) -> None:
     """Whatever the fields hold, a visitor with a port comes out, or 400."""
     for reader, name in ((PLAIN, "X-Forwarded-For"), (STANDARD, "Forwarded")):
         found = told(reader, f"{name}: {text}")
-        assert found == 400 or (isinstance(found, Told) and 0 <= found.port <= 65535)
+        assert found == 400 or (isinstance(found, ForwardedIdentity) and 0 <= found.port <= 65535)
 
 
 def test_long_spaces_cost_no_more_than_their_length() -> None:

@@ -60,7 +60,7 @@ class HTTPExchange(Placed):
         request: What was read.
         head: The same for the wire.
         route: Whose sessions to use.
-        observers: Told at the end.
+        observers: Hear of the exchange at its end.
     """
 
     __slots__ = (

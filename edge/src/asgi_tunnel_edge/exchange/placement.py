@@ -57,7 +57,7 @@ class Placement:
 
     Args:
         route: Whose sessions to use.
-        writer: Told when the exchange begins and ends to wait.
+        writer: Hears when the exchange begins and ends to wait.
         repeat: When the request may be sent again.
         gives_up: Whether it waits for an upstream that is away no longer than a new request would;
             otherwise it waits for the session to resume.

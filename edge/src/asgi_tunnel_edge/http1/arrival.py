@@ -97,9 +97,13 @@ class ArrivalReader:
         """
         if self._proxy is None:
             return request
-        told, request = self._proxy.read(head, request)
-        self.address, self.peer, self._peer_port = told.address, told.address.encode(), told.port
-        self._is_https = told.is_https
+        identity, request = self._proxy.read(head, request)
+        self.address, self.peer, self._peer_port = (
+            identity.address,
+            identity.address.encode(),
+            identity.port,
+        )
+        self._is_https = identity.is_https
         return request
 
     def of_request(self, request: Request) -> Arrival:

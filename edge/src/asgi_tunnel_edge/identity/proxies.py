@@ -39,13 +39,13 @@ _NODE: Final = re.compile(
 _SCHEMES: Final = {b"http": False, b"https": True, b"ws": False, b"wss": True}
 
 
-class Told(NamedTuple):
+class ForwardedIdentity(NamedTuple):
     """What is known of a request's sender."""
 
     address: str  # of the visitor; the proxy's own when it names nobody
-    port: int  # 0 when it is not told
+    port: int  # 0 when it is not known
     is_https: bool  # how it came
-    host: bytes | None  # what the visitor asked for, in place of Host; None: it is not told
+    host: bytes | None  # what the visitor asked for, in place of Host; None: it is not known
 
 
 class _Hop(NamedTuple):
@@ -98,7 +98,7 @@ class Proxies:
         """Whether the visitor of a connection with this PROXY header has come over https."""
         return self._is_https if preamble.is_secure is None else preamble.is_secure
 
-    def read(self, head: bytes, peer: str, port: int) -> Told:
+    def read(self, head: bytes, peer: str, port: int) -> ForwardedIdentity:
         """Find out who sent a request.
 
         The hops are walked from the nearest one; the first that is no trusted proxy is the
@@ -114,29 +114,29 @@ class Proxies:
                 the proxy's own address: that would be a way around bans, and a ban on what comes
                 that way would shut everybody out.
         """
-        told = Told(peer, port, self._is_https, None)
+        identity = ForwardedIdentity(peer, port, self._is_https, None)
         for number, hop in enumerate(self._read(self, head)):
             if number == MAX_HOPS:
                 raise RequestError(400, "the proxy's fields name too many hops")
-            told = Told(
-                told.address,
-                told.port,
-                told.is_https if hop.proto is None else _read_proto(hop.proto),
-                told.host if hop.host is None else _read_host(hop.host),
+            identity = ForwardedIdentity(
+                identity.address,
+                identity.port,
+                identity.is_https if hop.proto is None else _read_proto(hop.proto),
+                identity.host if hop.host is None else _read_host(hop.host),
             )
             if hop.node is None:
                 break
             address, port = _read_node(hop.node)
-            told = told._replace(address=address, port=port)
+            identity = identity._replace(address=address, port=port)
             if not self.is_trusted(address):
                 break
-        return told
+        return identity
 
-    def apply(self, told: Told, request: Request) -> Request:
+    def apply(self, identity: ForwardedIdentity, request: Request) -> Request:
         """Return the request with the host that the visitor asked for."""
-        if told.host is None or not self._uses_host:
+        if identity.host is None or not self._uses_host:
             return request
-        host = told.host
+        host = identity.host
         fields = [(b"host", host) if name == b"host" else (name, v) for name, v in request.fields]
         return request._replace(host=host, hostname=host_from_header(host), fields=fields)
 
@@ -188,14 +188,14 @@ class TrustedPeer:
         self._address = address
         self._port = port
 
-    def read(self, head: bytes, request: Request) -> tuple[Told, Request]:
+    def read(self, head: bytes, request: Request) -> tuple[ForwardedIdentity, Request]:
         """Return who sent the request, and the request as it was meant.
 
         Raises:
             RequestError: See :meth:`Proxies.read`.
         """
-        told = self._proxies.read(head, self._address, self._port)
-        return told, self._proxies.apply(told, request)
+        identity = self._proxies.read(head, self._address, self._port)
+        return identity, self._proxies.apply(identity, request)
 
 
 def _read_node(node: bytes) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The seam to whoever is told of exchanges: the access log, and what will count or inspect."""
+"""The seam to whatever observes exchanges: the access log, and what will count or inspect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ExchangeObserver", "notify"]
 
 
 class ExchangeObserver(Protocol):
-    """Is told of each exchange; may neither block nor raise."""
+    """Is called for each exchange; may neither block nor raise."""
 
     def closed(self, entry: Entry) -> None:
         """An exchange is over, or the edge itself has replied to a request."""

@@ -27,8 +27,8 @@ _sources = cycle(range(1, 255))
 _GOAWAY = struct.Struct(">HII")
 
 
-class Knocker:
-    """One connection to the door.
+class Dialer:
+    """One connection to the tunnel endpoint.
 
     Args:
         port: Where the edge listens.
@@ -39,17 +39,17 @@ class Knocker:
     def __init__(self, port: int, token: str | None, *, source: str = "127.0.0.1") -> None:
         self.wire = Wire(port, source=source)
         fields = [] if token is None else [b"Authorization: Bearer " + token.encode("latin-1")]
-        self.answer = self.knock(*fields)
+        self.answer = self.handshake(*fields)
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
 
-    def knock(self, *fields: bytes) -> Answer:
+    def handshake(self, *fields: bytes) -> Answer:
         """Do the WebSocket handshake and return what the edge says."""
         protocol = b"Sec-WebSocket-Protocol: " + SUBPROTOCOL.encode()
         self.wire.send(handshake(TUNNEL_PATH.encode(), protocol, *fields))
         return self.wire.answer()
 
-    def __enter__(self) -> Knocker:
+    def __enter__(self) -> Dialer:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -67,7 +67,7 @@ class Knocker:
 
     def hello(self, **values: Any) -> Welcome | Refuse:
         """Greet, and return the edge's answer."""
-        self.send(encode_handshake(Hello(**{"instance": "knocker", **values})))
+        self.send(encode_handshake(Hello(**{"instance": "dialer", **values})))
         return self.greeting()
 
     # -- what it hears -----------------------------------------------------------------------
@@ -115,7 +115,7 @@ def known_token(edge: Edge, name: str, *options: str) -> str:
 
     def is_known() -> bool:
         # Each time from another address: wrong tokens from one are counted.
-        with Knocker(edge.port, token, source=f"127.1.0.{next(_sources)}") as one:
+        with Dialer(edge.port, token, source=f"127.1.0.{next(_sources)}") as one:
             return one.answer.status == 101
 
     wait_until(is_known, what=f"the edge knows {name}")

@@ -1,4 +1,4 @@
-"""T29 to T34, T43: the door lets in who may come in, and a session that breaks a rule ends."""
+"""T29 to T34, T43: only a known token opens a session, and a session that breaks a rule ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from asgi_tunnel.protocol.codes import GoawayCode, RefuseCode
 from asgi_tunnel.protocol.frames import FrameType, encode_frame
 from asgi_tunnel.protocol.handshake import Hello, Refuse, Welcome, encode_handshake
 
-from .knocker import Knocker, data_frame, head_frame, known_token
+from .dialer import Dialer, data_frame, head_frame, known_token
 from .wire import Wire, frame, name_of, request
 
 
 @dataclass
-class Door:
+class TwoTokens:
     """An edge with two tokens and no app."""
 
     edge: Edge
@@ -34,12 +34,12 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoTokens]:
     """An edge of this file's own: wrong tokens are counted."""
-    with running_edge(tmp_path_factory.mktemp("door"), limits="hold_timeout = 0.5") as edge:
+    with running_edge(tmp_path_factory.mktemp("tenants"), limits="hold_timeout = 0.5") as edge:
         names = ("--hostname", "two.example.test", "--hostname", "*.two.example.test")
         two = known_token(edge, "two", *names)
-        yield Door(edge, known_token(edge, "one"), two)
+        yield TwoTokens(edge, known_token(edge, "one"), two)
         output = edge.running.output
     assert "Traceback" not in output, output
 
@@ -73,77 +73,77 @@ def _parts(token: str) -> tuple[str, str]:
     ],
     ids=repr,
 )
-def test_token_serves_its_own_hostnames_only(door: Door, names: tuple[str, ...]) -> None:
+def test_token_serves_its_own_hostnames_only(tenants: TwoTokens, names: tuple[str, ...]) -> None:
     """T29: token one cannot claim what is not its own, in any spelling; nothing is routed to it."""
-    with Knocker(door.port, door.one) as knocker:
-        answer = knocker.hello(hostnames=names)
+    with Dialer(tenants.port, tenants.one) as dialer:
+        answer = dialer.hello(hostnames=names)
         assert isinstance(answer, Refuse)
         assert answer.code == RefuseCode.HOSTNAME
-    with Wire(door.port) as wire:
+    with Wire(tenants.port) as wire:
         wire.send(request(b"GET", b"/", host=b"two.example.test"))
         assert wire.answer().status == 503
 
 
 @pytest.mark.parametrize("names", [(), ("one.example.test",), ("ONE.example.test.",)], ids=repr)
-def test_token_serves_its_own_hostname(door: Door, names: tuple[str, ...]) -> None:
+def test_token_serves_its_own_hostname(tenants: TwoTokens, names: tuple[str, ...]) -> None:
     """T29: asking for nothing, or for its own name in any spelling, grants exactly that name."""
-    with Knocker(door.port, door.one) as knocker:
-        answer = knocker.hello(hostnames=names)
+    with Dialer(tenants.port, tenants.one) as dialer:
+        answer = dialer.hello(hostnames=names)
         assert isinstance(answer, Welcome)
         assert answer.hostnames == ("one.example.test",)
 
 
-def test_wildcard_is_below_exact_names(door: Door) -> None:
+def test_wildcard_is_below_exact_names(tenants: TwoTokens) -> None:
     """T29: requests for one.example.test never reach token two, whatever it serves."""
-    with Knocker(door.port, door.two, source="127.0.2.1") as knocker:
-        assert isinstance(knocker.hello(), Welcome)
+    with Dialer(tenants.port, tenants.two, source="127.0.2.1") as dialer:
+        assert isinstance(dialer.hello(), Welcome)
         for host, status in ((b"one.example.test", 503), (b"a.b.two.example.test", 404)):
-            with Wire(door.port) as wire:
+            with Wire(tenants.port) as wire:
                 wire.send(request(b"GET", b"/", host=host))
                 assert wire.answer().status == status
-        with Wire(door.port) as wire:
+        with Wire(tenants.port) as wire:
             wire.send(request(b"GET", b"/", host=b"A.two.example.test"))
-            stream_id, head = knocker.opened()
+            stream_id, head = dialer.opened()
             assert head.hostname == b"a.two.example.test"
-            knocker.send(head_frame(stream_id, 204))
+            dialer.send(head_frame(stream_id, 204))
             assert wire.answer().status == 204
 
 
-def test_processes_of_one_token_serve_what_each_wanted(door: Door) -> None:
+def test_processes_of_one_token_serve_what_each_wanted(tenants: TwoTokens) -> None:
     """S9: a session that wants one of two names is given exchanges for that one alone."""
     with (
-        Knocker(door.port, door.two, source="127.0.2.10") as one,
-        Knocker(door.port, door.two, source="127.0.2.10") as other,
+        Dialer(tenants.port, tenants.two, source="127.0.2.10") as one,
+        Dialer(tenants.port, tenants.two, source="127.0.2.10") as other,
     ):
-        for knocker, wanted, granted in (
+        for dialer, wanted, granted in (
             (one, ("two.example.test",), "two.example.test"),
             (other, ("*.Two.example.test.", "*.two.example.test"), "*.two.example.test"),
         ):
-            welcome = knocker.hello(instance=granted, hostnames=wanted)
+            welcome = dialer.hello(instance=granted, hostnames=wanted)
             assert isinstance(welcome, Welcome)
             assert welcome.hostnames == (granted,)
             assert [granted in url for url in welcome.urls] == [True]
         for _ in range(3):
-            for knocker, host in ((one, b"two.example.test"), (other, b"a.two.example.test")):
-                with Wire(door.port) as wire:
+            for dialer, host in ((one, b"two.example.test"), (other, b"a.two.example.test")):
+                with Wire(tenants.port) as wire:
                     wire.send(request(b"GET", b"/", host=host))
-                    stream_id, head = knocker.opened()
+                    stream_id, head = dialer.opened()
                     assert head.hostname == host
-                    knocker.send(head_frame(stream_id, 204))
+                    dialer.send(head_frame(stream_id, 204))
                     assert wire.answer().status == 204
         one.wire.sock.close()
-        with Wire(door.port) as wire:  # the other one is there, and is not asked
+        with Wire(tenants.port) as wire:  # the other one is there, and is not asked
             wire.send(request(b"GET", b"/", host=b"two.example.test"))
             assert wire.answer().status == 503
 
 
-def test_resumed_session_keeps_what_it_wanted(door: Door) -> None:
+def test_resumed_session_keeps_what_it_wanted(tenants: TwoTokens) -> None:
     """What a HELLO that resumes wants is not looked at, and the same names are granted."""
-    with Knocker(door.port, door.two, source="127.0.2.11") as first:
+    with Dialer(tenants.port, tenants.two, source="127.0.2.11") as first:
         welcome = first.hello(hostnames=("two.example.test",))
         assert isinstance(welcome, Welcome)
         for hostnames in ((), ("two.example.test",), ("one.example.test",)):
-            with Knocker(door.port, door.two, source="127.0.2.11") as second:
+            with Dialer(tenants.port, tenants.two, source="127.0.2.11") as second:
                 again = second.hello(session=welcome.session, hostnames=hostnames)
                 assert isinstance(again, Welcome)
                 assert again.resumed
@@ -151,37 +151,37 @@ def test_resumed_session_keeps_what_it_wanted(door: Door) -> None:
                 assert len(again.urls) == 1
 
 
-def test_name_below_a_wildcard_is_not_wanted(door: Door) -> None:
+def test_name_below_a_wildcard_is_not_wanted(tenants: TwoTokens) -> None:
     """Only what is registered may be asked for: a.two.example.test is not, its wildcard is."""
-    with Knocker(door.port, door.two, source="127.0.2.12") as knocker:
-        answer = knocker.hello(hostnames=("two.example.test", "a.two.example.test"))
+    with Dialer(tenants.port, tenants.two, source="127.0.2.12") as dialer:
+        answer = dialer.hello(hostnames=("two.example.test", "a.two.example.test"))
         assert isinstance(answer, Refuse)
         assert answer.code == RefuseCode.HOSTNAME
 
 
-def test_token_revoked_before_hello_opens_no_session(door: Door) -> None:
+def test_token_revoked_before_hello_opens_no_session(tenants: TwoTokens) -> None:
     """T33: who has shown a token and waits with HELLO until it is revoked gets no session."""
-    token = known_token(door.edge, "late")
-    with Knocker(door.port, token, source="127.0.2.13") as knocker:
-        assert knocker.answer.status == 101
-        door.edge.command("token", "revoke", "late")
+    token = known_token(tenants.edge, "late")
+    with Dialer(tenants.port, token, source="127.0.2.13") as dialer:
+        assert dialer.answer.status == 101
+        tenants.edge.command("token", "revoke", "late")
 
         def is_out() -> bool:
-            with Knocker(door.port, token, source="127.0.2.13") as one:
+            with Dialer(tenants.port, token, source="127.0.2.13") as one:
                 return one.answer.status == 401
 
         wait_until(is_out, what="the edge knows that it is revoked")
-        answer = knocker.hello()
+        answer = dialer.hello()
         assert isinstance(answer, Refuse)
         assert answer.code == RefuseCode.UNAUTHENTICATED
 
 
-def test_session_of_another_token_is_not_resumed(door: Door) -> None:
+def test_session_of_another_token_is_not_resumed(tenants: TwoTokens) -> None:
     """T29, T33: a session id alone resumes nothing: it belongs to its token."""
-    with Knocker(door.port, door.one) as first:
+    with Dialer(tenants.port, tenants.one) as first:
         welcome = first.hello()
         assert isinstance(welcome, Welcome)
-        with Knocker(door.port, door.two) as second:
+        with Dialer(tenants.port, tenants.two) as second:
             other = second.hello(session=welcome.session)
             assert isinstance(other, Welcome)
             assert not other.resumed
@@ -189,20 +189,20 @@ def test_session_of_another_token_is_not_resumed(door: Door) -> None:
             assert other.hostnames == ("*.two.example.test", "two.example.test")
 
 
-def test_unknown_and_wrong_tokens_get_one_answer(door: Door) -> None:
+def test_unknown_and_wrong_tokens_get_one_answer(tenants: TwoTokens) -> None:
     """T31: whether an id exists cannot be told from the answer."""
-    head, secret = _parts(door.one)
+    head, secret = _parts(tenants.one)
     wrong = f"{head}.{'A' * len(secret)}"
     payload = head.split(".")[1]
     assert payload
     bodies = []
-    with Knocker(door.port, wrong, source="127.0.2.2") as knocker:
-        assert knocker.answer.status == 401
-        bodies.append(knocker.answer.body)
-    other = door.two.rsplit(".", 1)[1]
-    with Knocker(door.port, f"{head}.{other}", source="127.0.2.2") as knocker:
-        assert knocker.answer.status == 401
-        bodies.append(knocker.answer.body)
+    with Dialer(tenants.port, wrong, source="127.0.2.2") as dialer:
+        assert dialer.answer.status == 401
+        bodies.append(dialer.answer.body)
+    other = tenants.two.rsplit(".", 1)[1]
+    with Dialer(tenants.port, f"{head}.{other}", source="127.0.2.2") as dialer:
+        assert dialer.answer.status == 401
+        bodies.append(dialer.answer.body)
     assert len(set(bodies)) == 1
     assert secret.encode() not in bodies[0]
 
@@ -224,12 +224,12 @@ def test_unknown_and_wrong_tokens_get_one_answer(door: Door) -> None:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_malformed_tokens_are_refused(door: Door, token: str | None) -> None:
+def test_malformed_tokens_are_refused(tenants: TwoTokens, token: str | None) -> None:
     """T30: nothing, or anything, in place of a token is 401 and a close."""
-    with Knocker(door.port, token, source="127.0.2.3") as knocker:
-        assert knocker.answer.status == 401
-        assert knocker.answer.field(b"cache-control") == b"no-store"
-        assert knocker.wire.rest() == b""
+    with Dialer(tenants.port, token, source="127.0.2.3") as dialer:
+        assert dialer.answer.status == 401
+        assert dialer.answer.field(b"cache-control") == b"no-store"
+        assert dialer.wire.rest() == b""
 
 
 @pytest.mark.parametrize(
@@ -242,39 +242,39 @@ def test_malformed_tokens_are_refused(door: Door, token: str | None) -> None:
         b"Bearer %s\r\nAuthorization: Bearer %s",
     ],
 )
-def test_other_authorizations_are_refused(door: Door, field: bytes) -> None:
+def test_other_authorizations_are_refused(tenants: TwoTokens, field: bytes) -> None:
     """T30: another scheme, or two tokens, is no token."""
-    value = field.replace(b"%s", door.one.encode())
-    with Knocker(door.port, None, source="127.0.2.4") as knocker:
+    value = field.replace(b"%s", tenants.one.encode())
+    with Dialer(tenants.port, None, source="127.0.2.4") as dialer:
         pass
-    with Wire(door.port, source="127.0.2.4") as wire:
-        knocker.wire = wire
-        assert knocker.knock(b"Authorization: " + value).status == 401
+    with Wire(tenants.port, source="127.0.2.4") as wire:
+        dialer.wire = wire
+        assert dialer.handshake(b"Authorization: " + value).status == 401
 
 
-def test_wrong_tokens_are_throttled(door: Door) -> None:
+def test_wrong_tokens_are_throttled(tenants: TwoTokens) -> None:
     """T31: of wrong tokens from one address the first twenty are told so; a good one is let in."""
     answers = []
     for number in range(25):
-        with Knocker(door.port, f"att1.e30.x{number}", source="127.0.2.5") as knocker:
-            answers.append(knocker.answer)
+        with Dialer(tenants.port, f"att1.e30.x{number}", source="127.0.2.5") as dialer:
+            answers.append(dialer.answer)
     assert [answer.status for answer in answers] == [401] * 20 + [429] * 5
     assert answers[-1].field(b"retry-after") is not None
-    with Knocker(door.port, "att1.e30.x0", source="127.0.2.5") as knocker:
-        assert knocker.answer.status == 401
-    with Knocker(door.port, door.one, source="127.0.2.5") as knocker:
-        assert knocker.answer.status == 101
+    with Dialer(tenants.port, "att1.e30.x0", source="127.0.2.5") as dialer:
+        assert dialer.answer.status == 401
+    with Dialer(tenants.port, tenants.one, source="127.0.2.5") as dialer:
+        assert dialer.answer.status == 101
 
 
-def test_revoked_token_is_refused(door: Door) -> None:
+def test_revoked_token_is_refused(tenants: TwoTokens) -> None:
     """T33: a session ends when its token is revoked, and the token opens no other."""
-    token = known_token(door.edge, "gone")
-    with Knocker(door.port, token) as knocker:
-        assert isinstance(knocker.hello(), Welcome)
-        door.edge.command("token", "revoke", "gone")
-        assert knocker.goaway() == GoawayCode.REVOKED
-    with Knocker(door.port, token, source="127.0.2.7") as knocker:
-        assert knocker.answer.status == 401
+    token = known_token(tenants.edge, "gone")
+    with Dialer(tenants.port, token) as dialer:
+        assert isinstance(dialer.hello(), Welcome)
+        tenants.edge.command("token", "revoke", "gone")
+        assert dialer.goaway() == GoawayCode.REVOKED
+    with Dialer(tenants.port, token, source="127.0.2.7") as dialer:
+        assert dialer.answer.status == 401
 
 
 def _hello(**values: object) -> bytes:
@@ -314,15 +314,15 @@ def _hello(**values: object) -> bytes:
     ],
     ids=name_of,
 )
-def test_hello_that_is_none(door: Door, name: str, data: bytes) -> None:
+def test_hello_that_is_none(tenants: TwoTokens, name: str, data: bytes) -> None:
     """T43: what cannot be read is refused with MALFORMED, in one answer, and the edge goes on."""
-    with Knocker(door.port, door.one) as knocker:
-        knocker.send(data)
-        answer = knocker.greeting()
+    with Dialer(tenants.port, tenants.one) as dialer:
+        dialer.send(data)
+        answer = dialer.greeting()
         assert isinstance(answer, Refuse)
         assert answer.code == RefuseCode.MALFORMED
-        knocker.send(data)
-        opcode, _, _ = knocker.wire.frame()
+        dialer.send(data)
+        opcode, _, _ = dialer.wire.frame()
         assert opcode == 8
 
 
@@ -334,10 +334,10 @@ def test_hello_that_is_none(door: Door, name: str, data: bytes) -> None:
         ({"version": 1, "oldest": 5}, RefuseCode.VERSION),
     ],
 )
-def test_other_versions_are_refused(door: Door, values: dict[str, int], code: int) -> None:
+def test_other_versions_are_refused(tenants: TwoTokens, values: dict[str, int], code: int) -> None:
     """A version that is not spoken is refused with the side to upgrade."""
-    with Knocker(door.port, door.one) as knocker:
-        answer = knocker.hello(**values)
+    with Dialer(tenants.port, tenants.one) as dialer:
+        answer = dialer.hello(**values)
         assert isinstance(answer, Refuse)
         assert answer.code == code
 
@@ -355,12 +355,14 @@ def test_other_versions_are_refused(door: Door, values: dict[str, int], code: in
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_odd_hello_is_welcome_and_stays_in_its_line(door: Door, values: dict[str, object]) -> None:
+def test_odd_hello_is_welcome_and_stays_in_its_line(
+    tenants: TwoTokens, values: dict[str, object]
+) -> None:
     """T38: what a connector says about itself cannot write lines of the edge's log."""
-    with Knocker(door.port, door.one) as knocker:
-        knocker.send(_hello(**values))
-        assert isinstance(knocker.greeting(), Welcome)
-    output = door.edge.running.output
+    with Dialer(tenants.port, tenants.one) as dialer:
+        dialer.send(_hello(**values))
+        assert isinstance(dialer.greeting(), Welcome)
+    output = tenants.edge.running.output
     assert "\nERROR b" not in output
     assert "\x1b" not in output
 
@@ -442,13 +444,13 @@ VIOLATIONS = [
 
 @pytest.mark.parametrize(("name", "data", "code"), VIOLATIONS, ids=name_of)
 def test_violation_ends_the_session_with_its_code(
-    door: Door, name: str, data: bytes, code: int
+    tenants: TwoTokens, name: str, data: bytes, code: int
 ) -> None:
     """T43: a frame that breaks a rule is answered by GOAWAY with the code that says which."""
-    with Knocker(door.port, door.one) as knocker:
-        assert isinstance(knocker.hello(), Welcome)
-        knocker.send(data)
-        assert knocker.goaway() == code
+    with Dialer(tenants.port, tenants.one) as dialer:
+        assert isinstance(dialer.hello(), Welcome)
+        dialer.send(data)
+        assert dialer.goaway() == code
 
 
 @pytest.mark.parametrize(
@@ -461,14 +463,14 @@ def test_violation_ends_the_session_with_its_code(
     ],
     ids=name_of,
 )
-def test_window_that_overflows(door: Door, name: str, payload: bytes) -> None:
+def test_window_that_overflows(tenants: TwoTokens, name: str, payload: bytes) -> None:
     """T43: credit that was not owed ends the session; its visitor gets a 502."""
-    with Knocker(door.port, door.one) as knocker, Wire(door.port) as wire:
-        assert isinstance(knocker.hello(), Welcome)
+    with Dialer(tenants.port, tenants.one) as dialer, Wire(tenants.port) as wire:
+        assert isinstance(dialer.hello(), Welcome)
         wire.send(request(b"POST", b"/", b"Content-Length: 9", host=b"one.example.test"))
-        stream_id, _ = knocker.opened()
-        knocker.say(FrameType.WINDOW, payload, stream_id)
-        assert knocker.goaway() == GoawayCode.FLOW_CONTROL
+        stream_id, _ = dialer.opened()
+        dialer.say(FrameType.WINDOW, payload, stream_id)
+        assert dialer.goaway() == GoawayCode.FLOW_CONTROL
         assert wire.answer().status == 502
 
 
@@ -484,35 +486,35 @@ def test_window_that_overflows(door: Door, name: str, payload: bytes) -> None:
     ],
     ids=name_of,
 )
-def test_websocket_that_is_none(door: Door, name: str, data: bytes) -> None:
+def test_websocket_that_is_none(tenants: TwoTokens, name: str, data: bytes) -> None:
     """T43: below the frames of the tunnel, a broken WebSocket ends the connection at once."""
-    with Knocker(door.port, door.one) as knocker:
-        assert isinstance(knocker.hello(), Welcome)
-        knocker.wire.send(data)
-        knocker.wire.rest()
-    with Knocker(door.port, door.one) as knocker:
-        assert isinstance(knocker.hello(), Welcome)
+    with Dialer(tenants.port, tenants.one) as dialer:
+        assert isinstance(dialer.hello(), Welcome)
+        dialer.wire.send(data)
+        dialer.wire.rest()
+    with Dialer(tenants.port, tenants.one) as dialer:
+        assert isinstance(dialer.hello(), Welcome)
 
 
-def test_single_bytes(door: Door) -> None:
+def test_single_bytes(tenants: TwoTokens) -> None:
     """T57: HELLO and an answer may come in segments, and in messages, of one byte."""
-    with Knocker(door.port, door.one) as knocker, Wire(door.port) as wire:
-        for byte in encode_handshake(Hello(instance="knocker")):
-            knocker.send(bytes((byte,)))
-        assert isinstance(knocker.greeting(), Welcome)
+    with Dialer(tenants.port, tenants.one) as dialer, Wire(tenants.port) as wire:
+        for byte in encode_handshake(Hello(instance="dialer")):
+            dialer.send(bytes((byte,)))
+        assert isinstance(dialer.greeting(), Welcome)
         wire.send(request(b"GET", b"/", host=b"one.example.test"))
-        stream_id, _ = knocker.opened()
+        stream_id, _ = dialer.opened()
         for byte in frame(2, head_frame(stream_id, 200, (b"content-length", b"2"), body=b"hi")):
-            knocker.wire.send(bytes((byte,)))
+            dialer.wire.send(bytes((byte,)))
         assert wire.answer().body == b"hi"
 
 
-def test_connections_that_never_greet(door: Door) -> None:
+def test_connections_that_never_greet(tenants: TwoTokens) -> None:
     """T18: many may wait between handshake and HELLO; one that greets is served beside them."""
-    waiting = [Knocker(door.port, door.one, source="127.0.2.8") for _ in range(100)]
+    waiting = [Dialer(tenants.port, tenants.one, source="127.0.2.8") for _ in range(100)]
     try:
-        with Knocker(door.port, door.one) as knocker:
-            assert isinstance(knocker.hello(), Welcome)
+        with Dialer(tenants.port, tenants.one) as dialer:
+            assert isinstance(dialer.hello(), Welcome)
     finally:
         for one in waiting:
             one.wire.sock.close()
@@ -523,13 +525,13 @@ def test_tunnel_that_is_gone_counts_no_longer(tmp_path: Path) -> None:
     with running_edge(tmp_path, limits="max_connections_per_address = 3") as edge:
         token = known_token(edge, "shop")
         for _ in range(8):
-            with Knocker(edge.port, token) as knocker:
-                assert isinstance(knocker.hello(), Welcome)
+            with Dialer(edge.port, token) as dialer:
+                assert isinstance(dialer.hello(), Welcome)
 
 
-def _flood(knocker: Knocker, data: bytes, times: int) -> None:
+def _flood(dialer: Dialer, data: bytes, times: int) -> None:
     for _ in range(times):
-        knocker.send(data)
+        dialer.send(data)
 
 
 @pytest.mark.parametrize(
@@ -545,19 +547,19 @@ def _flood(knocker: Knocker, data: bytes, times: int) -> None:
     ],
     ids=name_of,
 )
-def test_floods_of_small_frames(door: Door, name: str, data: bytes) -> None:
+def test_floods_of_small_frames(tenants: TwoTokens, name: str, data: bytes) -> None:
     """T43: 30,000 frames that mean nothing cost the edge no memory, and others wait for nothing."""
-    with Knocker(door.port, door.one) as knocker, Wire(door.port) as wire:
-        assert isinstance(knocker.hello(), Welcome)
+    with Dialer(tenants.port, tenants.one) as dialer, Wire(tenants.port) as wire:
+        assert isinstance(dialer.hello(), Welcome)
         wire.send(request(b"GET", b"/", host=b"one.example.test"))
-        stream_id, _ = knocker.opened()
+        stream_id, _ = dialer.opened()
         assert stream_id == 1
-        knocker.send(head_frame(1, 204))
+        dialer.send(head_frame(1, 204))
         assert wire.answer().status == 204
-        before = door.edge.running.rss()
-        _flood(knocker, data, 30)
-        with Wire(door.port) as other:
+        before = tenants.edge.running.rss()
+        _flood(dialer, data, 30)
+        with Wire(tenants.port) as other:
             other.send(request(b"GET", b"/", host=b"nobody.example.test"))
             assert other.answer().status == 404
-        assert door.edge.running.rss() - before < 16 << 20
-    wait_until(lambda: "Traceback" not in door.edge.running.output)
+        assert tenants.edge.running.rss() - before < 16 << 20
+    wait_until(lambda: "Traceback" not in tenants.edge.running.output)
