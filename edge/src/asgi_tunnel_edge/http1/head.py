@@ -18,6 +18,7 @@ from asgi_tunnel.protocol.head import Fields
 
 from ..errors import RequestError
 from ..hostname import host_from_header, is_address
+from ..identity.fields import is_identity
 from ..request import Request
 from ..settings.config import Limits
 
@@ -54,32 +55,9 @@ class Kind(IntEnum):
     SPECIAL = 3  # decides framing, routing or the connection
 
 
-_IDENTITY: Final = frozenset(
-    {
-        b"cf-connecting-ip",
-        b"cf-connecting-ipv6",
-        b"client-ip",
-        b"do-connecting-ip",
-        b"fastly-client-ip",
-        b"fly-client-ip",
-        b"forwarded",
-        b"proxy-client-ip",
-        b"true-client-ip",
-        b"wl-proxy-client-ip",
-        b"x-appengine-user-ip",
-        b"x-azure-clientip",
-        b"x-azure-socketip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-envoy-external-address",
-        b"x-original-forwarded-for",
-        b"x-originating-ip",
-        b"x-real-ip",
-        b"x-remote-addr",
-        b"x-remote-ip",
-        b"x-request-id",
-    }
-)
+_IDENTITY: Final = frozenset({b"x-request-id"})
+"""Beside those of :mod:`..identity.fields`: what the edge itself sets."""
+
 _HOP: Final = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authorization"})
 _SPECIAL: Final = frozenset(
     {
@@ -109,7 +87,7 @@ _new: Final = tuple.__new__  # skips a named tuple's own constructor
 def _learn(name: bytes) -> tuple[bytes, Kind]:
     lower = name.lower()
     dashed = lower.replace(b"_", b"-")
-    if dashed in _IDENTITY or dashed.startswith(b"x-forwarded"):
+    if dashed in _IDENTITY or is_identity(dashed):
         kind = Kind.IDENTITY
     elif lower in _HOP:
         kind = Kind.HOP
