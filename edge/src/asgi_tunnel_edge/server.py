@@ -8,7 +8,6 @@ import logging
 import signal
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -36,6 +35,7 @@ from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
+from .observers.log_handler import logging_to_stderr
 from .settings.config import EdgeConfig, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
@@ -57,7 +57,11 @@ _POLL: Final = 0.02
 
 def run(config: EdgeConfig) -> int:
     """Run the edge until SIGINT or SIGTERM; return the exit code."""
-    _configure_logging()
+    with logging_to_stderr():
+        return _run(config)
+
+
+def _run(config: EdgeConfig) -> int:
     _raise_file_limit()
     keep_memory()
     loop_factory = None
@@ -284,16 +288,6 @@ class Edge:
 
     def _visitor_url(self, hostname: str) -> str:
         return self._public().visitor_url(hostname)
-
-
-def _configure_logging() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for name in ("asgi_tunnel", "asgi_tunnel_edge"):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
 
 
 def _raise_file_limit() -> None:

@@ -130,10 +130,12 @@ class TunnelAcceptor:
 
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
         now = asyncio.get_running_loop().time()
-        if self._failures.count(group_of(address), text, now):
+        group = group_of(address)
+        if self._failures.count(group, text, now):
             why = "too many wrong tokens came from this address"
             return Reply(429, why, int(FAILURE_WINDOW))
-        _log.warning("a tunnel from %s was refused: %s", address, refusal.code)
+        # By group: the log sums up equal lines, and one visitor has a whole /64.
+        _log.warning("a tunnel from %s was refused: %s", group, refusal.code)
         return Reply(401, refusal.sentence)
 
     def _on_hello(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
