@@ -132,10 +132,12 @@ class Edge:
             OSError: The address cannot be listened on.
         """
         config = self.config
-        self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
+        self.guards = Guards(config, asyncio.get_running_loop().time)
+        self._watcher = SnapshotWatcher(
+            config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
+        )
         snapshot = await self._watcher.start()
         self.directory = LocalDirectory(snapshot)
-        self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
         limits = config.limits
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))

@@ -21,7 +21,7 @@ from msgspec import Struct
 from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
-from .ban import BanRecord
+from .ban import BanRecord, ScannerBan
 from .errors import EdgeConfigError, shown
 
 if TYPE_CHECKING:
@@ -113,10 +113,15 @@ class Snapshot:
     tokens: Mapping[str, TokenRecord]  #: by token id
     owners: Mapping[str, TokenRecord]  #: by hostname or wildcard; no revoked tokens
     bans: tuple[BanRecord, ...] = ()  #: oldest first; some may be over
+    scanner_bans: tuple[ScannerBan, ...] = ()  #: likewise
 
     @classmethod
     def of(
-        cls, generation: int, records: Iterable[TokenRecord], bans: Iterable[BanRecord] = ()
+        cls,
+        generation: int,
+        records: Iterable[TokenRecord],
+        bans: Iterable[BanRecord] = (),
+        scanner_bans: Iterable[ScannerBan] = (),
     ) -> Self:
         """Index the records of one moment."""
         tokens = {record.id: record for record in records}
@@ -126,7 +131,13 @@ class Snapshot:
             if not record.revoked
             for hostname in record.hostnames
         }
-        return cls(generation, MappingProxyType(tokens), MappingProxyType(owners), tuple(bans))
+        return cls(
+            generation,
+            MappingProxyType(tokens),
+            MappingProxyType(owners),
+            tuple(bans),
+            tuple(scanner_bans),
+        )
 
     def authenticate(
         self, token_id: str, secret: str, *, now: float | None = None

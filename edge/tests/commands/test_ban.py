@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.ban import BanRecord
+from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.storage import Store
 
 if TYPE_CHECKING:
@@ -68,12 +68,41 @@ def test_bans_that_are_over_are_not_shown(data: Path, run: Run) -> None:
     assert run("ban", "rm", "203.0.113.7", "--data", data).code == 2
 
 
-def test_list_says_whose_bans_it_lacks(data: Path, run: Run) -> None:
-    """A person is told that scanners are banned elsewhere; a program gets its list alone."""
-    assert "scanner guard" in run("ban", "list", "--data", data).out
+def scanner_ban(address: str, owner: str, *, seconds: int = 600) -> ScannerBan:
+    """A ban as the scanner guard makes it."""
+    now = int(time.time())
+    return ScannerBan(
+        address=address, owner=owner, created_at=now, expires_at=now + seconds, reason="6 probes"
+    )
+
+
+def test_bans_of_the_scanner_guard(data: Path, run: Run) -> None:
+    """They are in the list with owner and reason, and `ban rm` takes them back for all owners."""
+    token = json.loads(run("token", "create", "shop", "--data", data, "--json").out)
+    store = Store(data / "edge.sqlite3")
+    store.add_scanner_bans(
+        [
+            scanner_ban("198.51.100.9", token["id"]),
+            scanner_ban("198.51.100.9", ""),
+            scanner_ban("2001:db8::/64", ""),
+            scanner_ban("198.51.100.7", "", seconds=0),
+        ]
+    )
     run("ban", "add", "203.0.113.7", "--data", data)
-    assert "scanner guard" in run("ban", "list", "--data", data).out.splitlines()[-1]
-    assert len(json.loads(run("ban", "list", "--data", data, "--json").out)) == 1
+    rows = json.loads(run("ban", "list", "--data", data, "--json").out)
+    assert sorted((row["address"], row["by"], row["owner"] or "-") for row in rows) == [
+        ("198.51.100.9", "scanner", "-"),
+        ("198.51.100.9", "scanner", "shop"),
+        ("2001:db8::/64", "scanner", "-"),
+        ("203.0.113.7", "operator", "-"),
+    ]
+    shown = run("ban", "list", "--data", data).out
+    words = [line.split() for line in shown.splitlines()]
+    assert words[0] == ["ADDRESS", "SINCE", "(UTC)", "UNTIL", "(UTC)", "OWNER", "REASON"]
+    assert sorted(line[5] for line in words[1:] if line[3] != "for") == ["nobody", "nobody", "shop"]
+    assert run("ban", "rm", "198.51.100.9", "2001:db8::1", "--data", data).code == 0
+    assert store.scanner_bans() == []
+    assert run("ban", "rm", "198.51.100.9", "--data", data).code == 2
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from asgi_tunnel_edge.guards import Guards
+from asgi_tunnel_edge.guards.scanner import BAN_AFTER
 from asgi_tunnel_edge.http1.head import read_head
 from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.settings.config import EdgeConfig, Limits
 
 VISITOR = "203.0.113.7"
+FOLDERS = ("", "/api", "/app", "/backend", "/blog", "/cms", "/core", "/old", "/public", "/site")
 
 
 @dataclass
@@ -34,15 +36,20 @@ class World:
         address: str = VISITOR,
         host: str = "shop.a.test",
         name: str | None = None,
+        method: str = "GET",
     ) -> Reply | None:
         """What the guards say to a request; ``name`` is the route's, the host's by default."""
-        lines = [f"GET {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *fields, "", ""]
         head = "\r\n".join(lines).encode()
         request = read_head(head, len(head), Limits())
         guards = self.guards
         rules = guards.rules(request.hostname)
         visitor = guards.visitor_address(address)
         return guards.check(visitor, request, rules, host if name is None else name)
+
+    def scan(self, count: int = BAN_AFTER, *fields: str, **options: Any) -> list[int]:
+        """The statuses of so many different probes, one after the other."""
+        return [self.status(f"{folder}/.env", *fields, **options) for folder in FOLDERS[:count]]
 
     def status(self, *words: str, **options: Any) -> int:
         """The status of :meth:`ask`; 0 when the request is let through."""

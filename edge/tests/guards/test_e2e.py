@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -58,6 +59,8 @@ scanner = false
 """
 
 SHOP, BLOG = "shop.example.test", "blog.example.test"
+OTHER = "other.example.test"  # of another token
+FOLDERS = ("", "/api", "/app", "/backend", "/blog", "/cms", "/core", "/old", "/public", "/site")
 HANDSHAKE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",
@@ -121,6 +124,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     edge.start()
     try:
         token = edge.create_token("shop", "--hostname", SHOP, "--hostname", BLOG)
+        edge.create_token("other")
         with running_app(Path(folder), token, "app:app") as app:
             yield World(edge, app)
         assert "Traceback" not in edge.running.output
@@ -129,21 +133,64 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             edge.stop()
 
 
+def test_probes_that_ban_nobody(world: World) -> None:
+    """A page's images and a file manager's requests get a reply, and their sender is served on."""
+    status, headers, _ = world.ask("/.env", address="127.0.0.8")
+    assert (status, headers["x-app"], headers["connection"]) == (404, None, "close")
+    fields = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"}
+    for folder in FOLDERS:
+        assert world.ask(f"{folder}/.env", address="127.0.0.8", headers=fields)[0] == 404
+    assert world.ask("/.DS_Store", address="127.0.0.8", method="PROPFIND")[0] == 200
+    assert world.status("/", address="127.0.0.8") == 200
+
+
 def test_scanner_is_banned_and_nobody_else(world: World) -> None:
-    """A probe gets the edge's 404, its sender is out, its neighbour and its tunnel are not."""
-    status, fields, _ = world.ask("/.env", address="127.0.0.9")
-    assert (status, fields["x-app"], fields["connection"]) == (404, None, "close")
+    """A scanner is out at one owner's names; not its neighbour, other tenants and its tunnel."""
+    for folder in FOLDERS[:6]:
+        assert world.ask(f"{folder}/.env", address="127.0.0.9")[0] == 404
     status, fields, body = world.ask("/", address="127.0.0.9")
     assert (status, fields["cache-control"]) == (403, "no-store")
     assert 590 <= int(fields["retry-after"]) <= 600
     assert b"127.0.0.9" not in body
     assert world.status("/", address="127.0.0.8") == 200
+    assert world.ask("/.env", address="127.0.0.9", host=OTHER)[0] == 404  # and no 403
     tunnel = {**HANDSHAKE, "Sec-WebSocket-Protocol": "asgi-tunnel.v1"}
     status, _, _ = world.ask("/.well-known/asgi-tunnel", address="127.0.0.9", headers=tunnel)
     assert status == 401  # the tunnel endpoint asks for a token
     wait_until(
         lambda: "refused: scanner" in world.edge.running.output, what="a line in the access log"
     )
+    wait_until(
+        lambda: (
+            "127.0.0.9 is banned from the hostnames of the token shop for 600 s: 6 different"
+            in world.edge.running.output
+        ),
+        what="a line in the log",
+    )
+
+
+def test_ban_of_the_scanner_guard_is_taken_back(world: World) -> None:
+    """It is in `ban list` with owner, reason and end; it outlives the edge; one command ends it."""
+    address = "127.0.0.30"
+    for folder in FOLDERS[:6]:
+        assert world.ask(f"{folder}/.env", address=address)[0] == 404
+
+    def listed() -> list[dict[str, str]]:
+        rows = json.loads(world.edge.command("ban", "list", "--json"))
+        return [row for row in rows if row["address"] == address]
+
+    wait_until(listed, what="the ban is in the list")
+    (row,) = listed()
+    assert (row["by"], row["owner"]) == ("scanner", "shop")
+    assert row["reason"] == "6 different probes in 60 s, the last one /cms/.env"
+    assert row["expires_at"] > row["created_at"]
+    world.edge.stop()
+    world.edge.start()
+    wait_until(lambda: world.status("/") == 200, what="the app is back")
+    assert world.status("/", address=address) == 403
+    world.edge.command("ban", "rm", address)
+    wait_until(lambda: world.status("/", address=address) == 200, what="served again")
+    assert listed() == []
 
 
 def test_hostname_with_a_real_wordpress(world: World) -> None:

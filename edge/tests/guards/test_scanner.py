@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import logging
 import re
+import time
 
 import pytest
 
+from asgi_tunnel_edge.ban import ScannerBan
 from asgi_tunnel_edge.guards import scanner
 from asgi_tunnel_edge.guards.scanner import is_probe
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
-from .conftest import World, make_world
+from .conftest import FOLDERS, World, make_world
 
 PROBES: list[str] = re.findall(
     r"\S+",
     """
 /.env /.ENV /.env?x=1 //.env /%2eenv /.e%6ev /.env.production /.env.bak /api/.env /laravel/.env
-/.git/config /.git/HEAD /.svn/entries /.aws/credentials /.ssh/id_rsa /.DS_Store /.htpasswd
+/.git/config /.git/HEAD /.svn/entries /.aws/credentials /.ssh/id_rsa /.htpasswd
 /wp-login.php /wp-login.php?redirect_to=x /blog/wp-login.php /wordpress/wp-login.php /xmlrpc.php
 /wp-config.php.bak /wp-admin/install.php /wp-admin/setup-config.php?step=1
 /wp/wp-includes/wlwmanifest.xml /phpmyadmin /phpMyAdmin/index.php /pma/scripts/setup.php
@@ -32,7 +36,13 @@ ORDINARY: list[str] = re.findall(
 /environment /.environment /docs/.env-file-explained /files/project/.env /files/.git/config
 /repo.git/info/refs?service=git-upload-pack /me/site.git/HEAD /pma /actuator/health /server-status
 /search?q=/.env /search?next=/wp-login.php /static/wp-login.php.html /wp-login.php/x /manager
-/cgi-bin/report.py /100%25/off /caf%C3%A9 /git/config /env /api/env
+/.DS_Store /.ds_store /files/.DS_Store /._.DS_Store /._report.pdf /Thumbs.db /desktop.ini
+/.hidden /.directory /.Trashes /.Spotlight-V100 /.metadata_never_index /.ql_disablethumbnails
+/.localized /.fseventsd /autorun.inf /favicon.ico /apple-touch-icon.png /browserconfig.xml
+/apple-app-site-association /.well-known/apple-app-site-association /.well-known/assetlinks.json
+/.well-known/appspecific/com.chrome.devtools.json /.well-known/change-password /sitemap.xml
+/.git/info/refs?service=git-upload-pack /.git/objects/info/packs /ads.txt /humans.txt /sw.js
+/autodiscover/autodiscover.xml /cgi-bin/report.py /100%25/off /caf%C3%A9 /git/config /env /api/env
 """,
 )
 
@@ -62,21 +72,59 @@ GOOD_AGENTS = [
     "Uptime-Kuma/2.0",
 ]
 
+PREVIEWS = [
+    "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
+    "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
+    "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+    "WhatsApp/2.23.20.0",
+    "TelegramBot (like TwitterBot)",
+    "Twitterbot/1.0",
+    "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
+    "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+    "Mastodon/4.4.0 (http.rb/5.2.0; +https://mastodon.example/)",
+]
+
 
 @pytest.mark.parametrize("target", PROBES)
-def test_probe_gets_404_and_a_ban(world: World, target: str) -> None:
-    """A probe is answered as if nothing were there; its sender is out for ten minutes."""
-    assert world.status(target) == 404
+def test_probe_gets_404(world: World, target: str) -> None:
+    """A probe is replied to as if nothing were there, and one bans nobody."""
+    reply = world.ask(target)
+    assert reply is not None
+    assert (reply.status, reply.source) == (404, "scanner")
+    assert world.status("/") == 0
+
+
+def test_scanner_is_banned(world: World) -> None:
+    """Who sends six different probes in a minute is out for ten minutes; what is refused counts."""
+    assert world.scan() == [404] * 6
     assert world.status("/") == 403
-    assert world.status("/", host="other.test", name="") == 403
     world.wait(599)
     deny = world.ask("/")
     assert deny is not None
     assert (deny.status, deny.retry_after, deny.source) == (403, 1, "scanner")
     world.wait(1)
     assert world.status("/") == 0
-    assert world.guards.counts()["scanner"] == 4
-    assert world.guards.counts()["scanner_probes"] == 1
+    assert world.guards.counts()["scanner"] == 8
+    assert world.guards.counts()["scanner_probes"] == 6
+    assert world.scan(5) == [404] * 5
+    assert world.status("/") == 0  # begins at zero again
+
+
+def test_probes_have_to_be_different(world: World) -> None:
+    """T63: one link, read by everybody behind a NAT and spelled as one likes, bans nobody."""
+    spellings = ("/.env", "//.env", "/.ENV", "/%2eenv", "/.env?x=%d", "/.e%%6ev?%d", "/api//.env")
+    for number in range(50):
+        for spelling in spellings:
+            assert world.status(spelling.replace("%d", str(number)).replace("%%", "%")) == 404
+    assert world.status("/") == 0
+
+
+def test_probes_have_to_be_near_in_time(world: World) -> None:
+    """Five a minute are no scanner."""
+    for _ in range(5):
+        assert world.scan(5) == [404] * 5
+        assert world.status("/") == 0
+        world.wait(60.1)
 
 
 @pytest.mark.parametrize("target", ORDINARY)
@@ -87,9 +135,11 @@ def test_ordinary_paths_pass(world: World, target: str) -> None:
 
 @pytest.mark.parametrize("agent", TOOLS)
 def test_tool_gets_404_and_a_ban(world: World, agent: str) -> None:
-    """A tool that names itself is known by that, whatever it asks for, and also the next time."""
-    assert world.status("/", f"User-Agent: {agent}") == 404
-    assert world.status("/", f"User-Agent: {agent}", address="198.51.100.1") == 404
+    """A tool that names itself is known by that, whatever it asks for; six things ban it."""
+    field = f"User-Agent: {agent}"
+    assert [world.status("/?id=1", field) for _ in range(20)] == [404] * 20
+    assert world.status("/") == 0
+    assert [world.status(f"/?id={number}", field) for number in range(2, 7)] == [404] * 5
     assert world.status("/") == 403
 
 
@@ -100,30 +150,93 @@ def test_programs_and_bots_pass(world: World, agent: str) -> None:
         assert world.status("/", f"User-Agent: {agent}") == 0
 
 
-def test_probe_of_an_unknown_name(world: World) -> None:
-    """A probe of any hostname bans, also of one that nobody serves."""
-    assert world.status("/.env", host="10.0.0.1", name="") == 404
+@pytest.mark.parametrize("agent", [*GOOD_AGENTS[6:8], *PREVIEWS])
+def test_links_that_others_paste(world: World, agent: str) -> None:
+    """T63: servers that fetch what people write are not banned for what these have written."""
+    assert world.scan(10, f"User-Agent: {agent}") == [404] * 10
+    assert world.status("/", f"User-Agent: {agent}") == 0
+
+
+@pytest.mark.parametrize("mode", ["Mode: no-cors", "Site: cross-site", "Dest: image", "User: ?1"])
+def test_images_on_a_page(world: World, mode: str) -> None:
+    """T63: a page that makes its readers ask for scanners' files gets them 404s, and no ban."""
+    assert world.scan(10, f"Sec-Fetch-{mode}") == [404] * 10
+    assert world.status("/") == 0
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "OPTIONS", "PUT", "DELETE", "LOCK", "REPORT"])
+def test_methods_of_file_managers(world: World, method: str) -> None:
+    """T63: WebDAV clients look for all sorts of files; they are not banned."""
+    assert world.scan(10, method=method) == [404] * 10
+    assert world.status("/.DS_Store", method=method) == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_methods_of_scanners(world: World, method: str) -> None:
+    """These are what scanners use."""
+    assert world.scan(6, method=method) == [404] * 6
     assert world.status("/") == 403
 
 
-def test_pages_elsewhere_ban_nobody(world: World) -> None:
-    """A page that makes browsers ask for ``/.env`` gets them a 404, and no ban."""
-    for site in ("cross-site", "same-site"):
-        assert world.status("/.env", f"Sec-Fetch-Site: {site}") == 404
-        assert world.status("/") == 0
+def test_neighbours_of_a_scanner(world: World) -> None:
+    """T63: behind the NAT of a banned scanner browsers are served; only programs are not."""
+    world.scan()
+    assert world.status("/") == 403
+    assert world.status("/", "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate") == 0
     assert world.status("/.env", "Sec-Fetch-Site: none") == 404
-    assert world.status("/") == 403
 
 
-def test_exempt_addresses_are_not_banned(world: World) -> None:
-    """A proxy on this machine, or its owner, is not shut out for one visitor's probe."""
-    assert world.status("/.env", address="127.0.0.1") == 404
-    assert world.status("/", address="127.0.0.1") == 0
+TOKENS = [
+    TokenRecord(
+        id=f"tok_{name}",
+        name=name,
+        secret_sha256="",
+        hostnames=(f"{name}.test", f"*.{name}.test"),
+        created_at=1,
+    )
+    for name in ("shop", "blog")
+]
+
+
+def test_ban_holds_for_one_owner(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """T63: a ban is from all hostnames of one token, and from no other tenant's."""
+    world.guards.apply(Snapshot.of(1, TOKENS))
+    with caplog.at_level(logging.WARNING):
+        world.scan(3, host="shop.test")
+        world.scan(6, host="x.shop.test", name="*.shop.test")
+    assert world.status("/", host="shop.test") == 403
+    assert world.status("/", host="y.shop.test", name="*.shop.test") == 403
+    assert world.status("/", host="blog.test") == 0
+    assert world.status("/", host="10.0.0.1", name="") == 0
+    assert "203.0.113.7 is banned from the hostnames of the token shop for 600 s" in caplog.text
+    assert "6 different probes in 60 s, the last one /cms/.env" in caplog.text
+
+
+def test_probes_of_two_owners_are_not_added_up(world: World) -> None:
+    """What somebody asks one tenant for is not held against it at another one."""
+    for name in ("shop", "blog"):
+        assert world.scan(5, host=f"{name}.test") == [404] * 5
+    assert world.status("/", host="shop.test") == 0
+
+
+def test_probes_of_an_unknown_name(world: World) -> None:
+    """Names that no token has are one owner of their own."""
+    assert world.scan(6, host="10.0.0.1", name="") == [404] * 6
+    assert world.status("/", host="10.0.0.2", name="") == 403
+    assert world.status("/") == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.168.1.1", "172.17.0.1", "fd00::1", "unix"])
+def test_addresses_that_many_share(world: World, address: str) -> None:
+    """A proxy is not shut out for one visitor's probes, trusted or not."""
+    assert world.scan(10, address=address) == [404] * 10
+    assert world.status("/", address=address) == 0
 
 
 def test_ban_of_an_ipv6_network(world: World) -> None:
     """Another address of the same /64 is the same visitor."""
-    assert world.status("/.env", address="2001:db8::1") == 404
+    for number in range(6):
+        assert world.status(f"{FOLDERS[number]}/.env", address=f"2001:db8::{number}") == 404
     assert world.status("/", address="2001:db8::ffff") == 403
     assert world.status("/", address="2001:db8:0:1::1") == 0
 
@@ -131,10 +244,11 @@ def test_ban_of_an_ipv6_network(world: World) -> None:
 def test_hostname_switches_it_off() -> None:
     """An app with a real ``/wp-login.php`` gets it, and its visitors; other names stay guarded."""
     world = make_world({"blog.a.test": {"scanner": False}})
-    assert world.status("/wp-login.php", host="blog.a.test") == 0
-    assert world.status("/") == 0
-    assert world.status("/wp-login.php") == 404
-    assert world.status("/", host="blog.a.test") == 0
+    world.guards.apply(Snapshot.of(1, []))
+    assert world.scan(10, host="blog.a.test", name="shop.a.test") == [0] * 10
+    assert world.status("/", name="shop.a.test") == 0
+    assert world.scan() == [404] * 6
+    assert world.status("/", host="blog.a.test", name="shop.a.test") == 0
     assert world.status("/") == 403
 
 
@@ -142,19 +256,66 @@ def test_hostname_switches_it_on() -> None:
     """Off for the edge, it can be on for one name; a ban of 0 seconds is a 404 only."""
     world = make_world({"shop.a.test": {"scanner": True}}, scanner=False, scanner_ban=0)
     assert world.status("/.env", host="blog.a.test") == 0
-    assert world.status("/.env") == 404
+    assert world.scan(10) == [404] * 10
     assert world.status("/") == 0
+    assert world.guards.scanner.unsaved() == []
 
 
-@pytest.mark.plain  # another bound
+def test_bans_follow_the_store(world: World) -> None:
+    """T63: a ban is kept for the store, holds for its time, and ends when it is taken back."""
+    guard, host = world.guards.scanner, "shop.test"
+    world.guards.apply(Snapshot.of(1, TOKENS))
+    world.scan(host=host)
+    (ban,) = guard.unsaved()
+    assert (ban.address, ban.owner) == ("203.0.113.7", "tok_shop")
+    assert ban.reason == "6 different probes in 60 s, the last one /cms/.env"
+    assert ban.expires_at - ban.created_at in (600, 601)
+    assert guard.unsaved() == [ban]  # the store did not take it
+    world.guards.apply(Snapshot.of(2, TOKENS))
+    assert world.status("/", host=host) == 403
+    guard.saved()
+    assert guard.unsaved() == []
+    world.guards.apply(Snapshot.of(3, TOKENS, scanner_bans=[ban]))
+    assert world.status("/", host=host) == 403
+    world.guards.apply(Snapshot.of(4, TOKENS))
+    assert world.status("/", host=host) == 0
+
+
+def test_bans_outlive_the_edge() -> None:
+    """An edge that starts has the bans of the store, but not for who is exempt by now."""
+    ban = ScannerBan(
+        address="203.0.113.7",
+        owner="tok_shop",
+        created_at=int(time.time()),
+        expires_at=int(time.time()) + 100,
+        reason="",
+    )
+    snapshot = Snapshot.of(1, TOKENS, scanner_bans=[ban])
+    world, other = make_world(), make_world(exempt=["203.0.113.0/24"])
+    for one in (world, other):
+        one.guards.apply(snapshot)
+    assert world.status("/", host="shop.test") == 403
+    assert other.status("/", host="shop.test") == 0
+    world.wait(101)
+    assert world.status("/", host="shop.test") == 0
+
+
+@pytest.mark.plain  # other bounds
 def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
-    """The first one banned goes first."""
-    monkeypatch.setattr(scanner, "MAX_BANNED", 10)
+    """The first one banned goes first, and the first one counted."""
+    monkeypatch.setattr(scanner, "MAX_SCANNER_BANS", 10)
+    monkeypatch.setattr(scanner, "MAX_SENDERS", 5)
     for number in range(15):
-        assert world.status("/.env", address=f"192.0.2.{number}") == 404
+        assert world.scan(address=f"192.0.2.{number}") == [404] * 6
         assert len(world.guards.scanner) <= 10
     assert world.status("/", address="192.0.2.4") == 0
     assert world.status("/", address="192.0.2.5") == 403
+    for number in range(20):
+        world.scan(5, address=f"198.51.100.{number}")
+    assert len(world.guards.scanner._senders) == 5
+    world.status("/wp-login.php", address="198.51.100.19")
+    assert world.status("/", address="198.51.100.19") == 403
+    assert len(world.guards.scanner.unsaved()) == 10
 
 
 @pytest.mark.plain  # another bound

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.ban import BanRecord
+from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import BanNotFoundError, TooManyBansError
 from asgi_tunnel_edge.storage import Store, load_snapshot, load_snapshot_file, save_snapshot_file
 from asgi_tunnel_edge.storage import store as module
@@ -70,3 +70,53 @@ def test_remove(store: Store) -> None:
     with pytest.raises(BanNotFoundError):
         store.remove_bans([ONE.address], now=1500)
     assert store.bans() == []
+
+
+def scanner_ban(number: int, owner: str = "tok_1", *, at: int = 1000) -> ScannerBan:
+    """A ban as the scanner guard makes it, for 100 s."""
+    return ScannerBan(
+        address=f"192.0.2.{number}", owner=owner, created_at=at, expires_at=at + 100, reason="why"
+    )
+
+
+def test_scanner_bans_in_the_snapshot(store: Store, tmp_path: Path) -> None:
+    """They come with a snapshot and its file, and cost one change and no line of the audit log."""
+    bans = [scanner_ban(1), scanner_ban(1, ""), scanner_ban(2)]
+    store.add_scanner_bans(bans, now=1000)
+    snapshot = load_snapshot(store)
+    assert snapshot.generation == 1
+    assert sorted((ban.address, ban.owner) for ban in snapshot.scanner_bans) == [
+        ("192.0.2.1", ""),
+        ("192.0.2.1", "tok_1"),
+        ("192.0.2.2", "tok_1"),
+    ]
+    assert store.audit() == []
+    path = tmp_path / "snapshot.json"
+    save_snapshot_file(snapshot, path)
+    assert load_snapshot_file(path) == snapshot
+
+
+def test_scanner_bans_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is over goes, and of too many the first ones; a second ban replaces the first."""
+    monkeypatch.setattr(module, "MAX_SCANNER_BANS", 3)
+    store.add_scanner_bans([scanner_ban(1, at=800)], now=800)
+    store.add_scanner_bans([scanner_ban(number, at=1000 + number) for number in range(5)], now=1000)
+    store.add_scanner_bans([scanner_ban(4, at=1050)], now=1050)
+    assert [(ban.address, ban.created_at) for ban in store.scanner_bans()] == [
+        ("192.0.2.2", 1002),
+        ("192.0.2.3", 1003),
+        ("192.0.2.4", 1050),
+    ]
+
+
+def test_operator_and_scanner_have_bounds_of_their_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scanners do not use up the operator's bans; taking an address back ends both kinds."""
+    monkeypatch.setattr(module, "MAX_BANS", 1)
+    store.add_scanner_bans([scanner_ban(1), scanner_ban(1, "tok_2")], now=1000)
+    store.add_ban(BanRecord(address="192.0.2.1", created_at=1000))
+    store.remove_bans(["192.0.2.1"], now=1001)
+    assert (store.bans(), store.scanner_bans()) == ([], [])
+    with pytest.raises(BanNotFoundError):
+        store.remove_bans(["192.0.2.1"], now=1001)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asgi_tunnel_edge.ban import ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.storage import SnapshotWatcher, Store, load_snapshot_file
 from asgi_tunnel_edge.storage.watcher import SnapshotReader
@@ -236,3 +237,50 @@ async def test_loop_is_not_blocked_by_a_slow_disk(
             await watcher.stop()
     finally:
         release.set()
+
+
+class Bans:
+    """A guard with one new ban."""
+
+    def __init__(self) -> None:
+        self.ban = ScannerBan(
+            address="192.0.2.1", owner="", created_at=1, expires_at=1 << 40, reason="why"
+        )
+        self.is_saved = False
+
+    def unsaved(self) -> list[ScannerBan]:
+        """Hand it out until it is saved."""
+        return [] if self.is_saved else [self.ban]
+
+    def saved(self) -> None:
+        """Note that it is."""
+        self.is_saved = True
+
+
+async def test_new_bans_are_saved(setup: Setup) -> None:
+    """What a guard has banned is in the store, and then comes with a snapshot."""
+    arrived: asyncio.Queue[tuple[ScannerBan, ...]] = asyncio.Queue()
+    watcher = SnapshotWatcher(
+        setup.store.path,
+        setup.file,
+        lambda snapshot: arrived.put_nowait(snapshot.scanner_bans),
+        bans=(bans := Bans()),
+        interval=0.001,
+    )
+    await watcher.start()
+    async with asyncio.timeout(10):
+        assert await arrived.get() == (bans.ban,)
+    await watcher.stop()
+    assert bans.is_saved
+    assert setup.store.scanner_bans() == [bans.ban]
+
+
+def test_bans_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    """A database that fails is said once, and asked again the next time."""
+    ban = Bans().ban
+    away = setup.store.path.with_name("away")
+    setup.store.path.rename(away)
+    assert [setup.reader.save_bans([ban]) for _ in range(3)] == [False] * 3
+    assert caplog.text.count("are kept in memory only") == 1
+    away.rename(setup.store.path)
+    assert setup.reader.save_bans([ban])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,13 +14,12 @@ from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option, table, utc_minute, utc_second
 
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.ban import BanRecord, ScannerBan
+
 __all__ = ["list_bans"]
 
-_HEAD: Final = ("ADDRESS", "SINCE (UTC)", "UNTIL (UTC)", "REASON")
-_NOT_SHOWN: Final = (
-    "Whom the scanner guard has banned for a while only the running edge knows; "
-    'its access log has a line with "refused: scanner" for each.'
-)
+_HEAD: Final = ("ADDRESS", "SINCE (UTC)", "UNTIL (UTC)", "OWNER", "REASON")
 
 
 @click.command("list")
@@ -29,34 +28,45 @@ _NOT_SHOWN: Final = (
 def list_bans(*, data_dir: Path, as_json: bool) -> None:
     """Show the bans that hold now, oldest first.
 
-    Those of the scanner guard are not among them: they are in the running edge's memory.
+    OWNER is the token whose hostnames a scanner is banned from, or nobody, for names that no
+    token has; a ban of yours is for all.
     """
     config = EdgeConfig.load(data_dir)
     now = time.time()
-    bans = [ban for ban in Store(config.database_path).bans() if not ban.is_over(now)]
+    _, tokens, by_operator, by_scanner = Store(config.database_path).read_all()
+    names = {token.id: token.name for token in tokens}
+    every: list[BanRecord | ScannerBan] = [*by_operator, *by_scanner]
+    bans = sorted((ban for ban in every if not ban.is_over(now)), key=lambda ban: ban.created_at)
     if as_json:
-        rows = [
-            {
-                "address": ban.address,
-                "created_at": utc_second(ban.created_at),
-                "expires_at": utc_second(ban.expires_at),
-                "reason": ban.reason,
-            }
-            for ban in bans
-        ]
-        click.echo(json.dumps(rows))
-        return
-    if bans:
-        cells = [
-            (
-                ban.address,
-                utc_minute(ban.created_at),
-                "for ever" if ban.expires_at is None else utc_minute(ban.expires_at),
-                ban.reason,
-            )
-            for ban in bans
-        ]
-        click.echo(table([_HEAD, *cells]))
-    else:
+        click.echo(json.dumps([_row(ban, names) for ban in bans]))
+    elif not bans:
         click.echo("Nobody is banned.")
-    click.echo(_NOT_SHOWN)
+    else:
+        click.echo(table([_HEAD, *(_cells(ban, names) for ban in bans)]))
+
+
+def _row(ban: BanRecord | ScannerBan, names: dict[str, str]) -> dict[str, str | None]:
+    return {
+        "address": ban.address,
+        "created_at": utc_second(ban.created_at),
+        "expires_at": utc_second(ban.expires_at),
+        "by": "operator" if _owner(ban) is None else "scanner",
+        "owner": names.get(_owner(ban) or ""),
+        "reason": ban.reason,
+    }
+
+
+def _cells(ban: BanRecord | ScannerBan, names: dict[str, str]) -> tuple[str, ...]:
+    owner = _owner(ban)
+    return (
+        ban.address,
+        utc_minute(ban.created_at),
+        "for ever" if ban.expires_at is None else utc_minute(ban.expires_at),
+        "all" if owner is None else names.get(owner, "nobody"),
+        ban.reason,
+    )
+
+
+def _owner(ban: BanRecord | ScannerBan) -> str | None:
+    """The id of a token; empty: nobody; None: the ban is the operator's."""
+    return getattr(ban, "owner", None)

@@ -21,7 +21,10 @@ __all__ = ["rm"]
 @data_option
 @json_option
 def rm(*, addresses: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
-    """Take bans back: all that are named, or none. A running edge knows it within a second."""
+    """Take bans back: all that are named, or none; those of the scanner guard too.
+
+    A running edge knows it within a second.
+    """
     config = EdgeConfig.load(data_dir)
     wanted = [normalise_network(address, setting="ADDRESS") for address in addresses]
     Store(config.database_path).remove_bans(wanted)

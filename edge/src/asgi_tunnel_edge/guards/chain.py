@@ -96,8 +96,10 @@ class Guards:
         return is_banned
 
     def apply(self, snapshot: Snapshot) -> bool:
-        """Follow the store; return whether its bans changed."""
-        return self.bans.apply(snapshot.bans, now=self.now(), wall=time.time())
+        """Follow the store; return whether the operator's bans changed."""
+        now, wall = self.now(), time.time()
+        self.scanner.apply(snapshot, now=now, wall=wall)
+        return self.bans.apply(snapshot.bans, now=now, wall=wall)
 
     def counts(self) -> dict[str, int]:
         """Return the requests turned away so far, by guard, and the probes among them."""

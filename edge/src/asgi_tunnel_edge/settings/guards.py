@@ -53,10 +53,11 @@ class GuardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Count, Meta(title="requests that may arrive for one hostname at once")
     ] = 1000
     scanner: Annotated[
-        Switch, Meta(title="answer the probes of scanners with 404 and ban their senders")
+        Switch, Meta(title="answer the probes of scanners with 404, and ban who sends several")
     ] = True
     scanner_ban: Annotated[
-        SecondsOrZero, Meta(title="how long such a ban lasts; 0: no ban, only 404")
+        SecondsOrZero,
+        Meta(title="how long such a ban lasts, for one token's hostnames; 0: no ban, only 404"),
     ] = 600.0
     origins: Annotated[
         Origins, Meta(title="the only Origin fields that open a WebSocket; others: 403; none: all")

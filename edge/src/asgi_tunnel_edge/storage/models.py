@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, ForeignKey, Integer, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-__all__ = ["Audit", "Ban", "Base", "Hostname", "Meta", "Token"]
+__all__ = ["Audit", "Ban", "Base", "Hostname", "Meta", "ScannerBanRow", "Token"]
 
 
 class Base(DeclarativeBase):
@@ -46,6 +46,18 @@ class Ban(Base):
     address: Mapped[str] = mapped_column(String(64), primary_key=True)
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(String(200))
+
+
+class ScannerBanRow(Base):
+    """An address that the scanner guard has banned from the hostnames of one owner, for a while."""
+
+    __tablename__ = "scanner_bans"
+
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str] = mapped_column(String(200))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from asgi_tunnel_edge.ban import BanRecord
+from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE, write_atomically
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
@@ -29,6 +29,7 @@ class _File(Struct, frozen=True, kw_only=True):
     generation: int
     tokens: list[TokenRecord]
     bans: list[BanRecord] = []  # a file of an edge without bans has none
+    scanner_bans: list[ScannerBan] = []
 
 
 def load_snapshot(store: Store) -> Snapshot:
@@ -37,8 +38,7 @@ def load_snapshot(store: Store) -> Snapshot:
     Raises:
         StorageError: The database cannot be read.
     """
-    generation, records, bans = store.read_all()
-    return Snapshot.of(generation, records, bans)
+    return Snapshot.of(*store.read_all())
 
 
 def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
@@ -52,6 +52,7 @@ def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
         generation=snapshot.generation,
         tokens=list(snapshot.tokens.values()),
         bans=list(snapshot.bans),
+        scanner_bans=list(snapshot.scanner_bans),
     )
     write_atomically(path, msgspec.json.encode(content), mode=PRIVATE)
 
@@ -71,4 +72,4 @@ def load_snapshot_file(path: Path) -> Snapshot:
         raise StorageError(f"the snapshot {path} is broken") from error
     if content.version != _VERSION:
         raise StorageError(f"the snapshot {path} is of another version")
-    return Snapshot.of(content.generation, content.tokens, content.bans)
+    return Snapshot.of(content.generation, content.tokens, content.bans, content.scanner_bans)

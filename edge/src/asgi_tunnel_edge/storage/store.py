@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from asgi_tunnel_edge.ban import MAX_BANS, BanRecord
+from asgi_tunnel_edge.ban import MAX_BANS, MAX_SCANNER_BANS, BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import (
     BanNotFoundError,
     HostnameTakenError,
@@ -24,7 +24,7 @@ from asgi_tunnel_edge.errors import (
 from asgi_tunnel_edge.files import PRIVATE
 from asgi_tunnel_edge.tokens import TokenRecord
 
-from .models import Audit, Ban, Hostname, Meta, Token
+from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_REVISION", "Store"]
 
 #: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0002"
+HEAD_REVISION: Final = "0003"
 
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
@@ -150,7 +150,7 @@ class Store:
             _changed(session, "ban.add", ban.address, f"expires={ban.expires_at}", now=now)
 
     def remove_bans(self, addresses: Sequence[str], *, now: float | None = None) -> None:
-        """Take bans back, all or none.
+        """Take bans back, all or none: of the operator and of the scanner guard, for all owners.
 
         Args:
             addresses: As they were banned, in their one spelling.
@@ -162,24 +162,65 @@ class Store:
         at = int(time.time() if now is None else now)
         with self._errors(), self._write() as session:
             session.execute(sa.delete(Ban).where(Ban.expires_at <= at))
+            session.execute(sa.delete(ScannerBanRow).where(ScannerBanRow.expires_at <= at))
             for address in dict.fromkeys(addresses):
                 ban = session.get(Ban, address)
-                if ban is None:
+                by_address = sa.select(ScannerBanRow).where(ScannerBanRow.address == address)
+                found = [*session.scalars(by_address), *([] if ban is None else [ban])]
+                if not found:
                     raise BanNotFoundError(address)
-                session.delete(ban)
+                for one in found:
+                    session.delete(one)
                 _changed(session, "ban.rm", address, "", now=at)
+
+    def add_scanner_bans(self, bans: Sequence[ScannerBan], *, now: float | None = None) -> None:
+        """Keep bans of the scanner guard, each in place of one of the same address and owner.
+
+        Those that are over are forgotten, and of more than ``MAX_SCANNER_BANS`` the first. The
+        audit log has no line for them: strangers would decide how long it gets.
+
+        Args:
+            bans: What the guard has decided.
+            now: Seconds since 1970; the clock's, when left out.
+        """
+        at = int(time.time() if now is None else now)
+        row = ScannerBanRow
+        with self._errors(), self._write() as session:
+            session.execute(sa.delete(row).where(row.expires_at <= at))
+            for ban in bans:
+                session.merge(
+                    row(
+                        address=ban.address,
+                        owner=ban.owner,
+                        created_at=ban.created_at,
+                        expires_at=ban.expires_at,
+                        reason=ban.reason,
+                    )
+                )
+            session.flush()
+            count = session.scalar(sa.select(sa.func.count()).select_from(row)) or 0
+            if count > MAX_SCANNER_BANS:
+                first = sa.select(row).order_by(row.created_at, row.address)
+                for one in session.scalars(first.limit(count - MAX_SCANNER_BANS)):
+                    session.delete(one)
+            _raise_generation(session)
 
     def bans(self) -> list[BanRecord]:
         """All bans, oldest first; some may be over."""
         with self._errors(), Session(self._engine) as session, session.begin():
             return _bans(session)
 
-    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord]]:
-        """What :meth:`read` gives, and all bans, of the same moment."""
+    def scanner_bans(self) -> list[ScannerBan]:
+        """All bans of the scanner guard, oldest first; some may be over."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return _scanner_bans(session)
+
+    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan]]:
+        """What :meth:`read` gives, and all bans of both kinds, of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
             records = [_record(token) for token in tokens]
-            return _generation(session), records, _bans(session)
+            return _generation(session), records, _bans(session), _scanner_bans(session)
 
     def generation(self) -> int:
         """A number that grows with each change."""
@@ -289,10 +330,26 @@ def _bans(session: Session) -> list[BanRecord]:
     ]
 
 
+def _scanner_bans(session: Session) -> list[ScannerBan]:
+    row = ScannerBanRow
+    columns = sa.select(row.address, row.owner, row.created_at, row.expires_at, row.reason)
+    rows = session.execute(columns.order_by(row.created_at, row.address, row.owner))
+    return [
+        ScannerBan(
+            address=address, owner=owner, created_at=created, expires_at=expires, reason=reason
+        )
+        for address, owner, created, expires, reason in rows
+    ]
+
+
+def _raise_generation(session: Session) -> None:
+    session.execute(sa.update(Meta).where(Meta.key == "generation").values(value=Meta.value + 1))
+
+
 def _changed(session: Session, action: str, subject: str, detail: str, *, now: int) -> None:
     """Note a change and raise the generation, in the change's own transaction."""
     session.add(Audit(at=now, action=action, subject=subject, detail=detail))
-    session.execute(sa.update(Meta).where(Meta.key == "generation").values(value=Meta.value + 1))
+    _raise_generation(session)
 
 
 def _find(session: Session, wanted: str) -> Token:

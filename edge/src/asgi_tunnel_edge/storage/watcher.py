@@ -12,7 +12,8 @@ import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
 from asgi_tunnel_edge.errors import StorageError
 
@@ -20,12 +21,13 @@ from .snapshot import load_snapshot, load_snapshot_file, save_snapshot_file
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from asgi_tunnel_edge.ban import ScannerBan
     from asgi_tunnel_edge.tokens import Snapshot
 
-__all__ = ["SnapshotReader", "SnapshotWatcher"]
+__all__ = ["BanSource", "SnapshotReader", "SnapshotWatcher"]
 
 _log = logging.getLogger("asgi_tunnel_edge.storage")
 
@@ -33,8 +35,24 @@ _log = logging.getLogger("asgi_tunnel_edge.storage")
 #: busy machine.
 POLL_INTERVAL: Final = 0.25
 
+#: Looks from one write of new bans to the next: all of a second are one change of the store.
+_SAVE_EVERY: Final = 4
+
 #: Seconds that one look waits for a lock; the next look comes soon enough.
 _BUSY_TIMEOUT: Final = 0.2
+
+
+class BanSource(Protocol):
+    """Who bans addresses by itself: ``guards.scanner``."""
+
+    def unsaved(self) -> Sequence[ScannerBan]:
+        """Return the bans that are not in the store; the same ones again until :meth:`saved`."""
+
+    def saved(self) -> None:
+        """Hear that those of the last call are in the store, and in the next snapshot.
+
+        Unless somebody has taken them back by then: then they are over.
+        """
 
 
 class SnapshotReader:
@@ -53,6 +71,7 @@ class SnapshotReader:
         self._snapshot: Snapshot | None = None
         self._failing = False
         self._file_failing = False
+        self._bans_failing = False
 
     def load(self) -> Snapshot:
         """The first snapshot: from the store, or else from the last saved one.
@@ -100,6 +119,18 @@ class SnapshotReader:
         self._snapshot = snapshot
         self._save(snapshot)
         return snapshot
+
+    def save_bans(self, bans: Sequence[ScannerBan]) -> bool:
+        """Write bans of the scanner guard into the store; return whether they are there."""
+        try:
+            self._store.add_scanner_bans(bans)
+        except StorageError as error:
+            if not self._bans_failing:
+                _log.warning("bans of the scanner guard are kept in memory only: %s", error)
+            self._bans_failing = True
+            return False
+        self._bans_failing = False
+        return True
 
     def close(self) -> None:
         """Let go of the database; the next look opens it again."""
@@ -153,6 +184,7 @@ class SnapshotWatcher:
         snapshot_file: Path,
         on_change: Callable[[Snapshot], None],
         *,
+        bans: BanSource | None = None,
         interval: float = POLL_INTERVAL,
     ) -> None:
         """Prepare; nothing is read yet.
@@ -161,10 +193,12 @@ class SnapshotWatcher:
             database: ``EdgeConfig.database_path``.
             snapshot_file: ``EdgeConfig.snapshot_path``.
             on_change: Called in the event loop with each snapshot after the first; must not block.
+            bans: Whose bans are written into the store.
             interval: Seconds between two looks.
         """
         self._reader = SnapshotReader(database, snapshot_file)
         self._on_change = on_change
+        self._bans = bans
         self._interval = interval
         self._snapshot: Snapshot | None = None
         self._worker: ThreadPoolExecutor | None = None
@@ -206,11 +240,23 @@ class SnapshotWatcher:
             worker.submit(self._reader.close)
             worker.shutdown(wait=False)
 
+    async def _save_bans(self, bans: BanSource, worker: ThreadPoolExecutor) -> None:
+        """Write new bans; cancelling it loses those of the last second."""
+        unsaved = bans.unsaved()
+        if unsaved:
+            loop = asyncio.get_running_loop()
+            if await loop.run_in_executor(worker, partial(self._reader.save_bans, unsaved)):
+                bans.saved()
+
     async def _watch(self, worker: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
+        looks = 0
         while True:
             await asyncio.sleep(self._interval)
+            looks += 1
             try:
+                if looks % _SAVE_EVERY == 0 and self._bans is not None:
+                    await self._save_bans(self._bans, worker)
                 snapshot = await loop.run_in_executor(worker, self._reader.poll)
                 if snapshot is not None:
                     self._snapshot = snapshot
