@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, notify
+from .observers.refusals import RefusalSum
 from .replies import Reply
 from .request import Request
 from .settings.config import Limits
@@ -29,6 +30,7 @@ class EdgeContext:
         now: Monotonic seconds; the running loop's clock by default.
 
     Attributes:
+        refusals: Sums up the replies to what visitors do wrong, for the observers.
         is_stopping: The edge drains: connections close once they are idle.
         is_overloaded: No memory is left for new work.
     """
@@ -42,6 +44,7 @@ class EdgeContext:
     ) -> None:
         self.limits = limits
         self.observers = observers
+        self.refusals = RefusalSum(observers)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.is_stopping = False
         self.is_overloaded = False
@@ -61,17 +64,18 @@ class EdgeContext:
                 looks like its first line may be a body, with a password in it.
             peer: The visitor's address.
         """
-        notify(
-            self.observers,
-            Entry(
-                self.next_request_id(),
-                peer,
-                b"-" if request is None else request.method,
-                "-" if request is None else request.hostname or "-",
-                b"-" if request is None else request.target,
-                reply.status,
-                0,
-                0.0,
-                reply.outcome,
-            ),
+        entry = Entry(
+            self.next_request_id(),
+            peer,
+            b"-" if request is None else request.method,
+            "-" if request is None else request.hostname or "-",
+            b"-" if request is None else request.target,
+            reply.status,
+            0,
+            0.0,
+            reply.outcome,
         )
+        if 400 <= reply.status < 500:
+            self.refusals.closed(entry, self.now())
+        else:
+            notify(self.observers, entry)

@@ -215,6 +215,7 @@ class Edge:
                 self._expiry.cancel()
             if self._watcher is not None:
                 await self._watcher.stop()
+            self.context.refusals.stop()
             self._access_log.stop()
             remove_edge_address(self.config)
 
@@ -283,6 +284,7 @@ class Edge:
     def _end_expired(self) -> None:
         self.directory.end_expired(time.time())
         self.directory.renew()
+        self.context.refusals.flush(self.context.now())
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _public(self) -> PublicAddress:

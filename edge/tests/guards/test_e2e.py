@@ -211,6 +211,22 @@ def test_one_address_over_its_rate(world: World) -> None:
     assert [world.status("/") for _ in range(50)] == [200] * 50  # exempt
 
 
+def test_flood_of_refusals_is_few_lines(world: World) -> None:
+    """The access log has a line for the first refusals of an address, and one for the rest."""
+    for number in range(40):
+        assert world.ask(f"/{number}", address="127.0.0.1", host="no.test")[0] == 404
+    line = "127.0.0.1 no.test "
+    wait_until(lambda: world.edge.running.output.count(line) == 20, what="the first lines")
+    world.edge.stop()
+    assert world.edge.running.output.count(line) == 20
+    assert (
+        '127.0.0.1 - "- -" 404 0 0.0ms no app is served under this name (20 more times in a '
+        in world.edge.running.output
+    )
+    world.edge.start()
+    wait_until(lambda: world.status("/") == 200, what="the app is back")
+
+
 def test_denied_address(world: World) -> None:
     """An address on the list gets 403, and a HEAD gets no body with it."""
     assert world.status("/", address="127.0.0.66") == 403

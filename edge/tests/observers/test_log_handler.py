@@ -239,7 +239,7 @@ def test_edge_whose_output_nobody_reads(tmp_path: Path) -> None:
             visitor.request("GET", "/.well-known/asgi-tunnel/health")
             assert visitor.getresponse().status == 200
         reader = threading.Thread(
-            target=lambda: seen.append(drained(reading, until=b" more times in a minute"))
+            target=lambda: seen.append(drained(reading, until=b"was refused: malformed (2,"))
         )
         edge.send_signal(signal.SIGTERM)
         reader.start()
