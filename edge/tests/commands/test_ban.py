@@ -97,9 +97,9 @@ def test_bans_of_the_scanner_guard(data: Path, run: Run) -> None:
         ("203.0.113.7", "operator", "-"),
     ]
     shown = run("ban", "list", "--data", data).out
-    words = [line.split() for line in shown.splitlines()]
-    assert words[0] == ["ADDRESS", "SINCE", "(UTC)", "UNTIL", "(UTC)", "OWNER", "REASON"]
-    assert sorted(line[5] for line in words[1:] if line[3] != "for") == ["nobody", "nobody", "shop"]
+    assert "OWNER" in shown.splitlines()[0].split()
+    words = shown.split()
+    assert [words.count(owner) for owner in ("shop", "nobody", "all")] == [1, 2, 1]
     assert run("ban", "rm", "198.51.100.9", "2001:db8::1", "--data", data).code == 0
     assert store.scanner_bans() == []
     assert run("ban", "rm", "198.51.100.9", "--data", data).code == 2
