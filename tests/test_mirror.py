@@ -25,7 +25,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
-    "src/asgi_tunnel/dial.py": "tests/e2e/test_tokens.py tests/test_reconnect.py",
+    "src/asgi_tunnel/dial.py": (
+        "tests/e2e/test_tokens.py tests/test_reconnect.py tests/test_proxy.py"
+    ),
     "src/asgi_tunnel/logs.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
