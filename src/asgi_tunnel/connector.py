@@ -33,6 +33,7 @@ from .errors import (
     TunnelError,
     VersionMismatchError,
 )
+from .group import process_group
 from .protocol.codes import DrainReason, GoawayCode, RefuseCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
@@ -106,6 +107,7 @@ class Connector:
         self.is_stopping = False
         self._name = name
         self._instance = secrets.token_hex(8)
+        self._group = process_group()
         self._slots: dict[int, _Slot] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._welcomed: asyncio.Event | None = None
@@ -222,6 +224,7 @@ class Connector:
         return Hello(
             instance=self._instance,
             slot=slot,
+            group=self._group,
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()}",
             session=session.session_id if session is not None and resumable else "",
             received=(
@@ -265,6 +268,13 @@ class Connector:
             self.urls = welcome.urls
             for url in welcome.urls:
                 _log.info("%s is live: %s", self._name, url)
+            if welcome.shared:
+                _log.warning(
+                    "another process serves %s too, with the same token, and each request goes to "
+                    "one of the two; if that is not meant, end the other one, or give this one a "
+                    "token of its own",
+                    ", ".join(welcome.shared),
+                )
         elif not is_first:
             _log.info("connected again%s", " and resumed" if welcome.resumed else "")
 

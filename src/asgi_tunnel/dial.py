@@ -104,6 +104,7 @@ async def dial(
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = _tls_context(pin) if secure else None
     server = host if secure else None
+    addresses: list[Address] = []
     async with asyncio.timeout(DIAL_TIMEOUT):
         if proxy is None:
             addresses = await _resolve(host, port)
@@ -114,7 +115,7 @@ async def dial(
                 sock, address = await _race(addresses)
                 addresses.remove(address)
             else:
-                sock, addresses = await _pass_proxy(proxy, host, port), []
+                sock = await _pass_proxy(proxy, host, port)
             try:
                 transport = await _shake_hands(
                     sock, _Dialer(uri, authorization, pin), context, server
