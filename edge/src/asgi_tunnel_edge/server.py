@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
@@ -22,11 +24,13 @@ from .certificates.files import FileCertificates
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
+from .descriptors import RESERVE, DescriptorWatch, available_descriptors, raise_limit
 from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
 from .endpoints.health import HEALTH_PATH, Health
 from .endpoints.local_app import LocalApp
+from .errors import EdgeConfigError
 from .guards import Guards
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
@@ -36,7 +40,7 @@ from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
-from .settings.config import EdgeConfig, ListenAddress, parse_public_url
+from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
 
@@ -58,7 +62,7 @@ _POLL: Final = 0.02
 def run(config: EdgeConfig) -> int:
     """Run the edge until SIGINT or SIGTERM; return the exit code."""
     _configure_logging()
-    _raise_file_limit()
+    raise_limit()
     keep_memory()
     loop_factory = None
     try:
@@ -83,6 +87,7 @@ class Edge:
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
+        self._descriptors: DescriptorWatch | None = None
         self.guards: Guards
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
@@ -125,15 +130,17 @@ class Edge:
         """Read the tokens, then listen.
 
         Raises:
+            EdgeConfigError: The access log cannot be written.
             OSError: The address cannot be listened on.
         """
         config = self.config
+        self._open_access_log()
         self._watcher = SnapshotWatcher(config.database_path, config.snapshot_path, self._apply)
         snapshot = await self._watcher.start()
         self.directory = LocalDirectory(snapshot)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self.guards.apply(snapshot)
-        limits = config.limits
+        limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
         self.tunnels = TunnelAcceptor(self.context, self.directory, self._visitor_url)
         self.table = ConnectionTable(
@@ -164,7 +171,7 @@ class Edge:
             await self._watcher.stop()
             raise
         self.address = ListenAddress(address.host, port)
-        write_edge_address(config, self.address)
+        self._write_address()
         self._access_log.start()
         self._sweep.start()
         loop = asyncio.get_running_loop()
@@ -212,6 +219,25 @@ class Edge:
             self._access_log.stop()
             remove_edge_address(self.config)
 
+    def _open_access_log(self) -> None:
+        try:
+            self._access_log.open()
+        except OSError as error:
+            why = f"{self.config.access_log_path} cannot be written ({error.strerror})"
+            fix = "make its folder, writable for the edge's user, or name another file"
+            raise EdgeConfigError("access_log.path", why, fix, file=CONFIG_FILE) from error
+
+    def _write_address(self) -> None:
+        try:
+            write_edge_address(self.config, self.address)
+        except OSError as error:
+            _log.warning(
+                "%s cannot be written (%s); the edge goes on: only commands that ask which port "
+                "it has, where `listen` says 0, need the file",
+                self.config.address_path,
+                error.strerror,
+            )
+
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""
         config = self.config
@@ -229,7 +255,9 @@ class Edge:
         """
         if context is not None:
             self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
-            self._acceptor = TLSAcceptor(self._make_secure, context, self._sockets)
+            self._acceptor = TLSAcceptor(
+                self._make_secure, context, self._sockets, watch=self._watch(self._sockets[0])
+            )
             self._acceptor.start()
             return int(self._sockets[0].getsockname()[1])
         loop = asyncio.get_running_loop()
@@ -240,7 +268,12 @@ class Edge:
             backlog=BACKLOG,
             reuse_address=True,
         )
+        self._watch(self._server.sockets[0])
         return int(self._server.sockets[0].getsockname()[1])
+
+    def _watch(self, listener: socket.socket) -> DescriptorWatch:
+        self._descriptors = DescriptorWatch(listener.fileno())
+        return self._descriptors
 
     def _close_listener(self) -> None:
         if self._server is not None:
@@ -277,6 +310,8 @@ class Edge:
     def _end_expired(self) -> None:
         self.directory.end_expired(time.time())
         self.directory.renew()
+        if self._descriptors is not None and not self.context.is_stopping:
+            self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _public(self) -> PublicAddress:
@@ -284,6 +319,33 @@ class Edge:
 
     def _visitor_url(self, hostname: str) -> str:
         return self._public().visitor_url(hostname)
+
+
+def fitting_limits(limits: Limits, available: int | None) -> Limits:
+    """Return limits that the system can keep, and say which ones are lower than configured.
+
+    Above them visitors get 503; without a descriptor they would get nothing.
+
+    Args:
+        limits: From ``edge.toml``.
+        available: How many connections this process can have; None for any number.
+    """
+    needed = limits.max_connections + limits.max_tunnels
+    if available is None or needed <= available:
+        return limits
+    tunnels = max(min(limits.max_tunnels, available // 2), 1)
+    connections = max(min(limits.max_connections, available - tunnels), 1)
+    _log.warning(
+        "the limit of open files leaves room for %d connections, and edge.toml allows %d: "
+        "max_connections is %d and max_tunnels %d for now; raise the limit (LimitNOFILE=%d in the "
+        "systemd unit, or ulimit -n) or lower these two",
+        available,
+        needed,
+        connections,
+        tunnels,
+        1 << (needed + 2 * RESERVE).bit_length(),
+    )
+    return replace(limits, max_connections=connections, max_tunnels=tunnels)
 
 
 def _configure_logging() -> None:
@@ -294,19 +356,3 @@ def _configure_logging() -> None:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each connection is one.
-
-    The soft limit is 1024 almost everywhere, for the sake of programs that use ``select``.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:
-        _log.warning("the limit of open files stays as it is: %s", error)
