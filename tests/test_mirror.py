@@ -100,9 +100,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
-    "edge/src/asgi_tunnel_edge/server.py": (
-        "edge/tests/commands/test_run.py tests/e2e/test_edge_restart.py"
-    ),
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",

@@ -315,7 +315,8 @@ class Edge:
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _public(self) -> PublicAddress:
-        return public_address(self.config)
+        # The port that it has, not the one in the file, which may not have been written.
+        return public_address(replace(self.config, listen=str(self.address)))
 
     def _visitor_url(self, hostname: str) -> str:
         return self._public().visitor_url(hostname)
