@@ -12,11 +12,11 @@ import click
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, table, utc_minute, utc_second
+from .options import data_option, json_option, table, utc_second, utc_time
 
 __all__ = ["list_bans"]
 
-_HEAD: Final = ("ADDRESS", "SINCE (UTC)", "UNTIL (UTC)", "REASON")
+_HEAD: Final = ("ADDRESS", "SINCE", "UNTIL", "REASON")
 _NOT_SHOWN: Final = (
     "Whom the scanner guard has banned for a while only the running edge knows; "
     'its access log has a line with "refused: scanner" for each.'
@@ -50,8 +50,8 @@ def list_bans(*, data_dir: Path, as_json: bool) -> None:
         cells = [
             (
                 ban.address,
-                utc_minute(ban.created_at),
-                "for ever" if ban.expires_at is None else utc_minute(ban.expires_at),
+                utc_time(ban.created_at),
+                "for ever" if ban.expires_at is None else utc_time(ban.expires_at),
                 ban.reason,
             )
             for ban in bans

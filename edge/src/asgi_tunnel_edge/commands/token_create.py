@@ -24,7 +24,7 @@ from asgi_tunnel_edge.tokens import (
     secret_digest,
 )
 
-from .options import data_option, json_option, utc_minute
+from .options import data_option, json_option, utc_time
 
 __all__ = ["create"]
 
@@ -92,7 +92,7 @@ def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
     if record.expires_at is None:
         life = "It does not expire."
     else:
-        life = f"It expires on {utc_minute(record.expires_at)} UTC."
+        life = f"It expires on {utc_time(record.expires_at)}."
     return "\n".join(
         [
             f"Token {record.name} ({record.id}). This is shown only once:",

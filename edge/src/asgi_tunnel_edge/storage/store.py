@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -38,6 +38,12 @@ HEAD_REVISION: Final = "0002"
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
 _WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
+
+#: Of two that were made in one second, the one that was kept first.
+_OLDEST_FIRST: Final[tuple[Any, ...]] = (
+    Token.created_at,
+    sa.literal_column("tokens.rowid"),
+)
 
 
 class Store:
@@ -124,7 +130,7 @@ class Store:
     def read(self) -> tuple[int, list[TokenRecord]]:
         """The generation and all tokens, oldest first, both of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             return _generation(session), [_record(token) for token in tokens]
 
     def add_ban(self, ban: BanRecord) -> None:
@@ -177,7 +183,7 @@ class Store:
     def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord]]:
         """What :meth:`read` gives, and all bans, of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
             return _generation(session), records, _bans(session)
 
