@@ -23,6 +23,8 @@ COMMANDS = [
     ["token", "create"],
     ["token", "list"],
     ["token", "revoke"],
+    ["remake", "certificate"],
+    ["remake", "database"],
 ]
 
 
@@ -103,7 +105,7 @@ def test_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert runner.invoke(main, ["init", "--domain", "a.test"]).exit_code == 0
     assert (system / "edge.toml").exists()
     assert runner.invoke(main, ["token", "list", "--json"]).stdout == "[]\n"
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may do everything
+    monkeypatch.setattr(options, "_is_writable", lambda _: False)  # root may do everything
     monkeypatch.setattr(options, "SYSTEM_DIRECTORY", tmp_path / "none" / "edge")
     assert runner.invoke(main, ["init", "--domain", "b.test"]).exit_code == 0
     assert (own / "asgi-tunnel" / "edge" / "edge.toml").exists()

@@ -83,7 +83,7 @@ def _pin(config: EdgeConfig) -> str | None:
     except OSError as error:
         sentence = (
             f"the certificate {path} cannot be read ({error.strerror}); put a copy back, or "
-            "change [tls] in edge.toml"
+            "make a new one with `asgi-tunnel-edge remake certificate`, which says what that costs"
         )
         raise CertificateError(sentence) from error
 

@@ -22,7 +22,7 @@ from asgi_tunnel_edge.errors import (
     TooManyBansError,
 )
 from asgi_tunnel_edge.files import PRIVATE
-from asgi_tunnel_edge.tokens import TokenRecord
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .models import Audit, Ban, Hostname, Meta, Token
 
@@ -132,6 +132,37 @@ class Store:
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             return _generation(session), [_record(token) for token in tokens]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Fill a new database with what a running edge knew last; its history is not in it."""
+        with self._errors(), self._write() as session:
+            for record in snapshot.tokens.values():
+                names = () if record.revoked else record.hostnames
+                session.add(
+                    Token(
+                        id=record.id,
+                        name=record.name,
+                        secret_sha256=record.secret_sha256,
+                        created_at=record.created_at,
+                        expires_at=record.expires_at,
+                        revoked_at=record.revoked_at,
+                        hostnames=[Hostname(hostname=hostname) for hostname in names],
+                    )
+                )
+                session.flush()  # one by one: their order is kept
+            for ban in snapshot.bans:
+                session.add(
+                    Ban(
+                        address=ban.address,
+                        created_at=ban.created_at,
+                        expires_at=ban.expires_at,
+                        reason=ban.reason,
+                    )
+                )
+            known = sa.update(Meta).where(Meta.key == "generation")
+            session.execute(known.values(value=snapshot.generation))
+            detail = f"tokens={len(snapshot.tokens)} bans={len(snapshot.bans)}"
+            _changed(session, "database.restore", "-", detail, now=int(time.time()))
 
     def add_ban(self, ban: BanRecord) -> None:
         """Keep a ban, in place of one of the same address; bans that are over are forgotten.
@@ -262,12 +293,15 @@ class Store:
         if not self.path.exists():
             return (
                 f"there is no database {self.path}; put a copy back, or make a new one with "
-                "`asgi-tunnel-edge init` after moving edge.toml away"
+                "`asgi-tunnel-edge remake database`, which says what is lost"
             )
         if "locked" in said or "busy" in said:
             return f"the database {self.path} is locked by another process; try again"
         if "not a database" in said or "malformed" in said or "no such table" in said:
-            return f"the database {self.path} is broken ({said}); put a copy back"
+            return (
+                f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
+                "with `asgi-tunnel-edge remake database`, which says what is lost"
+            )
         return f"the database {self.path} cannot be used ({said}); check its disk and permissions"
 
 
