@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gc
 import logging
 import signal
@@ -21,6 +22,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
 from .certificates.files import FileCertificates
+from .certificates.validity import validity_warnings
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
@@ -56,6 +58,8 @@ SPREAD: Final = 0.5
 """Seconds that apps are asked to wait, at the most, before they dial again."""
 
 _EXPIRY_CHECK: Final = 0.5
+
+_CERTIFICATE_CHECK: Final = 86400.0  # seconds between two looks at the certificate
 _POLL: Final = 0.02
 
 
@@ -88,6 +92,8 @@ class Edge:
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self._descriptors: DescriptorWatch | None = None
+        self._certificate = b""  # what the listener shows, as PEM; empty without TLS
+        self._certificate_due = 0.0  # when it is looked at next
         self.guards: Guards
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
@@ -163,6 +169,8 @@ class Edge:
             FileCertificates(config.certificate_path, config.key_path) if secure else None
         )
         context = None if certificates is None else certificates.context(None)
+        if certificates is not None:
+            self._certificate = config.certificate_path.read_bytes()
         address = config.listen_address
         try:
             port = await self._listen(address, context)
@@ -179,6 +187,7 @@ class Edge:
         # What lives as long as the process need not be looked at by each collection.
         gc.collect()
         gc.freeze()
+        self.look_at_certificate(self.context.now())
         _log.info("listening on %s for %s", self.address, self._public().visitor_url(config.domain))
 
     async def stop(self) -> None:
@@ -310,9 +319,25 @@ class Edge:
     def _end_expired(self) -> None:
         self.directory.end_expired(time.time())
         self.directory.renew()
+        self.look_at_certificate(self.context.now())
         if self._descriptors is not None and not self.context.is_stopping:
             self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
+
+    def look_at_certificate(self, now: float) -> None:
+        """Once a day, say what visitors and apps will not like about the certificate.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if not self._certificate or now < self._certificate_due:
+            return
+        self._certificate_due = now + _CERTIFICATE_CHECK
+        names: list[str] = []
+        if self.config.tls.mode == "files":  # who pins the edge's own does not read its names
+            names = list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
+        for warning in validity_warnings(self._certificate, names, dt.datetime.now(dt.UTC)):
+            _log.warning("the certificate %s %s", self.config.certificate_path, warning)
 
     def _public(self) -> PublicAddress:
         # The port that it has, not the one in the file, which may not have been written.
