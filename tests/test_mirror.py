@@ -25,7 +25,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
-    "src/asgi_tunnel/dial.py": "tests/e2e/test_tokens.py tests/test_reconnect.py",
+    "src/asgi_tunnel/dial.py": (
+        "tests/e2e/test_tokens.py tests/test_reconnect.py tests/test_proxy.py"
+    ),
     "src/asgi_tunnel/logs.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
@@ -98,9 +100,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
-    "edge/src/asgi_tunnel_edge/server.py": (
-        "edge/tests/commands/test_run.py tests/e2e/test_edge_restart.py"
-    ),
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.cli import main
+from asgi_tunnel_edge.commands import options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,8 @@ COMMANDS = [
     ["token", "create"],
     ["token", "list"],
     ["token", "revoke"],
+    ["remake", "certificate"],
+    ["remake", "database"],
 ]
 
 
@@ -45,13 +48,6 @@ def test_version() -> None:
         (["start"], "no such command 'start'; see `asgi-tunnel-edge --help`"),
         (["token", "show"], "no such command 'show'; see `asgi-tunnel-edge token --help`"),
         (["run", "--port", "1"], "no such option '--port'; see `asgi-tunnel-edge run --help`"),
-        (
-            ["run"],
-            (
-                "missing option '--data' (env var: 'ASGI_TUNNEL_EDGE_DATA'); "
-                "see `asgi-tunnel-edge run --help`"
-            ),
-        ),
     ],
 )
 def test_usage_errors(words: list[str], sentence: str) -> None:
@@ -95,6 +91,24 @@ def test_directory_from_the_environment(tmp_path: Path) -> None:
     """ASGI_TUNNEL_EDGE_DATA stands in for --data."""
     runner = CliRunner(env={"ASGI_TUNNEL_EDGE_DATA": str(tmp_path)})
     assert runner.invoke(main, ["init", "--domain", "a.test"]).exit_code == 0
+    assert runner.invoke(main, ["token", "list", "--json"]).stdout == "[]\n"
+
+
+def test_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O5: without --data all commands use one folder: the system's, or else the user's own."""
+    system, own = tmp_path / "system" / "edge", tmp_path / "own"
+    monkeypatch.setattr(options, "SYSTEM_DIRECTORY", system)
+    monkeypatch.setenv("XDG_DATA_HOME", str(own))
+    monkeypatch.delenv("ASGI_TUNNEL_EDGE_DATA", raising=False)
+    runner = CliRunner()
+    assert "make one with" in runner.invoke(main, ["token", "list"]).stderr
+    assert runner.invoke(main, ["init", "--domain", "a.test"]).exit_code == 0
+    assert (system / "edge.toml").exists()
+    assert runner.invoke(main, ["token", "list", "--json"]).stdout == "[]\n"
+    monkeypatch.setattr(options, "_is_writable", lambda _: False)  # root may do everything
+    monkeypatch.setattr(options, "SYSTEM_DIRECTORY", tmp_path / "none" / "edge")
+    assert runner.invoke(main, ["init", "--domain", "b.test"]).exit_code == 0
+    assert (own / "asgi-tunnel" / "edge" / "edge.toml").exists()
     assert runner.invoke(main, ["token", "list", "--json"]).stdout == "[]\n"
 
 

@@ -448,3 +448,18 @@ async def test_wanted_names_come_and_go_with_the_token() -> None:
     assert serving(directory, *names) == [{every, some}, {every}]
     some.terminate(GoawayCode.NO_ERROR)
     assert serving(directory, *names) == [{every}, {every}]
+
+
+async def test_names_that_another_group_serves() -> None:
+    """R10: ready sessions of another group count; those that drain or are lost do not."""
+    directory = make_directory()
+    session = join(directory)
+    (entry,) = directory.entries
+    names = entry.hostnames
+    shared = directory.shared_hostnames
+    assert shared(entry.token.id, entry.group, names) == ()
+    assert shared(entry.token.id, "other", names) == names
+    assert shared(entry.token.id, "other", ("else.test",)) == ()
+    assert shared("tok_other", "other", names) == ()
+    directory.draining(session)
+    assert shared(entry.token.id, "other", names) == ()

@@ -33,6 +33,7 @@ from .errors import (
     TunnelError,
     VersionMismatchError,
 )
+from .group import process_group
 from .protocol.codes import DrainReason, GoawayCode, RefuseCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
@@ -43,6 +44,7 @@ from .protocol.handshake import (
     Welcome,
     encode_handshake,
 )
+from .proxy import Proxy, find_proxy
 from .session import Session
 from .transport import CLOSE_TIMEOUT, Transport, WebSocketTransport
 
@@ -105,10 +107,12 @@ class Connector:
         self.is_stopping = False
         self._name = name
         self._instance = secrets.token_hex(8)
+        self._group = process_group()
         self._slots: dict[int, _Slot] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
+        self._proxy: Proxy | None = None  # that was logged last
 
     @property
     def is_connected(self) -> bool:
@@ -220,12 +224,29 @@ class Connector:
         return Hello(
             instance=self._instance,
             slot=slot,
+            group=self._group,
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()}",
             session=session.session_id if session is not None and resumable else "",
             received=(
                 session.connection.received_frames if session is not None and resumable else 0
             ),
         )
+
+    def find_proxy(self) -> Proxy | None:
+        """Return the proxy to dial through, and say which one when it is another one."""
+        proxy = find_proxy(self.config.token.edge)
+        if proxy != self._proxy:
+            self._proxy = proxy
+            if proxy is not None:
+                _log.info("dialing the edge through the proxy %s (%s)", proxy, proxy.variable)
+        return proxy
+
+    def sentence(self, error: BaseException) -> str:
+        """Return why the edge was not reached, for the log."""
+        if isinstance(error, TimeoutError):
+            through = "" if self._proxy is None else f" through the proxy {self._proxy}"
+            return f"no reply in time{through}"
+        return str(error) or type(error).__name__
 
     async def wait_turn(self, slot: int) -> None:
         """Return at once for the first slot, for the others when the tunnel was open once.
@@ -247,6 +268,13 @@ class Connector:
             self.urls = welcome.urls
             for url in welcome.urls:
                 _log.info("%s is live: %s", self._name, url)
+            if welcome.shared:
+                _log.warning(
+                    "another process serves %s too, with the same token, and each request goes to "
+                    "one of the two; if that is not meant, end the other one, or give this one a "
+                    "token of its own",
+                    ", ".join(welcome.shared),
+                )
         elif not is_first:
             _log.info("connected again%s", " and resumed" if welcome.resumed else "")
 
@@ -349,7 +377,7 @@ class _Slot:
             else logging.WARNING,
             "cannot reach the edge at %s (%s); next try in %.1f s",
             self._connector.config.token.edge,
-            _sentence(error),
+            self._connector.sentence(error),
             delay,
         )
         return delay
@@ -373,7 +401,11 @@ class _Slot:
         config = self._connector.config
         session = self.session
         transport = await dial(
-            config.token.edge, config.text, pin=config.token.pin, first=self._number
+            config.token.edge,
+            config.text,
+            pin=config.token.pin,
+            first=self._number,
+            proxy=self._connector.find_proxy(),
         )
         self._transports = [one for one in self._transports if not one.is_lost] + [transport]
         try:
@@ -508,9 +540,3 @@ def _seconds_slept() -> float:
     """Return how long this machine has slept since it was started, where that can be known."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "no reply in time"
-    return str(error) or type(error).__name__

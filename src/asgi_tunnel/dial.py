@@ -32,6 +32,7 @@ from .errors import (
 )
 from .protocol.codes import RefuseCode
 from .protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
+from .proxy import Proxy, connect_socks, open_way, unreached
 from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
@@ -70,7 +71,12 @@ class PinError(TunnelError):
 
 
 async def dial(
-    url: str, authorization: str, *, pin: str | None = None, first: int = 0
+    url: str,
+    authorization: str,
+    *,
+    pin: str | None = None,
+    first: int = 0,
+    proxy: Proxy | None = None,
 ) -> WebSocketTransport:
     """Open a connection whose WebSocket handshake is done.
 
@@ -80,10 +86,12 @@ async def dial(
         pin: ``sha256:<hex>`` of the only certificate to accept; None to ask the system's CAs.
         first: Which of the addresses to begin with, counted around: the connections of one app go
             to different ones where there are several.
+        proxy: Leads to the edge, and resolves its name; None to dial it directly.
 
     Raises:
         HandshakeError: The edge refused, with its own sentence.
         PinError: The certificate is another one; nothing was sent.
+        ProxyError: The proxy could not be reached, or refused.
         OSError: The edge could not be reached (``ssl.SSLError`` included).
         TimeoutError: It took longer than ``DIAL_TIMEOUT``.
 
@@ -95,23 +103,29 @@ async def dial(
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = _tls_context(pin) if secure else None
+    server = host if secure else None
+    addresses: list[Address] = []
     async with asyncio.timeout(DIAL_TIMEOUT):
-        addresses = await _resolve(host, port)
-        turn = first % max(len(addresses), 1)
-        addresses = addresses[turn:] + addresses[:turn]
+        if proxy is None:
+            addresses = await _resolve(host, port)
+            turn = first % max(len(addresses), 1)
+            addresses = addresses[turn:] + addresses[:turn]
         while True:
-            sock, address = await _race(addresses)
-            addresses.remove(address)
+            if proxy is None:
+                sock, address = await _race(addresses)
+                addresses.remove(address)
+            else:
+                sock = await _pass_proxy(proxy, host, port)
             try:
                 transport = await _shake_hands(
-                    sock, _Dialer(uri, authorization, pin), context, host if secure else None
+                    sock, _Dialer(uri, authorization, pin), context, server
                 )
             except OSError:
                 if addresses:
                     continue
                 raise
             break
-    is_private = secure or _is_local(transport)
+    is_private = secure or (proxy is None and _is_local(transport))
     carrier = WebSocketTransport(is_masking=True, is_private=is_private)
     transport.set_protocol(carrier.as_protocol())
     carrier.connection_made(transport)
@@ -131,6 +145,22 @@ async def _shake_hands(
         transport.abort()
         raise
     return transport
+
+
+async def _pass_proxy(proxy: Proxy, host: str, port: int) -> socket.socket:
+    """Return a socket that leads through a proxy to the edge."""
+    if proxy.scheme != "http":
+        return await connect_socks(proxy, host, port)
+    try:
+        sock, _ = await _race(await _resolve(proxy.host, proxy.port))
+    except OSError as error:
+        raise unreached(proxy, error) from error
+    try:
+        await open_way(sock, proxy, host, port)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 Address = tuple[int, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+from . import group
 
 _log = logging.getLogger("asgi_tunnel.supervisor")
 
@@ -46,6 +49,8 @@ class Supervisor:
         """Serve until a signal; return the exit code."""
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, self._on_signal)
+        # What a child serves is no other app than what its siblings and its successor serve.
+        os.environ.setdefault(group.VARIABLE, secrets.token_hex(8))
         self._start()
         seen = self._snapshot()
         code = 0

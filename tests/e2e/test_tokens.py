@@ -193,7 +193,7 @@ def test_expired_token_is_refused(edge: Edge, tmp_path: Path) -> None:
     assert code == 1
     assert f"token {name} (" in output
     assert ") expired on " in output
-    assert " UTC; create a new one with" in output
+    assert "Z; create a new one with" in output
     assert secret_of(token) not in output
 
 

@@ -19,6 +19,7 @@ from .commands.ban_add import add
 from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
 from .commands.init import init
+from .commands.remake import certificate, database
 from .commands.run import run
 from .commands.token_create import create
 from .commands.token_list import list_tokens
@@ -98,6 +99,11 @@ def ban() -> None:
     """Shut addresses out, show who is, and let them in again."""
 
 
+@main.group()
+def remake() -> None:
+    """Make anew what was lost: the edge's own certificate, the database."""
+
+
 main.add_command(init)
 main.add_command(run)
 token.add_command(create)
@@ -106,3 +112,5 @@ token.add_command(revoke)
 ban.add_command(add)
 ban.add_command(list_bans)
 ban.add_command(rm)
+remake.add_command(certificate)
+remake.add_command(database)

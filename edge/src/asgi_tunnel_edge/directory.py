@@ -7,7 +7,7 @@ Written by :mod:`.admission`, read by :mod:`.exchange` for each request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
@@ -25,6 +25,9 @@ MAX_WAITING: Final = 1024
 BULK_RATE: Final = 512 * 1024
 """Bytes a second, averaged from one sample to the next, above which a session counts as busy with
 a bulk transfer: 4 Mbit/s."""
+
+MAX_SHARED: Final = 8
+"""Hostnames that a process hears of as served by another one: what fits into a line of its log."""
 
 # What is added to the streams in flight of a session that should come later; no session has so
 # many streams.
@@ -86,6 +89,7 @@ class SessionEntry:
         hostnames: The names and wildcards of the token that it serves.
         instance: The app's process.
         slot: Which of the process's connections.
+        group: The processes that were started together with it.
         is_draining: It takes no new streams.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
     """
@@ -93,6 +97,7 @@ class SessionEntry:
     __slots__ = (
         "_sampled",
         "_wanted",
+        "group",
         "hostnames",
         "instance",
         "is_busy",
@@ -109,6 +114,7 @@ class SessionEntry:
         *,
         instance: str,
         slot: int,
+        group: str = "",
         wanted: frozenset[str] = frozenset(),
     ) -> None:
         """Make the entry of a new session.
@@ -118,6 +124,7 @@ class SessionEntry:
             token: What it was accepted with.
             instance: The app's process.
             slot: Which of the process's connections.
+            group: The processes that were started together with it; empty: it alone.
             wanted: The names of the token that it asked for; empty: all that the token has.
         """
         self.session = session
@@ -125,6 +132,7 @@ class SessionEntry:
         self.follow(token)
         self.instance = instance
         self.slot = slot
+        self.group = group or instance
         self.is_draining = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
@@ -305,6 +313,19 @@ class LocalDirectory:
             if not entry.session.is_attached or entry.session.is_suspect:
                 return True
         return False
+
+    def shared_hostnames(self, token_id: str, group: str, names: Sequence[str]) -> tuple[str, ...]:
+        """Return those of a session's hostnames that other groups of processes serve now.
+
+        Not those of a process that ends, or that was not heard: the new one may be its successor.
+        """
+        others = {
+            name
+            for entry in self._by_token.get(token_id, ())
+            if entry.group != group and entry.is_ready
+            for name in entry.hostnames
+        }
+        return tuple(name for name in names if name in others)[:MAX_SHARED]
 
     def add(self, entry: SessionEntry) -> None:
         """Let a session serve its hostnames; a stale session of the same slot is replaced."""

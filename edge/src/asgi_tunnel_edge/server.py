@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gc
 import logging
 import signal
@@ -12,20 +13,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from asgi_tunnel.memory import keep_memory
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
 from .certificates.files import FileCertificates
+from .certificates.validity import validity_warnings
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
+from .descriptors import RESERVE, DescriptorWatch, available_descriptors, raise_limit
 from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
 from .endpoints.health import HEALTH_PATH, Health
 from .endpoints.local_app import LocalApp
+from .errors import EdgeConfigError
 from .guards import Guards
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
@@ -36,7 +42,7 @@ from .listeners.sockets import listen
 from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
-from .settings.config import EdgeConfig, ListenAddress, parse_public_url
+from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
 
@@ -52,6 +58,8 @@ SPREAD: Final = 0.5
 """Seconds that apps are asked to wait, at the most, before they dial again."""
 
 _EXPIRY_CHECK: Final = 0.5
+
+_CERTIFICATE_CHECK: Final = 86400.0  # seconds between two looks at the certificate
 _POLL: Final = 0.02
 
 
@@ -62,7 +70,7 @@ def run(config: EdgeConfig) -> int:
 
 
 def _run(config: EdgeConfig) -> int:
-    _raise_file_limit()
+    raise_limit()
     keep_memory()
     loop_factory = None
     try:
@@ -87,6 +95,9 @@ class Edge:
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
+        self._descriptors: DescriptorWatch | None = None
+        self._certificate = b""  # what the listener shows, as PEM; empty without TLS
+        self._certificate_due = 0.0  # when it is looked at next
         self.guards: Guards
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
@@ -129,9 +140,11 @@ class Edge:
         """Read the tokens, then listen.
 
         Raises:
+            EdgeConfigError: The access log cannot be written.
             OSError: The address cannot be listened on.
         """
         config = self.config
+        self._open_access_log()
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
@@ -139,7 +152,7 @@ class Edge:
         snapshot = await self._watcher.start()
         self.directory = LocalDirectory(snapshot)
         self.guards.apply(snapshot)
-        limits = config.limits
+        limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
         self.tunnels = TunnelAcceptor(self.context, self.directory, self._visitor_url)
         self.table = ConnectionTable(
@@ -162,6 +175,8 @@ class Edge:
             FileCertificates(config.certificate_path, config.key_path) if secure else None
         )
         context = None if certificates is None else certificates.context(None)
+        if certificates is not None:
+            self._certificate = config.certificate_path.read_bytes()
         address = config.listen_address
         try:
             port = await self._listen(address, context)
@@ -170,7 +185,7 @@ class Edge:
             await self._watcher.stop()
             raise
         self.address = ListenAddress(address.host, port)
-        write_edge_address(config, self.address)
+        self._write_address()
         self._access_log.start()
         self._sweep.start()
         loop = asyncio.get_running_loop()
@@ -178,6 +193,7 @@ class Edge:
         # What lives as long as the process need not be looked at by each collection.
         gc.collect()
         gc.freeze()
+        self.look_at_certificate(self.context.now())
         _log.info("listening on %s for %s", self.address, self._public().visitor_url(config.domain))
 
     async def stop(self) -> None:
@@ -219,6 +235,25 @@ class Edge:
             self._access_log.stop()
             remove_edge_address(self.config)
 
+    def _open_access_log(self) -> None:
+        try:
+            self._access_log.open()
+        except OSError as error:
+            why = f"{self.config.access_log_path} cannot be written ({error.strerror})"
+            fix = "make its folder, writable for the edge's user, or name another file"
+            raise EdgeConfigError("access_log.path", why, fix, file=CONFIG_FILE) from error
+
+    def _write_address(self) -> None:
+        try:
+            write_edge_address(self.config, self.address)
+        except OSError as error:
+            _log.warning(
+                "%s cannot be written (%s); the edge goes on: only commands that ask which port "
+                "it has, where `listen` says 0, need the file",
+                self.config.address_path,
+                error.strerror,
+            )
+
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""
         config = self.config
@@ -236,7 +271,9 @@ class Edge:
         """
         if context is not None:
             self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
-            self._acceptor = TLSAcceptor(self._make_secure, context, self._sockets)
+            self._acceptor = TLSAcceptor(
+                self._make_secure, context, self._sockets, watch=self._watch(self._sockets[0])
+            )
             self._acceptor.start()
             return int(self._sockets[0].getsockname()[1])
         loop = asyncio.get_running_loop()
@@ -247,7 +284,12 @@ class Edge:
             backlog=BACKLOG,
             reuse_address=True,
         )
+        self._watch(self._server.sockets[0])
         return int(self._server.sockets[0].getsockname()[1])
+
+    def _watch(self, listener: socket.socket) -> DescriptorWatch:
+        self._descriptors = DescriptorWatch(listener.fileno())
+        return self._descriptors
 
     def _close_listener(self) -> None:
         if self._server is not None:
@@ -285,26 +327,56 @@ class Edge:
         self.directory.end_expired(time.time())
         self.directory.renew()
         self.context.refusals.flush(self.context.now())
+        self.look_at_certificate(self.context.now())
+        if self._descriptors is not None and not self.context.is_stopping:
+            self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
+    def look_at_certificate(self, now: float) -> None:
+        """Once a day, say what visitors and apps will not like about the certificate.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if not self._certificate or now < self._certificate_due:
+            return
+        self._certificate_due = now + _CERTIFICATE_CHECK
+        names: list[str] = []
+        if self.config.tls.mode == "files":  # who pins the edge's own does not read its names
+            names = list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
+        for warning in validity_warnings(self._certificate, names, dt.datetime.now(dt.UTC)):
+            _log.warning("the certificate %s %s", self.config.certificate_path, warning)
+
     def _public(self) -> PublicAddress:
-        return public_address(self.config)
+        # The port that it has, not the one in the file, which may not have been written.
+        return public_address(replace(self.config, listen=str(self.address)))
 
     def _visitor_url(self, hostname: str) -> str:
         return self._public().visitor_url(hostname)
 
 
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: each connection is one.
+def fitting_limits(limits: Limits, available: int | None) -> Limits:
+    """Return limits that the system can keep, and say which ones are lower than configured.
 
-    The soft limit is 1024 almost everywhere, for the sake of programs that use ``select``.
+    Above them visitors get 503; without a descriptor they would get nothing.
+
+    Args:
+        limits: From ``edge.toml``.
+        available: How many connections this process can have; None for any number.
     """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as error:
-        _log.warning("the limit of open files stays as it is: %s", error)
+    needed = limits.max_connections + limits.max_tunnels
+    if available is None or needed <= available:
+        return limits
+    tunnels = max(min(limits.max_tunnels, available // 2), 1)
+    connections = max(min(limits.max_connections, available - tunnels), 1)
+    _log.warning(
+        "the limit of open files leaves room for %d connections, and edge.toml allows %d: "
+        "max_connections is %d and max_tunnels %d for now; raise the limit (LimitNOFILE=%d in the "
+        "systemd unit, or ulimit -n) or lower these two",
+        available,
+        needed,
+        connections,
+        tunnels,
+        1 << (needed + 2 * RESERVE).bit_length(),
+    )
+    return replace(limits, max_connections=connections, max_tunnels=tunnels)

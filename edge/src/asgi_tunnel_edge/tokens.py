@@ -160,7 +160,7 @@ class Snapshot:
             return Refusal(code="revoked", sentence=sentence)
         if record.is_expired(time.time() if now is None else now):
             assert record.expires_at is not None
-            when = datetime.fromtimestamp(record.expires_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            when = datetime.fromtimestamp(record.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             sentence = f"token {record.name} ({record.id}) expired on {when}; {_CREATE}"
             return Refusal(code="expired", sentence=sentence)
         return record

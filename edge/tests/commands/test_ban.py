@@ -128,3 +128,31 @@ def test_all_or_none(data: Path, run: Run) -> None:
     run("ban", "add", "10.0.0.1", "--data", data)
     assert run("ban", "rm", "10.0.0.1", "10.0.0.2", "--data", data).code == 2
     assert len(Store(data / "edge.sqlite3").bans()) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", "holds addresses of this machine"),
+        ("::1", "holds addresses of this machine"),
+        ("10.1.2.3", "holds private addresses"),
+        ("192.168.0.0/16", "holds private addresses"),
+        ("fd00::1", "holds private addresses"),
+        ("100.64.3.4", "holds private addresses"),
+        ("0.0.0.0/1", "holds addresses of this machine"),
+        ("198.51.100.7", "holds addresses of your proxy (198.51.100.0/24)"),
+        ("203.0.113.7", ""),
+        ("2001:db8::1", ""),
+    ],
+)
+def test_ban_of_ones_own(data: Path, run: Run, address: str, why: str) -> None:
+    """O5: who bans this machine, a proxy or a private network gets a warning, and the ban."""
+    path = data / "edge.toml"
+    text = path.read_text().replace("[proxies]\n", '[proxies]\ntrusted = ["198.51.100.0/24"]\n')
+    path.write_text(text)
+    done = run("ban", "add", address, "--data", data)
+    assert (done.code, bool(done.err)) == (0, bool(why))
+    assert why in done.err
+    if why:
+        assert done.err.startswith("warning: ")
+        assert "asgi-tunnel-edge ban rm" in done.err

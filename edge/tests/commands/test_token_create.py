@@ -53,7 +53,7 @@ def test_for_a_person(data: Path, run: Run) -> None:
     assert match is not None
     Token.parse(match[1])
     assert "http://shop.a.test:8080" in done.out
-    assert re.search(r"expires on \d{4}-\d\d-\d\d \d\d:\d\d UTC", done.out)
+    assert re.search(r"expires on \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.", done.out)
     assert "does not expire" in run("token", "create", "blog", "--data", data).out
 
 

@@ -36,10 +36,10 @@ def test_table(data: Path, run: Run) -> None:
     done = run("token", "list", "--data", data)
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "ID     NAME  HOSTNAMES             CREATED (UTC)     EXPIRES (UTC)     STATE\n"
-        "tok_0  one   *.one.test, one.test  1970-01-01 00:00  never             active\n"
-        "tok_1  two   *.two.test, two.test  1970-01-01 00:01  1970-01-02 00:00  expired\n"
-        "tok_2  six   -                     1970-01-01 00:02  never             revoked\n"
+        "ID     NAME  HOSTNAMES             CREATED               EXPIRES               STATE\n"
+        "tok_0  one   *.one.test, one.test  1970-01-01T00:00:00Z  never                 active\n"
+        "tok_1  two   *.two.test, two.test  1970-01-01T00:01:00Z  1970-01-02T00:00:00Z  expired\n"
+        "tok_2  six   -                     1970-01-01T00:02:00Z  never                 revoked\n"
     )
 
 
@@ -64,3 +64,16 @@ def test_no_tokens(data: Path, run: Run) -> None:
     """Somebody without tokens reads how to make one; a program gets an empty list."""
     assert "asgi-tunnel-edge token create shop" in run("token", "list", "--data", data).out
     assert run("token", "list", "--data", data, "--json").out == "[]\n"
+
+
+def test_order_of_one_second(data: Path, run: Run) -> None:
+    """O5: tokens of one second stand in the order in which they were made, each time."""
+    store = Store(EdgeConfig.load(data).database_path)
+    made = [f"tok_{letter}" for letter in "zmaqb"]
+    for id_ in made:
+        digest = secret_digest(id_)
+        record = TokenRecord(id=id_, name=id_, secret_sha256=digest, hostnames=(), created_at=7)
+        store.create_token(record)
+    store.revoke_tokens(["tok_m"], now=8)
+    found = json.loads(run("token", "list", "--data", data, "--json").out)
+    assert [token["id"] for token in found] == made

@@ -63,6 +63,32 @@ async def test_health_on_any_host(edge: Edge, start: str) -> None:
         await edge.stop()
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "HTTP/1.1\nHost: anything.example.com\n\n",
+        "HTTP/1.1\nHost: 192.0.2.1:8080\n\n",
+        "HTTP/1.1\nHost: [2001:db8::1]\n\n",
+        "HTTP/1.1\nHost: localhost\n\n",
+        "HTTP/1.1\nHost:\n\n",
+        "HTTP/1.0\n\n",
+        "HTTP/1.0\nHost: 192.0.2.1\n\n",
+    ],
+)
+async def test_health_by_any_method(edge: Edge, method: str, rest: str) -> None:
+    """O6: GET, HEAD and OPTIONS get 200 by HTTP/1.1 and HTTP/1.0, whatever stands in Host."""
+    await edge.start()
+    try:
+        request = f"{method} {HEALTH_PATH} {rest}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", edge.address.port)
+        writer.write(request.replace("\n", "\r\n").encode())
+        assert (await reader.readuntil(b"\r\n")).split()[1] == b"200"
+        writer.close()
+    finally:
+        await edge.stop()
+
+
 async def test_other_requests_without_a_host_are_refused(edge: Edge) -> None:
     """HTTP/1.0 without Host can be served by nobody else, and OPTIONS is health's, too."""
     await edge.start()

@@ -30,6 +30,9 @@ SUBPROTOCOL: Final = "asgi-tunnel.v1"
 TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 """Path of the WebSocket handshake that opens a tunnel."""
 
+_LATER: Final = ("group", "shared")
+"""Keys that came after the format was frozen; absent while they are empty."""
+
 _MAX_NAMES: Final = 256
 _MAX_TEXT: Final = 256
 
@@ -44,6 +47,7 @@ class Hello:
     oldest: int = OLDEST_VERSION  # lowest version it speaks
     instance: str  # one process of the app; random, stays for its life
     slot: int = 0  # which of the instance's connections this is
+    group: str = ""  # the same in processes that were started together; empty: not known
     agent: str = ""  # "asgi-tunnel/0.1.0", for logs
     hostnames: tuple[str, ...] = ()  # wanted; empty for all the token's names
     capabilities: tuple[str, ...] = ()
@@ -63,6 +67,7 @@ class Welcome:
     agent: str = ""
     hostnames: tuple[str, ...] = ()  # granted
     urls: tuple[str, ...] = ()  # where visitors find them
+    shared: tuple[str, ...] = ()  # those of the hostnames that processes of other groups serve too
     capabilities: tuple[str, ...] = ()
     settings: Settings = field(default_factory=Settings)
     timing: Timing = field(default_factory=Timing)
@@ -81,7 +86,11 @@ class Refuse:
 def encode_handshake(message: Hello | Welcome | Refuse) -> bytes:
     """Return the frame of a handshake message."""
     kind = {Hello: FrameType.HELLO, Welcome: FrameType.WELCOME, Refuse: FrameType.REFUSE}
-    payload = json.dumps(asdict(message), separators=(",", ":")).encode()
+    values = asdict(message)
+    for key in _LATER:
+        if not values.get(key, True):
+            del values[key]
+    payload = json.dumps(values, separators=(",", ":")).encode()
     return encode_frame(kind[type(message)], payload)
 
 
@@ -207,6 +216,7 @@ def _hello(values: dict[str, Any]) -> Hello:
         oldest=_count(values, "oldest"),
         instance=_text(values, "instance"),
         slot=_count(values, "slot"),
+        group=_text(values, "group"),
         agent=_text(values, "agent"),
         hostnames=_names(values, "hostnames"),
         capabilities=_names(values, "capabilities"),
@@ -225,6 +235,7 @@ def _welcome(values: dict[str, Any]) -> Welcome:
         agent=_text(values, "agent"),
         hostnames=_names(values, "hostnames"),
         urls=_names(values, "urls"),
+        shared=_names(values, "shared"),
         capabilities=_names(values, "capabilities"),
         settings=_settings(values),
         timing=_timing(values),

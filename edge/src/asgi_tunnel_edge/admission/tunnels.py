@@ -208,7 +208,10 @@ class TunnelAcceptor:
         self, pending: PendingTunnel, hello: Hello, token: TokenRecord, wanted: frozenset[str]
     ) -> Session:
         session_id = secrets.token_urlsafe(24)
-        welcome = self._welcome(session_id, granted_hostnames(token, wanted))
+        hostnames = granted_hostnames(token, wanted)
+        group = hello.group or hello.instance
+        shared = self._directory.shared_hostnames(token.id, group, hostnames)
+        welcome = replace(self._welcome(session_id, hostnames), shared=shared)
         pending.websocket.send(encode_handshake(welcome))
         session = Session(
             Connection(
@@ -224,7 +227,14 @@ class TunnelAcceptor:
         self._supervisor.watch(session)
         session.attach(pending.websocket)
         self._directory.add(
-            SessionEntry(session, token, instance=hello.instance, slot=hello.slot, wanted=wanted)
+            SessionEntry(
+                session,
+                token,
+                instance=hello.instance,
+                slot=hello.slot,
+                group=group,
+                wanted=wanted,
+            )
         )
         _log.info("tunnel %s is open from %s", session.name, pending.address)
         return session

@@ -65,12 +65,14 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         if error.reason == "KEY_VALUES_MISMATCH":
             sentence = (
                 f"the key {key} does not belong to the certificate {certificate}; "
-                "give the two files that were issued together"
+                "give the two files that were issued together, or make the edge's own anew: "
+                "`asgi-tunnel-edge remake certificate`"
             )
         else:
             sentence = (
                 f"{certificate} and {key} are not a certificate and a key in PEM form; "
-                "set [tls] certificate and key to the right files"
+                "set [tls] certificate and key to the right files, or make the edge's own anew: "
+                "`asgi-tunnel-edge remake certificate`"
             )
         raise CertificateError(sentence) from error
     return context
@@ -83,6 +85,7 @@ def _check_readable(path: Path, what: str) -> None:
     except OSError as error:
         sentence = (
             f"the {what} {path} cannot be read ({error.strerror}); "
-            f"put it there, or change [tls] {what} in edge.toml"
+            f"put it there, or change [tls] {what} in edge.toml; one of the edge's own making is "
+            "made anew with `asgi-tunnel-edge remake certificate`"
         )
         raise CertificateError(sentence) from error

@@ -12,14 +12,14 @@ import click
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, table, utc_minute, utc_second
+from .options import data_option, json_option, table, utc_second, utc_time
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 
 __all__ = ["list_bans"]
 
-_HEAD: Final = ("ADDRESS", "SINCE (UTC)", "UNTIL (UTC)", "OWNER", "REASON")
+_HEAD: Final = ("ADDRESS", "SINCE", "UNTIL", "OWNER", "REASON")
 
 
 @click.command("list")
@@ -60,8 +60,8 @@ def _cells(ban: BanRecord | ScannerBan, names: dict[str, str]) -> tuple[str, ...
     owner = _owner(ban)
     return (
         ban.address,
-        utc_minute(ban.created_at),
-        "for ever" if ban.expires_at is None else utc_minute(ban.expires_at),
+        utc_time(ban.created_at),
+        "for ever" if ban.expires_at is None else utc_time(ban.expires_at),
         "all" if owner is None else names.get(owner, "nobody"),
         ban.reason,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,16 +10,50 @@ from typing import Final
 
 import click
 
-__all__ = ["data_option", "json_option", "shell_command", "table", "utc_minute", "utc_second"]
+from asgi_tunnel_edge.settings.config import CONFIG_FILE
+
+__all__ = [
+    "data_option",
+    "default_directory",
+    "json_option",
+    "shell_command",
+    "table",
+    "utc_second",
+    "utc_time",
+]
+
+SYSTEM_DIRECTORY: Final = Path("/var/lib/asgi-tunnel/edge")
+
+
+def default_directory() -> Path:
+    """The folder of every command that is not given one.
+
+    The system's, where it is an edge's or this user may make it; otherwise one of the user's own.
+    """
+    if (SYSTEM_DIRECTORY / CONFIG_FILE).exists():
+        return SYSTEM_DIRECTORY
+    own = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    folder = Path(own).expanduser() / "asgi-tunnel" / "edge"
+    if (folder / CONFIG_FILE).exists():
+        return folder
+    return SYSTEM_DIRECTORY if _is_writable(SYSTEM_DIRECTORY) else folder
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether this user may make a folder: by the first one above it that there is."""
+    above = next((one for one in (folder, *folder.parents) if one.is_dir()), folder)
+    return os.access(above, os.W_OK)
+
 
 data_option: Final = click.option(
     "--data",
     "data_dir",
-    required=True,
+    default=default_directory,
     type=click.Path(path_type=Path),
     metavar="DIR",
     envvar="ASGI_TUNNEL_EDGE_DATA",
     show_envvar=True,
+    show_default="/var/lib/asgi-tunnel/edge, or ~/.local/share/asgi-tunnel/edge",
     help="The edge's directory, made by init.",
 )
 
@@ -41,13 +76,11 @@ def table(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def utc_minute(seconds: float) -> str:
-    """A time for a person: ``2026-11-23 07:01``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+def utc_time(seconds: float) -> str:
+    """A time, as all commands and logs write it: ``2026-11-23T07:01:00Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def utc_second(seconds: float | None) -> str | None:
-    """A time for a program: ``2026-11-23T07:01:00Z``; None stays None."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A time for a program; None stays None."""
+    return None if seconds is None else utc_time(seconds)

@@ -24,7 +24,7 @@ from asgi_tunnel_edge.tokens import (
     secret_digest,
 )
 
-from .options import data_option, json_option, utc_minute
+from .options import data_option, json_option, utc_time
 
 __all__ = ["create"]
 
@@ -83,7 +83,7 @@ def _pin(config: EdgeConfig) -> str | None:
     except OSError as error:
         sentence = (
             f"the certificate {path} cannot be read ({error.strerror}); put a copy back, or "
-            "change [tls] in edge.toml"
+            "make a new one with `asgi-tunnel-edge remake certificate`, which says what that costs"
         )
         raise CertificateError(sentence) from error
 
@@ -92,7 +92,7 @@ def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
     if record.expires_at is None:
         life = "It does not expire."
     else:
-        life = f"It expires on {utc_minute(record.expires_at)} UTC."
+        life = f"It expires on {utc_time(record.expires_at)}."
     return "\n".join(
         [
             f"Token {record.name} ({record.id}). This is shown only once:",

@@ -12,14 +12,14 @@ import click
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, shell_command, table, utc_minute, utc_second
+from .options import data_option, json_option, shell_command, table, utc_second, utc_time
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.tokens import TokenRecord
 
 __all__ = ["list_tokens"]
 
-_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED (UTC)", "EXPIRES (UTC)", "STATE")
+_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED", "EXPIRES", "STATE")
 
 
 @click.command("list")
@@ -56,7 +56,7 @@ def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
         record.id,
         record.name,
         ", ".join(record.hostnames) or "-",
-        utc_minute(record.created_at),
-        "never" if record.expires_at is None else utc_minute(record.expires_at),
+        utc_time(record.created_at),
+        "never" if record.expires_at is None else utc_time(record.expires_at),
         record.state(now),
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
+    from ..descriptors import DescriptorWatch
+
 _log = logging.getLogger("asgi_tunnel_edge.listeners")
 
 MAX_HANDSHAKES: Final = 256
@@ -39,6 +41,7 @@ class TLSAcceptor:
         factory: Makes the protocol of a connection whose handshake is done.
         context: The listener's TLS settings.
         sockets: Listening and non-blocking; they stay the caller's.
+        watch: Hears that no descriptor was left.
 
     Attributes:
         running: Handshakes in progress.
@@ -49,11 +52,14 @@ class TLSAcceptor:
         factory: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
         sockets: Sequence[socket.socket],
+        *,
+        watch: DescriptorWatch,
     ) -> None:
         self.running: set[asyncio.Task[None]] = set()
         self._factory = factory
         self._context = context
         self._sockets = list(sockets)
+        self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
 
@@ -88,7 +94,7 @@ class TLSAcceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor or no memory left
-                _log.warning("no connection can be accepted for a moment: %s", error)
+                self._watch.note(error)
                 self._pause_accepting()
                 self._pause = self._loop.call_later(PAUSE, self.start)
                 return

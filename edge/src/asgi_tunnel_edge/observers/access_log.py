@@ -6,7 +6,6 @@ What goes into an :class:`Entry` is left to those who end an exchange: the visit
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -28,6 +27,11 @@ MAX_LINES: Final = 20_000
 MAX_WAITING: Final = 8 * 1024 * 1024
 """Bytes that may wait for the thread.  More are counted and left out: memory, or waiting for a
 slow disk, would be the price of keeping them."""
+
+SAY_INTERVAL: Final = 60.0
+"""Seconds between two lines about what is not in the log."""
+
+NEWLINE: Final = 10
 
 _MAX_TARGET: Final = 1024
 _UNSAFE: Final = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]').search
@@ -60,12 +64,20 @@ class AccessLog:
 
     def __init__(self, *, form: str = "text", path: Path | None = None) -> None:
         self._format = _as_json if form == "json" else _as_text
-        self._path = path
         self._lines: list[bytes] = []
-        self._lost = 0
+        self._left_out = _Losses("were left out: the log is too slow")
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._waiting = 0  # bytes handed to the thread and not yet written
+        self._file = _File(path)
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
+
+    def open(self) -> None:
+        """Open the file; :meth:`start` comes next.
+
+        Raises:
+            OSError: It cannot be opened, or the folder does not exist.
+        """
+        self._file.open()
 
     def start(self) -> None:
         """Start the thread."""
@@ -74,7 +86,7 @@ class AccessLog:
     def closed(self, entry: Entry) -> None:
         """Keep a line for the next :meth:`flush`, or count it as lost; never blocks."""
         if self._waiting > MAX_WAITING or len(self._lines) > MAX_LINES:
-            self._lost += 1
+            self._left_out.count += 1
         else:
             self._lines.append(self._format(entry))
 
@@ -85,9 +97,7 @@ class AccessLog:
             self._lines.clear()
             self._waiting += len(data)
             self._queue.put(data)
-        if self._lost:
-            lost, self._lost = self._lost, 0
-            _log.warning("%d access log lines were left out: the log is too slow", lost)
+        self._left_out.say()
 
     def stop(self, timeout: float = 2.0) -> None:
         """Write what is there and end the thread."""
@@ -97,16 +107,99 @@ class AccessLog:
             self._writing.join(timeout)
 
     def _write(self) -> None:
-        handle = sys.stdout.fileno()
-        if self._path is not None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            handle = os.open(self._path, flags, 0o640)
         while (data := self._queue.get()) is not None:
-            size = len(data)
-            with contextlib.suppress(OSError):  # a full disk or a closed pipe; serving goes on
-                while data:
-                    data = data[os.write(handle, data) :]
-            self._waiting -= size
+            try:
+                self._file.write(data)
+            except Exception:  # noqa: BLE001
+                # The task's outer edge: a defect here must not end the log for ever.
+                _log.exception("the access log was not written by a defect")
+            self._waiting -= len(data)
+        self._file.losses.say(is_last=True)
+        self._file.close()
+
+
+class _Losses:
+    """Lines that are not in the log: counted, and said at once and then once a minute.
+
+    Args:
+        why: The end of the sentence.
+    """
+
+    def __init__(self, why: str = "") -> None:
+        self.count = 0
+        self.why = why
+        self._said = -SAY_INTERVAL
+
+    def say(self, *, is_last: bool = False) -> None:
+        """Say how many, unless it was said within the minute."""
+        now = time.monotonic()
+        if self.count and (is_last or now - self._said >= SAY_INTERVAL):
+            count, self.count = self.count, 0
+            self._said = now
+            _log.warning("%d access log lines %s", count, self.why)
+
+
+class _File:
+    """What the lines are written to, by one thread: a file, or standard output.
+
+    A file that was renamed or removed, as those who rotate logs do, is made anew under its name.
+
+    Args:
+        path: Of the file; None for standard output.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.losses = _Losses()
+        self._path = path
+        self._handle = -1
+        self._is_cut = False  # the file ends within a line
+
+    def open(self) -> None:
+        """Open it, in place of what was open."""
+        if self._path is None:
+            self._handle = sys.stdout.fileno()
+            return
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        handle = os.open(self._path, flags, 0o640)
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._is_cut = False
+        self._handle = handle
+
+    def close(self) -> None:
+        """Close the file; standard output stays open."""
+        if self._path is not None and self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def write(self, data: bytes) -> None:
+        """Write lines; those for which there is no room are counted."""
+        view = memoryview(b"\n" + data if self._is_cut else data)
+        try:
+            if not self._is_current():
+                self.open()
+                view = memoryview(data)
+            while view:
+                written = os.write(self._handle, view)
+                self._is_cut = view[written - 1] != NEWLINE
+                view = view[written:]
+        except OSError as error:  # a full disk or a closed pipe; serving goes on
+            self.losses.count += bytes(view).count(b"\n") - (len(view) > len(data))
+            where = "to standard output" if self._path is None else f"to {self._path}"
+            what = "make room there; lines are written again as soon as there is some"
+            self.losses.why = f"could not be written {where} ({error.strerror}); {what}"
+        self.losses.say()
+
+    def _is_current(self) -> bool:
+        if self._handle < 0:
+            return False
+        if self._path is None:
+            return True
+        try:
+            now, then = self._path.stat(), os.fstat(self._handle)
+        except FileNotFoundError:
+            return False
+        return (now.st_ino, now.st_dev) == (then.st_ino, then.st_dev)
 
 
 _times: dict[int, bytes] = {}

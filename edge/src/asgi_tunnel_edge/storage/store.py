@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ from asgi_tunnel_edge.errors import (
     TooManyBansError,
 )
 from asgi_tunnel_edge.files import PRIVATE
-from asgi_tunnel_edge.tokens import TokenRecord
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
@@ -38,6 +38,12 @@ HEAD_REVISION: Final = "0003"
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
 _WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
+
+#: Of two that were made in one second, the one that was kept first.
+_OLDEST_FIRST: Final[tuple[Any, ...]] = (
+    Token.created_at,
+    sa.literal_column("tokens.rowid"),
+)
 
 
 class Store:
@@ -124,8 +130,39 @@ class Store:
     def read(self) -> tuple[int, list[TokenRecord]]:
         """The generation and all tokens, oldest first, both of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             return _generation(session), [_record(token) for token in tokens]
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Fill a new database with what a running edge knew last; its history is not in it."""
+        with self._errors(), self._write() as session:
+            for record in snapshot.tokens.values():
+                names = () if record.revoked else record.hostnames
+                session.add(
+                    Token(
+                        id=record.id,
+                        name=record.name,
+                        secret_sha256=record.secret_sha256,
+                        created_at=record.created_at,
+                        expires_at=record.expires_at,
+                        revoked_at=record.revoked_at,
+                        hostnames=[Hostname(hostname=hostname) for hostname in names],
+                    )
+                )
+                session.flush()  # one by one: their order is kept
+            for ban in snapshot.bans:
+                session.add(
+                    Ban(
+                        address=ban.address,
+                        created_at=ban.created_at,
+                        expires_at=ban.expires_at,
+                        reason=ban.reason,
+                    )
+                )
+            known = sa.update(Meta).where(Meta.key == "generation")
+            session.execute(known.values(value=snapshot.generation))
+            detail = f"tokens={len(snapshot.tokens)} bans={len(snapshot.bans)}"
+            _changed(session, "database.restore", "-", detail, now=int(time.time()))
 
     def add_ban(self, ban: BanRecord) -> None:
         """Keep a ban, in place of one of the same address; bans that are over are forgotten.
@@ -218,7 +255,7 @@ class Store:
     def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan]]:
         """What :meth:`read` gives, and all bans of both kinds, of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(Token.created_at, Token.id))
+            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
             return _generation(session), records, _bans(session), _scanner_bans(session)
 
@@ -297,12 +334,15 @@ class Store:
         if not self.path.exists():
             return (
                 f"there is no database {self.path}; put a copy back, or make a new one with "
-                "`asgi-tunnel-edge init` after moving edge.toml away"
+                "`asgi-tunnel-edge remake database`, which says what is lost"
             )
         if "locked" in said or "busy" in said:
             return f"the database {self.path} is locked by another process; try again"
         if "not a database" in said or "malformed" in said or "no such table" in said:
-            return f"the database {self.path} is broken ({said}); put a copy back"
+            return (
+                f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
+                "with `asgi-tunnel-edge remake database`, which says what is lost"
+            )
         return f"the database {self.path} cannot be used ({said}); check its disk and permissions"
 
 

@@ -86,7 +86,8 @@ class SnapshotReader:
             except StorageError as error:
                 sentence = (
                     f"neither the database {self._database} nor the snapshot {self._file} can be "
-                    "read; put a copy of the database back"
+                    "read; put a copy of the database back, or make a new one with "
+                    "`asgi-tunnel-edge remake database`"
                 )
                 raise StorageError(sentence) from error
             _log.warning(
