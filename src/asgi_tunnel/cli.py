@@ -64,8 +64,11 @@ def _workers(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from . import parent
     from .logs import ensure_handler
-    from .runner import extend_path, run
+
+    parent.follow()
+    from .runner import extend_path, run_process
 
     if not Path(options.app_dir).is_dir():
         print(
@@ -84,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
             watch=watch if options.reload else (),
         ).run()
     extend_path(options.app_dir)
-    return run(
+    return run_process(
         options.app,
         connections=options.connections,
         grace=options.grace,

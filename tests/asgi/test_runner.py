@@ -16,7 +16,8 @@ from tests.e2e.visitor import visiting
 
 import asgi_tunnel
 from asgi_tunnel.errors import ConfigError, TunnelError
-from asgi_tunnel.runner import extend_path, load_app
+from asgi_tunnel.loading import load_app
+from asgi_tunnel.runner import extend_path
 from asgi_tunnel.token import Token
 
 NOWHERE = Token(edge="ws://127.0.0.1:9", id="tok_1", secret="s" * 43, pin=None).format()
@@ -79,6 +80,25 @@ async def clinging(scope, receive, send):
 
 constant = 7
 """
+
+SLOW = """
+import asyncio, os, time
+
+if os.environ["SLOW"] == "importing":
+    print("starting", flush=True)
+    time.sleep(120)
+
+async def sleeping(scope, receive, send):
+    await receive()
+    print("starting", flush=True)
+    time.sleep(120)
+
+async def threaded(scope, receive, send):
+    await receive()
+    print("starting", flush=True)
+    await asyncio.to_thread(time.sleep, 120)
+"""
+"""Apps whose startup takes two minutes."""
 
 
 @pytest.fixture
@@ -236,14 +256,36 @@ def test_a_second_signal_ends_the_drain(folder: Path, edge: Edge, shop: EdgeToke
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(("app", "mark"), [("hanging", "starting"), ("clinging", "shutdown")])
-def test_a_further_signal_ends_a_hanging_lifespan(folder: Path, app: str, mark: str) -> None:
-    """A69: who waits in vain for the app's startup or shutdown ends it with a further signal."""
-    process = serve(folder, f"served:{app}")
-    process.wait_for("starting" if app == "hanging" else "cannot reach the edge")
+@pytest.mark.parametrize(
+    ("app", "number"),
+    [
+        ("hanging", signal.SIGTERM),
+        ("hanging", signal.SIGINT),
+        ("hanging", signal.SIGHUP),
+        ("importing", signal.SIGTERM),
+        ("sleeping", signal.SIGTERM),  # blocks the event loop
+        ("threaded", signal.SIGTERM),  # keeps the process
+    ],
+)
+def test_a_signal_ends_a_startup(folder: Path, app: str, number: int) -> None:
+    """One signal ends an app that has not started, with a line, whatever it waits for."""
+    (folder / "slow.py").write_text(SLOW)
+    process = serve(folder, "served:hanging" if app == "hanging" else f"slow:{app}", SLOW=app)
+    process.wait_for("starting")
+    process.popen.send_signal(number)
+    code, output = ended(process)
+    assert code == 0, output
+    assert f"{signal.Signals(number).name}: stopping, before the app has started" in output
+    assert "Traceback" not in output
+    assert ("ended by force" in output) == (app in ("sleeping", "threaded"))
+
+
+def test_a_further_signal_ends_a_hanging_shutdown(folder: Path) -> None:
+    """A69: who waits in vain for the app's shutdown ends it with a further signal."""
+    process = serve(folder, "served:clinging")
+    process.wait_for("cannot reach the edge")
     process.popen.send_signal(signal.SIGINT)
-    if app == "clinging":
-        process.wait_for(mark)
+    process.wait_for("shutdown")
     process.popen.send_signal(signal.SIGTERM)
     code, output = ended(process)
     assert code == 0, output
