@@ -27,7 +27,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
     "src/asgi_tunnel/dial.py": "tests/e2e/test_tokens.py tests/test_reconnect.py",
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
-    "src/asgi_tunnel/logs.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
     "src/asgi_tunnel/protocol/control.py": "tests/protocol/test_connection.py",

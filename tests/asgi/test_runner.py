@@ -190,6 +190,30 @@ def test_a_failed_startup_is_3(folder: Path) -> None:
     assert "edge" not in output
 
 
+@pytest.mark.parametrize("place", ["import", "startup"])
+def test_an_app_that_configures_logging_hides_nothing(folder: Path, place: str) -> None:
+    """What the runner has to say appears though the app's logging goes to a file."""
+    (folder / "quiet.py").write_text(
+        "import logging.config\n"
+        "def configure():\n"
+        "    file = {'class': 'logging.FileHandler', 'filename': 'app.log'}\n"
+        "    root = {'handlers': ['file'], 'level': 'ERROR'}\n"
+        "    logging.config.dictConfig({'version': 1, 'handlers': {'file': file}, 'root': root})\n"
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    configure()\n"
+        "    await send({'type': 'lifespan.startup.complete'})\n"
+        "    await receive()\n" + ("configure()\n" if place == "import" else "")
+    )
+    process = serve(folder, "quiet:app")
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert process.output.rstrip().endswith("stopped")
+    code, output = ended(serve(folder, "quiet:missing"))
+    assert code == 2
+    assert output.count("does not have") == 1
+
+
 def test_lifespan_on_needs_one(folder: Path) -> None:
     """A66: with ``--lifespan on`` an app without a lifespan ends it with 3."""
     code, output = ended(serve(folder, "served:raising", "--lifespan", "on"))
