@@ -17,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         parser.print_help(sys.stderr)
         return 2
+    if ":" in given[0] or given[0].endswith(".py"):
+        print(f"asgi-tunnel: write `asgi-tunnel run {' '.join(given)}`", file=sys.stderr)
+        return 2
     options = parser.parse_args(given)
     return _run(options)
 

@@ -15,6 +15,7 @@ from tests.e2e.harness import Token as EdgeToken
 from tests.e2e.visitor import visiting
 
 import asgi_tunnel
+from asgi_tunnel.cli import main
 from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel.loading import load_app
 from asgi_tunnel.runner import extend_path
@@ -51,6 +52,19 @@ async def app(scope, receive, send):
 
 def make():
     return app
+
+def make_with(settings=None):
+    return app
+
+async def make_later():
+    return app
+
+def wsgi(environ, start_response):
+    pass
+
+class Plain:
+    async def __call__(self, scope, receive, send):
+        pass
 
 async def failing(scope, receive, send):
     await receive()
@@ -105,6 +119,10 @@ async def threaded(scope, receive, send):
 def folder(tmp_path: Path) -> Path:
     """A folder with the module ``served``."""
     (tmp_path / "served.py").write_text(APP)
+    (tmp_path / "src" / "shop").mkdir(parents=True)
+    (tmp_path / "src" / "lone.py").write_text("")
+    (tmp_path / "src" / "shop" / "__init__.py").write_text("")
+    (tmp_path / "src" / "shop" / "main.py").write_text("")
     return tmp_path
 
 
@@ -155,11 +173,35 @@ def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("app", "options", "token", "why"),
     [
-        ("served", (), NOWHERE, "write it like main:app"),
+        ("served", (), NOWHERE, "write it like main:app, here perhaps served:app"),
         ("served:", (), NOWHERE, "write it like main:app"),
         (":app", (), NOWHERE, "write it like main:app"),
         ("missing:app", (), NOWHERE, "cannot be found"),
         ("served:missing", (), NOWHERE, "does not have"),
+        ("served:ap", (), NOWHERE, "perhaps served:app"),
+        ("./served.py:app", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("served.py:app", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("served.py", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("./served.py", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("src/lone.py:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src\\lone.py:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src/lone:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src/shop/main.py:api", (), NOWHERE, "`asgi-tunnel run shop.main:api --app-dir src`"),
+        ("lone:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("shop.main:api", (), NOWHERE, "`asgi-tunnel run shop.main:api --app-dir src`"),
+        (".served:app", (), NOWHERE, "no name of Python"),
+        ("served..x:app", (), NOWHERE, "no name of Python"),
+        ("my-app:app", (), NOWHERE, "no name of Python"),
+        ("served:app:x", (), NOWHERE, "no name of Python"),
+        ("served :app", (), NOWHERE, "no name of Python"),
+        ("served:make()", (), NOWHERE, "served:make --factory"),
+        ("served:make", (), NOWHERE, "add --factory"),
+        ("served:make_with", (), NOWHERE, "add --factory"),
+        ("served:Plain", (), NOWHERE, "is a class"),
+        ("served:app", ("--factory",), NOWHERE, "leave out --factory"),
+        ("served:make_later", ("--factory",), NOWHERE, "coroutine function"),
+        ("served:wsgi", (), NOWHERE, "WSGI"),
+        ("served:sys", (), NOWHERE, "module"),
         ("served:constant", (), NOWHERE, "is not callable"),
         ("served:constant", ("--factory",), NOWHERE, "is not callable"),
         ("served:app", (), "", "ASGI_TUNNEL_TOKEN is not set"),
@@ -180,6 +222,29 @@ def test_a_wrong_setting_is_2(
     assert code == 2, output
     assert why in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def app(:", "SyntaxError"),
+        ("from served import nothing", "ImportError"),
+        ("import sys; sys.exit('no database')", "no database"),
+        ("def make(): 1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_an_app_that_raises_when_imported(folder: Path, code: str, what: str) -> None:
+    """The app's own traceback is shown, without our part of it; the exit code is 2."""
+    (folder / "broken.py").write_text(code)
+    arguments = ("broken:make", "--factory") if "make" in code else ("broken:app",)
+    number, output = ended(serve(folder, *arguments))
+    assert number == (1 if "exit" in code else 2), output
+    assert what in output
+    assert "broken.py" in output or "exit" in code
+    assert "asgi_tunnel/" not in output
+    assert "frozen importlib" not in output
 
 
 def test_a_failed_startup_is_3(folder: Path) -> None:
@@ -314,6 +379,19 @@ def test_a_further_signal_ends_a_hanging_shutdown(folder: Path) -> None:
     code, output = ended(process)
     assert code == 0, output
     assert "cancelled" in output
+
+
+def test_run_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who leaves out ``run`` gets the whole command."""
+    assert main(["main:app", "--reload"]) == 2
+    assert "asgi-tunnel run main:app --reload" in capsys.readouterr().err
+
+
+async def test_run_in_a_running_loop_names_serve() -> None:
+    """``run`` where an event loop runs says what to write instead, and calls nothing."""
+    with pytest.raises(RuntimeError, match=r"await asgi_tunnel\.serve\(app\)") as caught:
+        asgi_tunnel.run(Life(), token=NOWHERE)
+    assert isinstance(caught.value, TunnelError)
 
 
 # -- in this process -------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -107,9 +109,10 @@ class Edge:
             await self.start()
         except OSError as error:
             _log.error(
-                "cannot listen on %s (%s); free the address or change `listen` in edge.toml",
+                "cannot listen on %s (%s); %s",
                 self.config.listen,
                 error.strerror or error,
+                listen_advice(error),
             )
             return 2
         await first.wait()
@@ -310,3 +313,16 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as error:
         _log.warning("the limit of open files stays as it is: %s", error)
+
+
+def listen_advice(error: OSError) -> str:
+    """Return what an operator does about an address that cannot be listened on."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "ports below 1024 need a right: give it with `sudo setcap cap_net_bind_service=+ep "
+            f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
+            "set `listen` in edge.toml to a port from 1024 up"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address; set `listen` in edge.toml to one that it has"
+    return "free the address or change `listen` in edge.toml"
