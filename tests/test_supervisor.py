@@ -228,7 +228,22 @@ def test_an_app_that_cannot_start_waits_for_a_change(folder: Path, started: list
 
 def test_modules_named_like_pythons_own(folder: Path, started: list[Process]) -> None:
     """A project may have modules with names of the standard library, under ``--reload`` too."""
-    for name in ("token", "types", "json", "base64", "secrets", "random", "uuid", "platform"):
+    for name in (
+        "token",
+        "types",
+        "json",
+        "base64",
+        "secrets",
+        "random",
+        "platform",
+        "queue",
+        "http",
+        "email",
+        "calendar",
+        "inspect",
+        "traceback",
+        "shutil",
+    ):
         (folder / f"{name}.py").write_text("raise RuntimeError('this is of the project')\n")
     process = serve(folder, "--reload")
     started.append(process)

@@ -284,7 +284,17 @@ def _in_progress(count: int, grace: float) -> str:
 
 
 def extend_path(folder: str) -> None:
-    """Make ``folder`` the first place where modules are looked for."""
+    """Make ``folder`` the first place where modules are looked for.
+
+    What is needed later of Python's own is imported before: a project may have a ``queue.py``.
+    """
+    import base64  # noqa: F401
+    import concurrent.futures.thread  # noqa: F401
+    import json  # noqa: F401
+    import traceback  # noqa: F401
+    import urllib.parse  # noqa: F401
+
+    _loop_factory()
     path = str(Path(folder).absolute())
     if path not in sys.path:
         sys.path.insert(0, path)

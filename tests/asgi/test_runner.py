@@ -314,6 +314,29 @@ def test_factory_and_app_dir(tmp_path: Path, folder: Path) -> None:
     assert process.stop() == 0
 
 
+@pytest.mark.parametrize("options", [(), ("--reload",)], ids=" ".join)
+def test_env_file(folder: Path, options: tuple[str, ...]) -> None:
+    """``--env-file`` sets what is not set yet, before the app is imported; a missing file is 2."""
+    (folder / ".env").write_text(f"ASGI_TUNNEL_TOKEN={NOWHERE}\nNAME=from the file\nSET=file\n")
+    (folder / "served.py").write_text(
+        f"import os\nprint(os.environ['NAME'], os.environ['SET'])\n{APP}"
+    )
+    command = [str(BIN / "asgi-tunnel"), "run", "served:app", *options]
+    env = {"SET": "already", "ASGI_TUNNEL_TOKEN": ""}
+    process = spawn(
+        ["env", "-u", "ASGI_TUNNEL_TOKEN", *command, "--env-file", ".env"],
+        folder,
+        env=env,
+        cwd=folder,
+    )
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert "from the file already" in process.output
+    code, output = ended(serve(folder, "served:app", *options, "--env-file", "missing"))
+    assert code == 2
+    assert "--env-file names a file that cannot be read" in output
+
+
 def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
     """A68: a signal drains: the response in progress is complete before the app's shutdown."""
     process = serve(folder, "served:app", token=shop.token)
