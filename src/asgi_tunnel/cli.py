@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="read variables from it, such as ASGI_TUNNEL_TOKEN=...; those that are set stay",
     )
+    run.add_argument(
+        "--no-access-log",
+        action="store_false",
+        dest="access_log",
+        help="no line of the log for each request",
+    )
     run.add_argument("--root-path", metavar="PATH", help="put before each path")
     run.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     run.add_argument(
@@ -118,6 +124,7 @@ def _run(options: argparse.Namespace) -> int:
         spec_version=options.spec_version,
         lifespan=options.lifespan,
         factory=options.factory,
+        access_log=options.access_log,
     )
 
 
@@ -126,6 +133,8 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
     arguments += ["--spec-version", options.spec_version]
     if options.factory:
         arguments.append("--factory")
+    if not options.access_log:
+        arguments.append("--no-access-log")
     for name in ("connections", "grace", "root_path", "env_file"):
         value = getattr(options, name)
         if value is not None:

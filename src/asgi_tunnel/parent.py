@@ -25,11 +25,17 @@ _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 class _Parent:
+    is_followed = False
     is_gone = False
     grace = 30.0  # seconds
 
 
 _parent = _Parent()
+
+
+def is_followed() -> bool:
+    """Whether this process is the child of a supervisor, which says why it stops."""
+    return _parent.is_followed
 
 
 def is_gone() -> bool:
@@ -42,6 +48,7 @@ def follow() -> None:
     text = os.environ.pop(VARIABLE, "")
     if not text.isdecimal():
         return
+    _parent.is_followed = True
     pipe = int(text)
     os.set_inheritable(pipe, False)
     _ask_kernel()

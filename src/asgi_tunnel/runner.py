@@ -23,6 +23,7 @@ from .loading import import_name, load_app
 from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
 from .middleware import Tunnel
+from .request_log import RequestLog
 from .stop import Interrupted, Stop
 
 _log = logging.getLogger("asgi_tunnel.runner")
@@ -46,8 +47,9 @@ def run(  # noqa: PLR0913 - one argument for each setting
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
     factory: bool = False,
+    access_log: bool = True,
 ) -> int:
-    """Serve an app until SIGINT or SIGTERM.
+    """Serve an app until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         app: An ASGI app, or where it is: ``"module:attribute"``.
@@ -59,6 +61,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         spec_version: Of ASGI HTTP.
         lifespan: "on" fails without one, "off" does not run it.
         factory: ``app`` is called to get the app.
+        access_log: Log a line for each request.
 
     Returns:
         The exit code: 0 after a signal, 1 when the edge refuses the token, 2 for a wrong setting
@@ -70,6 +73,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         app,
         lifespan=lifespan,
         factory=factory,
+        access_log=access_log,
         ends_process=False,
         token=token,
         connections=connections,
@@ -85,6 +89,7 @@ def run_process(
     *,
     lifespan: LifespanMode,
     factory: bool,
+    access_log: bool,
     ends_process: bool = True,
     **settings: Any,
 ) -> int:
@@ -94,6 +99,7 @@ def run_process(
         app: An ASGI app, or where it is.
         lifespan: As :func:`run`.
         factory: As :func:`run`.
+        access_log: As :func:`run`.
         ends_process: The process ends with the exit code that is returned.
         settings: As :meth:`asgi_tunnel.config.TunnelConfig.from_env`.
 
@@ -120,9 +126,8 @@ def run_process(
             name = app if isinstance(app, str) else _name(app)
             keep_memory()
             with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
-                return loop_runner.run(
-                    _serve(loaded, config, lifespan=lifespan, name=name, stop=stop)
-                )
+                serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
+                return loop_runner.run(serving)
     except Interrupted:
         return EXIT_OK
 
@@ -137,6 +142,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
+    access_log: bool = True,
 ) -> None:
     """Serve an app in the running event loop until a signal comes or the task is cancelled.
 
@@ -158,7 +164,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     ensure_handler()
     stop = Stop()
     with stop.installed():
-        code = await _serve(app, config, lifespan=lifespan, name=_name(app), stop=stop)
+        code = await _serve(app, config, lifespan, _name(app), stop, access_log=access_log)
     if code != EXIT_OK:
         raise TunnelError("the tunnel could not be served; the log says why")
 
@@ -224,7 +230,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    app: ASGIApp, config: TunnelConfig, *, lifespan: LifespanMode, name: str, stop: Stop
+    app: ASGIApp,
+    config: TunnelConfig,
+    lifespan: LifespanMode,
+    name: str,
+    stop: Stop,
+    *,
+    access_log: bool,
 ) -> int:
     target = app.app if isinstance(app, Tunnel) else app
     stop.attach()
@@ -239,12 +251,13 @@ async def _serve(
         ensure_handler()  # the app may have configured logging
     stop.is_starting = False
     origin = Origin(
-        target,
+        RequestLog(target) if access_log else target,
         state=life.state if life is not None else None,
         root_path=config.root_path,
         spec_version=config.spec_version,
     )
     connector = Connector(config, origin, name=name)
+    is_quiet = parent.is_followed() and not parent.is_gone()
     refused: list[TunnelError] = []
 
     def on_refused(error: TunnelError) -> None:
@@ -258,7 +271,7 @@ async def _serve(
         connector.start()
     try:
         await stop.wait()
-        if stop.reason:
+        if stop.reason and (origin.in_flight or not is_quiet):
             _log.info("%s: stopping%s", stop.reason, _in_progress(origin.in_flight, config.grace))
         await stop.guard(connector.stop(), "requests in progress")
     finally:
@@ -272,7 +285,8 @@ async def _serve(
     if refused:
         make_seen(_log, "the edge refuses this app: %s", refused[0])
         return EXIT_REFUSED
-    _log.info("stopped")
+    if not is_quiet:
+        _log.info("stopped")
     return EXIT_OK
 
 

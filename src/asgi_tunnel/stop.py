@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -24,6 +25,10 @@ finish, and a startup that blocks the event loop cannot be cancelled."""
 
 SLOW: Final = 5.0
 """Seconds after which the log says what is waited for."""
+
+SAME: Final = 0.5
+"""Seconds in which the same signal again is still the first one: ``timeout`` and some supervisors
+send it to the process and to its group."""
 
 SIGNALS: Final = tuple(
     getattr(signal, name)
@@ -53,6 +58,7 @@ class Stop:
         self._hard = asyncio.Event()  # a further signal that has not ended anything yet
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_over = threading.Event()
+        self._last = (0, 0.0)  # the signal, and when it came
         self.reason = ""
         self.is_starting = True
 
@@ -136,6 +142,10 @@ class Stop:
                 signal.signal(one, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
+        (before, when), now = self._last, time.monotonic()
+        self._last = (number, now)
+        if number == before and now - when < SAME:
+            return
         if self.is_starting and not self.reason:
             # Here and now: the event loop may be blocked by the app's startup.
             self.reason = signal.Signals(number).name

@@ -79,11 +79,14 @@ class Supervisor:
                 signal.signal(one, self._on_signal)
         self._pipe = os.pipe()
         try:
-            return self._supervise()
+            code = self._supervise()
         finally:
             self._stop()
             for one in self._pipe:
                 os.close(one)
+        if not code:
+            _log.info("stopped")
+        return code
 
     def _supervise(self) -> int:
         self._start_due()

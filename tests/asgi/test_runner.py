@@ -337,6 +337,29 @@ def test_env_file(folder: Path, options: tuple[str, ...]) -> None:
     assert "--env-file names a file that cannot be read" in output
 
 
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_what_a_terminal_shows(folder: Path, edge: Edge, shop: EdgeToken, is_logged: bool) -> None:
+    """Connecting, the URL, each request and the stop have a line; requests on demand none."""
+    options = () if is_logged else ("--no-access-log",)
+    process = serve(folder, "served:app", *options, token=shop.token)
+    process.wait_for("is live")
+    with visiting(edge) as visitor:
+        visitor.ask("/page?key=secret")
+        visitor.read_body(visitor.read_head())
+    if is_logged:
+        process.wait_for("GET /page 200 ")
+    assert process.stop() == 0
+    seen = [one for one in process.output.splitlines() if "asgi-tunnel: " in one]
+    assert len(seen) == (5 if is_logged else 4), seen
+    for line, text in zip(
+        (*seen[:2], *seen[-2:]),
+        ("connecting to ws://", "served:app is live: http://shop.", "SIGTERM: stopping", "stopped"),
+        strict=True,
+    ):
+        assert text in line
+    assert "secret" not in process.output
+
+
 def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
     """A68: a signal drains: the response in progress is complete before the app's shutdown."""
     process = serve(folder, "served:app", token=shop.token)
