@@ -1,11 +1,20 @@
-"""The moment between the edge's answer to HELLO and the session that reads on."""
+"""The moment between the edge's answer to HELLO and the session that reads on; what is logged."""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import logging
+import re
+
 import pytest
 
-from asgi_tunnel.connector import _greet
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.backoff import Backoff
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.connector import Connector, _greet, _Slot
 from asgi_tunnel.protocol.handshake import Hello, Welcome, encode_handshake
+from asgi_tunnel.token import Token
 from asgi_tunnel.transport import Receiver, Transport, WebSocketTransport
 
 pytestmark = pytest.mark.plain  # `Edge` is a subclass of a compiled class
@@ -54,3 +63,68 @@ async def test_loss_right_behind_welcome_is_noticed() -> None:
     """A connection that breaks in the same moment is not taken for a good one."""
     with pytest.raises(ConnectionResetError, match="closed after the handshake"):
         await _greet(Edge(encode_handshake(WELCOME), leaves=True), hello())
+
+
+class Clock:
+    """Stands in for the event loop: its time is what a test says."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        """The time."""
+        return self.now
+
+
+def connector() -> Connector:
+    """A connector that has not started."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError
+
+    token = Token(edge="ws://127.0.0.1:9", id="tok_1", secret="s" * 43, pin=None)
+    config = TunnelConfig(token=token, text=token.format())
+    return Connector(config, Origin(app), name="main:app")
+
+
+def test_an_outage_is_logged_from_time_to_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try, a new reason, and then a line every 8 s to every minute, with the next try."""
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    slot, backoff = _Slot(connector(), 0), Backoff(0.0)
+    times = []
+    for second in range(600):
+        clock.now = float(second)
+        error = OSError("no address") if second < 3 else ConnectionRefusedError("refused")
+        before = len(caplog.records)
+        slot._unreached(error, backoff)
+        times += [second] * (len(caplog.records) - before)
+    assert times[:5] == [0, 3, 11, 19, 27]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 60
+    lines = [re.sub(r"next try in \d\.\d s", "next try in N s", one) for one in caplog.messages]
+    where = "cannot reach the edge at ws://127.0.0.1:9"
+    assert lines[0] == f"{where} (no address); next try in N s, and on until it replies"
+    assert lines[1] == f"{where} (refused) since 3 s, in 4 tries; next try in N s"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://shop.example.org", "https://shop.example.org"),
+        (
+            "https://*.shop.example.org:8443",
+            "https://demo.shop.example.org:8443 (or any other name in the place of demo)",
+        ),
+    ],
+)
+def test_the_url_can_be_opened(caplog: pytest.LogCaptureFixture, url: str, shown: str) -> None:
+    """The banner has a URL that leads to the app, for a wildcard too."""
+    caplog.set_level(logging.INFO)
+    one = connector()
+    one._welcomed = asyncio.Event()
+    one.announce(Welcome(session="session-1", urls=(url,)), is_first=True)
+    assert caplog.messages == [f"main:app is live: {shown}"]

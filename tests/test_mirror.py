@@ -28,7 +28,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/dial.py": (
         "tests/e2e/test_tokens.py tests/test_reconnect.py tests/test_proxy.py"
     ),
-    "src/asgi_tunnel/logs.py": "tests/asgi/test_middleware.py",
+    "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
     "src/asgi_tunnel/protocol/control.py": "tests/protocol/test_connection.py",
@@ -48,8 +48,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     "src/asgi_tunnel/protocol/table.py": "tests/protocol/test_connection.py",
     "src/asgi_tunnel/protocol/text.py": "tests/protocol/test_connection.py",
+    "src/asgi_tunnel/parent.py": "tests/test_supervisor.py",
     "src/asgi_tunnel/runner.py": "tests/asgi/test_runner.py",
-    "src/asgi_tunnel/supervisor.py": "tests/e2e/test_servers.py",
+    "src/asgi_tunnel/stop.py": "tests/asgi/test_runner.py tests/test_supervisor.py",
     "src/asgi_tunnel/testing/edge.py": "tests/test_testing.py",
     "src/asgi_tunnel/testing/fixture.py": "tests/test_testing.py",
     "src/asgi_tunnel/testing/link.py": "tests/test_testing.py",

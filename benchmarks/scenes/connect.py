@@ -51,7 +51,7 @@ def _asgi_tunnel(folder: Path) -> Iterator[Waiting]:
     data = own.init(folder)
     with own.edge(data):
         token = own.create_token(data)
-        command: peers.Command = [own.BIN / "asgi-tunnel", "run", _APP]
+        command: peers.Command = [own.BIN / "asgi-tunnel", "run", _APP, "--no-access-log"]
         yield Waiting(own.port(data), [command], {"ASGI_TUNNEL_TOKEN": token})
 
 

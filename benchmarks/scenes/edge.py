@@ -72,7 +72,13 @@ def create_token(data: Path) -> str:
 @contextmanager
 def app(folder: Path, token: str, *, prefix: Sequence[str] = ()) -> Iterator[Process]:
     """Run ``benchmarks.app`` under ``asgi-tunnel run``; it is live when the block starts."""
-    line: list[str | Path] = [*prefix, BIN / "asgi-tunnel", "run", "benchmarks.app:app"]
+    line: list[str | Path] = [
+        *prefix,
+        BIN / "asgi-tunnel",
+        "run",
+        "benchmarks.app:app",
+        "--no-access-log",
+    ]
     with running("app", line, folder, env={"ASGI_TUNNEL_TOKEN": token}) as process:
         process.wait_for("is live")
         yield process

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     if not given:
         parser.print_help(sys.stderr)
+        return 2
+    if ":" in given[0] or given[0].endswith(".py"):
+        print(f"asgi-tunnel: write `asgi-tunnel run {' '.join(given)}`", file=sys.stderr)
         return 2
     options = parser.parse_args(given)
     return _run(options)
@@ -46,6 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--grace", type=float, metavar="SECONDS", help="time for requests in progress at the end"
     )
+    run.add_argument(
+        "--env-file",
+        metavar="FILE",
+        help="read variables from it, such as ASGI_TUNNEL_TOKEN=...; those that are set stay",
+    )
+    run.add_argument(
+        "--no-access-log",
+        action="store_false",
+        dest="access_log",
+        help="no line of the log for each request",
+    )
     run.add_argument("--root-path", metavar="PATH", help="put before each path")
     run.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
     run.add_argument(
@@ -64,8 +80,14 @@ def _workers(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from .logs import ensure_handler
-    from .runner import extend_path, run
+    from . import parent
+    from .env_file import load_env_file
+    from .errors import ConfigError
+    from .logs import ensure_handler, fatal
+
+    parent.follow()
+    ensure_handler()
+    from .runner import EXIT_USAGE, extend_path, run_process
 
     if not Path(options.app_dir).is_dir():
         print(
@@ -73,18 +95,28 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    if options.reload or options.workers > 1:
+    env_file = Path(options.env_file) if options.env_file else None
+    is_parent = options.reload or options.workers > 1
+    if env_file is not None:
+        try:
+            # A parent only looks whether it can be read: each child reads it anew.
+            load_env_file(env_file, dict(os.environ) if is_parent else os.environ)
+        except ConfigError as error:
+            fatal(logging.getLogger("asgi_tunnel.config"), "%s", error)
+            return EXIT_USAGE
+    if is_parent:
         from .supervisor import Supervisor, child_command
 
-        ensure_handler()
         watch = [Path(one) for one in options.reload_dir or [options.app_dir]]
+        if env_file is not None:
+            watch.append(env_file)
         return Supervisor(
             child_command(_child_arguments(options)),
             workers=options.workers,
             watch=watch if options.reload else (),
         ).run()
     extend_path(options.app_dir)
-    return run(
+    return run_process(
         options.app,
         connections=options.connections,
         grace=options.grace,
@@ -92,6 +124,7 @@ def _run(options: argparse.Namespace) -> int:
         spec_version=options.spec_version,
         lifespan=options.lifespan,
         factory=options.factory,
+        access_log=options.access_log,
     )
 
 
@@ -100,7 +133,9 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
     arguments += ["--spec-version", options.spec_version]
     if options.factory:
         arguments.append("--factory")
-    for name in ("connections", "grace", "root_path"):
+    if not options.access_log:
+        arguments.append("--no-access-log")
+    for name in ("connections", "grace", "root_path", "env_file"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from .env_file import read_text
 from .errors import ConfigError
 from .token import Token
 
@@ -26,6 +27,9 @@ DEFAULT_CONNECTIONS: Final = 2
 
 DEFAULT_GRACE: Final = 30.0
 """Seconds; systemd waits three times as long before it kills."""
+
+_AROUND: Final = " \t\r\n\v\f\xa0\ufeff\u200b\u200e\u2060"
+"""White space, and characters that nobody sees: byte order mark, zero-width space, and the like."""
 
 _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
@@ -95,20 +99,25 @@ class TunnelConfig:
 
 def _find_token(environ: Mapping[str, str], token: str | None) -> tuple[str, str]:
     if token is not None:
-        return token, "token"
+        return _bare(token), "token"
     if environ.get(TOKEN):
-        return environ[TOKEN], TOKEN
+        return _bare(environ[TOKEN]), TOKEN
     path = environ.get(TOKEN_FILE)
     if not path:
         return "", TOKEN
-    try:
-        return Path(path).read_text(encoding="utf-8").strip(), TOKEN_FILE
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            TOKEN_FILE,
-            f"names a file that cannot be read ({error.__class__.__name__})",
-            "check the path and who may read it",
-        ) from error
+    text = _bare(read_text(Path(path), TOKEN_FILE))
+    if not text.strip():
+        raise ConfigError(TOKEN_FILE, "names a file that is empty", "write the token into it")
+    return text, TOKEN_FILE
+
+
+def _bare(text: str) -> str:
+    """Take off what files and clipboards put around a token: line ends, a byte order mark."""
+    bare = text.strip(_AROUND)
+    if bare.startswith(("export ", f"{TOKEN}=")):
+        # The line that `token create` prints, for a shell.
+        bare = bare.removeprefix("export ").strip().removeprefix(f"{TOKEN}=").strip(_AROUND)
+    return bare or text
 
 
 def _check_plaintext(token: Token, host: str, setting: str) -> None:

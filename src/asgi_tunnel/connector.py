@@ -71,7 +71,10 @@ _LOCAL_WAIT: Final = 1.0
 edge nothing, and the network that is back is noticed at once."""
 
 LOG_INTERVAL: Final = 8.0
-"""Seconds between two lines of the log about the same outage."""
+"""Seconds between two lines of the log about the same outage; longer as the outage goes on."""
+
+MAX_LOG_INTERVAL: Final = 60.0
+"""Seconds between two such lines at the most: nobody has to guess whether it still tries."""
 
 _NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
 
@@ -123,6 +126,7 @@ class Connector:
 
     def start(self) -> None:
         """Start to dial, in the background."""
+        _log.info("connecting to %s", self.config.token.edge)
         self._welcomed = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
@@ -267,7 +271,7 @@ class Connector:
             self._welcomed.set()
             self.urls = welcome.urls
             for url in welcome.urls:
-                _log.info("%s is live: %s", self._name, url)
+                _log.info("%s is live: %s", self._name, _example(url))
             if welcome.shared:
                 _log.warning(
                     "another process serves %s too, with the same token, and each request goes to "
@@ -294,7 +298,11 @@ class _Slot:
         self._was_connected = False
         self._hint: float | None = None  # seconds that the edge asked this side to wait
         self._received = 0  # frames of the session when its transport was new
-        self._last_logged = -LOG_INTERVAL  # when it was logged last that the edge cannot be reached
+        self._tries = 0  # since the edge was last reached
+        self._outage = 0.0  # when the first of them failed
+        self._reason = ""  # of the last one that was logged
+        # When it was logged last that the edge cannot be reached.
+        self._last_logged = -MAX_LOG_INTERVAL
 
     @property
     def is_closed(self) -> bool:
@@ -341,7 +349,7 @@ class _Slot:
             else:
                 backoff.connected(loop.time())
                 self._auth_retried = False
-                self._last_logged = -LOG_INTERVAL
+                self._last_logged, self._tries = -MAX_LOG_INTERVAL, 0
                 await self._interrupted.wait()
                 delay = self._lost(backoff)
             await anyio.sleep(delay)
@@ -368,17 +376,28 @@ class _Slot:
             delay = min(delay, BASE)  # the try itself was the wait
         elif isinstance(error, socket.gaierror) or getattr(error, "errno", None) in _NO_NETWORK:
             delay = min(delay, _LOCAL_WAIT)
-        already_logged = now - self._last_logged < LOG_INTERVAL
+        self._tries += 1
+        if self._tries == 1:
+            self._outage = now
+        since = now - self._outage
+        reason = self._connector.sentence(error)
+        pause = min(max(LOG_INTERVAL, since / 4), MAX_LOG_INTERVAL)
+        if reason != self._reason:
+            pause = BASE  # what has changed is worth a line
+        already_logged = now - self._last_logged < pause
         if not already_logged:
             self._last_logged = now
+            self._reason = reason
         _log.log(
             logging.DEBUG
             if already_logged or self._connector.is_already_logged(self._number)
             else logging.WARNING,
-            "cannot reach the edge at %s (%s); next try in %.1f s",
+            "cannot reach the edge at %s (%s)%s; next try in %.1f s%s",
             self._connector.config.token.edge,
-            self._connector.sentence(error),
+            reason,
+            f" since {since:.0f} s, in {self._tries} tries" if self._tries > 1 else "",
             delay,
+            ", and on until it replies" if self._tries == 1 else "",
         )
         return delay
 
@@ -540,3 +559,10 @@ def _seconds_slept() -> float:
     """Return how long this machine has slept since it was started, where that can be known."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
+
+
+def _example(url: str) -> str:
+    """Return a URL that can be opened, also for a wildcard."""
+    if "//*." not in url:
+        return url
+    return f"{url.replace('//*.', '//demo.', 1)} (or any other name in the place of demo)"

@@ -18,6 +18,7 @@ from .asgi.lifespan import IS_TUNNELLED
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
+from .loading import import_name
 from .logs import ensure_handler
 
 if TYPE_CHECKING:
@@ -334,4 +335,4 @@ def _is_server_without_lifespan() -> bool:
 
 def _name(app: object) -> str:
     title = getattr(app, "title", None)
-    return title if isinstance(title, str) and title else type(app).__name__
+    return import_name(app) or (title if isinstance(title, str) and title else type(app).__name__)

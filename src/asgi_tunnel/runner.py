@@ -6,25 +6,25 @@ Lifespan, signals and exit codes are here; see :mod:`.supervisor` for more than 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import signal
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from . import parent
 from .asgi.lifespan import Lifespan, LifespanError
 from .asgi.origin import Origin
 from .asgi.types import ASGIApp
 from .config import TOKEN, TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
-from .logs import ensure_handler
+from .loading import import_name, load_app
+from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
 from .middleware import Tunnel
+from .request_log import RequestLog
+from .stop import Interrupted, Stop
 
 _log = logging.getLogger("asgi_tunnel.runner")
 
@@ -47,8 +47,9 @@ def run(  # noqa: PLR0913 - one argument for each setting
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
     factory: bool = False,
+    access_log: bool = True,
 ) -> int:
-    """Serve an app until SIGINT or SIGTERM.
+    """Serve an app until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         app: An ASGI app, or where it is: ``"module:attribute"``.
@@ -60,6 +61,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         spec_version: Of ASGI HTTP.
         lifespan: "on" fails without one, "off" does not run it.
         factory: ``app`` is called to get the app.
+        access_log: Log a line for each request.
 
     Returns:
         The exit code: 0 after a signal, 1 when the edge refuses the token, 2 for a wrong setting
@@ -67,26 +69,67 @@ def run(  # noqa: PLR0913 - one argument for each setting
 
     Uses uvloop when it is installed.
     """
+    return run_process(
+        app,
+        lifespan=lifespan,
+        factory=factory,
+        access_log=access_log,
+        ends_process=False,
+        token=token,
+        connections=connections,
+        grace=grace,
+        root_path=root_path,
+        plaintext_host=plaintext_host,
+        spec_version=spec_version,
+    )
+
+
+def run_process(
+    app: ASGIApp | str,
+    *,
+    lifespan: LifespanMode,
+    factory: bool,
+    access_log: bool,
+    ends_process: bool = True,
+    **settings: Any,
+) -> int:
+    """As :func:`run`, for the command.
+
+    Args:
+        app: An ASGI app, or where it is.
+        lifespan: As :func:`run`.
+        factory: As :func:`run`.
+        access_log: As :func:`run`.
+        ends_process: The process ends with the exit code that is returned.
+        settings: As :meth:`asgi_tunnel.config.TunnelConfig.from_env`.
+
+    Raises:
+        RunningLoopError: This thread's event loop runs.
+    """
+    if _is_loop_running():
+        raise RunningLoopError
     ensure_handler()
+    stop = Stop(may_force=True)
     try:
-        loaded = load_app(app, factory=factory) if isinstance(app, str) else app
-        if factory and not isinstance(app, str):
-            loaded = loaded()  # type: ignore[call-arg,assignment]
-        config = _require_config(
-            token=token,
-            connections=connections,
-            grace=grace,
-            root_path=root_path,
-            plaintext_host=plaintext_host,
-            spec_version=spec_version,
-        )
-    except ConfigError as error:
-        _log.error("%s", error)
-        return EXIT_USAGE
-    name = app if isinstance(app, str) else getattr(app, "title", type(app).__name__)
-    keep_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
-        return loop_runner.run(_serve(loaded, config, lifespan=lifespan, name=str(name)))
+        with stop.installed(ends_process=ends_process):
+            try:
+                loaded = _load(app, factory=factory)
+                config = _require_config(**settings)  # the app may have set the variables
+            except ConfigError as error:
+                fatal(_log, "%s", error)
+                return EXIT_USAGE
+            except Exception as error:  # noqa: BLE001 - the app's own, with its traceback
+                fatal(_log, "%r cannot be imported: its code raised", app, cause=_own_part(error))
+                return EXIT_USAGE
+            ensure_handler()  # the app may have configured logging
+            parent.set_grace(config.grace)
+            name = app if isinstance(app, str) else _name(app)
+            keep_memory()
+            with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
+                serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
+                return loop_runner.run(serving)
+    except Interrupted:
+        return EXIT_OK
 
 
 async def serve(  # noqa: PLR0913 - one argument for each setting
@@ -99,6 +142,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
+    access_log: bool = True,
 ) -> None:
     """Serve an app in the running event loop until a signal comes or the task is cancelled.
 
@@ -118,45 +162,54 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
         spec_version=spec_version,
     )
     ensure_handler()
-    code = await _serve(app, config, lifespan=lifespan, name=type(app).__name__)
+    stop = Stop()
+    with stop.installed():
+        code = await _serve(app, config, lifespan, _name(app), stop, access_log=access_log)
     if code != EXIT_OK:
         raise TunnelError("the tunnel could not be served; the log says why")
 
 
-def load_app(where: str, *, factory: bool = False) -> ASGIApp:
-    """Import ``module:attribute``.
+class RunningLoopError(ConfigError, RuntimeError):
+    """``run()`` was called where an event loop runs already: in a coroutine, or in a notebook."""
 
-    Raises:
-        ConfigError: The form is wrong, or module or attribute do not exist.  An error inside the
-            module is raised as it is: its traceback is what helps.
-    """
-    module_name, colon, attribute = where.partition(":")
-    if not module_name or not colon or not attribute:
-        raise ConfigError(repr(where), "does not say where the app is", "write it like main:app")
+    def __init__(self) -> None:
+        super().__init__(
+            "asgi_tunnel.run()",
+            "cannot be called from a running event loop",
+            "write `await asgi_tunnel.serve(app)` there",
+        )
+
+
+def _is_loop_running() -> bool:
     try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise
-        raise ConfigError(
-            repr(where),
-            f"names the module {error.name!r}, which cannot be found from {Path.cwd()}",
-            "change to its folder or give it with --app-dir",
-        ) from error
-    for part in attribute.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError as error:
-            raise ConfigError(
-                repr(where),
-                f"names {part!r}, which {module_name!r} does not have",
-                "check the name after the colon",
-            ) from error
-    if factory and callable(found):
-        found = found()
-    if not callable(found):
-        raise ConfigError(repr(where), "is not callable", "name an ASGI app")
-    return found  # type: ignore[no-any-return]
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _load(app: ASGIApp | str, *, factory: bool) -> ASGIApp:
+    if isinstance(app, str):
+        return load_app(app, factory=factory)
+    return app() if factory else app  # type: ignore[call-arg,return-value]
+
+
+def _own_part(error: Exception) -> Exception:
+    """Return an error whose traceback begins in the app: what is above it is ours, and import's."""
+    found = error.__traceback__
+    while found is not None:
+        name = found.tb_frame.f_code.co_filename
+        if not name.startswith("<frozen importlib") and found.tb_frame.f_globals.get(
+            "__name__"
+        ) not in (__name__, load_app.__module__, "importlib"):
+            return error.with_traceback(found)
+        found = found.tb_next
+    return error.with_traceback(None)  # such as a SyntaxError, which names its place itself
+
+
+def _name(app: object) -> str:
+    title = getattr(app, "title", None)
+    return import_name(app) or (title if isinstance(title, str) and title else type(app).__name__)
 
 
 def _require_config(**settings: Any) -> TunnelConfig:
@@ -176,109 +229,86 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(app: ASGIApp, config: TunnelConfig, *, lifespan: LifespanMode, name: str) -> int:
+async def _serve(
+    app: ASGIApp,
+    config: TunnelConfig,
+    lifespan: LifespanMode,
+    name: str,
+    stop: Stop,
+    *,
+    access_log: bool,
+) -> int:
     target = app.app if isinstance(app, Tunnel) else app
-    stop = _Stop()
-    with stop.installed():
-        life = None if lifespan == "off" else Lifespan(target, required=lifespan == "on")
+    stop.attach()
+    life = None if lifespan == "off" else Lifespan(target, required=lifespan == "on")
+    if life is not None:
+        try:
+            if not await stop.guard(life.startup(), "the app's startup", at_once=True):
+                return EXIT_OK
+        except LifespanError as error:
+            fatal(_log, "the app did not start: %s", error)
+            return EXIT_STARTUP
+        ensure_handler()  # the app may have configured logging
+    stop.is_starting = False
+    origin = Origin(
+        RequestLog(target) if access_log else target,
+        state=life.state if life is not None else None,
+        root_path=config.root_path,
+        spec_version=config.spec_version,
+    )
+    connector = Connector(config, origin, name=name)
+    is_quiet = parent.is_followed() and not parent.is_gone()
+    refused: list[TunnelError] = []
+
+    def on_refused(error: TunnelError) -> None:
+        # It was never live: nobody is helped by waiting.
+        if not connector.urls and not stop.is_requested:
+            refused.append(error)
+            stop.request()
+
+    connector.on_refused = on_refused
+    if not stop.is_requested:
+        connector.start()
+    try:
+        await stop.wait()
+        if stop.reason and (origin.in_flight or not is_quiet):
+            _log.info("%s: stopping%s", stop.reason, _in_progress(origin.in_flight, config.grace))
+        await stop.guard(connector.stop(), "requests in progress")
+    finally:
+        connector.abort()
+        await origin.finish(0)
         if life is not None:
             try:
-                if not await stop.guard(life.startup()):
-                    return EXIT_OK
+                await stop.guard(life.shutdown(), "the app's shutdown")
             except LifespanError as error:
-                _log.error("the app did not start: %s", error)
-                return EXIT_STARTUP
-        origin = Origin(
-            target,
-            state=life.state if life is not None else None,
-            root_path=config.root_path,
-            spec_version=config.spec_version,
-        )
-        connector = Connector(config, origin, name=name)
-        refused: list[TunnelError] = []
-
-        def on_refused(error: TunnelError) -> None:
-            # It was never live: nobody is helped by waiting.
-            if not connector.urls and not stop.is_requested:
-                refused.append(error)
-                stop.request()
-
-        connector.on_refused = on_refused
-        if not stop.is_requested:
-            connector.start()
-        try:
-            await stop.wait()
-            await stop.guard(connector.stop())
-        finally:
-            connector.abort()
-            await origin.finish(0)
-            if life is not None:
-                try:
-                    await stop.guard(life.shutdown())
-                except LifespanError as error:
-                    _log.error("the app's shutdown failed: %s", error)
-        return EXIT_REFUSED if refused else EXIT_OK
+                _log.error("the app's shutdown failed: %s", error)
+    if refused:
+        make_seen(_log, "the edge refuses this app: %s", refused[0])
+        return EXIT_REFUSED
+    if not is_quiet:
+        _log.info("stopped")
+    return EXIT_OK
 
 
-class _Stop:
-    """Turns the first signal into an end with grace; each one after it ends the step it meets."""
-
-    def __init__(self) -> None:
-        self._soft = asyncio.Event()
-        self._hard = asyncio.Event()  # a further signal that has not ended anything yet
-        self._loop = asyncio.get_running_loop()
-
-    @property
-    def is_requested(self) -> bool:
-        return self._soft.is_set()
-
-    def request(self) -> None:
-        """End with grace; a further call ends what is guarded now."""
-        if self._soft.is_set():
-            self._hard.set()
-        self._soft.set()
-
-    async def wait(self) -> None:
-        await self._soft.wait()
-
-    async def guard(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do ``work``; False when a further signal cancelled it."""
-        task = asyncio.ensure_future(work)
-        forced = asyncio.ensure_future(self._hard.wait())
-        try:
-            await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            forced.cancel()
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
-            return True
-        _log.warning("a further signal: not waiting any longer")
-        self._hard.clear()
-        return False
-
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM meanwhile; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(_number: int, _frame: object) -> None:
-            self._loop.call_soon_threadsafe(self.request)
-
-        old = {one: signal.signal(one, handle) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for one, handler in old.items():
-                signal.signal(one, handler)
+def _in_progress(count: int, grace: float) -> str:
+    if not count:
+        return ""
+    what = "1 request gets" if count == 1 else f"{count} requests get"
+    return f"; {what} up to {grace:g} s to finish"
 
 
 def extend_path(folder: str) -> None:
-    """Make ``folder`` the first place where modules are looked for."""
+    """Make ``folder`` the first place where modules are looked for.
+
+    What is needed later of Python's own is imported before: a project may have a ``queue.py``.
+    """
+    import base64  # noqa: F401
+    import concurrent.futures.thread  # noqa: F401
+    import json  # noqa: F401
+    import traceback  # noqa: F401
+    import urllib.parse  # noqa: F401
+
+    _loop_factory()
     path = str(Path(folder).absolute())
     if path not in sys.path:
         sys.path.insert(0, path)

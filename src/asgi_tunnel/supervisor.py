@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from . import group
+from .parent import VARIABLE
+from .stop import SIGNALS
 
 _log = logging.getLogger("asgi_tunnel.supervisor")
 
@@ -21,10 +23,30 @@ POLL: Final = 0.3
 """Seconds between two looks at files and children."""
 
 RESTART_DELAY: Final = 1.0
-"""Seconds before a worker that died is started again."""
+"""Seconds before a child that died is started again; doubled for each further death."""
+
+MAX_RESTART_DELAY: Final = 30.0
+"""Seconds at the most: an app that dies at each start must not fill the log, nor the machine."""
+
+STABLE_AFTER: Final = 10.0
+"""Seconds a child has to live for its death to count as the first one."""
+
+_REFUSED: Final = 1
+_UNUSABLE: Final = (2, 3)
+"""Exit codes (:mod:`.runner`) of an app that cannot start as it is: only a change helps."""
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 _MAX_FILES: Final = 20_000  # looked at; a watch of more would cost more than it helps
+
+
+class _Child:
+    """One place for a process: the one that runs in it, or when the next one is due."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.deaths = 0  # since it was last stable
+        self.due: float | None = 0.0  # monotonic; None: not before a file changes
 
 
 class Supervisor:
@@ -33,80 +55,142 @@ class Supervisor:
     Args:
         command: What a child runs.
         workers: How many children at the same time.
-        watch: Folders whose Python files are watched; a change replaces the children.
+        watch: Folders whose Python files are watched, and single files; a change replaces the
+            children.
+
+    Children end with it, however it ends: :mod:`.parent`.
     """
 
     def __init__(
         self, command: Sequence[str], *, workers: int = 1, watch: Sequence[Path] = ()
     ) -> None:
         self._command = list(command)
-        self._workers = workers
         self._watch = list(watch)
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children = [_Child() for _ in range(workers)]
         self._signal = 0
+        self._is_reload_due = False
+        self._had_terminal = _has_terminal()
+        self._was_hung_up = False
+        self._pipe = (-1, -1)  # to read, to write
 
     def run(self) -> int:
         """Serve until a signal; return the exit code."""
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, self._on_signal)
+        for one in SIGNALS:
+            # Ignored at the start, as nohup does it, it stays ignored.
+            if one in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(one) != signal.SIG_IGN:
+                signal.signal(one, self._on_signal)
         # What a child serves is no other app than what its siblings and its successor serve.
         os.environ.setdefault(group.VARIABLE, secrets.token_hex(8))
-        self._start()
-        seen = self._snapshot()
-        code = 0
-        while not self._signal:
-            time.sleep(POLL)
-            if self._watch:
-                now = self._snapshot()
-                if now != seen:
-                    changed = sorted(set(now.items()) ^ set(seen.items()))
-                    _log.info("%s changed; reloading", os.path.relpath(changed[0][0]))
-                    seen = now
-                    self._stop()
-                    self._start()
-            else:
-                code = self._replace_dead()
-                if not self._children:
-                    return code
-        self._stop()
+        self._pipe = os.pipe()
+        try:
+            code = self._supervise()
+        finally:
+            self._stop()
+            for one in self._pipe:
+                os.close(one)
+        if not code:
+            _log.info("stopped")
         return code
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _supervise(self) -> int:
+        self._start_due()
+        seen = self._snapshot() if self._watch else {}
+        while not self._signal:
+            time.sleep(POLL)
+            if self._was_hung_up and self._had_terminal and not _has_terminal():
+                _log.info("the terminal is closed: stopping")
+                break
+            if self._watch:
+                now = self._snapshot()
+                changed = sorted(set(now.items()) ^ set(seen.items()))
+                seen = now
+                if changed:
+                    _log.info("%s changed; reloading", os.path.relpath(changed[0][0]))
+                elif self._is_reload_due:
+                    _log.info("SIGHUP: reloading")
+                if changed or self._is_reload_due:
+                    self._is_reload_due = False
+                    self._replace()
+            code = self._look()
+            if code is not None:
+                return code
+            self._start_due()
         if self._signal:
-            for child in self._children:
-                child.send_signal(signal.SIGTERM)  # the second one ends a child now
+            _log.info("%s: stopping", signal.Signals(self._signal).name)
+        return 0
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if number == getattr(signal, "SIGHUP", None) and self._watch:
+            # A closed terminal sends it too.
+            self._was_hung_up = self._is_reload_due = True
+            return
+        if self._signal:
+            for process in self._running():
+                process.send_signal(signal.SIGTERM)  # the second one ends a child now
         self._signal = number
 
-    def _start(self) -> None:
-        self._children = [self._spawn() for _ in range(self._workers)]
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        return [
+            one.process
+            for one in self._children
+            if one.process is not None and one.process.poll() is None
+        ]
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self._children:
+            if self._signal or child.process is not None or child.due is None or child.due > now:
+                continue
+            child.process = self._spawn()
+            child.started = now
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
         # The command is this program with the arguments it was given.
-        return subprocess.Popen(self._command, start_new_session=True)  # noqa: S603
+        reading, _ = self._pipe
+        if os.name != "posix":
+            return subprocess.Popen(self._command)  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
+            self._command,
+            start_new_session=True,
+            pass_fds=(reading,),
+            env={**os.environ, VARIABLE: str(reading)},
+        )
+
+    def _replace(self) -> None:
+        self._stop()
+        for child in self._children:
+            child.deaths, child.due = 0, 0.0
 
     def _stop(self) -> None:
+        for process in self._running():
+            process.send_signal(signal.SIGTERM)
         for child in self._children:
-            if child.poll() is None:
-                child.send_signal(signal.SIGTERM)
-        for child in self._children:
-            child.wait()
-        self._children = []
+            if child.process is not None:
+                child.process.wait()
+                child.process = None
 
-    def _replace_dead(self) -> int:
-        """Start workers anew that died; one that says its settings are wrong stays down."""
-        for number, child in enumerate(self._children):
-            code = child.poll()
-            if code is None:
+    def _look(self) -> int | None:
+        """Note which children ended; return an exit code when there is nothing left to do."""
+        for child in self._children:
+            code = child.process.poll() if child.process is not None else None
+            if child.process is None or code is None:
                 continue
-            if code in (0, 1, 2, 3):
-                self._stop()
+            pid, child.process = child.process.pid, None
+            if code == _REFUSED or (code in _UNUSABLE and not self._watch):
                 return code
-            _log.error("worker %d ended with %d; starting it again", child.pid, code)
-            time.sleep(RESTART_DELAY)
-            if not self._signal:
-                self._children[number] = self._spawn()
-        return 0
+            if code in _UNUSABLE:
+                _log.info("the app did not start; it is started again when a file changes")
+                child.due = None
+                continue
+            now = time.monotonic()
+            child.deaths = 1 if now - child.started > STABLE_AFTER else child.deaths + 1
+            delay = min(RESTART_DELAY * 2 ** min(child.deaths - 1, 10), MAX_RESTART_DELAY)
+            child.due = now + delay
+            _log.error(
+                "the app's process %d %s; starting it again in %g s", pid, _ending(code), delay
+            )
+        return None
 
     def _snapshot(self) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -120,6 +204,9 @@ class Supervisor:
     def _files(self) -> Iterator[Path]:
         count = 0
         for root in self._watch:
+            if not root.is_dir():
+                yield root
+                continue
             for folder, folders, names in os.walk(root):
                 folders[:] = [
                     one for one in folders if one not in _SKIPPED and not one.startswith(".")
@@ -133,5 +220,27 @@ class Supervisor:
 
 
 def child_command(arguments: Sequence[str]) -> list[str]:
-    """Return the command of a child: this program again, without its own options."""
-    return [sys.executable, "-m", "asgi_tunnel", *arguments]
+    """Return the command of a child: this program again, without its own options.
+
+    ``-P``: the current folder comes before the standard library otherwise, and a project's own
+    ``token.py`` or ``types.py`` would be taken for that of Python.
+    """
+    return [sys.executable, "-P", "-m", "asgi_tunnel", *arguments]
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal that the process belongs to."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -50,6 +50,7 @@ class ThreadHandle:
         from .asgi.origin import Origin
         from .connector import Connector
 
+        ensure_handler()  # with the loggers of what was imported now
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._ready.set()

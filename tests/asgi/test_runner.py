@@ -15,8 +15,10 @@ from tests.e2e.harness import Token as EdgeToken
 from tests.e2e.visitor import visiting
 
 import asgi_tunnel
+from asgi_tunnel.cli import main
 from asgi_tunnel.errors import ConfigError, TunnelError
-from asgi_tunnel.runner import extend_path, load_app
+from asgi_tunnel.loading import load_app
+from asgi_tunnel.runner import extend_path
 from asgi_tunnel.token import Token
 
 NOWHERE = Token(edge="ws://127.0.0.1:9", id="tok_1", secret="s" * 43, pin=None).format()
@@ -51,6 +53,19 @@ async def app(scope, receive, send):
 def make():
     return app
 
+def make_with(settings=None):
+    return app
+
+async def make_later():
+    return app
+
+def wsgi(environ, start_response):
+    pass
+
+class Plain:
+    async def __call__(self, scope, receive, send):
+        pass
+
 async def failing(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "no database"})
@@ -80,11 +95,34 @@ async def clinging(scope, receive, send):
 constant = 7
 """
 
+SLOW = """
+import asyncio, os, time
+
+if os.environ["SLOW"] == "importing":
+    print("starting", flush=True)
+    time.sleep(120)
+
+async def sleeping(scope, receive, send):
+    await receive()
+    print("starting", flush=True)
+    time.sleep(120)
+
+async def threaded(scope, receive, send):
+    await receive()
+    print("starting", flush=True)
+    await asyncio.to_thread(time.sleep, 120)
+"""
+"""Apps whose startup takes two minutes."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the module ``served``."""
     (tmp_path / "served.py").write_text(APP)
+    (tmp_path / "src" / "shop").mkdir(parents=True)
+    (tmp_path / "src" / "lone.py").write_text("")
+    (tmp_path / "src" / "shop" / "__init__.py").write_text("")
+    (tmp_path / "src" / "shop" / "main.py").write_text("")
     return tmp_path
 
 
@@ -135,11 +173,35 @@ def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("app", "options", "token", "why"),
     [
-        ("served", (), NOWHERE, "write it like main:app"),
+        ("served", (), NOWHERE, "write it like main:app, here perhaps served:app"),
         ("served:", (), NOWHERE, "write it like main:app"),
         (":app", (), NOWHERE, "write it like main:app"),
         ("missing:app", (), NOWHERE, "cannot be found"),
         ("served:missing", (), NOWHERE, "does not have"),
+        ("served:ap", (), NOWHERE, "perhaps served:app"),
+        ("./served.py:app", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("served.py:app", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("served.py", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("./served.py", (), NOWHERE, "`asgi-tunnel run served:app`"),
+        ("src/lone.py:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src\\lone.py:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src/lone:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("src/shop/main.py:api", (), NOWHERE, "`asgi-tunnel run shop.main:api --app-dir src`"),
+        ("lone:api", (), NOWHERE, "`asgi-tunnel run lone:api --app-dir src`"),
+        ("shop.main:api", (), NOWHERE, "`asgi-tunnel run shop.main:api --app-dir src`"),
+        (".served:app", (), NOWHERE, "no name of Python"),
+        ("served..x:app", (), NOWHERE, "no name of Python"),
+        ("my-app:app", (), NOWHERE, "no name of Python"),
+        ("served:app:x", (), NOWHERE, "no name of Python"),
+        ("served :app", (), NOWHERE, "no name of Python"),
+        ("served:make()", (), NOWHERE, "served:make --factory"),
+        ("served:make", (), NOWHERE, "add --factory"),
+        ("served:make_with", (), NOWHERE, "add --factory"),
+        ("served:Plain", (), NOWHERE, "is a class"),
+        ("served:app", ("--factory",), NOWHERE, "leave out --factory"),
+        ("served:make_later", ("--factory",), NOWHERE, "coroutine function"),
+        ("served:wsgi", (), NOWHERE, "WSGI"),
+        ("served:sys", (), NOWHERE, "module"),
         ("served:constant", (), NOWHERE, "is not callable"),
         ("served:constant", ("--factory",), NOWHERE, "is not callable"),
         ("served:app", (), "", "ASGI_TUNNEL_TOKEN is not set"),
@@ -162,12 +224,59 @@ def test_a_wrong_setting_is_2(
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def app(:", "SyntaxError"),
+        ("from served import nothing", "ImportError"),
+        ("import sys; sys.exit('no database')", "no database"),
+        ("def make(): 1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_an_app_that_raises_when_imported(folder: Path, code: str, what: str) -> None:
+    """The app's own traceback is shown, without our part of it; the exit code is 2."""
+    (folder / "broken.py").write_text(code)
+    arguments = ("broken:make", "--factory") if "make" in code else ("broken:app",)
+    number, output = ended(serve(folder, *arguments))
+    assert number == (1 if "exit" in code else 2), output
+    assert what in output
+    assert "broken.py" in output or "exit" in code
+    assert "asgi_tunnel/" not in output
+    assert "frozen importlib" not in output
+
+
 def test_a_failed_startup_is_3(folder: Path) -> None:
     """A67: ``startup.failed`` ends it with 3; the reason is told once and nothing was dialed."""
     code, output = ended(serve(folder, "served:failing"))
     assert code == 3
     assert output.count("no database") == 1
     assert "edge" not in output
+
+
+@pytest.mark.parametrize("place", ["import", "startup"])
+def test_an_app_that_configures_logging_hides_nothing(folder: Path, place: str) -> None:
+    """What the runner has to say appears though the app's logging goes to a file."""
+    (folder / "quiet.py").write_text(
+        "import logging.config\n"
+        "def configure():\n"
+        "    file = {'class': 'logging.FileHandler', 'filename': 'app.log'}\n"
+        "    root = {'handlers': ['file'], 'level': 'ERROR'}\n"
+        "    logging.config.dictConfig({'version': 1, 'handlers': {'file': file}, 'root': root})\n"
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    configure()\n"
+        "    await send({'type': 'lifespan.startup.complete'})\n"
+        "    await receive()\n" + ("configure()\n" if place == "import" else "")
+    )
+    process = serve(folder, "quiet:app")
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert process.output.rstrip().endswith("stopped")
+    code, output = ended(serve(folder, "quiet:missing"))
+    assert code == 2
+    assert output.count("does not have") == 1
 
 
 def test_lifespan_on_needs_one(folder: Path) -> None:
@@ -205,6 +314,52 @@ def test_factory_and_app_dir(tmp_path: Path, folder: Path) -> None:
     assert process.stop() == 0
 
 
+@pytest.mark.parametrize("options", [(), ("--reload",)], ids=" ".join)
+def test_env_file(folder: Path, options: tuple[str, ...]) -> None:
+    """``--env-file`` sets what is not set yet, before the app is imported; a missing file is 2."""
+    (folder / ".env").write_text(f"ASGI_TUNNEL_TOKEN={NOWHERE}\nNAME=from the file\nSET=file\n")
+    (folder / "served.py").write_text(
+        f"import os\nprint(os.environ['NAME'], os.environ['SET'])\n{APP}"
+    )
+    command = [str(BIN / "asgi-tunnel"), "run", "served:app", *options]
+    env = {"SET": "already", "ASGI_TUNNEL_TOKEN": ""}
+    process = spawn(
+        ["env", "-u", "ASGI_TUNNEL_TOKEN", *command, "--env-file", ".env"],
+        folder,
+        env=env,
+        cwd=folder,
+    )
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert "from the file already" in process.output
+    code, output = ended(serve(folder, "served:app", *options, "--env-file", "missing"))
+    assert code == 2
+    assert "--env-file names a file that cannot be read" in output
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_what_a_terminal_shows(folder: Path, edge: Edge, shop: EdgeToken, is_logged: bool) -> None:
+    """Connecting, the URL, each request and the stop have a line; requests on demand none."""
+    options = () if is_logged else ("--no-access-log",)
+    process = serve(folder, "served:app", *options, token=shop.token)
+    process.wait_for("is live")
+    with visiting(edge) as visitor:
+        visitor.ask("/page?key=secret")
+        visitor.read_body(visitor.read_head())
+    if is_logged:
+        process.wait_for("GET /page 200 ")
+    assert process.stop() == 0
+    seen = [one for one in process.output.splitlines() if "asgi-tunnel: " in one]
+    assert len(seen) == (5 if is_logged else 4), seen
+    for line, text in zip(
+        (*seen[:2], *seen[-2:]),
+        ("connecting to ws://", "served:app is live: http://shop.", "SIGTERM: stopping", "stopped"),
+        strict=True,
+    ):
+        assert text in line
+    assert "secret" not in process.output
+
+
 def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
     """A68: a signal drains: the response in progress is complete before the app's shutdown."""
     process = serve(folder, "served:app", token=shop.token)
@@ -236,18 +391,53 @@ def test_a_second_signal_ends_the_drain(folder: Path, edge: Edge, shop: EdgeToke
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(("app", "mark"), [("hanging", "starting"), ("clinging", "shutdown")])
-def test_a_further_signal_ends_a_hanging_lifespan(folder: Path, app: str, mark: str) -> None:
-    """A69: who waits in vain for the app's startup or shutdown ends it with a further signal."""
-    process = serve(folder, f"served:{app}")
-    process.wait_for("starting" if app == "hanging" else "cannot reach the edge")
+@pytest.mark.parametrize(
+    ("app", "number"),
+    [
+        ("hanging", signal.SIGTERM),
+        ("hanging", signal.SIGINT),
+        ("hanging", signal.SIGHUP),
+        ("importing", signal.SIGTERM),
+        ("sleeping", signal.SIGTERM),  # blocks the event loop
+        ("threaded", signal.SIGTERM),  # keeps the process
+    ],
+)
+def test_a_signal_ends_a_startup(folder: Path, app: str, number: int) -> None:
+    """One signal ends an app that has not started, with a line, whatever it waits for."""
+    (folder / "slow.py").write_text(SLOW)
+    process = serve(folder, "served:hanging" if app == "hanging" else f"slow:{app}", SLOW=app)
+    process.wait_for("starting")
+    process.popen.send_signal(number)
+    code, output = ended(process)
+    assert code == 0, output
+    assert f"{signal.Signals(number).name}: stopping, before the app has started" in output
+    assert "Traceback" not in output
+    assert ("ended by force" in output) == (app in ("sleeping", "threaded"))
+
+
+def test_a_further_signal_ends_a_hanging_shutdown(folder: Path) -> None:
+    """A69: who waits in vain for the app's shutdown ends it with a further signal."""
+    process = serve(folder, "served:clinging")
+    process.wait_for("cannot reach the edge")
     process.popen.send_signal(signal.SIGINT)
-    if app == "clinging":
-        process.wait_for(mark)
+    process.wait_for("shutdown")
     process.popen.send_signal(signal.SIGTERM)
     code, output = ended(process)
     assert code == 0, output
     assert "cancelled" in output
+
+
+def test_run_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who leaves out ``run`` gets the whole command."""
+    assert main(["main:app", "--reload"]) == 2
+    assert "asgi-tunnel run main:app --reload" in capsys.readouterr().err
+
+
+async def test_run_in_a_running_loop_names_serve() -> None:
+    """``run`` where an event loop runs says what to write instead, and calls nothing."""
+    with pytest.raises(RuntimeError, match=r"await asgi_tunnel\.serve\(app\)") as caught:
+        asgi_tunnel.run(Life(), token=NOWHERE)
+    assert isinstance(caught.value, TunnelError)
 
 
 # -- in this process -------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_relayed_error_is_handled_as_a_local_one(edge: Edge, tmp_path: Path) -> 
     command = [str(BIN / "hypercorn"), "--bind", "127.0.0.1:0", f"{APPS}.fastapi_app:served"]
     with browse(edge, token.hostnames[0]) as web, serving(tmp_path, token, command) as process:
         process.wait_for("is live: ")
-        assert f"Made with FastAPI is live: {token.urls[0]}" in process.output
+        assert f"{APPS}.fastapi_app:served is live: {token.urls[0]}" in process.output
         answer = web.get("/fail")
         assert (answer.status_code, answer.text) == (500, "handled by the app")
         process.wait_for("RuntimeError: on purpose")

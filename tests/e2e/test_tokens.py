@@ -271,7 +271,7 @@ def test_pinned_certificate_is_enough(secure_edge: Edge, tmp_path: Path) -> None
         ("hunter2hunter2", "does not begin with att1."),
         ("att1.only-two", "has 2 parts between dots, not 3"),
         ("att1.bm90IGpzb24.hunter2hunter2", "has a second part that is not a JSON object"),
-        (" att1.e30.hunter2hunter2", "has white space around the token; remove it"),
+        (" att1.e30.hunter2hunter2", "does not name its edge; "),
         ("'att1.e30.hunter2hunter2'", "has quotes around the token; remove them"),
         ("att1.e30.hunter2hunter2", "does not name its edge"),
     ],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -122,9 +125,10 @@ class Edge:
             await self.start()
         except OSError as error:
             _log.error(
-                "cannot listen on %s (%s); free the address or change `listen` in edge.toml",
+                "cannot listen on %s (%s); %s",
                 self.config.listen,
                 error.strerror or error,
+                listen_advice(error),
             )
             return 2
         await first.wait()
@@ -380,3 +384,16 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
         1 << (needed + 2 * RESERVE).bit_length(),
     )
     return replace(limits, max_connections=connections, max_tunnels=tunnels)
+
+
+def listen_advice(error: OSError) -> str:
+    """Return what an operator does about an address that cannot be listened on."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "ports below 1024 need a right: give it with `sudo setcap cap_net_bind_service=+ep "
+            f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
+            "set `listen` in edge.toml to a port from 1024 up"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address; set `listen` in edge.toml to one that it has"
+    return "free the address or change `listen` in edge.toml"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
+from asgi_tunnel_edge.server import listen_advice
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
 
@@ -70,3 +72,16 @@ def test_empty_database_is_brought_up_to_date(
     assert run("run", "--data", data).code == 7
     assert Store(config.database_path).generation() == 0
     assert len(served) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EACCES, "cap_net_bind_service"),
+        (errno.EADDRNOTAVAIL, "no such address"),
+        (errno.EADDRINUSE, "free the address"),
+    ],
+)
+def test_what_to_do_about_the_address(number: int, advice: str) -> None:
+    """An address that cannot be listened on: the advice fits the reason."""
+    assert advice in listen_advice(OSError(number, "why"))
