@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .asgi.adapt import as_single_callable
-from .asgi.lifespan import IS_TUNNELLED
+from .asgi.lifespan import IS_TUNNELLED, log_startup_error
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
 from .loading import import_name
 from .logs import ensure_handler
+from .outermost import daphne_application, find_outermost, is_below_daphne
 
 if TYPE_CHECKING:
     from .connector import Connector
@@ -31,6 +33,16 @@ _log = logging.getLogger("asgi_tunnel.middleware")
 REQUIRED_TIMEOUT: Final = 20.0
 """Seconds in which a required tunnel has to be open; servers give a startup 30 (gunicorn) or 60
 (hypercorn)."""
+
+
+_NOT_SEEN: Final = (
+    "cannot see which app the server calls, and what is wrapped around it, such as a login, must "
+    "not be passed by"
+)
+_OUTERMOST: Final = (
+    "put it outermost, app = Tunnel(app), or use `asgi-tunnel run`; where nothing is around it and "
+    "the server is not known, say so: Tunnel(app, outermost=True)"
+)
 
 
 class Tunnel:
@@ -52,6 +64,8 @@ class Tunnel:
         root_path: Put before each path, when the app is mounted below one.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
+        outermost: Says that the server calls this object and nothing around it; only for a server
+            that is not known (``outermost.SERVERS``), where it cannot be seen.
 
     An app that leaves the start to its server learns nothing here: what is wrong with a required
     tunnel becomes ``lifespan.startup.failed``.
@@ -69,10 +83,12 @@ class Tunnel:
         root_path: str | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
+        outermost: bool = False,
     ) -> None:
         self.app = as_single_callable(app)
         self._enabled = enabled
         self._required = required
+        self._is_outermost = outermost
         self._settings: dict[str, Any] = {
             "token": token,
             "connections": connections,
@@ -84,12 +100,9 @@ class Tunnel:
         self._has_lifespan = False
         self._connector: Connector | None = None
         self._guard: asyncio.Task[None] | None = None
-        if _is_server_without_lifespan():
+        if is_below_daphne():
             self._has_lifespan = True  # as good as
-            if enabled is not False:
-                from .thread import start_in_thread
-
-                start_in_thread(self.app, name=_name(app), **self._settings)
+            self._start_in_thread()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one call: the lifespan with the tunnel around it, everything else as it is."""
@@ -110,19 +123,17 @@ class Tunnel:
     ) -> None:
         try:
             # A runner of ours that serves the app opens the tunnel itself.
-            config = None if IS_TUNNELLED.get() else self._config()
+            plan = None if IS_TUNNELLED.get() else self._plan()
         except ConfigError as error:
             await _refuse_startup(receive, send, str(error))
             return
-        if config is None:
+        if plan is None:
             await self.app(scope, receive, send)
             return
+        config, origin_app = plan
         if "state" not in scope:
             scope = {**scope, "state": {}}  # Starlette raises when a stateful lifespan has none
         state = scope["state"]
-        # Relayed requests go to the outermost app (Starlette names it in the scope): the wrapped
-        # one is only the inner part of the stack when middleware was added later.
-        origin_app = scope.get("app") or self.app
         refusal = ""
         is_told = False
 
@@ -159,6 +170,51 @@ class Tunnel:
             if connector is not None:
                 connector.abort()
 
+    def _plan(self) -> tuple[TunnelConfig, ASGIApp] | None:
+        """Return the settings and the app to call, or None when no tunnel is to be opened.
+
+        Raises:
+            ConfigError: A tunnel is required, and cannot be opened so.
+        """
+        config = self._config()
+        if config is None:
+            return None
+        app = self._find_origin()
+        if app is not None:
+            return config, app
+        error = ConfigError("Tunnel", _NOT_SEEN, _OUTERMOST)
+        if self._required:
+            raise error
+        ensure_handler()
+        _log.error("no tunnel: %s", error)
+        return None
+
+    def _find_origin(self) -> ASGIApp | None:
+        """Return what relayed requests go to: the app that the server calls, wrappers included.
+
+        Never only the app inside: what is wrapped around this object may be a login.
+        """
+        if self._is_outermost:
+            return self.app
+        found = find_outermost()
+        if found is None:
+            return None
+        return self.app if found is self else as_single_callable(found)
+
+    def _start_in_thread(self) -> None:
+        """Open the tunnel beside a server that sends no lifespan, once it serves."""
+        try:
+            config = self._config()
+        except ConfigError as error:
+            ensure_handler()
+            _log.error("no tunnel, although one is required: %s", error)
+            return
+        if config is None or _daphne_tunnels:
+            return  # several in one module: Daphne serves one app
+        from .thread import start_with
+
+        _daphne_tunnels.append(start_with(_find_daphne_app, config, _name(self.app)))
+
     def _start(
         self, config: TunnelConfig, app: ASGIApp, state: dict[str, Any] | None
     ) -> Connector | None:
@@ -187,18 +243,19 @@ class Tunnel:
     async def _start_late(self) -> None:
         """The first request came and there was no lifespan: a server, or a mount, without one."""
         try:
-            config = self._config()
+            plan = self._plan()
         except ConfigError as error:
             _log.error("no tunnel, although one is required: %s", error)
             return
-        if config is None:
+        if plan is None:
             return
+        config, origin_app = plan
         ensure_handler()
         _log.warning(
             "this server sent no lifespan, or the app is mounted below another one; the tunnel is "
             "opened with the first request. Wrap the outermost app, or use `asgi-tunnel run`"
         )
-        connector = self._start(config, self.app, None)
+        connector = self._start(config, origin_app, None)
         if connector is not None:
             self._guard = asyncio.get_running_loop().create_task(
                 _abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()
@@ -210,7 +267,10 @@ class Tunnel:
         Raises:
             ConfigError: The configuration is wrong and a tunnel is required.
         """
-        if self._enabled is False or (self._enabled is None and "pytest" in sys.modules):
+        if self._enabled is False:
+            return None
+        if self._enabled is None and _is_under_pytest():
+            _log.info("no tunnel: pytest is running; Tunnel(app, enabled=True) opens one there")
             return None
         try:
             config = TunnelConfig.from_env(**self._settings)
@@ -231,6 +291,15 @@ class Tunnel:
 
 
 TunnelMiddleware = Tunnel
+
+
+_daphne_tunnels: Final[list[object]] = []
+"""The one tunnel of a process of Daphne."""
+
+
+def _find_daphne_app() -> ASGIApp | None:
+    app = daphne_application()
+    return None if app is None else as_single_callable(app)
 
 
 async def _serve_lifespan(
@@ -259,7 +328,8 @@ async def _serve_lifespan(
     except Exception as error:
         if last:
             raise
-        _log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
+        ensure_handler()
+        log_startup_error(error)
     if last == "lifespan.startup.complete" and received is not None:
         if received["type"] == "lifespan.startup":
             # The app is served on although its lifespan is over: wait for the end in its place.
@@ -327,10 +397,10 @@ def _is_asyncio() -> bool:
     return True
 
 
-def _is_server_without_lifespan() -> bool:
-    """Daphne imports the app in the process that serves it, and never sends a lifespan."""
-    program = sys.argv[0].replace("\\", "/").rsplit("/", 1)[-1] if sys.argv else ""
-    return program == "daphne" or program.endswith("daphne/__main__.py")
+def _is_under_pytest() -> bool:
+    """Whether pytest runs in this process; an app may import it without running it."""
+    running = "PYTEST_VERSION" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
+    return running and "pytest" in sys.modules
 
 
 def _name(app: object) -> str:

@@ -6,6 +6,8 @@ import asyncio
 import atexit
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from .asgi.types import ASGIApp
@@ -19,11 +21,25 @@ JOIN_TIMEOUT: Final = 5.0
 """Seconds the process waits at its end for the thread to say goodbye."""
 
 
-class ThreadHandle:
-    """A tunnel that runs in a daemon thread."""
+SERVE_TIMEOUT: Final = 60.0
+"""Seconds after which a server that has imported the app and does not serve it is given up."""
 
-    def __init__(self, app: ASGIApp, config: TunnelConfig, name: str) -> None:
-        self._app = app
+_POLL: Final = 0.05
+
+
+class ThreadHandle:
+    """A tunnel that runs in a daemon thread.
+
+    Args:
+        find_app: Returns the app; None while there is none yet.
+        config: The settings.
+        name: What the log calls the app.
+    """
+
+    def __init__(
+        self, find_app: Callable[[], ASGIApp | None], config: TunnelConfig, name: str
+    ) -> None:
+        self._find_app = find_app
         self._config = config
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -45,6 +61,14 @@ class ThreadHandle:
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join(JOIN_TIMEOUT)
 
+    async def _wait_for_app(self) -> ASGIApp | None:
+        deadline = time.monotonic() + SERVE_TIMEOUT
+        app = self._find_app()
+        while app is None and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL)
+            app = self._find_app()
+        return app
+
     async def _main(self) -> None:
         from .asgi.lifespan import Lifespan, LifespanError
         from .asgi.origin import Origin
@@ -54,14 +78,19 @@ class ThreadHandle:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._ready.set()
-        lifespan = Lifespan(self._app)
+        app = await self._wait_for_app()
+        ensure_handler()  # the server has configured its own logging by now
+        if app is None:
+            _log.error("no tunnel: the server did not begin to serve in %g s", SERVE_TIMEOUT)
+            return
+        lifespan = Lifespan(app)
         try:
             await lifespan.startup()
         except LifespanError as error:
             _log.error("no tunnel: %s", error)
             return
         origin = Origin(
-            self._app,
+            app,
             state=lifespan.state,
             root_path=self._config.root_path,
             spec_version=self._config.spec_version,
@@ -98,6 +127,14 @@ def start_in_thread(app: ASGIApp, *, name: str = "the app", **settings: Any) -> 
     if config is None:
         _log.info("no tunnel: ASGI_TUNNEL_TOKEN is not set; the app is served locally only")
         return None
-    handle = ThreadHandle(app, config, name)
+    return start_with(lambda: app, config, name)
+
+
+def start_with(
+    find_app: Callable[[], ASGIApp | None], config: TunnelConfig, name: str
+) -> ThreadHandle:
+    """Start a thread that waits for an app; see :class:`ThreadHandle`."""
+    _log.debug("waiting for the server to serve %s", name)
+    handle = ThreadHandle(find_app, config, name)
     handle.start()
     return handle

@@ -100,7 +100,7 @@ async def cancels(scope: Any, receive: Any, send: Any) -> None:
     raise asyncio.CancelledError
 
 
-@pytest.mark.parametrize("app", [raises, raises_later, returns, cancels])
+@pytest.mark.parametrize("app", [raises, raises_later, returns])
 async def test_an_app_without_lifespan_is_served(
     app: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -110,6 +110,15 @@ async def test_an_app_without_lifespan_is_served(
     await lifespan.shutdown()
     assert lifespan.state == {}
     assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_a_startup_that_raises_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The app is served without it, and the log has the traceback."""
+    lifespan = Lifespan(cancels)
+    await lifespan.startup()
+    await lifespan.shutdown()
+    (record,) = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert record.exc_info is not None
 
 
 @pytest.mark.parametrize("app", [raises, returns])

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.asgi.fakes import FakeConnector, Life
 from tests.asgi.memory import Tunnelled, body, rest, start, until
 
-from asgi_tunnel import Tunnel, TunnelMiddleware
+import asgi_tunnel
 from asgi_tunnel.asgi.lifespan import Lifespan
 from asgi_tunnel.asgi.types import Message
 from asgi_tunnel.errors import AuthenticationError
 from asgi_tunnel.token import Token
+
+Tunnel = partial(asgi_tunnel.Tunnel, outermost=True)
+"""The server of these tests is none that is known."""
 
 TOKEN = Token(edge="wss://edge.test", id="tok_1", secret="s" * 43, pin=None).format()
 
@@ -108,32 +112,27 @@ async def test_a_server_without_state_gets_one() -> None:
     await server.stop()
 
 
-async def test_relayed_requests_go_to_the_outermost_app() -> None:
-    """A65: added as middleware, the tunnel serves the whole stack, not its inner part."""
-    from starlette.applications import Starlette
-    from starlette.responses import PlainTextResponse
-    from starlette.routing import Route
-
-    class Outer:
-        def __init__(self, app: Any) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] == "http":
-                scope["state"]["outer"] = "seen"
-            await self.app(scope, receive, send)
-
-    async def page(request: Any) -> Any:
-        return PlainTextResponse(getattr(request.state, "outer", "bypassed"))
-
-    app = Starlette(routes=[Route("/", page)])
-    app.add_middleware(TunnelMiddleware, token=TOKEN, enabled=True)
-    app.add_middleware(Outer)
-    server = await Server(app).start()
-    assert (await FakeConnector.made[0].get()).body == b"seen"
-    assert len(FakeConnector.made) == 1
+async def test_without_a_known_server_there_is_no_tunnel(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It could pass by a login; the app is served on, and the log says what to do."""
+    server = await Server(asgi_tunnel.Tunnel(Life(), token=TOKEN, enabled=True)).start()
+    assert server.said == ["startup.complete"]
+    assert not FakeConnector.made
+    assert "Tunnel(app, outermost=True)" in caplog.text
     await server.stop()
-    assert FakeConnector.made[0].log == ["start", "stop"]
+
+
+async def test_a_startup_that_raises_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The app is served without its startup, as servers do, but not without a word."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise RuntimeError("the database is away")
+
+    server = await Server(Tunnel(app, token=TOKEN, enabled=True)).start()
+    assert "the database is away" in caplog.text
+    await server.stop()
 
 
 @pytest.mark.parametrize("options", [{}, {"token": TOKEN}, {"token": TOKEN, "enabled": False}])
@@ -372,18 +371,6 @@ async def test_a_late_start_without_a_required_token_serves(
     await tunnel({"type": "http", "path": "/"}, None, _swallow)
     assert app.log == ["request"]
     assert "one is required" in caplog.text
-
-
-@pytest.mark.parametrize("enabled", [None, False])
-def test_daphne_gets_a_thread(monkeypatch: pytest.MonkeyPatch, enabled: bool | None) -> None:
-    """A66: Daphne has no lifespan at all: the tunnel runs in a thread, unless it is disabled."""
-    started: list[Any] = []
-    monkeypatch.setattr("sys.argv", ["/usr/bin/daphne", "site.asgi:application"])
-    monkeypatch.setattr(
-        "asgi_tunnel.thread.start_in_thread", lambda app, **settings: started.append(app)
-    )
-    Tunnel(django_like, enabled=enabled)
-    assert started == ([] if enabled is False else [django_like])
 
 
 def test_nothing_happens_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,7 +173,8 @@ def spawn(
     """Start a child whose output goes to a new file in ``folder``."""
     handle, name = tempfile.mkstemp(prefix="output-", suffix=".log", dir=folder)
     full = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
-    full.pop("PYTEST_CURRENT_TEST", None)
+    for variable in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):  # they say: this is pytest
+        full.pop(variable, None)
     with os.fdopen(handle, "wb") as output:
         popen = subprocess.Popen(
             list(command), stdout=output, stderr=subprocess.STDOUT, env=full, cwd=cwd

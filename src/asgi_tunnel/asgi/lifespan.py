@@ -36,6 +36,22 @@ class Phase(Enum):
     UNSUPPORTED = auto()  # the app raised or returned without a word
 
 
+def log_startup_error(error: BaseException) -> None:
+    """Log that an app is served although its lifespan raised before it said anything.
+
+    Django and Channels raise on the scope, and name it: they have no lifespan, which is no error.
+    """
+    if isinstance(error, ValueError) and "lifespan" in str(error).lower():
+        _log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
+    else:
+        _log.warning(
+            "the app's startup raised, and the app is served without it: %s: %s",
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )
+
+
 class Lifespan:
     """The one lifespan call of an app.
 
@@ -51,6 +67,7 @@ class Lifespan:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._why = ""
+        self._error: BaseException | None = None  # raised in place of a word about the startup
         self.state: dict[str, Any] = {}
 
     async def startup(self) -> None:
@@ -77,7 +94,8 @@ class Lifespan:
         if self._phase is Phase.UNSUPPORTED:
             if self._required:
                 raise LifespanError(f"the app has no lifespan: {self._why}")
-            _log.debug("the app has no lifespan: %s", self._why)
+            if self._error is not None:
+                log_startup_error(self._error)
 
     async def shutdown(self) -> None:
         """Tell the app to end and wait until it has.
@@ -124,6 +142,7 @@ class Lifespan:
     def _raised(self, error: BaseException) -> None:
         """Note what came out of the app; after ``.failed`` it was told already."""
         if self._phase is Phase.STARTING:
+            self._error = error
             self._why = f"{type(error).__name__}: {error}"
         elif self._phase in (Phase.STARTED, Phase.STOPPING):
             _log.error("the app's lifespan failed", exc_info=error)
