@@ -22,6 +22,10 @@ from .tokens import Snapshot, TokenRecord
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
 
+ACK_TIMEOUT: Final = 30.0
+"""Seconds without an ACK, while frames enough for one are on their way, after which a session ends.
+A connector sends it at once; over a line of 10 kB/s 64 KiB take 7 seconds."""
+
 BULK_RATE: Final = 512 * 1024
 """Bytes a second, averaged from one sample to the next, above which a session counts as busy with
 a bulk transfer: 4 Mbit/s."""
@@ -91,6 +95,8 @@ class SessionEntry:
     """
 
     __slots__ = (
+        "_acknowledged",
+        "_acknowledged_at",
         "_sampled",
         "_wanted",
         "hostnames",
@@ -128,6 +134,8 @@ class SessionEntry:
         self.is_draining = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
+        self._acknowledged = -1  # frames, at the last look
+        self._acknowledged_at = 0.0  # when that changed, or when nothing had to be acknowledged
 
     def follow(self, token: TokenRecord) -> None:
         """Take over the token's hostnames, as far as the session wants them."""
@@ -150,6 +158,19 @@ class SessionEntry:
         moved = self.session.moved
         self.is_busy = moved - self._sampled > BULK_RATE * seconds
         self._sampled = moved
+
+    def is_acknowledgement_overdue(self, now: float) -> bool:
+        """Whether the peer is there, and has said for too long nothing of what it received."""
+        session = self.session
+        count = session.connection.acknowledged_frames
+        if (
+            count != self._acknowledged
+            or not session.is_attached
+            or not session.connection.is_ack_expected
+        ):
+            self._acknowledged, self._acknowledged_at = count, now
+            return False
+        return now - self._acknowledged_at >= ACK_TIMEOUT
 
 
 def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
@@ -386,6 +407,13 @@ class LocalDirectory:
         seconds, self._sampled_at = now - self._sampled_at, now
         for entry in self._entries.values():
             entry.sample_throughput(seconds)
+
+    def end_unacknowledged(self, now: float) -> None:
+        """End sessions whose peer is there and acknowledges nothing; ``now`` as above."""
+        for session, entry in list(self._entries.items()):
+            if entry.is_acknowledgement_overdue(now):
+                reason = f"no frame was acknowledged for {ACK_TIMEOUT:g} seconds"
+                session.terminate(GoawayCode.FLOW_CONTROL, reason)
 
     def wake_all(self) -> None:
         """Resume visitors that wait where a session has room again; called a few times a second."""

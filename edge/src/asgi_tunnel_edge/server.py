@@ -19,6 +19,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
 from .certificates.files import FileCertificates
+from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
@@ -88,6 +89,7 @@ class Edge:
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.table: ConnectionTable
+        self.limiter: ConnectionLimiter
         self.front: HTTP1Front
         self._sweep: Sweep
         self._health: LocalApp
@@ -135,7 +137,13 @@ class Edge:
         self.guards.apply(snapshot)
         limits = config.limits
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
-        self.tunnels = TunnelAcceptor(self.context, self.directory, self._visitor_url)
+        self.limiter = ConnectionLimiter(self.guards, self.context.now)
+        self.tunnels = TunnelAcceptor(
+            self.context,
+            self.directory,
+            self._visitor_url,
+            on_error=self.limiter.note_error,
+        )
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
@@ -145,6 +153,7 @@ class Edge:
         endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
         self.front = HTTP1Front(
             self.context,
+            limiter=self.limiter,
             table=self.table,
             dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
             tunnels=self.tunnels,
@@ -229,7 +238,7 @@ class Edge:
         """
         if context is not None:
             self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
-            self._acceptor = TLSAcceptor(self._make_secure, context, self._sockets)
+            self._acceptor = TLSAcceptor(self._make_secure, context, self._sockets, self.limiter)
             self._acceptor.start()
             return int(self._sockets[0].getsockname()[1])
         loop = asyncio.get_running_loop()

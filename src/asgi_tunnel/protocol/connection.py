@@ -143,6 +143,16 @@ class Connection:
         return self._sequence.received.count
 
     @property
+    def acknowledged_frames(self) -> int:
+        """Sequenced frames that the peer has, as far as it has said."""
+        return self._sequence.replay.acknowledged
+
+    @property
+    def is_ack_expected(self) -> bool:
+        """Whether the peer has to send an ACK once it has what was sent."""
+        return self._sequence.replay.is_ack_expected
+
+    @property
     def sent_frames(self) -> int:
         """Sequenced frames sent: a peer cannot have received more."""
         return self._sequence.replay.sent

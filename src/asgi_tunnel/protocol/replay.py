@@ -31,6 +31,11 @@ class ReplayBuffer:
         """Sequenced frames that the peer has, as far as this side knows."""
         return self._first
 
+    @property
+    def is_ack_expected(self) -> bool:
+        """Whether so much is unacknowledged that the peer has to send an ACK once it has it."""
+        return self.size >= ACK_BYTES or self.sent - self._first >= ACK_FRAMES
+
     def append(self, chunk: bytes, frames: int) -> None:
         """Keep a chunk that holds ``frames`` whole frames."""
         self.sent += frames

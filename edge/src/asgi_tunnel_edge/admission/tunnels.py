@@ -66,16 +66,23 @@ class TunnelAcceptor:
             tokens with a session to resume.
         directory: Where sessions go.
         url_of: Where visitors find a hostname.
+        on_error: Called with the address that a wrong token came from.
     """
 
     def __init__(
-        self, context: EdgeContext, directory: LocalDirectory, url_of: Callable[[str], str]
+        self,
+        context: EdgeContext,
+        directory: LocalDirectory,
+        url_of: Callable[[str], str],
+        *,
+        on_error: Callable[[str], None],
     ) -> None:
         limits = context.limits
         self._context = context
         self._directory = directory
         self._max_tunnels = limits.max_tunnels
         self._url_of = url_of
+        self._on_error = on_error
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._pending: set[PendingTunnel] = set()
@@ -129,6 +136,7 @@ class TunnelAcceptor:
         return None
 
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
+        self._on_error(address)
         now = asyncio.get_running_loop().time()
         if self._failures.count(group_of(address), text, now):
             why = "too many wrong tokens came from this address"
