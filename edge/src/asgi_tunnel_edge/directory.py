@@ -134,7 +134,7 @@ class SessionEntry:
         self.is_draining = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
-        self._acknowledged = -1  # frames, at the last look
+        self._acknowledged: int | None = None  # frames, at the last look; None: no ACK was due
         self._acknowledged_at = 0.0  # when that changed, or when nothing had to be acknowledged
 
     def follow(self, token: TokenRecord) -> None:
@@ -162,12 +162,8 @@ class SessionEntry:
     def is_acknowledgement_overdue(self, now: float) -> bool:
         """Whether the peer is there, and has said for too long nothing of what it received."""
         session = self.session
-        count = session.connection.acknowledged_frames
-        if (
-            count != self._acknowledged
-            or not session.is_attached
-            or not session.connection.is_ack_expected
-        ):
+        count = session.connection.sequence.replay.awaited_ack if session.is_attached else None
+        if count is None or count != self._acknowledged:
             self._acknowledged, self._acknowledged_at = count, now
             return False
         return now - self._acknowledged_at >= ACK_TIMEOUT
@@ -319,6 +315,18 @@ class LocalDirectory:
         """Return the session that a connector wants to resume, if it is its own."""
         entry = self._by_id.get(session_id)
         return entry if entry is not None and entry.token.id == token_id else None
+
+    def entry_of(self, session: Session) -> SessionEntry | None:
+        """Return what is known of a session; None once it is over."""
+        return self._entries.get(session)
+
+    def find_slot(self, token_id: str, instance: str, slot: int) -> SessionEntry | None:
+        """Return the session that a new one of the same slot takes the place of."""
+        return self._by_slot.get((token_id, instance, slot))
+
+    def count(self, token_id: str) -> int:
+        """How many sessions a token has."""
+        return len(self._by_token.get(token_id, ()))
 
     def has_lost(self, token_id: str) -> bool:
         """Whether a session of a token may want to resume: its connection is lost, or seems so."""

@@ -45,7 +45,7 @@ def limiter_of(
 def test_connections_have_a_rate(tmp_path: Path) -> None:
     """Above the burst 429 with the seconds to wait; another address is served."""
     clock = Clock()
-    limiter = limiter_of(tmp_path, clock)
+    limiter = limiter_of(tmp_path, clock, errors=100)
     assert [limiter.admit("192.0.2.1") for _ in range(5)] == [None] * 5
     reply = limiter.admit("192.0.2.1")
     assert reply is not None
@@ -66,6 +66,16 @@ def test_errors_are_paid_by_the_next_connection(tmp_path: Path) -> None:
     assert "errors" in reply.why
     clock.now += 1.01
     assert limiter.admit("192.0.2.1") is None
+
+
+def test_connections_of_one_moment_do_not_pass_before_the_first_error_counts(
+    tmp_path: Path,
+) -> None:
+    """Close to the bound each connection counts as an error, until it has made none."""
+    limiter = limiter_of(tmp_path, Clock(), connections=1000, errors=20)
+    for _ in range(15):
+        limiter.note_error("192.0.2.1")
+    assert [limiter.admit("192.0.2.1") for _ in range(100)].count(None) <= 6
 
 
 def test_an_exempt_network_is_not_limited(tmp_path: Path) -> None:

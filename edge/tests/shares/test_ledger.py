@@ -19,7 +19,7 @@ def test_a_burst_is_free_and_then_the_rate_holds() -> None:
         limit.add(ONE, 100.0)
     assert limit.wait(ONE, 100.0) == pytest.approx(0.1)
     assert limit.wait(ONE, 100.11) <= 0
-    assert limit.wait(networks_of("192.0.2.2"), 100.0) == 0
+    assert limit.wait(networks_of("192.0.2.2"), 100.0) < 0
 
 
 def test_what_is_owed_has_a_bound() -> None:
@@ -42,7 +42,7 @@ def test_a_wide_network_is_counted_as_one() -> None:
         limit.add(path, 100.0)
         used += 1
     assert 16 * 9 <= used <= 16 * 10
-    assert limit.wait(networks_of("2001:db8:1::1"), 100.0) == 0
+    assert limit.wait(networks_of("2001:db8:1::1"), 100.0) < 0
 
 
 def test_memory_is_bounded_and_a_debtor_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,9 +32,10 @@ class ReplayBuffer:
         return self._first
 
     @property
-    def is_ack_expected(self) -> bool:
-        """Whether so much is unacknowledged that the peer has to send an ACK once it has it."""
-        return self.size >= ACK_BYTES or self.sent - self._first >= ACK_FRAMES
+    def awaited_ack(self) -> int | None:
+        """What is acknowledged, while the peer has to send an ACK once it has the rest."""
+        is_due = self.size >= ACK_BYTES or self.sent - self._first >= ACK_FRAMES
+        return self._first if is_due else None
 
     def append(self, chunk: bytes, frames: int) -> None:
         """Keep a chunk that holds ``frames`` whole frames."""

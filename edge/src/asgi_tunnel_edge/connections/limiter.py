@@ -26,6 +26,9 @@ _log = logging.getLogger("asgi_tunnel_edge.connections")
 
 BANNED: Final = Reply(403, "this address is banned", source="bans")
 
+NEAR: Final = 10
+"""Errors that an address may still make below which each of its connections counts as one."""
+
 WARNING_INTERVAL: Final = 60.0
 """Seconds between two log lines about connections that are turned away."""
 
@@ -70,13 +73,16 @@ class ConnectionLimiter:
         if self._guards.is_exempt(address):
             return None
         now, path = self._now(), networks_of(address)
-        wait = self._errors.wait(path, now)
-        if wait > 0:
-            return self._deny(path, "made too many errors", wait, now)
+        wait_for_errors = self._errors.wait(path, now)
+        if wait_for_errors > 0:
+            return self._deny(path, "made too many errors", wait_for_errors, now)
         wait = self._connections.wait(path, now)
         if wait > 0:
             return self._deny(path, "opened too many connections", wait, now)
         self._connections.add(path, now)
+        if wait_for_errors > -NEAR * self._errors.interval:
+            # Many may be on their way before the first one's error is counted.
+            self._errors.add(path, now)
         return None
 
     def note_error(self, address: str) -> None:

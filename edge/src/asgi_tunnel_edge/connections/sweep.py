@@ -66,14 +66,14 @@ class Sweep:
         now = self._context.now()
         for connection in list(self._table.connections):
             connection.check(now)
-        self._look_at_memory(now)
+        self.look_at_memory(now)
         self._directory.sample_throughput(now)
         self._directory.end_unacknowledged(now)
         self._directory.wake_all()
         self._access_log.flush()
         self._timer = self._loop.call_later(INTERVAL, self._look)
 
-    def _look_at_memory(self, now: float) -> None:
+    def look_at_memory(self, now: float) -> None:
         """End who keeps more than its share; refuse new work above the budget, but not for long."""
         connections = self._table.connections
         sessions = self._sessions_by_token()

@@ -2,9 +2,9 @@
 
 A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
 which then ends too late. Who is turned away, and a connection whose peer has already gone, costs
-no handshake. Above the bound the oldest handshake of the address group that has the most is ended
-for a new one: silent connections of one address cannot keep the others out. What is spoken inside
-TLS is the business of whoever made the factory.
+no handshake, and neither does one that stays silent. Above the bound the oldest of the address
+group that has the most is ended for a new one: silent connections of one address cannot keep the
+others out. What is spoken inside TLS is the business of whoever made the factory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class TLSAcceptor:
         limiter: Turns connections away, and hears of failed handshakes.
 
     Attributes:
-        running: Handshakes in progress.
+        loop: The running one.
     """
 
     def __init__(
@@ -62,22 +62,21 @@ class TLSAcceptor:
         sockets: Sequence[socket.socket],
         limiter: ConnectionLimiter,
     ) -> None:
-        self.running: set[asyncio.Task[None]] = set()
-        self._pool: FairPool[asyncio.Task[None]] = FairPool(
+        self._pending: FairPool[_Pending] = FairPool(
             MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
         )
         self._limiter = limiter
         self._factory = factory
         self._context = context
         self._sockets = list(sockets)
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Accept from now on."""
         self._pause = None
         for sock in self._sockets:
-            self._loop.add_reader(sock.fileno(), self._accept, sock)
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
 
     def close(self) -> None:
         """Accept no more; may be called twice."""
@@ -89,13 +88,13 @@ class TLSAcceptor:
 
     def _pause_accepting(self) -> None:
         for sock in self._sockets:
-            self._loop.remove_reader(sock.fileno())
+            self.loop.remove_reader(sock.fileno())
 
     def stop(self) -> None:
         """Accept no more and end the handshakes in progress."""
         self.close()
-        for task in list(self.running):
-            task.cancel()
+        for pending in self._pending:
+            pending.end()
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS):
@@ -106,46 +105,94 @@ class TLSAcceptor:
             except OSError as error:  # no descriptor or no memory left
                 _log.warning("no connection can be accepted for a moment: %s", error)
                 self._pause_accepting()
-                self._pause = self._loop.call_later(PAUSE, self.start)
+                self._pause = self.loop.call_later(PAUSE, self.start)
                 return
             connection.setblocking(False)
             address = str(peer[0])
-            if _is_peer_gone(connection) or self._limiter.admit(address) is not None:
+            if self._limiter.admit(address) is not None:
                 connection.close()
                 continue
-            task = self._loop.create_task(self._accept_tls(connection, address))
-            self.running.add(task)
-            task.add_done_callback(self._forget)
-            victim = self._pool.enter(task, networks_of(address)).victim
+            pending = _Pending(self, connection, address)
+            victim = self._pending.enter(pending, networks_of(address)).victim
             if victim is not None:
-                victim.cancel()
+                victim.end()
+            pending.read()
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self.running.discard(task)
-        self._pool.leave(task)
+    def leave(self, pending: _Pending) -> None:
+        """A connection is pending no longer."""
+        self._pending.leave(pending)
 
-    async def _accept_tls(self, connection: socket.socket, address: str) -> None:
+    async def shake_hands(self, pending: _Pending) -> None:
+        """Complete the TLS handshake; cancelling it closes the connection."""
         try:
-            await self._loop.connect_accepted_socket(
+            await self.loop.connect_accepted_socket(
                 self._factory,
-                connection,
+                pending.connection,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             )
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            _log.debug("a TLS handshake with %s failed: %s", address, error)
-            self._limiter.note_error(address)
-            connection.close()
+            _log.debug("a TLS handshake with %s failed: %s", pending.address, error)
+            self._limiter.note_error(pending.address)
+            pending.connection.close()
         except asyncio.CancelledError:
-            connection.close()
+            pending.connection.close()
             raise
+        finally:
+            self._pending.leave(pending)
 
 
-def _is_peer_gone(connection: socket.socket) -> bool:
-    """Whether the peer has closed already; a reset counts."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+class _Pending:
+    """A connection before the end of its TLS handshake.
+
+    TLS is begun when the first byte is there: one that stays silent costs a descriptor, and no
+    memory of the TLS library.
+
+    Args:
+        acceptor: Whose it is.
+        connection: Accepted and non-blocking.
+        address: Of the peer.
+    """
+
+    __slots__ = ("_acceptor", "_task", "_timer", "address", "connection")
+
+    def __init__(self, acceptor: TLSAcceptor, connection: socket.socket, address: str) -> None:
+        self._acceptor = acceptor
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.connection = connection
+        self.address = address
+
+    def read(self) -> None:
+        """Begin with TLS if a byte is there; otherwise wait for one."""
+        acceptor = self._acceptor
+        try:
+            first = self.connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            if self._timer is None:
+                loop = acceptor.loop
+                self._timer = loop.call_later(HANDSHAKE_TIMEOUT, self.end)
+                loop.add_reader(self.connection.fileno(), self.read)
+            return
+        except OSError:
+            first = b""
+        if first:
+            self._stop_waiting()
+            self._task = acceptor.loop.create_task(acceptor.shake_hands(self))
+        else:
+            self.end()  # the peer has closed already
+
+    def end(self) -> None:
+        """Close it; the connection leaves its pool, if it was still there."""
+        self._stop_waiting()
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._acceptor.leave(self)
+            self.connection.close()
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._acceptor.loop.remove_reader(self.connection.fileno())

@@ -49,12 +49,15 @@ class Ledger:
 
     Args:
         allowance: Of one address, and of an IPv6 /64.
+
+    Attributes:
+        interval: Seconds between two events at the rate.
     """
 
-    __slots__ = ("_due", "_interval", "_tolerance")
+    __slots__ = ("_due", "_tolerance", "interval")
 
     def __init__(self, allowance: Allowance) -> None:
-        self._interval = 1 / allowance.rate
+        self.interval = 1 / allowance.rate
         self._tolerance = (allowance.burst - 1) / allowance.rate
         self._due: OrderedDict[str, float] = OrderedDict()  # least recently heard of first
 
@@ -74,20 +77,22 @@ class Ledger:
             if at is None:
                 if len(due) >= MAX_KEYS:
                     self._forget(now)
-                due[key] = now + self._interval / width
+                due[key] = now + self.interval / width
             else:
                 due.move_to_end(key)
                 # What is owed has a bound: who stops is served again after the burst's time.
-                latest = now + self._tolerance + self._interval
-                due[key] = min(max(at, now) + self._interval / width, latest)
+                latest = now + self._tolerance + self.interval
+                due[key] = min(max(at, now) + self.interval / width, latest)
 
     def wait(self, path: Sequence[str], now: float) -> float:
-        """Return the seconds until an address is served again; 0 when it is.
+        """Return the seconds until an address is served again.
+
+        Negative while it is: so much of the burst is left, in seconds at the rate.
 
         A group that is asked about is remembered as long as one that does something.
         """
         due = self._due
-        longest = 0.0
+        longest = -self._tolerance
         for key in path:
             at = due.get(key)
             if at is not None:

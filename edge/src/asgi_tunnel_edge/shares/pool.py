@@ -11,7 +11,7 @@ the handshakes of tunnels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -87,6 +87,9 @@ class FairPool(Generic[Member]):
     def __contains__(self, member: object) -> bool:
         return member in self._paths
 
+    def __iter__(self) -> Iterator[Member]:
+        return iter(list(self._paths))
+
     def count(self, key: str) -> int:
         """How many members a group has."""
         group = self._groups.get(key)
@@ -120,6 +123,17 @@ class FairPool(Generic[Member]):
             self.leave(victim)
         self._add(member, path)
         return Entry(None, victim)
+
+    def take(self, key: str | None = None) -> Member | None:
+        """Take the oldest member that can go out of the pool: of one group, or of the largest."""
+        if key is None:
+            member = self._oldest_of_largest()
+        else:
+            group = self._groups.get(key)
+            member = None if group is None else self._oldest(group)
+        if member is not None:
+            self.leave(member)
+        return member
 
     def leave(self, member: Member) -> bool:
         """A member is gone; False when it was gone already."""
