@@ -6,8 +6,7 @@ import asyncio
 import itertools
 import logging
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
@@ -19,6 +18,9 @@ from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
 from asgi_tunnel_edge.observers.access_log import AccessLog
 from asgi_tunnel_edge.settings.config import Limits
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
+
+if TYPE_CHECKING:
+    import pytest
 
 MIB = 1024 * 1024
 _numbers = itertools.count()
