@@ -20,7 +20,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile autobahn fuzz bench check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack autobahn fuzz bench check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -35,6 +35,8 @@ faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network th
 	$(PYTEST) tests/faults $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
+attack: $(TESTED)  ## one address or one token against the others, in the long form
+	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name

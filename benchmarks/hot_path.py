@@ -27,6 +27,7 @@ from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
 from asgi_tunnel_edge.admission.tunnels import TunnelAcceptor
+from asgi_tunnel_edge.connections.limiter import ConnectionLimiter
 from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
 from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
@@ -103,14 +104,18 @@ class World:
         guards.apply(snapshot)
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
         context = EdgeContext(limits=config.limits, observers=(self.log,))
+        limiter = ConnectionLimiter(guards, context.now)
         self.front = HTTP1Front(
             context,
+            limiter=limiter,
             table=ConnectionTable(
                 max_connections=config.limits.max_connections,
                 max_per_address=config.limits.max_connections_per_address,
             ),
             dispatcher=Dispatcher(context, registry, guards),
-            tunnels=TunnelAcceptor(context, registry, lambda hostname: hostname),
+            tunnels=TunnelAcceptor(
+                context, registry, lambda hostname: hostname, on_error=limiter.note_error
+            ),
         )
         self.at_edge, self.edge = self._session(Role.EDGE, None)
         self.at_app, self.app = self._session(Role.CONNECTOR, Origin(hello).serve)

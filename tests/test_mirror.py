@@ -65,9 +65,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
-    "edge/src/asgi_tunnel_edge/connections/sweep.py": (
-        "edge/tests/hostile/test_memory.py edge/tests/hostile/test_slow.py"
-    ),
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"

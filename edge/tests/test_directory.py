@@ -14,6 +14,7 @@ from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.directory import (
+    ACK_TIMEOUT,
     BULK_RATE,
     MAX_WAITING,
     LocalDirectory,
@@ -463,3 +464,22 @@ async def test_names_that_another_group_serves() -> None:
     assert shared("tok_other", "other", names) == ()
     directory.draining(session)
     assert shared(entry.token.id, "other", names) == ()
+
+
+async def test_a_session_that_acknowledges_nothing_ends() -> None:
+    """Not while its connection is lost, nor as long as an ACK comes now and then."""
+    directory = LocalDirectory(Snapshot.of(1, [SHOP]))
+    session = make_session(directory)
+    session.attach(Wire())
+    directory.add(SessionEntry(session, SHOP, instance="i", slot=0))
+    replay = session.connection.sequence.replay
+    replay.append(bytes(1024 * 1024), 1)
+    for now in (100.0, 100.0 + ACK_TIMEOUT - 0.1):
+        directory.end_unacknowledged(now)
+        assert not session.is_over
+    replay.append(bytes(1024 * 1024), 1)
+    replay.acknowledge(1)
+    directory.end_unacknowledged(100.0 + ACK_TIMEOUT)
+    assert not session.is_over
+    directory.end_unacknowledged(100.0 + 2 * ACK_TIMEOUT + 0.1)
+    assert session.is_over

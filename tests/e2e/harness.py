@@ -169,6 +169,7 @@ def spawn(
     *,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    stdin: int | None = None,
 ) -> Process:
     """Start a child whose output goes to a new file in ``folder``."""
     handle, name = tempfile.mkstemp(prefix="output-", suffix=".log", dir=folder)
@@ -177,7 +178,12 @@ def spawn(
         full.pop(variable, None)
     with os.fdopen(handle, "wb") as output:
         popen = subprocess.Popen(
-            list(command), stdout=output, stderr=subprocess.STDOUT, env=full, cwd=cwd
+            list(command),
+            stdin=stdin,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=full,
+            cwd=cwd,
         )
     return Process(popen, Path(name))
 
@@ -191,6 +197,7 @@ def running_edge(
     settings: str = "",
     limits: str = "",
     proxies: str = "",
+    guards: str = "",
 ) -> Iterator[Edge]:
     """An edge on loopback and port 0.
 
@@ -201,14 +208,16 @@ def running_edge(
         settings: Added at the end of edge.toml.
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
+        guards: Lines for its ``[guards]``.
     """
     data = folder / "edge"
     command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data)]
     command += ["--domain", "example.test", "--listen", f"{host}:0", "--tls", tls]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    if settings or limits or proxies:
+    if settings or limits or proxies or guards:
         text = (data / "edge.toml").read_text()
         text = text.replace("[proxies]\n", f"[proxies]\n{proxies}\n", 1)
+        text = text.replace("[guards]\n", f"[guards]\n{guards}\n", 1)
         text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
         (data / "edge.toml").write_text(text)
     edge = Edge(data)

@@ -245,7 +245,7 @@ class ConnectionPair:
                 end.open_streams,
                 end.streams._table.windows.sending.used,
                 end.streams._table.windows.receiving.used,
-                end._sequence.replay.size,
+                end.sequence.replay.size,
                 len(end.streams._table._uncredited_windows),
                 len(end.streams._table._unread_windows),
                 len(end.streams._table.scheduler._starved),

@@ -372,7 +372,7 @@ def test_writable() -> None:
     assert events[EDGE] == []
     pair.consume(CONNECTOR, events[CONNECTOR])
     assert pair.settle()[EDGE] == [StreamWritable(stream_id)]
-    assert pair.edge.buffered <= OUTBOX_LOW + pair.edge._sequence.replay.size
+    assert pair.edge.buffered <= OUTBOX_LOW + pair.edge.sequence.replay.size
 
 
 def test_small_exchange_beside_a_bulk_one() -> None:
@@ -562,7 +562,7 @@ def test_acknowledgements() -> None:
     pair.move(EDGE)
     assert types_of(pair.flush(CONNECTOR)) == [FrameType.ACK]
     pair.deliver(EDGE)
-    assert pair.edge._sequence.replay.size == 0
+    assert pair.edge.sequence.replay.size == 0
 
 
 def test_replay_limit() -> None:
@@ -574,7 +574,7 @@ def test_replay_limit() -> None:
         pair.edge.send_data(stream_id, bytes(WIDE.stream_window - 20_000))
     while pair.edge.has_output:
         pair.flush(EDGE)
-    assert REPLAY_LIMIT <= pair.edge._sequence.replay.size < REPLAY_LIMIT + 200 * 1024
+    assert REPLAY_LIMIT <= pair.edge.sequence.replay.size < REPLAY_LIMIT + 200 * 1024
     assert pair.edge.data_to_send() == b""
     pair.edge.drain(DrainReason.RENEW)
     assert types_of(pair.flush(EDGE)) == [FrameType.DRAIN]
@@ -873,7 +873,7 @@ def test_reset_flood() -> None:
     assert (
         conn.open_streams
         == conn.streams._table.windows.receiving.used
-        == conn._sequence.replay.size
+        == conn.sequence.replay.size
         == 0
     )
     assert not conn._control
@@ -916,7 +916,7 @@ def test_peer_that_never_acknowledges() -> None:
     pair = ConnectionPair()
     pair.settle()
     stream_id = pair.open()
-    pair.connector._sequence.replay.append(bytes(REPLAY_LIMIT + CONTROL_LIMIT - 100), 1)
+    pair.connector.sequence.replay.append(bytes(REPLAY_LIMIT + CONTROL_LIMIT - 100), 1)
     pair.connector.receive_data(data_frame(stream_id, b"x"), 0.0)
     assert pair.connector.state is State.ACTIVE
     for _ in range(8):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import EdgeConfigError
@@ -22,6 +23,7 @@ __all__ = [
     "PublicAddress",
     "group_of",
     "is_loopback",
+    "networks_of",
     "plain_address",
     "public_address",
     "read_edge_address",
@@ -120,15 +122,28 @@ def is_loopback(host: str) -> bool:
 
 def group_of(address: str) -> str:
     """Return what an address is counted as: itself, or its /64 for IPv6."""
+    return networks_of(address)[0]
+
+
+@lru_cache(maxsize=4096)
+def networks_of(address: str) -> tuple[str, ...]:
+    """Return what an address is counted as, from the narrowest to the widest.
+
+    IPv4: the address. IPv6: its /64, which one device has, its /56, which one household has, and
+    its /48, which one customer of a data centre has.
+    """
     if ":" not in address:
-        return address
+        return (address,)
     try:
         parsed = ipaddress.IPv6Address(address.partition("%")[0])
     except ValueError:
-        return address
+        return (address,)
     if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed) >> 64 << 64, 64)))
+        return (str(parsed.ipv4_mapped),)
+    return tuple(
+        str(ipaddress.IPv6Network((int(parsed) >> 128 - size << 128 - size, size)))
+        for size in (64, 56, 48)
+    )
 
 
 def plain_address(text: str) -> str | None:

@@ -22,6 +22,10 @@ from .tokens import Snapshot, TokenRecord
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
 
+ACK_TIMEOUT: Final = 30.0
+"""Seconds without an ACK, while frames enough for one are on their way, after which a session ends.
+A connector sends it at once; over a line of 10 kB/s 64 KiB take 7 seconds."""
+
 BULK_RATE: Final = 512 * 1024
 """Bytes a second, averaged from one sample to the next, above which a session counts as busy with
 a bulk transfer: 4 Mbit/s."""
@@ -95,6 +99,8 @@ class SessionEntry:
     """
 
     __slots__ = (
+        "_acknowledged",
+        "_acknowledged_at",
         "_sampled",
         "_wanted",
         "group",
@@ -136,6 +142,8 @@ class SessionEntry:
         self.is_draining = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
+        self._acknowledged: int | None = None  # frames, at the last look; None: no ACK was due
+        self._acknowledged_at = 0.0  # when that changed, or when nothing had to be acknowledged
 
     def follow(self, token: TokenRecord) -> None:
         """Take over the token's hostnames, as far as the session wants them."""
@@ -158,6 +166,15 @@ class SessionEntry:
         moved = self.session.moved
         self.is_busy = moved - self._sampled > BULK_RATE * seconds
         self._sampled = moved
+
+    def is_acknowledgement_overdue(self, now: float) -> bool:
+        """Whether the peer is there, and has said for too long nothing of what it received."""
+        session = self.session
+        count = session.connection.sequence.replay.awaited_ack if session.is_attached else None
+        if count is None or count != self._acknowledged:
+            self._acknowledged, self._acknowledged_at = count, now
+            return False
+        return now - self._acknowledged_at >= ACK_TIMEOUT
 
 
 def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
@@ -307,6 +324,18 @@ class LocalDirectory:
         entry = self._by_id.get(session_id)
         return entry if entry is not None and entry.token.id == token_id else None
 
+    def entry_of(self, session: Session) -> SessionEntry | None:
+        """Return what is known of a session; None once it is over."""
+        return self._entries.get(session)
+
+    def find_slot(self, token_id: str, instance: str, slot: int) -> SessionEntry | None:
+        """Return the session that a new one of the same slot takes the place of."""
+        return self._by_slot.get((token_id, instance, slot))
+
+    def count(self, token_id: str) -> int:
+        """How many sessions a token has."""
+        return len(self._by_token.get(token_id, ()))
+
     def has_lost(self, token_id: str) -> bool:
         """Whether a session of a token may want to resume: its connection is lost, or seems so."""
         for entry in self._by_token.get(token_id, ()):
@@ -407,6 +436,13 @@ class LocalDirectory:
         seconds, self._sampled_at = now - self._sampled_at, now
         for entry in self._entries.values():
             entry.sample_throughput(seconds)
+
+    def end_unacknowledged(self, now: float) -> None:
+        """End sessions whose peer is there and acknowledges nothing; ``now`` as above."""
+        for session, entry in list(self._entries.items()):
+            if entry.is_acknowledgement_overdue(now):
+                reason = f"no frame was acknowledged for {ACK_TIMEOUT:g} seconds"
+                session.terminate(GoawayCode.FLOW_CONTROL, reason)
 
     def wake_all(self) -> None:
         """Resume visitors that wait where a session has room again; called a few times a second."""

@@ -22,12 +22,11 @@ from .guards import Guards, VisitorAddress
 from .replies import RETRY_AFTER, Reply
 from .request import Request
 
-__all__ = ["BANNED", "OVERLOADED", "Dispatcher", "is_tunnel"]
+__all__ = ["OVERLOADED", "Dispatcher", "is_tunnel"]
 
 OVERLOADED: Final = Reply(
     503, "this edge has no memory left for new requests right now", RETRY_AFTER
 )
-BANNED: Final = Reply(403, "this address is banned")
 UNKNOWN: Final = Reply(404, "no app is served under this name", closes=False)
 _WRONG_VERSION: Final = Reply(
     426,

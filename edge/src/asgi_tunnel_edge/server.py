@@ -25,6 +25,7 @@ from .address import PublicAddress, public_address, remove_edge_address, write_e
 from .admission.tunnels import TunnelAcceptor
 from .certificates.files import FileCertificates
 from .certificates.validity import validity_warnings
+from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
@@ -51,8 +52,9 @@ from .tokens import Snapshot
 
 _log = logging.getLogger("asgi_tunnel_edge.server")
 
-BACKLOG: Final = 512
-"""Connections the kernel keeps for us to accept; a longer queue only hides that we are late."""
+BACKLOG: Final = 4096
+"""Connections the kernel keeps for us to accept, or as many as it allows. Accepting one, or turning
+it away, takes 50 us; when the queue is full, others come again only after a second."""
 
 STOP_GRACE: Final = 10.0
 """Seconds that exchanges in progress get when the edge stops."""
@@ -106,6 +108,7 @@ class Edge:
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.table: ConnectionTable
+        self.limiter: ConnectionLimiter
         self.front: HTTP1Front
         self._sweep: Sweep
         self._health: LocalApp
@@ -158,7 +161,13 @@ class Edge:
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
-        self.tunnels = TunnelAcceptor(self.context, self.directory, self._visitor_url)
+        self.limiter = ConnectionLimiter(self.guards, self.context.now)
+        self.tunnels = TunnelAcceptor(
+            self.context,
+            self.directory,
+            self._visitor_url,
+            on_error=self.limiter.note_error,
+        )
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
@@ -168,6 +177,7 @@ class Edge:
         endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
         self.front = HTTP1Front(
             self.context,
+            limiter=self.limiter,
             table=self.table,
             dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
             tunnels=self.tunnels,
@@ -276,7 +286,11 @@ class Edge:
         if context is not None:
             self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
             self._acceptor = TLSAcceptor(
-                self._make_secure, context, self._sockets, watch=self._watch(self._sockets[0])
+                self._make_secure,
+                context,
+                self._sockets,
+                self.limiter,
+                watch=self._watch(self._sockets[0]),
             )
             self._acceptor.start()
             return int(self._sockets[0].getsockname()[1])

@@ -9,7 +9,7 @@ from asgi_tunnel_edge.connections.memory import (
     PATIENCE,
     RELIEF,
     MemoryBudget,
-    choose_largest,
+    choose_culprits,
     choose_stalled,
 )
 
@@ -52,9 +52,9 @@ def test_nothing_running_is_ended_below_the_ceiling() -> None:
     budget = MemoryBudget(LIMIT)
     ceiling = int(LIMIT * CEILING)
     budget.look(ceiling, 0.0)
-    assert (budget.excess, budget.is_past_ceiling) == (0, False)
+    assert budget.excess == 0
     budget.look(ceiling + 1, 0.0)
-    assert (budget.excess, budget.is_past_ceiling) == (ceiling + 1 - int(LIMIT * RELIEF), True)
+    assert budget.excess == ceiling + 1 - int(LIMIT * RELIEF)
 
 
 def test_nobody_is_refused_for_long_for_the_sake_of_slow_readers() -> None:
@@ -64,7 +64,7 @@ def test_nobody_is_refused_for_long_for_the_sake_of_slow_readers() -> None:
     budget.look(LIMIT, 10.0 + PATIENCE - 0.1)
     assert budget.excess == 0
     budget.look(LIMIT, 10.0 + PATIENCE)
-    assert (budget.excess, budget.is_past_ceiling) == (LIMIT - int(LIMIT * RELIEF), False)
+    assert budget.excess == LIMIT - int(LIMIT * RELIEF)
     budget.look(0, 10.0 + PATIENCE + 1)
     budget.look(LIMIT + 1, 10.0 + PATIENCE + 2)
     assert budget.excess == 0
@@ -79,9 +79,20 @@ def test_who_has_read_nothing_for_longest_is_ended_first() -> None:
     assert choose_stalled([reader, late, early], 0) == []
 
 
-def test_sessions_are_ended_only_for_what_they_hold_themselves() -> None:
-    """The largest go until the others hold no more than is allowed; mostly that is nobody."""
-    small, middle, large = Held("small", 100), Held("middle", 300), Held("large", 800)
-    assert choose_largest([small, large, middle], 1200) == []
-    assert choose_largest([small, large, middle], 1199) == [large]
-    assert choose_largest([small, large, middle], 399) == [large, middle]
+def test_the_largest_holder_is_found_among_many_small_members() -> None:
+    """Seventeen sessions of one token go before one larger session of another."""
+    crowd = [Held(f"crowd{number}", 100 + number) for number in range(17)]
+    single = Held("single", 900)
+    holders = {"crowd": crowd, "single": [single], "idle": [Held("idle", 0)]}
+    assert choose_culprits(holders, 0) == []
+    assert choose_culprits(holders, 116) == [("crowd", crowd[16])]
+    chosen = [member for _, member in choose_culprits(holders, 1200)]
+    assert chosen[:9] == crowd[:7:-1]
+    assert single in chosen
+    assert sum(member.buffered for member in chosen) >= 1200
+
+
+def test_nobody_is_ended_who_holds_nothing() -> None:
+    """However much is asked for."""
+    holders = {"a": [Held("one", 5), Held("two", 0)], "b": [Held("three", 0)]}
+    assert [name for name, _ in choose_culprits(holders, 9000)] == ["a"]

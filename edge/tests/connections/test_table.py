@@ -14,12 +14,23 @@ pytestmark = pytest.mark.plain  # a stand-in for a connection
 class FakeConnection:
     """An address, and what was asked of it."""
 
-    def __init__(self, address: str, *, is_proxy: bool = False, is_busy: bool = False) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        is_proxy: bool = False,
+        is_busy: bool = False,
+        is_idle: bool = False,
+    ) -> None:
         self.address = address
-        self.group: str | None = ""
+        self.is_idle = is_idle
         self.is_proxy = is_proxy
         self.is_busy = is_busy
         self.calls: list[str] = []
+
+    def give_way(self) -> None:
+        """Note it."""
+        self.calls.append("give_way")
 
     def shut_down(self) -> None:
         """Note it."""
@@ -63,6 +74,27 @@ def test_the_edge_is_full() -> None:
     table = ConnectionTable(max_connections=1, max_per_address=5)
     assert table.enter(of("192.0.2.7")) is None
     assert table.enter(of("192.0.2.8")) == FULL
+
+
+def test_an_idle_connection_gives_way() -> None:
+    """Of the address that has the most, the oldest first; one in use never."""
+    table = ConnectionTable(max_connections=4, max_per_address=3)
+    busy, first, second = of("192.0.2.7"), *(of("192.0.2.7", is_idle=True) for _ in range(2))
+    other = of("192.0.2.8", is_idle=True)
+    for connection in (busy, first, second, other):
+        assert table.enter(connection) is None
+    assert table.enter(of("192.0.2.9")) is None
+    assert (busy.calls, first.calls, second.calls, other.calls) == ([], ["give_way"], [], [])
+    assert table.enter(of("192.0.2.7")) is None  # the largest is its own
+    assert second.calls == ["give_way"]
+
+
+def test_a_wide_network_does_not_fill_the_table() -> None:
+    """A /48 with a connection in each of its /64s has four times the share of one of them."""
+    table = ConnectionTable(max_connections=100, max_per_address=5)
+    refused = [table.enter(of(f"2001:db8:0:{number:x}::1")) for number in range(0, 25600, 256)]
+    assert refused.count(None) == 20
+    assert table.enter(of("2001:db8:1::1")) is None
 
 
 def test_a_proxy_is_not_counted_as_one_visitor() -> None:

@@ -83,7 +83,7 @@ def connect(*, room: int = 0) -> tuple[HTTP1Connection, Socket]:
     front = SimpleNamespace(
         proxies=None,
         context=SimpleNamespace(limits=Limits(), now=lambda: 0.0, is_stopping=False),
-        dispatcher=SimpleNamespace(guards=SimpleNamespace(refuses=lambda address: False)),
+        limiter=SimpleNamespace(admit=lambda address: None, note_error=lambda address: None),
         table=SimpleNamespace(enter=lambda one: None, leave=lambda one: None),
     )
     visitor = HTTP1Connection(cast(HTTP1Front, front), is_secure=False)

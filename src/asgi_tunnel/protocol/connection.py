@@ -76,6 +76,7 @@ class Connection:
         trace: Called for each frame received; None costs nothing.
 
     Attributes:
+        sequence: What the peer has of what was sent.
         state: Where the session is.
         streams: What this side sends on streams.
     """
@@ -99,8 +100,8 @@ class Connection:
         self._trace = trace
         self._resume_window = timing.resume_window  # seconds
         self._decoder = FrameDecoder(local.max_frame_size)
-        self._sequence = Sequence(is_resumable=timing.resume_window > 0)
-        self._control = ControlFrames(self._sequence, self._heartbeat)
+        self.sequence = Sequence(is_resumable=timing.resume_window > 0)
+        self._control = ControlFrames(self.sequence, self._heartbeat)
         self._receivers: dict[int, FrameReceiver] = {
             **self.streams.receiver.by_type,
             **self._control.by_type,
@@ -140,12 +141,12 @@ class Connection:
     @property
     def received_frames(self) -> int:
         """Sequenced frames received: what a resuming HELLO or WELCOME tells the peer."""
-        return self._sequence.received.count
+        return self.sequence.received.count
 
     @property
     def sent_frames(self) -> int:
         """Sequenced frames sent: a peer cannot have received more."""
-        return self._sequence.replay.sent
+        return self.sequence.replay.sent
 
     def is_suspect(self, now: float) -> bool:
         """Whether a PING waits for so long that no new stream should start here."""
@@ -164,16 +165,16 @@ class Connection:
         return bool(
             self._output.frames
             or self._control
-            or self._sequence.resend
-            or self.streams.has_queued(is_held=self._sequence.is_full)
-            or self._sequence.is_ack_due
+            or self.sequence.resend
+            or self.streams.has_queued(is_held=self.sequence.is_full)
+            or self.sequence.is_ack_due
         )
 
     @property
     def buffered(self) -> int:
         """Bytes kept: unacknowledged ones, those in outboxes, and the start of a frame."""
         return (
-            self._sequence.replay.size
+            self.sequence.replay.size
             + self._output.size
             + self._decoder.buffered
             + self.streams.queued
@@ -258,7 +259,7 @@ class Connection:
         """
         if self.state is State.SUSPENDED:
             return b""
-        sequence = self._sequence
+        sequence = self.sequence
         if sequence.is_ack_due:
             self._control.ack()
         control = self._control.take() if self._control else b""
@@ -287,11 +288,11 @@ class Connection:
 
         What waits for a body, for its turn or for room stays for :meth:`data_to_send`.
         """
-        if not self._output.frames or self.state is not State.ACTIVE or self._sequence.resend:
+        if not self._output.frames or self.state is not State.ACTIVE or self.sequence.resend:
             return b""
         parts = self._output.take()
         chunk = b"".join(parts)
-        self._sequence.keep(chunk, len(parts))
+        self.sequence.keep(chunk, len(parts))
         return chunk
 
     # -- the transport -----------------------------------------------------------------------
@@ -302,11 +303,11 @@ class Connection:
             return
         self._decoder.clear()
         self._control.clear()
-        self._sequence.resend.clear()
+        self.sequence.resend.clear()
         self._heartbeat.stop()
         self._lost_at = now
         self.state = State.SUSPENDED
-        if not self._sequence.is_resumable:
+        if not self.sequence.is_resumable:
             self._end_here(GoawayCode.NO_ERROR, "the connection was lost")
 
     def resume(self, peer_received: int, now: float) -> bool:
@@ -323,10 +324,10 @@ class Connection:
             self.transport_lost(now)
         if self.state is not State.SUSPENDED:
             return False
-        if not self._sequence.resume(peer_received):
+        if not self.sequence.resume(peer_received):
             self._end_here(
                 GoawayCode.RESUME_FAILED,
-                f"the peer has {peer_received} frames of {self._sequence.replay.sent}",
+                f"the peer has {peer_received} frames of {self.sequence.replay.sent}",
             )
             return False
         self.state = State.ACTIVE
@@ -373,7 +374,7 @@ class Connection:
                 self._receive_frame(frame)
                 if self.streams.is_over:
                     return
-            if self._output.size + self._sequence.replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
+            if self._output.size + self.sequence.replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
                 raise ProtocolError(GoawayCode.OVERLOAD, "the peer does not read what it asks for")
         except ProtocolError as error:
             self.terminate(GoawayCode(error.code), str(error))
@@ -383,7 +384,7 @@ class Connection:
         if self._trace is not None:
             self._trace("<", kind, flags, stream_id, len(payload))
         if kind < FIRST_UNSEQUENCED:
-            self._sequence.received.add(FRAME_HEADER_SIZE + len(payload))
+            self.sequence.received.add(FRAME_HEADER_SIZE + len(payload))
         receive = self._receivers.get(kind)
         if receive is None:
             raise FrameError(GoawayCode.FRAME_ERROR, f"frame type {kind} is unknown here")
@@ -406,7 +407,7 @@ class Connection:
         self.state = State.TERMINATED
         self.streams.end()
         self._control.clear()
-        self._sequence.end()
+        self.sequence.end()
         self._output.events.append(event)
 
     def _end_here(self, code: GoawayCode, reason: str) -> None:

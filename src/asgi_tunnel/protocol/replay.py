@@ -31,6 +31,12 @@ class ReplayBuffer:
         """Sequenced frames that the peer has, as far as this side knows."""
         return self._first
 
+    @property
+    def awaited_ack(self) -> int | None:
+        """What is acknowledged, while the peer has to send an ACK once it has the rest."""
+        is_due = self.size >= ACK_BYTES or self.sent - self._first >= ACK_FRAMES
+        return self._first if is_due else None
+
     def append(self, chunk: bytes, frames: int) -> None:
         """Keep a chunk that holds ``frames`` whole frames."""
         self.sent += frames

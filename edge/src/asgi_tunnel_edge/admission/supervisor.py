@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from asgi_tunnel.protocol.codes import GoawayCode
 
+from ..shares.pool import FairPool
+
 if TYPE_CHECKING:
     from asgi_tunnel.protocol.events import DrainReceived, SessionTerminated
     from asgi_tunnel.session import Session
@@ -25,6 +27,11 @@ _log = logging.getLogger("asgi_tunnel_edge.admission")
 STALL_CHECK: Final = 0.25
 """Seconds between two checks of the exchanges on a session whose transport was lost, and before
 the first one: most sessions have a new transport by then."""
+
+
+MAX_SUSPENDED: Final = 10_000
+"""Sessions that wait for their connector: as many as there may be tunnels by default. Above it the
+oldest of the token that has the most is ended."""
 
 
 @runtime_checkable
@@ -48,6 +55,10 @@ class SessionSupervisor:
         # What becomes due between two checks would be seen at the next one, too late.
         self._hold = hold_timeout - STALL_CHECK
         self._timers: dict[Session, asyncio.TimerHandle] = {}  # of sessions without a transport
+        # Those without a transport, by token: they give way first where there is no room.
+        self._suspended: FairPool[Session] = FairPool(
+            MAX_SUSPENDED, (MAX_SUSPENDED,), can_go=_is_suspended
+        )
 
     def watch(self, session: Session) -> None:
         """Follow a new session; called once, before its transport is read."""
@@ -55,8 +66,37 @@ class SessionSupervisor:
         session.on_suspended = self._on_suspended
         session.on_end = self._on_end
 
+    def make_room(self, token_id: str | None = None) -> bool:
+        """End the session that has been without a connection for longest.
+
+        Args:
+            token_id: Whose; None: of the token that has most of them.
+
+        Returns:
+            Whether there was one.
+        """
+        session = self._suspended.take(token_id)
+        if session is None:
+            return False
+        session.terminate(GoawayCode.OVERLOAD, "its place was needed")
+        return True
+
+    def has_room(self) -> bool:
+        """Whether :meth:`make_room` would find one; sessions that are back may be among them."""
+        return bool(len(self._suspended))
+
+    def resumed(self, session: Session) -> None:
+        """A session has a connection again."""
+        self._suspended.leave(session)
+
     def _on_suspended(self, session: Session) -> None:
         _log.info("tunnel %s has lost its connection", session.name)
+        self._suspended.leave(session)
+        entry = self._directory.entry_of(session)
+        if entry is not None:
+            victim = self._suspended.enter(session, (entry.token.id,)).victim
+            if victim is not None:
+                victim.terminate(GoawayCode.OVERLOAD, "its place was needed")
         self._schedule_check(session)
 
     def _schedule_check(self, session: Session) -> None:
@@ -86,11 +126,16 @@ class SessionSupervisor:
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         self._cancel_check(session)
+        self._suspended.leave(session)
         self._directory.remove(session)
         reason = event.reason or (
             GoawayCode(event.code).name if event.code in set(GoawayCode) else str(event.code)
         )
         _log.info("tunnel %s has ended: %s", session.name, printable(reason))
+
+
+def _is_suspended(session: Session) -> bool:
+    return not session.is_attached and not session.is_over
 
 
 def printable(text: str) -> str:

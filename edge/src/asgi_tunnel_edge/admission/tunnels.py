@@ -38,6 +38,7 @@ from ..directory import LocalDirectory, SessionEntry, granted_hostnames
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
 from ..replies import RETRY_AFTER, Reply
+from ..shares.pool import FairPool
 from ..tokens import Refusal, TokenRecord
 from .failures import FAILURE_WINDOW, FailureLimiter
 from .supervisor import SessionSupervisor, printable
@@ -58,6 +59,13 @@ MAX_PENDING_HANDSHAKES: Final = 256
 """Connections that may be between the two at one time: caps what a reconnect storm costs."""
 
 
+MAX_PENDING_PER_TOKEN: Final = 64
+"""The same for one token: its oldest is ended for its newest. Eight processes of 8 connections."""
+
+_FULL: Final = "this edge has no room for another tunnel right now"
+_CROWDED: Final = "the token has as many tunnels as one may have (max_tunnels_per_token)"
+
+
 class TunnelAcceptor:
     """Accepts the connections of connectors and makes or resumes their sessions.
 
@@ -66,19 +74,29 @@ class TunnelAcceptor:
             tokens with a session to resume.
         directory: Where sessions go.
         url_of: Where visitors find a hostname.
+        on_error: Called with the address that a wrong token came from.
     """
 
     def __init__(
-        self, context: EdgeContext, directory: LocalDirectory, url_of: Callable[[str], str]
+        self,
+        context: EdgeContext,
+        directory: LocalDirectory,
+        url_of: Callable[[str], str],
+        *,
+        on_error: Callable[[str], None],
     ) -> None:
         limits = context.limits
         self._context = context
         self._directory = directory
         self._max_tunnels = limits.max_tunnels
         self._url_of = url_of
+        self._on_error = on_error
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
-        self._pending: set[PendingTunnel] = set()
+        self._max_per_token = limits.max_tunnels_per_token
+        self._pending: FairPool[PendingTunnel] = FairPool(
+            MAX_PENDING_HANDSHAKES, (MAX_PENDING_PER_TOKEN,), replaces_own=True
+        )
         self._failures = FailureLimiter()
         self._supervisor = SessionSupervisor(directory, hold_timeout=limits.hold_timeout)
 
@@ -102,15 +120,13 @@ class TunnelAcceptor:
         """
         if self._context.is_stopping:
             return Reply(503, "this edge is about to stop", 1)
-        if (
-            len(self._directory) >= self._max_tunnels
-            or len(self._pending) >= MAX_PENDING_HANDSHAKES
-        ):
-            return Reply(503, "this edge has no room for another tunnel right now", 2)
         text = _bearer(request)
         token = self._directory.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
             return self._reject(token, address, text)
+        reply = self._check_room(token)
+        if reply is not None:
+            return reply
         if self._context.is_overloaded and not self._directory.has_lost(token.id):
             why = "this edge has no memory left for another tunnel right now"
             return Reply(503, why, RETRY_AFTER)
@@ -120,15 +136,42 @@ class TunnelAcceptor:
         transport.set_protocol(websocket.as_protocol())
         websocket.connection_made(transport)
         pending = PendingTunnel(
-            websocket, token, address, on_hello=self._on_hello, on_end=self._pending.discard
+            websocket, token, address, on_hello=self._on_hello, on_end=self._pending.leave
         )
-        self._pending.add(pending)
+        victim = self._pending.enter(pending, (token.id,)).victim
+        if victim is not None:
+            victim.websocket.abort()
         websocket.start(pending)
         if rest:
             websocket.data_received(bytes(rest))
         return None
 
+    def _check_room(self, token: TokenRecord) -> Reply | None:
+        """Say early that there is no place for a session of a token.
+
+        A token that has lost a connection may come to resume its session, which needs no place.
+        """
+        directory = self._directory
+        if directory.has_lost(token.id):
+            return None
+        if directory.count(token.id) >= self._max_per_token:
+            return Reply(503, _CROWDED, 2)
+        if len(directory) >= self._max_tunnels and not self._supervisor.has_room():
+            return Reply(503, _FULL, 2)
+        return None
+
+    def _take_place(self, token: TokenRecord) -> Refuse | None:
+        """Make room for a new session; sessions that wait for their connector give way."""
+        directory = self._directory
+        is_crowded = directory.count(token.id) >= self._max_per_token
+        if is_crowded and not self._supervisor.make_room(token.id):
+            return Refuse(code=RefuseCode.OVERLOAD, reason=_CROWDED, retry_after=2)
+        if len(directory) >= self._max_tunnels and not self._supervisor.make_room():
+            return Refuse(code=RefuseCode.OVERLOAD, reason=_FULL, retry_after=2)
+        return None
+
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
+        self._on_error(address)
         now = asyncio.get_running_loop().time()
         group = group_of(address)
         if self._failures.count(group, text, now):
@@ -168,7 +211,9 @@ class TunnelAcceptor:
         if wanted is None:
             reason = f"the token {token.name} does not serve every hostname it asked for"
             return Refuse(code=RefuseCode.HOSTNAME, reason=reason)
-        return self._begin(pending, hello, token, wanted)
+        slot = self._directory.find_slot(token.id, hello.instance, hello.slot)
+        refusal = None if slot is not None else self._take_place(token)
+        return refusal or self._begin(pending, hello, token, wanted)
 
     def _welcome(self, session_id: str, hostnames: tuple[str, ...]) -> Welcome:
         return Welcome(
@@ -201,6 +246,7 @@ class TunnelAcceptor:
         pending.websocket.send(encode_handshake(welcome))
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
+        self._supervisor.resumed(session)
         self._directory.attached(session)
         return session
 
@@ -258,7 +304,7 @@ class PendingTunnel:
         address: str,
         *,
         on_hello: Callable[[PendingTunnel, Hello, bytes], None],
-        on_end: Callable[[PendingTunnel], None],
+        on_end: Callable[[PendingTunnel], object],
     ) -> None:
         self.websocket = websocket
         self.token = token

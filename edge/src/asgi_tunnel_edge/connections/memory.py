@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from heapq import heapify, heapreplace
 from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ __all__ = [
     "Holding",
     "MemoryBudget",
     "Stalling",
-    "choose_largest",
+    "choose_culprits",
     "choose_stalled",
 ]
 
@@ -31,13 +32,18 @@ RELIEF: Final = 0.9
 limit does not refuse and accept by turns."""
 
 CEILING: Final = 1.25
-"""Share of ``max_buffered_bytes`` above which what runs is ended too, those first who read least.
-It grows on to its own bounds, and without this the system would end the whole edge."""
+"""Share of ``max_buffered_bytes`` above which what runs is ended at once, without ``PATIENCE``. It
+grows on to its own bounds, and without this the system would end the whole edge."""
+
+TOKEN_SHARE: Final = 0.25
+"""Share of ``max_buffered_bytes`` that the sessions of one token may keep. An app that takes what
+it is sent keeps what is on the line: 64 MiB is a second of 500 Mbit/s."""
 
 
 PATIENCE: Final = 2.0
-"""Seconds of refusing everybody after which the visitors who read least are ended instead: a few
-thousand who read 500 bytes a second would otherwise keep all others out for ever."""
+"""Seconds of refusing everybody after which those are ended who keep the most, visitors who do not
+read first: otherwise a few thousand who read 500 bytes a second, or one app that acknowledges
+nothing, would keep all others out for ever."""
 
 
 class Holding(Protocol):
@@ -70,24 +76,30 @@ class MemoryBudget:
         used: Bytes, at the last look.
         is_exceeded: New work is refused.
         relief: Bytes at which it is taken again.
+        token_limit: Bytes that the sessions of one token may keep.
         excess: Bytes that have to be freed now, down to where new work is taken again.
     """
 
-    __slots__ = ("_ceiling", "_limit", "_since", "excess", "is_exceeded", "relief", "used")
+    __slots__ = (
+        "_ceiling",
+        "_limit",
+        "_since",
+        "excess",
+        "is_exceeded",
+        "relief",
+        "token_limit",
+        "used",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.token_limit = int(limit * TOKEN_SHARE)
         self._ceiling = int(limit * CEILING)
         self.relief = int(limit * RELIEF)
         self._since = 0.0  # when refusing began
         self.excess = 0
         self.used = 0
         self.is_exceeded = False
-
-    @property
-    def is_past_ceiling(self) -> bool:
-        """Whether whole sessions may have to end."""
-        return self.used > self._ceiling
 
     def look(self, used: int, now: float) -> bool:
         """Take a new sum; return whether new work is refused from now on.
@@ -110,7 +122,7 @@ class MemoryBudget:
                 self._limit,
             )
         is_late = self.is_exceeded and now - self._since >= PATIENCE
-        self.excess = used - self.relief if is_late or self.is_past_ceiling else 0
+        self.excess = used - self.relief if is_late or used > self._ceiling else 0
         return self.is_exceeded
 
 
@@ -129,16 +141,33 @@ def choose_stalled(visitors: Iterable[AnyStalling], excess: int) -> list[AnyStal
     return chosen
 
 
-def choose_largest(sessions: Collection[AnyHolding], allowed: int) -> list[AnyHolding]:
-    """Pick sessions, the largest first, until the others hold ``allowed`` bytes or less.
+def choose_culprits(
+    holders: Mapping[str, Collection[AnyHolding]], excess: int
+) -> list[tuple[str, AnyHolding]]:
+    """Pick who holds the most until ``excess`` bytes are freed.
 
-    What an app does not take is freed with its session only.
+    The largest member of the holder that keeps the most in all goes first, and so on: many small
+    members of one holder are found before one larger member of another.
+
+    Args:
+        holders: The members of each holder, by its name.
+        excess: Bytes to free.
+
+    Returns:
+        Names and members, in the order of choice.
     """
-    chosen: list[AnyHolding] = []
-    left = sum(session.buffered for session in sessions)
-    for session in sorted(sessions, key=attrgetter("buffered"), reverse=True):
-        if left <= allowed:
-            break
-        chosen.append(session)
-        left -= session.buffered
+    totals: list[tuple[int, str, list[tuple[int, int, AnyHolding]]]] = []
+    for name, members in holders.items():
+        sized = sorted((one.buffered, number, one) for number, one in enumerate(members))
+        totals.append((-sum(size for size, _, _ in sized), name, sized))
+    heapify(totals)
+    chosen: list[tuple[str, AnyHolding]] = []
+    while excess > 0 and totals:
+        total, name, sized = totals[0]
+        if not total:
+            break  # nobody holds anything
+        size, _, member = sized.pop()
+        chosen.append((name, member))
+        excess -= size
+        heapreplace(totals, (total + size, name, sized))
     return chosen

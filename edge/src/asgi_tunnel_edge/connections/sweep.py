@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.session import Session
 
+from ..address import networks_of
 from ..context import EdgeContext
 from ..directory import LocalDirectory
 from ..observers.access_log import AccessLog
 from ..replies import RETRY_AFTER
-from .memory import MemoryBudget, choose_largest, choose_stalled
-from .table import ConnectionTable
+from .memory import MemoryBudget, choose_culprits, choose_stalled
+from .table import ConnectionTable, Tracked
 
 _log = logging.getLogger("asgi_tunnel_edge.connections")
 
@@ -63,32 +66,72 @@ class Sweep:
         now = self._context.now()
         for connection in list(self._table.connections):
             connection.check(now)
-        self._look_at_memory(now)
+        self.look_at_memory(now)
         self._directory.sample_throughput(now)
+        self._directory.end_unacknowledged(now)
         self._directory.wake_all()
         self._access_log.flush()
         self._timer = self._loop.call_later(INTERVAL, self._look)
 
-    def _look_at_memory(self, now: float) -> None:
-        """Refuse new work above the budget; end who holds it far above, or for long."""
+    def look_at_memory(self, now: float) -> None:
+        """End who keeps more than its share; refuse new work above the budget, but not for long."""
         connections = self._table.connections
-        sessions = [entry.session for entry in self._directory.entries]
+        sessions = self._sessions_by_token()
         budget = self._budget
         used = sum(connection.buffered for connection in connections)
-        used += sum(session.buffered for session in sessions)
+        for name, members in sessions.items():
+            held = sum(session.buffered for session in members)
+            used += held
+            if held > budget.token_limit:
+                used -= self._end_largest({f"the token {name}": members}, held - budget.token_limit)
         self._context.is_overloaded = budget.look(used, now)
         if budget.excess:
-            stalled = choose_stalled(connections, budget.excess)
-            largest = choose_largest(sessions, budget.relief) if budget.is_past_ceiling else []
-            _log.warning(
-                "%d visitors who do not read and %d tunnels are ended: %d bytes are buffered",
-                len(stalled),
-                len(largest),
-                used,
-            )
-            for connection in stalled:
-                connection.evict()
-            for session in largest:
-                session.terminate(
-                    GoawayCode.OVERLOAD, "the edge has no memory left", retry_after=RETRY_AFTER
+            self._free(budget.excess, connections)
+
+    def _free(self, excess: int, connections: Collection[Tracked]) -> None:
+        """End visitors who take nothing, then whoever keeps the most, until enough is free."""
+        stalled = choose_stalled(connections, excess)
+        if stalled:
+            _log.warning("%d visitors who do not read are ended: memory is short", len(stalled))
+        for connection in stalled:
+            excess -= connection.buffered
+            connection.evict()
+        if excess > 0:
+            holders: dict[str, Collection[Session | Tracked]] = {}
+            for token, sessions in self._sessions_by_token().items():
+                holders[f"the token {token}"] = sessions
+            groups: dict[str, list[Tracked]] = {}
+            for connection in connections:
+                groups.setdefault(networks_of(connection.address)[-1], []).append(connection)
+            for group, members in groups.items():
+                holders[f"the visitors of {group}"] = members
+            self._end_largest(holders, excess)
+
+    def _sessions_by_token(self) -> dict[str, list[Session]]:
+        sessions: dict[str, list[Session]] = {}
+        for entry in self._directory.entries:
+            if not entry.session.is_over:
+                sessions.setdefault(entry.token.name, []).append(entry.session)
+        return sessions
+
+    def _end_largest(
+        self, holders: Mapping[str, Collection[Session | Tracked]], excess: int
+    ) -> int:
+        """End who keeps the most; return the bytes that are freed."""
+        ended: dict[str, list[int]] = {}
+        for name, member in choose_culprits(holders, excess):
+            ended.setdefault(name, []).append(member.buffered)
+            if isinstance(member, Session):
+                member.terminate(
+                    GoawayCode.OVERLOAD, "the edge keeps too much for it", retry_after=RETRY_AFTER
                 )
+            else:
+                member.evict()
+        for name, sizes in ended.items():
+            _log.warning(
+                "%d connections of %s are ended: the edge keeps %d bytes for them",
+                len(sizes),
+                name,
+                sum(sizes),
+            )
+        return sum(map(sum, ended.values()))

@@ -1,28 +1,32 @@
 """Who is connected: every visitor's connection, counted in all and for each address group.
 
 Fronts enter and leave their connections here; :mod:`.sweep` looks at all of them a few times a
-second, and ``server`` ends them.
+second, and ``server`` ends them. A full table closes an idle connection of the group that has the
+most, and refuses newcomers only where none is idle.
 """
 
 from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..address import group_of
+from ..address import networks_of
 from ..replies import RETRY_AFTER, Reply
+from ..shares.pool import FairPool, Refused
 from .memory import Stalling
 
-__all__ = ["ConnectionTable", "Tracked"]
+__all__ = ["CROWDED", "FULL", "WIDER", "ConnectionTable", "Tracked"]
 
 FULL: Final = Reply(503, "this edge has no room for another connection right now", RETRY_AFTER)
 CROWDED: Final = Reply(503, "too many connections come from this address", RETRY_AFTER)
+
+WIDER: Final = (1, 2, 4)
+"""How many times the connections of one address an IPv6 /56 and a /48 may have."""
 
 
 class Tracked(Stalling, Protocol):
     """A visitor's connection, whichever front it belongs to."""
 
     address: str
-    group: str | None  #: what it is counted under; None: not counted
 
     @property
     def is_proxy(self) -> bool:
@@ -32,8 +36,15 @@ class Tracked(Stalling, Protocol):
     def is_busy(self) -> bool:
         """Whether something is in progress, or written and not yet taken by the socket."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost by closing it: no request is in progress, and no WebSocket."""
+
     def check(self, now: float) -> None:
         """Look at its deadlines."""
+
+    def give_way(self) -> None:
+        """Close it for the sake of another one; it is idle."""
 
     def evict(self) -> None:
         """End it in the middle: no memory is left, and it is among the slowest."""
@@ -50,47 +61,38 @@ class ConnectionTable:
 
     Args:
         max_connections: In all.
-        max_per_address: For each address group.
+        max_per_address: For one address, and for one IPv6 /64.
 
     Attributes:
-        connections: All of them.
+        connections: All of them, those included that only hear why they are not served.
     """
 
     def __init__(self, *, max_connections: int, max_per_address: int) -> None:
         self.connections: set[Tracked] = set()
         self._max_connections = max_connections
-        self._max_per_address = max_per_address
-        self._groups: dict[str, int] = {}
+        self._pool: FairPool[Tracked] = FairPool(
+            max_connections,
+            [width * max_per_address for width in WIDER],
+            can_go=_is_idle,
+            replaces_own=True,
+        )
 
     def enter(self, connection: Tracked) -> Reply | None:
         """Count a connection; return why it is not served, or None."""
         self.connections.add(connection)
         if connection.is_proxy:  # it brings many visitors, so it is not counted as one
-            connection.group = None
-            count = 0
-        else:
-            connection.group = group = group_of(connection.address)
-            count = self._groups.get(group, 0)
-            self._groups[group] = count + 1
-        if len(self.connections) > self._max_connections:
-            return FULL
-        if count >= self._max_per_address:
-            return CROWDED
-        return None
+            return FULL if len(self.connections) > self._max_connections else None
+        entry = self._pool.enter(connection, networks_of(connection.address))
+        if entry.victim is not None:
+            entry.victim.give_way()
+        if entry.refused is None:
+            return None
+        return CROWDED if entry.refused is Refused.SHARE else FULL
 
     def leave(self, connection: Tracked) -> None:
         """A connection is gone; may be called twice."""
-        if connection not in self.connections:
-            return
         self.connections.discard(connection)
-        group = connection.group
-        if group is None:
-            return
-        count = self._groups.get(group, 1) - 1
-        if count:
-            self._groups[group] = count
-        else:
-            self._groups.pop(group, None)
+        self._pool.leave(connection)
 
     @property
     def is_busy(self) -> bool:
@@ -106,3 +108,7 @@ class ConnectionTable:
         """End all."""
         for connection in list(self.connections):
             connection.end()
+
+
+def _is_idle(connection: Tracked) -> bool:
+    return connection.is_idle

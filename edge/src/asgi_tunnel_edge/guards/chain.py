@@ -62,6 +62,10 @@ class Guards:
         """Return what guards know of an address; kept by the connection."""
         return VisitorAddress(address, self._exempt)
 
+    def is_exempt(self, address: str) -> bool:
+        """Whether no limit holds for an address."""
+        return self._exempt.find(number_of(address), 0.0) is not None
+
     def rules(self, hostname: str | None) -> Rules:
         """Return the rules for a visitor's hostname."""
         return rules_of(self._rules, hostname) or self._default if self._rules else self._default

@@ -17,7 +17,8 @@ from typing import Final, cast
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.transport import tune_socket
 
-from ..dispatch import BANNED, OVERLOADED, is_tunnel
+from ..connections.limiter import BANNED
+from ..dispatch import OVERLOADED, is_tunnel
 from ..errors import RequestError
 from ..exchange.writer import Exchange
 from ..identity.proxy_protocol import Preamble
@@ -41,6 +42,9 @@ BUFFER_LIMIT: Final = 64 * 1024
 TLS_BUFFER: Final = 64 * 1024
 """Upper bound of ciphertext that asyncio's TLS layer keeps below a write buffer which is not empty,
 and that get_write_buffer_size() does not report."""
+
+_ERRORS: Final = frozenset({400, 408, 414, 426, 431, 501, 505})
+"""Replies that count as errors of an address: what no working client makes in numbers."""
 
 _METHODS: Final = (b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 
@@ -84,7 +88,6 @@ class HTTP1Connection(Line):
         "_state",
         "_writer",
         "address",
-        "group",
     )
 
     def __init__(
@@ -107,7 +110,6 @@ class HTTP1Connection(Line):
         self._is_half_closed = False
         self._is_processing = False
         self.address = ""
-        self.group: str | None = ""  # what the connection is counted under; None: not counted
 
     def _enter(self, state: State) -> None:
         """Change the state; the only place that does."""
@@ -135,10 +137,12 @@ class HTTP1Connection(Line):
         tune_socket(transport)
         self._deadlines.await_head()
         reply = front.table.enter(self)
-        if reply is None and not arrival.is_proxy and front.dispatcher.guards.refuses(self.address):
-            reply = BANNED
+        # One that speaks TLS was let in before its handshake.
+        if reply is None and not self._is_secure and not arrival.is_proxy:
+            reply = front.limiter.admit(self.address)
         if reply is not None:
-            self._reply(reply)
+            self._writer.begin(None)
+            self._writer.reply(reply)  # nothing was asked, so there is no line in the access log
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
@@ -490,6 +494,8 @@ class HTTP1Connection(Line):
             self.cut()  # a second status line would read as a part of the first response
         else:
             writer.reply(reply)
+        if reply.status in _ERRORS and not self.is_proxy:
+            self._front.limiter.note_error(self.address)
 
     def _abandon(self, code: ResetCode, why: str) -> None:
         if self._exchange is not None:
@@ -510,6 +516,8 @@ class HTTP1Connection(Line):
             self._writer.begin(None)
         keep_alive = not reply.closes and request is not None and request.length == 0
         self._writer.reply(reply, keep_alive=keep_alive)
+        if reply.status in _ERRORS and not self.is_proxy:
+            self._front.limiter.note_error(self.address)
         peer = b"" if self._arrival is None else self._arrival.peer
         self._context.note_reply(reply, request, peer)
 
@@ -544,6 +552,22 @@ class HTTP1Connection(Line):
         if self._socket is None or self._writer is None:
             return False
         return self._state in (_BODY, _RESPONSE, _HELD) or self._writer.outbox.size > 0
+
+    @property
+    def is_idle(self) -> bool:
+        """See :class:`..connections.table.Tracked`; half of a head is nothing in progress."""
+        if self._socket is None or self._writer is None:
+            return False
+        if self._state is _HEAD:
+            return self._writer.outbox.size == 0
+        return self._state is _DRAIN
+
+    def give_way(self) -> None:
+        """See :class:`..connections.table.Tracked`."""
+        if self._state is _HEAD:
+            self._close()
+        else:
+            self._abort()
 
     def evict(self) -> None:
         """See :class:`..connections.table.Tracked`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..admission.tunnels import TunnelAcceptor
+from ..connections.limiter import ConnectionLimiter
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
 from ..dispatch import Dispatcher
@@ -16,24 +17,27 @@ class HTTP1Front:
 
     Args:
         context: Of the edge.
+        limiter: Turns new connections away.
         table: Where connections are counted.
         dispatcher: Decides who serves a request.
         tunnels: Takes the connections of apps.
         proxies: Who is believed about visitors; None: nobody.
     """
 
-    __slots__ = ("context", "dispatcher", "proxies", "table", "tunnels")
+    __slots__ = ("context", "dispatcher", "limiter", "proxies", "table", "tunnels")
 
     def __init__(
         self,
         context: EdgeContext,
         *,
+        limiter: ConnectionLimiter,
         table: ConnectionTable,
         dispatcher: Dispatcher,
         tunnels: TunnelAcceptor,
         proxies: Proxies | None = None,
     ) -> None:
         self.context = context
+        self.limiter = limiter
         self.table = table
         self.dispatcher = dispatcher
         self.tunnels = tunnels

@@ -1,9 +1,10 @@
 """Accepts TLS connections, with a bounded number of handshakes at one time.
 
 A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
-which then ends too late. A connection whose peer has already gone costs no handshake, and those
-above the bound are closed at once: they come back after a moment, spread, which is sooner than the
-end of such a queue.  What is spoken inside TLS is the business of whoever made the factory.
+which then ends too late. Who is turned away, and a connection whose peer has already gone, costs
+no handshake, and neither does one that stays silent. Above the bound the oldest of the address
+group that has the most is ended for a new one: silent connections of one address cannot keep the
+others out. What is spoken inside TLS is the business of whoever made the factory.
 """
 
 from __future__ import annotations
@@ -13,16 +14,24 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final
 
+from ..address import networks_of
+from ..shares.pool import FairPool
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
+    from ..connections.limiter import ConnectionLimiter
     from ..descriptors import DescriptorWatch
 
 _log = logging.getLogger("asgi_tunnel_edge.listeners")
 
 MAX_HANDSHAKES: Final = 256
 """Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.3 s."""
+
+HANDSHAKE_SHARES: Final = (64, 96, 128)
+"""Handshakes of one address (IPv6: of one /64), one /56 and one /48; its oldest one is ended for
+its newest. Eight apps of 8 connections that dial at once from one home fit in."""
 
 HANDSHAKE_TIMEOUT: Final = 5.0
 """Seconds; a handshake takes two round trips, half of one holds memory."""
@@ -42,9 +51,10 @@ class TLSAcceptor:
         context: The listener's TLS settings.
         sockets: Listening and non-blocking; they stay the caller's.
         watch: Hears that no descriptor was left.
+        limiter: Turns connections away, and hears of failed handshakes.
 
     Attributes:
-        running: Handshakes in progress.
+        loop: The running one.
     """
 
     def __init__(
@@ -52,22 +62,26 @@ class TLSAcceptor:
         factory: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
         sockets: Sequence[socket.socket],
+        limiter: ConnectionLimiter,
         *,
         watch: DescriptorWatch,
     ) -> None:
-        self.running: set[asyncio.Task[None]] = set()
+        self._pending: FairPool[_Pending] = FairPool(
+            MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
+        )
+        self._limiter = limiter
         self._factory = factory
         self._context = context
         self._sockets = list(sockets)
         self._watch = watch
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Accept from now on."""
         self._pause = None
         for sock in self._sockets:
-            self._loop.add_reader(sock.fileno(), self._accept, sock)
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
 
     def close(self) -> None:
         """Accept no more; may be called twice."""
@@ -79,51 +93,111 @@ class TLSAcceptor:
 
     def _pause_accepting(self) -> None:
         for sock in self._sockets:
-            self._loop.remove_reader(sock.fileno())
+            self.loop.remove_reader(sock.fileno())
 
     def stop(self) -> None:
         """Accept no more and end the handshakes in progress."""
         self.close()
-        for task in list(self.running):
-            task.cancel()
+        for pending in self._pending:
+            pending.end()
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS):
             try:
-                connection, _address = listener.accept()
+                connection, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # no descriptor or no memory left
                 self._watch.note(error)
                 self._pause_accepting()
-                self._pause = self._loop.call_later(PAUSE, self.start)
+                self._pause = self.loop.call_later(PAUSE, self.start)
                 return
             connection.setblocking(False)
-            if len(self.running) >= MAX_HANDSHAKES or _is_peer_gone(connection):
+            address = str(peer[0])
+            if self._limiter.admit(address) is not None:
                 connection.close()
                 continue
-            task = self._loop.create_task(self._accept_tls(connection))
-            self.running.add(task)
-            task.add_done_callback(self.running.discard)
+            pending = _Pending(self, connection, address)
+            victim = self._pending.enter(pending, networks_of(address)).victim
+            if victim is not None:
+                victim.end()
+            pending.read()
 
-    async def _accept_tls(self, connection: socket.socket) -> None:
+    def leave(self, pending: _Pending) -> None:
+        """A connection is pending no longer."""
+        self._pending.leave(pending)
+
+    async def shake_hands(self, pending: _Pending) -> None:
+        """Complete the TLS handshake; cancelling it closes the connection."""
         try:
-            await self._loop.connect_accepted_socket(
+            await self.loop.connect_accepted_socket(
                 self._factory,
-                connection,
+                pending.connection,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             )
         except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            _log.debug("a TLS handshake failed: %s", error)
-            connection.close()
+            _log.debug("a TLS handshake with %s failed: %s", pending.address, error)
+            self._limiter.note_error(pending.address)
+            pending.connection.close()
+        except asyncio.CancelledError:
+            pending.connection.close()
+            raise
+        finally:
+            self._pending.leave(pending)
 
 
-def _is_peer_gone(connection: socket.socket) -> bool:
-    """Whether the peer has closed already; a reset counts."""
-    try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+class _Pending:
+    """A connection before the end of its TLS handshake.
+
+    TLS is begun when the first byte is there: one that stays silent costs a descriptor, and no
+    memory of the TLS library.
+
+    Args:
+        acceptor: Whose it is.
+        connection: Accepted and non-blocking.
+        address: Of the peer.
+    """
+
+    __slots__ = ("_acceptor", "_task", "_timer", "address", "connection")
+
+    def __init__(self, acceptor: TLSAcceptor, connection: socket.socket, address: str) -> None:
+        self._acceptor = acceptor
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.connection = connection
+        self.address = address
+
+    def read(self) -> None:
+        """Begin with TLS if a byte is there; otherwise wait for one."""
+        acceptor = self._acceptor
+        try:
+            first = self.connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            if self._timer is None:
+                loop = acceptor.loop
+                self._timer = loop.call_later(HANDSHAKE_TIMEOUT, self.end)
+                loop.add_reader(self.connection.fileno(), self.read)
+            return
+        except OSError:
+            first = b""
+        if first:
+            self._stop_waiting()
+            self._task = acceptor.loop.create_task(acceptor.shake_hands(self))
+        else:
+            self.end()  # the peer has closed already
+
+    def end(self) -> None:
+        """Close it; the connection leaves its pool, if it was still there."""
+        self._stop_waiting()
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._acceptor.leave(self)
+            self.connection.close()
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._acceptor.loop.remove_reader(self.connection.fileno())

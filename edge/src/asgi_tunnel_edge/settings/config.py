@@ -103,6 +103,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds, Meta(title="a silent WebSocket is pinged, and closed after as long again")
     ] = 20.0
     max_tunnels: Annotated[Count, Meta(title="tunnel connections; more: 503")] = 10000
+    max_tunnels_per_token: Annotated[
+        Count, Meta(title="tunnel connections of one token; more: 503")
+    ] = 256
     hold_timeout: Annotated[
         SecondsOrZero, Meta(title="a request waits this long for an app that is away, then 503")
     ] = 10.0

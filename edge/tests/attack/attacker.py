@@ -1,0 +1,197 @@
+"""Attacks, each in a process of its own: `python attacker.py NAME PORT SOURCE [TOKEN]`.
+
+One goes on until its standard input ends. It prints a line each second: what it has done so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from asgi_tunnel.protocol.handshake import Hello, encode_handshake
+
+done: Counter[str] = Counter()
+
+
+def _connect(port: int, source: str) -> socket.socket:
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.bind((source, 0))
+    with contextlib.suppress(BlockingIOError):
+        sock.connect(("127.0.0.1", port))
+    return sock
+
+
+async def silent(port: int, source: str, _: str) -> None:
+    """S1: 256 connections that say nothing, replaced as they are closed."""
+    socks: list[socket.socket] = []
+    while True:
+        for sock in list(socks):
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    is_open = sock.recv(1) != b""
+                except ConnectionError:
+                    is_open = False
+                if not is_open:
+                    sock.close()
+                    socks.remove(sock)
+        while len(socks) < 256:
+            socks.append(_connect(port, source))
+            done["opened"] += 1
+        await asyncio.sleep(0.02)
+
+
+async def malformed(port: int, source: str, _: str) -> None:
+    """S8: heads that are no heads, as fast as they are refused."""
+
+    async def one() -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, local_addr=(source, 0)
+                )
+                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+                reply = await reader.read(100)
+                done[reply[9:12].decode("latin-1") or "closed"] += 1
+                writer.close()
+            except OSError:
+                done["failed"] += 1
+
+    await asyncio.gather(*(one() for _ in range(32)))
+
+
+async def handshakes(port: int, source: str, _: str) -> None:
+    """S8: bytes that are no TLS, as fast as they are refused."""
+
+    async def one() -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, local_addr=(source, 0)
+                )
+                writer.write(b"\x16\x03\x01\x00\x05hello")
+                await reader.read(100)
+                done["closed"] += 1
+                writer.close()
+            except OSError:
+                done["failed"] += 1
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(one() for _ in range(32)))
+
+
+def upgrade(token: str) -> bytes:
+    """Return the handshake of a connector."""
+    return (
+        b"GET /.well-known/asgi-tunnel HTTP/1.1\r\nHost: example.test\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: asgi-tunnel.v1\r\nAuthorization: Bearer "
+        + token.encode()
+        + b"\r\n\r\n"
+    )
+
+
+def hello(instance: str) -> bytes:
+    """Return HELLO in a binary message; its mask of zeros changes nothing (RFC 6455 5.3)."""
+    frame = encode_handshake(Hello(instance=instance))
+    return b"\x82\xfe" + len(frame).to_bytes(2, "big") + bytes(4) + frame
+
+
+async def tokens(port: int, source: str, _: str) -> None:
+    """S8: wrong tokens."""
+    secure = ssl.create_default_context()
+    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
+    for number in itertools.count():
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
+            )
+            writer.write(upgrade(f"at1.wrong.{number}"))
+            done[(await reader.read(100))[9:12].decode("latin-1")] += 1
+            writer.close()
+        except OSError:
+            done["failed"] += 1
+
+
+async def greetings(port: int, source: str, token: str) -> None:
+    """S3: one good token, 256 connections that never say HELLO, replaced as they are closed."""
+    secure = ssl.create_default_context()
+    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
+
+    async def one() -> None:
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
+                )
+                writer.write(upgrade(token))
+                done[(await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")] += 1
+                await reader.read(1)
+                writer.close()
+            except (OSError, asyncio.IncompleteReadError):
+                done["failed"] += 1
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(one() for _ in range(256)))
+
+
+async def sessions(port: int, source: str, token: str) -> None:
+    """S4: one good token opens sessions and leaves them, up to the edge's limit."""
+    secure = ssl.create_default_context()
+    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
+    for number in itertools.count():
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
+            )
+            writer.write(upgrade(token))
+            status = (await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
+            done[status] += 1
+            if status == "101":
+                writer.write(hello(f"attack{number}"))
+                await reader.read(1)
+            writer.transport.abort()
+        except (OSError, asyncio.IncompleteReadError):
+            done["failed"] += 1
+
+
+ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
+    "silent": silent,
+    "malformed": malformed,
+    "handshakes": handshakes,
+    "tokens": tokens,
+    "greetings": greetings,
+    "sessions": sessions,
+}
+
+
+def main() -> None:
+    """Run one attack until standard input ends."""
+    name, port, source, token = [*sys.argv[1:], ""][:4]
+
+    def run() -> None:
+        asyncio.run(ATTACKS[name](int(port), source, token))  # type: ignore[arg-type]
+
+    threading.Thread(target=run, daemon=True).start()
+
+    def report() -> None:
+        while True:
+            time.sleep(0.5)
+            sys.stdout.write(f"{dict(done)}\n")
+            sys.stdout.flush()
+
+    threading.Thread(target=report, daemon=True).start()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
