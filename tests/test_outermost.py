@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from asgi_tunnel.outermost import SERVERS as SERVERS_KNOWN
+
 from .e2e.browsing import APPS, ROOT, TIMEOUT, browse
 from .e2e.harness import BIN, Edge, Process, running_edge, spawn
 from .e2e.test_servers import own_port
@@ -110,3 +112,13 @@ def test_the_outermost_tunnel_is_open_under_every_server(
         process.wait_for("is live")
         assert visitor.get("/").text == "secret"
         assert process.output.count("is live") == 1
+
+
+def test_only_servers_are_believed() -> None:
+    """What drives a part of an app, as test clients and asgi-lifespan do, is no server."""
+    assert {server.module.split(".")[0] for server in SERVERS_KNOWN} == {
+        "granian",
+        "gunicorn",
+        "hypercorn",
+        "uvicorn",
+    }

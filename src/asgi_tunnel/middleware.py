@@ -270,6 +270,7 @@ class Tunnel:
         if self._enabled is False:
             return None
         if self._enabled is None and _is_under_pytest():
+            ensure_handler()
             _log.info("no tunnel: pytest is running; Tunnel(app, enabled=True) opens one there")
             return None
         try:

@@ -66,10 +66,9 @@ SERVERS: Final = (
     _Server("granian.asgi", "handle", _of_self("callable")),
     _Server("gunicorn.asgi.lifespan", "_run_lifespan", _of_self("app")),
     _Server("gunicorn.asgi.protocol", "_handle_http_request", _of_self("app")),
-    _Server("starlette.testclient", "lifespan", _of_self("app")),
-    _Server("asgi_lifespan._manager", "run_app", _of_self("app")),
 )
-"""Functions that are known to call the app that a server was given, and nothing in between."""
+"""Functions that are known to call the app that a server was given, and nothing in between. What
+drives the lifespan of a part of an app, in a task of its own, must not be here."""
 
 
 _DAPHNE: Final = {

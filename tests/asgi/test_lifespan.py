@@ -82,13 +82,13 @@ async def test_startup_waits_for_complete() -> None:
 
 async def raises(scope: Any, receive: Any, send: Any) -> None:
     """Raise at once, as Django and Channels do."""
-    raise ValueError("no lifespan here")
+    raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
 
 
 async def raises_later(scope: Any, receive: Any, send: Any) -> None:
     """Raise after the first message."""
     await receive()
-    raise ValueError("no lifespan here")
+    raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
 
 
 async def returns(scope: Any, receive: Any, send: Any) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from tests.e2e.harness import Edge, running_edge, wait_until
 
-from asgi_tunnel_edge.listeners.tls import HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
+from asgi_tunnel_edge.listeners.tls import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def ask(edge: Edge) -> int:
 
 
 def test_half_handshakes_are_bounded_and_short(edge: Edge) -> None:
-    """T41: of connections that say nothing those above the bound are closed at once."""
+    """T41: of connections that say nothing those above an address's share are closed at once."""
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", edge.port)))
@@ -55,8 +55,9 @@ def test_half_handshakes_are_bounded_and_short(edge: Edge) -> None:
                     count += 1
             return count
 
-        wait_until(lambda: closed() >= 60, timeout=3, what="those above the bound are closed")
-        assert closed() == 60
+        above = len(silent) - HANDSHAKE_SHARES[0]
+        wait_until(lambda: closed() >= above, timeout=3, what="those above the share are closed")
+        assert closed() == above
         wait_until(lambda: closed() == len(silent), timeout=HANDSHAKE_TIMEOUT + 5)
     assert ask(edge) == 404
 

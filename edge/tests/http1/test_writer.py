@@ -43,6 +43,11 @@ class FakeLine(Line):
         """Note whether it is kept."""
         self.calls.append("kept" if keep_alive else "closed")
 
+    @property
+    def can_keep_alive(self) -> bool:
+        """As after a whole body."""
+        return True
+
     def cut(self) -> None:
         """Note it."""
         self.calls.append("cut")

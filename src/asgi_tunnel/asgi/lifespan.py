@@ -36,12 +36,16 @@ class Phase(Enum):
     UNSUPPORTED = auto()  # the app raised or returned without a word
 
 
+_NO_LIFESPAN: Final = ("connections, not lifespan", "for scope type 'lifespan'")
+"""What Django and Channels say."""
+
+
 def log_startup_error(error: BaseException) -> None:
     """Log that an app is served although its lifespan raised before it said anything.
 
     Django and Channels raise on the scope, and name it: they have no lifespan, which is no error.
     """
-    if isinstance(error, ValueError) and "lifespan" in str(error).lower():
+    if isinstance(error, NotImplementedError) or any(one in str(error) for one in _NO_LIFESPAN):
         _log.debug("the app has no lifespan: %s: %s", type(error).__name__, error)
     else:
         _log.warning(

@@ -74,7 +74,6 @@ class ConnectionTable:
             max_connections,
             [width * max_per_address for width in WIDER],
             can_go=_is_idle,
-            replaces_own=True,
         )
 
     def enter(self, connection: Tracked) -> Reply | None:

@@ -33,9 +33,6 @@ from .states import NEXT, State
 from .visitor_socket import VisitorSocket
 from .writer import HTTP1Writer, Line
 
-LINGER_BYTES: Final = 256 * 1024
-"""Bytes read and dropped while a closed connection lingers."""
-
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
 
@@ -80,6 +77,7 @@ class HTTP1Connection(Line):
         "_exchange",
         "_front",
         "_is_half_closed",
+        "_is_open",
         "_is_processing",
         "_is_secure",
         "_preamble",
@@ -108,6 +106,7 @@ class HTTP1Connection(Line):
         self._body_read = 0  # bytes of all bodies
         self._dropped = 0  # bytes read while it lingers
         self._is_half_closed = False
+        self._is_open = False  # it lingers, and the end of the stream is not sent yet
         self._is_processing = False
         self.address = ""
 
@@ -166,8 +165,8 @@ class HTTP1Connection(Line):
                 self._socket.yield_after(len(data))
         elif state is _DRAIN:
             self._dropped += len(data)
-            if self._dropped > LINGER_BYTES:
-                self._abort()
+            if self._socket is not None:
+                self._socket.yield_after(len(data))
         else:
             self._reader.feed(data)
             self._process()
@@ -233,12 +232,19 @@ class HTTP1Connection(Line):
 
     def on_linger_due(self) -> None:
         """Close when the visitor has had its time, or go on while it still reads a response."""
-        if self._writer is None or not self._writer.outbox.size:
+        if self._writer is None:
             self._abort()
-            return
-        if self._deadlines.write_due == math.inf:
-            self._deadlines.watch_writing(self._writer.outbox.taken)
-        self._deadlines.linger()
+        elif self._writer.outbox.size:
+            if self._deadlines.write_due == math.inf:
+                self._deadlines.watch_writing(self._writer.outbox.taken)
+            self._deadlines.linger(self._dropped)
+        elif self._deadlines.is_still_sending(self._dropped):
+            self._deadlines.linger(self._dropped)
+        elif self._socket is not None and self._is_open:
+            self._is_open = False
+            self._socket.close()  # behind TLS the end of the stream was still to be sent
+        else:
+            self._abort()
 
     def on_exchange_due(self) -> None:
         """Give up on an exchange that has had its ``max_time``."""
@@ -399,6 +405,11 @@ class HTTP1Connection(Line):
 
     # -- for the writer (Line) ---------------------------------------------------------------
 
+    @property
+    def can_keep_alive(self) -> bool:
+        """See :class:`Line`."""
+        return self._body is None
+
     def pause_request(self) -> None:
         """See :class:`Line`."""
         self._pause_reading()
@@ -447,6 +458,7 @@ class HTTP1Connection(Line):
     def close_soon(self) -> None:
         """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
         sock, writer = self._socket, self._writer
+        is_sending = self._body is not None  # and has to read the response all the same
         self._exchange = None
         self._body = None
         self._reader.buffer = b""
@@ -456,11 +468,14 @@ class HTTP1Connection(Line):
         if sock is None or writer is None:
             return
         writer.outbox.flush()
-        self._deadlines.linger()
+        self._deadlines.linger(self._dropped)
         if self._is_half_closed:  # nothing is left to wait for
             self._is_half_closed = False
             self._deadlines.stop_half_closed()
             sock.close()
+        elif is_sending and self._is_secure:
+            self._is_open = True  # TLS has no half-close: it would be reset
+            sock.resume()
         else:
             sock.end_stream()
 

@@ -7,8 +7,8 @@ REQUEST        HEAD                 ``head_timeout``, while idle        408; an 
                                     ``keep_alive_timeout``              closes
 BODY           BODY, while reading  ``body_grace``, again and again     408 below ``min_body_rate``
 HOLD           HELD                 ``hold_timeout``                    503
-LINGER         DRAIN                ``LINGER``                          closes, or goes on while the
-                                                                        visitor reads a response
+LINGER         DRAIN                ``LINGER``, up to ``MAX_LINGER``    closes, or goes on while the
+                                    while the visitor sends             visitor reads a response
 EXCHANGE       BODY, RESPONSE,      ``max_time`` of the hostname        408, 504 or a cut response
                HELD
 WRITE          any                  ``body_grace``, again and again,    cut below ``min_body_rate``
@@ -32,10 +32,22 @@ from typing import Final
 from ..settings.config import Limits
 from .states import State
 
-__all__ = ["HALF_CLOSE_GRACE", "LINGER", "STATE_CLOCK", "UNREAD_CHECK", "Clock", "Deadlines"]
+__all__ = [
+    "HALF_CLOSE_GRACE",
+    "LINGER",
+    "MAX_LINGER",
+    "STATE_CLOCK",
+    "UNREAD_CHECK",
+    "Clock",
+    "Deadlines",
+]
 
 LINGER: Final = 2.0
 """Seconds a closed connection is still read, so that the response is not lost to a reset."""
+
+MAX_LINGER: Final = 30.0
+"""The same while bytes come, for a visitor that reads the response behind its upload: 50 MB at
+14 Mbit/s. Such a connection is idle for the table, and gives way when that is full."""
 
 HALF_CLOSE_GRACE: Final = 0.5
 """Seconds after the visitor's FIN; renewed as often as its socket has taken response bytes."""
@@ -88,6 +100,8 @@ class Deadlines:
         "_half_closed_base",
         "_half_closed_due",
         "_limits",
+        "_linger_base",
+        "_linger_end",
         "_now",
         "_state_due",
         "_unread_due",
@@ -106,6 +120,8 @@ class Deadlines:
         self._body_base = 0  # bytes read when the watch began, and so on
         self._write_base = 0
         self._half_closed_base = 0
+        self._linger_base = 0
+        self._linger_end = math.inf
 
     def enter(self, state: State) -> None:
         """Stop the clocks that do not run in a state; its own is started by who knows how long."""
@@ -159,9 +175,17 @@ class Deadlines:
         """Wait no longer: the edge stops."""
         self._state_due = 0.0
 
-    def linger(self) -> None:
-        """Read and drop what still comes, for a moment."""
-        self._state_due = self._now() + LINGER
+    def linger(self, dropped: int) -> None:
+        """Read and drop what still comes, for a moment.
+
+        Args:
+            dropped: Bytes dropped so far.
+        """
+        now = self._now()
+        if self._linger_end == math.inf:
+            self._linger_end = now + MAX_LINGER
+        self._linger_base = dropped
+        self._state_due = now + LINGER
 
     def stop_state(self) -> None:
         """Stop the clock of the state: it is the app that is slow."""
@@ -212,6 +236,10 @@ class Deadlines:
     def is_reader_slow(self, taken: int) -> bool:
         """Whether less of a response was taken in ``body_grace`` than ``min_body_rate`` allows."""
         return taken - self._write_base < self._limits.min_body_rate * self._limits.body_grace
+
+    def is_still_sending(self, dropped: int) -> bool:
+        """Whether a lingering connection has sent more, and may go on."""
+        return dropped > self._linger_base and self._now() < self._linger_end
 
     def took_nothing(self, taken: int) -> bool:
         """Whether a half-closed visitor has taken no byte since the last look."""

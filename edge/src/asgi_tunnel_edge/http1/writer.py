@@ -55,6 +55,14 @@ class Line:
 
     __slots__ = ()
 
+    @property
+    def can_keep_alive(self) -> bool:
+        """Whether the whole request is here: only then the next one can be read behind it.
+
+        Of a body that is still to come nobody knows whether it comes (RFC 9110 10.1.1).
+        """
+        raise NotImplementedError
+
     def pause_request(self) -> None:
         """Read no more."""
         raise NotImplementedError
@@ -171,6 +179,8 @@ class HTTP1Writer(ResponseWriter):
         if request is None:
             return "there is no request"
         lines: list[Buffer] = [status_line(head.status)]
+        if self._keep_alive and not self._line.can_keep_alive:
+            self._keep_alive = False
         why = self._take_fields(head, request, lines)
         if why is not None:
             return why
