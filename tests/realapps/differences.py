@@ -23,6 +23,11 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "an app's `connection: keep-alive` belongs to one connection (RFC 9110, section 7.6.1) and is "
         "HTTP/1.1's default",
     ),
+    Allowed(
+        "WsgiDAV*",
+        "*: header date",
+        "the app sends a Date of its own; uvicorn sends a second one beside it, the edge does not",
+    ),
 )
 
 

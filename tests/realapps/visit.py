@@ -22,6 +22,7 @@ TIMEOUT: Final = 60.0
 """Seconds for one command or one wait of a browser, on a loaded machine."""
 
 _COOKIE: Final = re.compile(r"^([^=;]+)=[^;]*")
+_NONCE: Final = re.compile(r'nonce="[^"]*"')
 _EXPIRES: Final = re.compile(r"expires=[^;]*", re.IGNORECASE)
 # Made anew by each process, so no two runs agree.
 _RANDOM_FIELDS: Final = frozenset({"mcp-session-id", "etag", "last-modified", "date"})
@@ -133,18 +134,18 @@ class Visit:
             )
         return done.stdout
 
-    def curl(self, label: str, path: str, *options: str) -> str:
+    def curl(self, label: str, path: str, *options: str, body: bool = True) -> str:
         """Call curl, record the response and return its body."""
         text = self.run(
             "curl", "-sS", "-i", "--cacert", str(self.certificate), *options, self.base + path
         )
-        head, body = text.replace("\r\n", "\n").split("\n\n", 1)
-        while head.startswith(("HTTP/1.1 1", "HTTP/1.0 1")):  # 100 Continue
-            head, body = body.split("\n\n", 1)
+        head, rest = text.replace("\r\n", "\n").split("\n\n", 1)
+        while head.startswith("HTTP/1.1 1"):  # 100 Continue
+            head, rest = rest.split("\n\n", 1)
         first, *lines = head.split("\n")
         pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
-        self.exchange(label, int(first.split()[1]), pairs, body)
-        return body
+        self.exchange(label, int(first.split()[1]), pairs, rest if body else None)
+        return rest
 
     def node(self, script: str) -> Any:
         """Run a module in node with ``base`` set; it prints one line of JSON."""
@@ -176,7 +177,7 @@ def _stable(name: str, value: str) -> str:
         return "(varies)"
     if name == "set-cookie":
         return _EXPIRES.sub("expires=*", _COOKIE.sub(r"\1=*", value))
-    return value
+    return _NONCE.sub("nonce=*", value)
 
 
 @dataclass(frozen=True, kw_only=True)

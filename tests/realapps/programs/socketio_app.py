@@ -34,12 +34,12 @@ def create() -> Any:
 async def job(visit: Visit) -> None:
     """Call and be called: by polling, by polling and an upgrade, and by WebSocket alone."""
     import asyncio
+    import contextlib
 
     import socketio
 
     visit.curl("the app behind", "/")
     for transports in (["polling"], ["polling", "websocket"], ["websocket"]):
-        import time; began = time.monotonic()
         received: asyncio.Queue[Any] = asyncio.Queue()
         async with visit.aiohttp(limit=4) as http:
             client = socketio.AsyncClient(http_session=http)
@@ -50,9 +50,9 @@ async def job(visit: Visit) -> None:
             event = await asyncio.wait_for(received.get(), 20)
             visit.note("+".join(transports), answer=answer, size=size, event=event)
             visit.note(f"transport of {'+'.join(transports)}", is_=client.transport())
-            print(transports, time.monotonic() - began)
-            await client.disconnect()
-            print(transports, time.monotonic() - began)
+            # By polling it waits for the poll that the server holds: its end is not what is compared.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(client.disconnect(), 2)
 
 
 PROGRAMS = [
