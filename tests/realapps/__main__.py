@@ -24,9 +24,7 @@ def main() -> int:
         program
         for program in known_programs()
         if (program.quick or not options.quick)
-        and (
-            not options.only or any(part.lower() in program.name.lower() for part in options.only)
-        )
+        and (not options.only or any(part.lower() in program.name.lower() for part in options.only))
     ]
     with tempfile.TemporaryDirectory(prefix="realapps-") as folder:
         results = list[Result]()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tests.realapps.visit import Visit
+if TYPE_CHECKING:
+    from tests.realapps.visit import Visit
 
 FILE: Final = bytes(range(256)) * 1200  # 300 KiB: more than a window's first credit
 DOES: Final = "JSON, a form, an upload, a login with a cookie and a redirect, a stream, URLs"
@@ -35,7 +36,9 @@ async def job(visit: Visit) -> None:
         visit.response("missing", client.get("/missing"), status=404)
         visit.response("head", client.head("/json?x=1"), status=None)
     with visit.requests() as session:
-        visit.response("upload", session.post(visit.base + "/upload", files={"file": ("a.bin", FILE)}))
+        visit.response(
+            "upload", session.post(visit.base + "/upload", files={"file": ("a.bin", FILE)})
+        )
         login = session.get(visit.base + "/login")
         visit.response("login, the redirect", login.history[0], status=None)
         visit.response("login, the page", login)
@@ -46,7 +49,8 @@ async def job(visit: Visit) -> None:
         const seen = [];
         for (const path of ["/json?x=1", "/stream", "/me"]) {
             const response = await fetch(base + path, {headers: {cookie: "user=node"}});
-            seen.push([response.status, response.headers.get("content-type"), await response.text()]);
+            const type = response.headers.get("content-type");
+            seen.push([response.status, type, await response.text()]);
         }
         console.log(JSON.stringify(seen));
     """)

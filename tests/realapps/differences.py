@@ -20,7 +20,7 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
     Allowed(
         "*",
         "*: header connection",
-        "an app's `connection: keep-alive` belongs to one connection (RFC 9110, section 7.6.1) and is "
+        "an app's `connection: keep-alive` is about one connection (RFC 9110, section 7.6.1), and "
         "HTTP/1.1's default",
     ),
     Allowed(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tests.realapps.differences import ALLOWED
-from tests.realapps.suite import Result
+
+if TYPE_CHECKING:
+    from tests.realapps.suite import Result
 
 PAGE: Final = "docs/compatibility.md"
 BEGIN: Final = "<!-- programs: written by `make realapps ARGS=--write` -->"
@@ -16,15 +18,16 @@ TITLE: Final = "# Compatibility\n"
 _INTRODUCTION: Final = """\
 ## Programs
 
-Each program does its work twice: through an edge and `asgi-tunnel run`, over TLS, and on uvicorn. What its visitors see
-(status, headers, bodies, messages) is compared. `make realapps` runs this and needs nothing but this repository.
+Each program does its work twice: through an edge and `asgi-tunnel run`, and on uvicorn, over TLS
+both times. What its visitors see (status, headers, bodies, messages) is compared, and so is whether
+the process ends at SIGTERM. `make realapps` runs it.
 """
 
 
 def render(results: list[Result]) -> str:
     """Return the section for these results."""
-    lines = [_INTRODUCTION, "| Program | Version | What is done | Visitors | Agrees |", "|---|" * 5]
-    lines[-1] = "|---|---|---|---|---|"
+    lines = [_INTRODUCTION, "| Program | Version | What is done | Visitors | Agrees |"]
+    lines.append("|---|---|---|---|---|")
     for result in results:
         program = result.program
         verdict = result.verdict
@@ -33,7 +36,13 @@ def render(results: list[Result]) -> str:
         row = (program.name, result.version, program.does, program.visitors, verdict)
         lines.append("| " + " | ".join(row) + " |")
     if ALLOWED:
-        lines += ["", "Differences that are allowed:", "", "| Program | What | Why |", "|---|---|---|"]
+        lines += [
+            "",
+            "Differences that are allowed:",
+            "",
+            "| Program | What | Why |",
+            "|---|---|---|",
+        ]
         lines += [f"| {row.program} | {row.fact} | {row.reason} |" for row in ALLOWED]
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,8 @@ import inspect
 import pkgutil
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -25,6 +27,8 @@ from tests.realapps.visit import Program, Step, Visit
 
 ROOT: Final = Path(__file__).parents[2]
 BIN: Final = Path(sys.executable).parent
+GRACE: Final = 3
+"""Seconds for requests in progress at the end, on either side."""
 READY: Final = 90.0
 """Seconds for an app to start: some import for ten seconds where the machine has other work."""
 
@@ -125,19 +129,25 @@ def _started(
     env = {**program.env, "REALAPPS_FOLDER": str(folder)}
     if token is not None:
         command = [str(BIN / "asgi-tunnel"), "run", app, "--factory", "--app-dir", str(ROOT)]
+        command += ["--grace", str(GRACE)]
         env["ASGI_TUNNEL_TOKEN"] = token.token
     else:
         assert certificate is not None
         command = [str(BIN / "uvicorn"), app, "--factory", "--app-dir", str(ROOT), "--port", "0"]
         command += ["--ssl-certfile", str(certificate), "--no-server-header"]
         command += ["--ssl-keyfile", str(certificate.with_name("key.pem"))]
-        command += ["--timeout-graceful-shutdown", "3"]
+        command += ["--timeout-graceful-shutdown", str(GRACE)]
     process = spawn([*command, *program.options], folder, env=env, cwd=folder)
     try:
         yield process
     finally:
         if process.is_alive():
-            process.stop()
+            process.popen.send_signal(signal.SIGTERM)
+            try:
+                process.popen.wait(GRACE + 7)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise AssertionError(f"{command[0]} did not end after SIGTERM") from None
 
 
 def _visit(program: Program, folder: Path, port: int, certificate: Path) -> list[Step]:

@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 
 BROWSER_FLAGS: Final = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 TIMEOUT: Final = 60.0
 """Seconds for one command or one wait of a browser, on a loaded machine."""
 
@@ -25,7 +31,7 @@ _COOKIE: Final = re.compile(r"^([^=;]+)=[^;]*")
 _NONCE: Final = re.compile(r'nonce="[^"]*"')
 _EXPIRES: Final = re.compile(r"expires=[^;]*", re.IGNORECASE)
 # Made anew by each process, so no two runs agree.
-_RANDOM_FIELDS: Final = frozenset({"mcp-session-id", "etag", "last-modified", "date"})
+_RANDOM_FIELDS: Final = frozenset({"mcp-session-id", "etag", "last-modified", "date", "expires"})
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,9 @@ class Visit:
         self, label: str, response: Any, *, body: bool = True, status: int | None = 200
     ) -> Any:
         """Record a response of httpx or requests: status, fields, and the body unless it varies."""
-        assert status in (None, response.status_code), f"{label}: {response.status_code}\n{response.text}"
+        assert status in (None, response.status_code), (
+            f"{label}: {response.status_code}\n{response.text}"
+        )
         fields = getattr(response.headers, "multi_items", response.headers.items)()
         self.exchange(label, response.status_code, fields, response.text if body else None)
         return response

@@ -60,7 +60,9 @@ def create() -> Any:
 
     @app.router.get("/url")
     async def url(request: Request) -> Response:
-        return json({"url": str(get_absolute_url_to_path(request, "/url")), "ip": request.client_ip})
+        return json(
+            {"url": str(get_absolute_url_to_path(request, "/url")), "ip": request.client_ip}
+        )
 
     @app.router.ws("/ws")
     async def ws(websocket: WebSocket) -> None:

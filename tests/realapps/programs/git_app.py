@@ -21,9 +21,7 @@ def create() -> Any:
 
     def environment(scope: Any) -> dict[str, str]:
         fields = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        named = {
-            f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()
-        }
+        named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in fields.items()}
         optional = {"CONTENT_LENGTH": fields.get("content-length")}
         return {
             **{name: value for name, value in optional.items() if value is not None},
@@ -51,8 +49,11 @@ def create() -> Any:
         if scope["type"] != "http":
             raise RuntimeError(scope["type"])
         child = await asyncio.create_subprocess_exec(
-            "git", "http-backend", env=environment(scope),
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            "git",
+            "http-backend",
+            env=environment(scope),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert child.stdin is not None
         assert child.stdout is not None
@@ -79,7 +80,10 @@ def job(visit: Visit) -> None:
     # Debian's git uses GnuTLS, which takes no server's own certificate for an authority.
     options = ["-c", "http.sslVerify=false", "-c", "user.name=Ada"]
     options += ["-c", "user.email=ada@example.test", "-c", "init.defaultBranch=main"]
-    dates = {"GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}
+    dates = {
+        "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
+        "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+    }
 
     def git(where: str, *arguments: str) -> str:
         return visit.run("git", *options, *arguments, cwd=visit.folder / where, env=dates)
@@ -87,8 +91,9 @@ def job(visit: Visit) -> None:
     url = visit.base + "/shop.git"
     git("", "clone", "-q", url, "one")
     # Above http.postBuffer (1 MiB), git sends the pack in chunks.
-    data = b"".join(i.to_bytes(4, "big") + (i * 2654435761 % 2**32).to_bytes(4, "big")
-                    for i in range(400_000))
+    data = b"".join(
+        i.to_bytes(4, "big") + (i * 2654435761 % 2**32).to_bytes(4, "big") for i in range(400_000)
+    )
     (visit.folder / "one" / "big.bin").write_bytes(data)
     git("one", "add", ".")
     git("one", "commit", "-qm", "First")
@@ -103,7 +108,9 @@ def job(visit: Visit) -> None:
     visit.note("log", lines=log.splitlines())
     assert len(log.splitlines()) == 2
     visit.note("the file", same=(visit.folder / "two" / "big.bin").read_bytes() == data)
-    visit.curl("refs", "/shop.git/info/refs?service=git-upload-pack", "-H", "Git-Protocol: version=0")
+    visit.curl(
+        "refs", "/shop.git/info/refs?service=git-upload-pack", "-H", "Git-Protocol: version=0"
+    )
 
 
 PROGRAMS = [

@@ -8,6 +8,7 @@ from tests.realapps.visit import Program, Visit
 def create() -> Any:
     """Return the app: a function, a stream of results, a file."""
     import os
+    from pathlib import Path
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
@@ -21,7 +22,7 @@ def create() -> Any:
             yield f"step {done}"
 
     def size(file: str) -> int:
-        return os.path.getsize(file)
+        return Path(file).stat().st_size
 
     with gr.Blocks(analytics_enabled=False) as blocks:
         text = gr.Textbox(label="Text", elem_id="text")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.realapps.visit import Program, Visit
 
-NOTEBOOK = '''
+NOTEBOOK = """
 import marimo
 
 app = marimo.App()
@@ -33,7 +33,7 @@ def _(mo, number):
 
 if __name__ == "__main__":
     app.run()
-'''
+"""
 
 
 def create() -> Any:

@@ -50,7 +50,7 @@ async def job(visit: Visit) -> None:
             event = await asyncio.wait_for(received.get(), 20)
             visit.note("+".join(transports), answer=answer, size=size, event=event)
             visit.note(f"transport of {'+'.join(transports)}", is_=client.transport())
-            # By polling it waits for the poll that the server holds: its end is not what is compared.
+            # By polling it waits for the poll that the server holds.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(client.disconnect(), 2)
 

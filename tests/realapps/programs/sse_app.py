@@ -33,17 +33,17 @@ def create() -> Any:
         return EventSourceResponse(produce(), ping=1)
 
     async def page(request: Any) -> Any:
-        return HTMLResponse("<p id=seen></p><script>"
+        return HTMLResponse(
+            "<p id=seen></p><script>"
             "const source = new EventSource('/events?for-ever');"
             "source.addEventListener('count', event => seen.textContent += event.data + ',');"
-            "</script>")
+            "</script>"
+        )
 
     async def ended(request: Any) -> Any:
         return PlainTextResponse(str(len(gone)))
 
-    return Starlette(
-        routes=[Route("/events", events), Route("/", page), Route("/ended", ended)]
-    )
+    return Starlette(routes=[Route("/events", events), Route("/", page), Route("/ended", ended)])
 
 
 def job(visit: Visit) -> None:

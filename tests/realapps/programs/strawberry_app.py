@@ -61,7 +61,10 @@ async def job(visit: Visit) -> None:
     address = visit.base.replace("https", "wss") + "/graphql"
     for protocol, start in (("graphql-transport-ws", "subscribe"), ("graphql-ws", "start")):
         async with connect(
-            address, ssl=visit.tls, proxy=None, subprotocols=[protocol]  # type: ignore[list-item]
+            address,
+            ssl=visit.tls,
+            proxy=None,
+            subprotocols=[protocol],  # type: ignore[list-item]
         ) as socket:
             await socket.send('{"type": "connection_init"}')
             first = json.loads(await socket.recv())

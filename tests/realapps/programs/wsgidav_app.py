@@ -55,8 +55,19 @@ def job(visit: Visit) -> None:
     visit.curl("refused", "/shop/", "-X", "PROPFIND", body=False)
     visit.curl("range", "/shop/big.bin", "-u", "ada:pass", "-r", "65-74")
     visit.curl("no lock", "/shop/sub/moved.txt", "-u", "ada:pass", "-X", "UNLOCK", body=False)
-    visit.curl("put with 100-continue", "/c.txt", "-u", "ada:pass", "-H", "Expect: 100-continue",
-               "-X", "PUT", "-d", "x" * 2000, body=False)
+    visit.curl(
+        "put with 100-continue",
+        "/c.txt",
+        "-u",
+        "ada:pass",
+        "-H",
+        "Expect: 100-continue",
+        "-X",
+        "PUT",
+        "-d",
+        "x" * 2000,
+        body=False,
+    )
 
 
 def _tree(folder: Path) -> dict[str, str]:
