@@ -9,7 +9,7 @@ from tests.realapps.visit import Step
 
 
 def test_the_page_names_every_program_and_every_allowed_difference() -> None:
-    """A program or an allowed difference that the page does not name is found without running it."""
+    """A program or an allowed difference that the page lacks is found without running it."""
     page = (ROOT / PAGE).read_text()
     section = page[page.index(BEGIN) : page.index(END)]
     for program in known_programs():

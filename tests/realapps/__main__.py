@@ -20,6 +20,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help=f"write the section of {PAGE}")
     parser.add_argument("--show", action="store_true", help="print what visitors saw")
     options = parser.parse_args()
+    if options.write and (options.quick or options.only):
+        parser.error("--write needs all programs; leave out --quick and --only")
     chosen = [
         program
         for program in known_programs()

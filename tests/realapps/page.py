@@ -33,6 +33,10 @@ def render(results: list[Result]) -> str:
         verdict = result.verdict
         if verdict == "skipped":
             verdict = f"skipped: {', '.join(result.details)}"
+        elif verdict == "no":
+            first = result.details[0].split("\n", 1)[0]
+            failed = "\n  File " in result.details[0]
+            verdict = f"no: {'its work failed' if failed else first}"
         row = (program.name, result.version, program.does, program.visitors, verdict)
         lines.append("| " + " | ".join(row) + " |")
     if ALLOWED:

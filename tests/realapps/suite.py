@@ -76,7 +76,7 @@ class Suite:
         began = time.monotonic()
         missing = [name for name in program.needs if shutil.which(name) is None]
         try:
-            installed = version(program.distribution)
+            installed = _version(program)
         except ModuleNotFoundError:
             missing, installed = [*missing, program.distribution], ""
         if missing:
@@ -118,6 +118,16 @@ class Suite:
             time.monotonic() - began,
             tuple(seen),
         )
+
+
+def _version(program: Program) -> str:
+    if program.distribution not in program.needs:
+        return version(program.distribution)
+    if shutil.which(program.distribution) is None:
+        return ""
+    command = [program.distribution, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.split()[2]  # "git version 2.39.5"
 
 
 @contextmanager

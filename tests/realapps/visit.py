@@ -194,7 +194,7 @@ class Program:
 
     name: str
     module: str  # in programs/
-    distribution: str  # whose version the table shows
+    distribution: str  # whose version the table shows; or one of ``needs``
     does: str
     visitors: str
     job: Callable[[Visit], Any]

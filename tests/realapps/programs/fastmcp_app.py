@@ -31,7 +31,11 @@ def create() -> Any:
     def ask(subject: str) -> str:
         return f"Tell me about {subject}"
 
-    return server.http_app(allowed_hosts=["localhost"], allowed_origins=["https://localhost"])
+    return server.http_app(
+        host_origin_protection=True,
+        allowed_hosts=["localhost"],
+        allowed_origins=["https://localhost:*"],
+    )
 
 
 async def job(visit: Visit) -> None:
@@ -55,6 +59,8 @@ async def job(visit: Visit) -> None:
         visit.note("prompt", text=prompt.messages[0].content.text)
         resource = await client.read_resource("shop://name")
         visit.note("resource", text=resource[0].text)
+    with visit.httpx(headers={"origin": "https://evil.example.test"}) as http:
+        visit.response("a foreign origin", http.post("/mcp", json={}), status=403)
 
 
 PROGRAMS = [
@@ -62,7 +68,7 @@ PROGRAMS = [
         name="FastMCP",
         module="fastmcp_app",
         distribution="fastmcp",
-        does="streamable HTTP: tools, progress messages, a prompt, a resource",
+        does="streamable HTTP: tools, progress, a prompt, a resource, a foreign Origin refused",
         visitors="FastMCP",
         job=job,
         quick=True,

@@ -117,7 +117,7 @@ PROGRAMS = [
     Program(
         name="git http-backend",
         module="git_app",
-        distribution="asgi-tunnel",
+        distribution="git",
         does="clone, push (in chunks), clone, push, pull",
         visitors="git, curl",
         job=job,
