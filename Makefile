@@ -3,6 +3,7 @@
 # WORKERS=2           test processes (0: none, for a debugger); ARGS="-k name": more arguments for pytest
 # COMPILED=1          `make test`, `faults`, `hostile` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
+#                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
 PYTHON ?= python3
@@ -11,6 +12,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COMPILED_VENV := build/compiled-venv
 COMPILED_READY := $(COMPILED_VENV)/.ready
+REALAPPS_VENV := build/realapps-venv
+REALAPPS_READY := $(REALAPPS_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
@@ -20,7 +23,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack autobahn fuzz bench check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack autobahn realapps fuzz bench check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -39,6 +42,8 @@ attack: $(TESTED)  ## one address or one token against the others, in the long f
 	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
+realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name
+	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
@@ -71,4 +76,7 @@ $(READY): scripts/setup.sh pyproject.toml edge/pyproject.toml requirements-dev.t
 	@touch $@
 $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.sh benchmarks/requirements.txt
 	@scripts/compiled.sh $(COMPILED_VENV)
+	@touch $@
+$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt
+	@tests/realapps/setup.sh $(REALAPPS_VENV) $(PYTHON)
 	@touch $@

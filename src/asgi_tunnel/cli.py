@@ -6,10 +6,15 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from ._version import __version__
+
+THREADS_TIMEOUT: Final = 3.0
+"""Seconds for the app's own threads after its shutdown: `docker stop` kills after 10."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +28,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asgi-tunnel: write `asgi-tunnel run {' '.join(given)}`", file=sys.stderr)
         return 2
     options = parser.parse_args(given)
-    return _run(options)
+    code = _run(options)
+    if arguments is None:  # this process is ours, and all that is left of it is its end
+        _end_in_time(code)
+    return code
+
+
+def _end_in_time(code: int) -> None:
+    """End the process soon, whatever threads the app has left running.
+
+    Python waits at its end for each thread that is no daemon, for ever: a kernel of a notebook, a
+    loop without an end.  uvicorn does not wait, it dies by the signal.  A daemon thread runs on
+    while Python waits; where nothing is left to wait for, it goes with the process.
+    """
+
+    def end() -> None:
+        names = [one.name for one in threading.enumerate() if not one.daemon and one.is_alive()]
+        print(
+            f"asgi-tunnel: threads of the app are still running after {THREADS_TIMEOUT:g} s: "
+            f"{', '.join(names)}; ending without them; make them daemons, or end them in the "
+            "app's shutdown",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(code)
+
+    timer = threading.Timer(THREADS_TIMEOUT, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -160,6 +160,19 @@ def test_a_signal_ends_it_with_0(folder: Path, number: int) -> None:
     assert "Traceback" not in process.output
 
 
+def test_threads_of_the_app_do_not_keep_it_up(folder: Path) -> None:
+    """A thread that is no daemon and has no end delays the end of the process, and is named."""
+    (folder / "threads.py").write_text(
+        "import threading\nfrom served import app\n"
+        "threading.Thread(target=threading.Event().wait, name='kernel').start()\n"
+    )
+    process = serve(folder, "threads:app")
+    process.wait_for("cannot reach the edge")
+    assert process.stop() == 0
+    assert "shutdown" in process.output
+    assert "kernel" in process.output
+
+
 def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
     """A67: a token that the edge refuses ends it with 1, after the app's shutdown."""
     stranger = Token(edge=f"ws://127.0.0.1:{edge.port}", id="tok_x", secret="s" * 43, pin=None)

@@ -194,6 +194,7 @@ def running_edge(
     *,
     tls: str = "off",
     host: str = "127.0.0.1",
+    domain: str = "example.test",
     settings: str = "",
     limits: str = "",
     proxies: str = "",
@@ -205,6 +206,7 @@ def running_edge(
         folder: Gets the edge's own folder.
         tls: As ``init --tls``.
         host: A loopback address, with its brackets.
+        domain: As ``init --domain``.
         settings: Added at the end of edge.toml.
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
@@ -212,7 +214,7 @@ def running_edge(
     """
     data = folder / "edge"
     command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data)]
-    command += ["--domain", "example.test", "--listen", f"{host}:0", "--tls", tls]
+    command += ["--domain", domain, "--listen", f"{host}:0", "--tls", tls]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     if settings or limits or proxies or guards:
         text = (data / "edge.toml").read_text()
@@ -220,7 +222,7 @@ def running_edge(
         text = text.replace("[guards]\n", f"[guards]\n{guards}\n", 1)
         text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
         (data / "edge.toml").write_text(text)
-    edge = Edge(data)
+    edge = Edge(data, domain)
     edge.start()
     try:
         yield edge

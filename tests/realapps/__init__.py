@@ -1,0 +1,1 @@
+"""Real programs, each doing its work through a tunnel and on uvicorn: `make realapps`."""

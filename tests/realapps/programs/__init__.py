@@ -1,0 +1,1 @@
+"""One file for each program: its app, and what visitors do with it."""

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Make the environment of `make realapps`: pinned programs, and tools that are no Python packages where they can be had.
+# Usage: tests/realapps/setup.sh VENV [PYTHON]
+set -eu
+
+venv=$1
+python=${2:-python3}
+cd "$(dirname "$0")/../.."
+
+# A case whose tool is missing is skipped, with the tool's name: so nothing here is fatal.
+missing=""
+for tool in chromium curl git rclone; do
+    command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+done
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "realapps: installing$missing"
+    # shellcheck disable=SC2086
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >/dev/null ||
+        echo "realapps: apt-get could not install all of$missing; their cases are skipped"
+elif [ -n "$missing" ]; then
+    echo "realapps: not here, their cases are skipped:$missing"
+fi
+
+if ! "$venv/bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    "$python" -m venv --clear "$venv"
+fi
+echo "realapps: installing into $venv (some minutes the first time)"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    -e . -e edge -r tests/realapps/requirements.txt || {
+    echo "realapps: pip could not install everything; its message is above, and the same command continues." >&2
+    exit 2
+}

@@ -1,0 +1,43 @@
+"""The suite of `make realapps` finds differences, and its page names every program."""
+
+from __future__ import annotations
+
+from tests.realapps.differences import ALLOWED, allowed
+from tests.realapps.page import BEGIN, END, PAGE, with_section
+from tests.realapps.suite import ROOT, compare, known_programs
+from tests.realapps.visit import Step
+
+
+def test_the_page_names_every_program_and_every_allowed_difference() -> None:
+    """A program or an allowed difference that the page lacks is found without running it."""
+    page = (ROOT / PAGE).read_text()
+    section = page[page.index(BEGIN) : page.index(END)]
+    for program in known_programs():
+        assert f"| {program.name} |" in section
+        assert f"| {program.does} | {program.visitors} |" in section
+    for row in ALLOWED:
+        assert f"| {row.program} | {row.fact} | {row.reason} |" in section
+
+
+def test_every_difference_is_found() -> None:
+    """A status, a field, a body, a missing step: each is a difference of its own."""
+    facts = {"status": 200, "headers": {"a": ["1"], "b": ["2"]}, "body": "x"}
+    other = {"status": 404, "headers": {"a": ["1"], "c": ["2"]}, "body": "y"}
+    found = [name for name, *_ in compare([Step("get", facts)], [Step("get", other)])]
+    assert found == ["get: header b", "get: header c", "get: body", "get: status"]
+    assert [name for name, *_ in compare([], [Step("get", facts)])] == ["the steps"]
+    assert not list(compare([Step("get", facts)], [Step("get", facts)]))
+
+
+def test_an_allowed_difference_is_allowed_nowhere_else() -> None:
+    """A row allows one fact of the programs that it names."""
+    assert allowed("WsgiDAV through a2wsgi", "options: header date")
+    assert allowed("Falcon", "json: header date") is None
+    assert allowed("Falcon", "json: status") is None
+
+
+def test_other_sections_of_the_page_stay() -> None:
+    """Writing the section again changes nothing outside of it."""
+    once = with_section("# Compatibility\n\n## Servers\n\nText.\n", "old")
+    again = with_section(once + "\n## Clients\n", "new")
+    assert again == once.replace("old", "new") + "\n## Clients\n"
