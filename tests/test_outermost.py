@@ -101,14 +101,12 @@ def test_a_login_around_the_tunnel_is_never_passed_by(
             assert visitor.get("/", headers={"x-key": "k"}).text == "secret"
 
 
-@pytest.mark.parametrize("server", [name for name in SERVERS if name != "granian-no-lifespan"])
+@pytest.mark.parametrize("server", ["gunicorn", "gunicorn-uvicorn", "daphne", "runner"])
 def test_the_outermost_tunnel_is_open_under_every_server(
     edge: Edge, tmp_path: Path, server: str
 ) -> None:
-    """``app = Tunnel(app)`` needs nothing else."""
+    """``app = Tunnel(app)`` needs nothing else; the other servers: ``e2e/test_servers.py``."""
     with served(edge, tmp_path, server, "plain") as (process, visitor):
-        if server == "uvicorn-no-lifespan":
-            httpx.get(f"http://127.0.0.1:{own_port(process)}/", timeout=TIMEOUT)
         process.wait_for("is live")
         assert visitor.get("/").text == "secret"
         assert process.output.count("is live") == 1

@@ -11,6 +11,10 @@ from .beside import attack, watch, world
 
 pytestmark = pytest.mark.e2e
 
+only_long = pytest.mark.skipif(
+    "ATTACK_LONG" not in os.environ, reason="the short form has one attack of each kind"
+)
+
 LONG = 10.0 if os.environ.get("ATTACK_LONG") else 3.0
 """Seconds of each attack."""
 
@@ -21,6 +25,7 @@ def test_silent_connections_do_not_close_the_tls_port(tmp_path: Path) -> None:
         watch(one, LONG).check()
 
 
+@only_long
 def test_silent_connections_of_many_addresses(tmp_path: Path) -> None:
     """S1 from eight addresses, which together want eight times the handshakes that there may be."""
     sources = [f"127.0.0.{number}" for number in range(60, 68)]
@@ -34,6 +39,7 @@ def test_a_token_does_not_fill_the_greeting_places(tmp_path: Path) -> None:
         watch(one, LONG).check()
 
 
+@only_long
 def test_a_token_does_not_fill_the_tunnels(tmp_path: Path) -> None:
     """S4: sessions that are opened and left, up to what the edge may have."""
     limits = "max_tunnels = 50\nmax_tunnels_per_token = 40"
@@ -43,7 +49,12 @@ def test_a_token_does_not_fill_the_tunnels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tls"), [("malformed", "off"), ("handshakes", "internal"), ("tokens", "internal")]
+    ("name", "tls"),
+    [
+        ("malformed", "off"),
+        pytest.param("handshakes", "internal", marks=only_long),
+        pytest.param("tokens", "internal", marks=only_long),
+    ],
 )
 def test_errors_slow_their_own_address_down(tmp_path: Path, name: str, tls: str) -> None:
     """S8: errors as fast as they are refused; after a hundred the address has to wait."""
