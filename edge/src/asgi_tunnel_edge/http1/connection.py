@@ -140,8 +140,7 @@ class HTTP1Connection(Line):
         if reply is None and not self._is_secure and not arrival.is_proxy:
             reply = front.limiter.admit(self.address)
         if reply is not None:
-            self._writer.begin(None)
-            self._writer.reply(reply)  # nothing was asked, so there is no line in the access log
+            self._reply(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End what is in progress."""
