@@ -95,7 +95,7 @@ class Edge:
         self.config = config
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._watcher: SnapshotWatcher | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []  # one a socket, where nothing comes first
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
@@ -131,7 +131,7 @@ class Edge:
                 "cannot listen on %s (%s); %s",
                 self.config.listen,
                 error.strerror or error,
-                listen_advice(error),
+                listen_advice(error, self.config.listen_address),
             )
             return 2
         await first.wait()
@@ -283,35 +283,23 @@ class Edge:
         Raises:
             OSError: The address cannot be listened on.
         """
-        if context is not None:
-            self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        self._sockets = sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
+        if context is None:
+            loop = asyncio.get_running_loop()
+            make = self._protocol_factory()
+            for sock in sockets:
+                self._servers.append(await loop.create_server(make, sock=sock, backlog=BACKLOG))
+        else:
             self._acceptor = TLSAcceptor(
-                self._make_secure,
-                context,
-                self._sockets,
-                self.limiter,
-                watch=self._watch(self._sockets[0]),
+                self._make_secure, context, sockets, self.limiter, watch=watch
             )
             self._acceptor.start()
-            return int(self._sockets[0].getsockname()[1])
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._protocol_factory(),
-            address.host,
-            address.port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
-        self._watch(self._server.sockets[0])
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def _watch(self, listener: socket.socket) -> DescriptorWatch:
-        self._descriptors = DescriptorWatch(listener.fileno())
-        return self._descriptors
+        return int(sockets[0].getsockname()[1])
 
     def _close_listener(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self._acceptor is not None:
             self._acceptor.close()
         for sock in self._sockets:
@@ -400,7 +388,7 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
     return replace(limits, max_connections=connections, max_tunnels=tunnels)
 
 
-def listen_advice(error: OSError) -> str:
+def listen_advice(error: OSError, address: ListenAddress) -> str:
     """Return what an operator does about an address that cannot be listened on."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
@@ -408,6 +396,13 @@ def listen_advice(error: OSError) -> str:
             f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
             "set `listen` in edge.toml to a port from 1024 up"
         )
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        if not set(address.host) - set(":0"):
+            return (
+                "this machine has no IPv6: switch it on, or set `listen` in edge.toml to "
+                f"0.0.0.0:{address.port} for IPv4 alone"
+            )
         return "this machine has no such address; set `listen` in edge.toml to one that it has"
+    if isinstance(error, socket.gaierror):
+        return "`listen` in edge.toml has to name an address of this machine"
     return "free the address or change `listen` in edge.toml"
