@@ -39,6 +39,7 @@ from .errors import EdgeConfigError
 from .guards import Guards
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
+from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .listeners.proxy_header import ProxyHeaderFactory
@@ -46,9 +47,12 @@ from .listeners.sockets import listen
 from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
+
+_NEEDS_TLS: Final = Reply(400, "this port speaks HTTPS: write https:// in place of http://")
 
 _log = logging.getLogger("asgi_tunnel_edge.server")
 
@@ -292,7 +296,12 @@ class Edge:
                 self._servers.append(await loop.create_server(make, sock=sock, backlog=BACKLOG))
         else:
             self._acceptor = TLSAcceptor(
-                self._make_secure, context, sockets, self.limiter, watch=watch
+                self._make_secure,
+                context,
+                sockets,
+                self.limiter,
+                answer_plain=self._answer_plain,
+                watch=watch,
             )
             self._acceptor.start()
         return int(sockets[0].getsockname()[1])
@@ -317,6 +326,11 @@ class Edge:
 
     def _make_secure(self) -> asyncio.Protocol:
         return HTTP1Connection(self.front, is_secure=True).as_protocol()
+
+    def _answer_plain(self, address: str) -> bytes:
+        """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
+        self.context.note_reply(_NEEDS_TLS, None, address.encode())
+        return encode_reply(_NEEDS_TLS, accept=b"", request_id=b"", is_head=False, keep_alive=False)
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
