@@ -15,6 +15,7 @@ from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import AccessLogConfig, EdgeConfig, TlsConfig
 from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 
 def make(
@@ -81,6 +82,21 @@ async def test_ipv6_wildcard_serves_ipv4_too(
     logged = capfd.readouterr().out
     assert "127.0.0.1" in logged
     assert "::ffff:" not in logged
+
+
+async def test_an_edge_that_has_stopped_places_nobody(tmp_path: Path) -> None:
+    """H16: what is lost at the end of a stop is not begun again on another session."""
+    edge = Edge(make(tmp_path))
+    await edge.start()
+    token = TokenRecord(
+        id="t", name="t", secret_sha256="", hostnames=("shop.example.test",), created_at=0
+    )
+    edge.directory.apply(Snapshot.of(1, [token]))
+    route = edge.directory.find("shop.example.test")
+    assert route is not None
+    assert not route.is_closed
+    await edge.stop()
+    assert route.is_closed
 
 
 async def test_access_log_that_cannot_be_opened(tmp_path: Path) -> None:

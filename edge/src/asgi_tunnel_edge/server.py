@@ -235,6 +235,7 @@ class Edge:
             ):
                 await asyncio.sleep(_POLL)
         finally:
+            self.directory.close()
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
             await asyncio.sleep(0.05)  # the last frames leave
