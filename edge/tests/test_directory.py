@@ -263,6 +263,23 @@ async def test_waiting_visitors_are_bounded_and_woken_in_order() -> None:
     assert len(woken) == MAX_WAITING - 1
 
 
+async def test_an_edge_that_ends_gives_no_session_any_more() -> None:
+    """H16: while one session after the other ends, nobody is placed on the next, old or new."""
+    directory = make_directory()
+    first, second = join(directory), join(directory, instance="b")
+    route = directory.find("shop.test")
+    assert route is not None
+    woken: list[Session] = []
+    assert route.wait(woken.append)
+    directory.close()
+    assert route.is_closed
+    first.terminate(GoawayCode.SHUTDOWN)
+    directory.wake_all()
+    assert route.choose(avoid=first) is None
+    second.terminate(GoawayCode.SHUTDOWN)
+    assert not woken
+
+
 async def test_revoked_token_ends_its_sessions() -> None:
     """A snapshot without the token, or with it revoked, ends what came in with it alone."""
     directory = make_directory()

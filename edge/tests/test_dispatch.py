@@ -16,6 +16,7 @@ from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.guards import Pace
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 pytestmark = pytest.mark.plain  # a stand-in for the writer
@@ -57,7 +58,10 @@ def test_an_app_gets_its_requests(stage: Stage) -> None:
     exchange = stage.ask()
     assert isinstance(exchange, HTTPExchange)
     assert (exchange.max_body, exchange.max_time) == (0, 0)
-    assert isinstance(stage.ask(websocket_key=KEY), WebSocketExchange)
+    assert exchange.pace == Pace.of(0, 60.0)
+    channel = stage.ask(websocket_key=KEY)
+    assert isinstance(channel, WebSocketExchange)
+    assert channel.pace == Pace.of(0, 60.0)
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import ssl
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import AccessLogConfig, EdgeConfig, TlsConfig
 from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 
-def make(folder: Path, access_log: str | None = None) -> EdgeConfig:
+def make(
+    folder: Path,
+    access_log: str | None = None,
+    *,
+    listen: str = "127.0.0.1:0",
+    mode: Literal["off", "internal"] = "off",
+) -> EdgeConfig:
     """The settings of an edge on a free port."""
     config = EdgeConfig(
         data_dir=folder,
         domain="example.test",
-        listen="127.0.0.1:0",
-        tls=TlsConfig(mode="off"),
+        listen=listen,
+        tls=TlsConfig(mode=mode),
         access_log=AccessLogConfig(path=access_log),
     )
     Store(config.database_path).migrate()
@@ -38,6 +49,54 @@ async def test_address_that_cannot_be_written(
     await edge.stop()
     assert "edge.address cannot be written" in caplog.text
     assert "listening on 127.0.0.1:" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["off", "internal"])
+async def test_ipv6_wildcard_serves_ipv4_too(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: Literal["off", "internal"]
+) -> None:
+    """H17: ``[::]:0`` serves both families, with and without TLS; logs show plain addresses."""
+    config = make(tmp_path, listen="[::]:0", mode=mode)
+    if mode == "internal":
+        create_internal_certificate(config.domain, config.data_dir / "tls")
+    edge = Edge(config)
+    await edge.start()
+    context = (
+        ssl.create_default_context(cafile=config.certificate_path) if mode == "internal" else None
+    )
+    try:
+        for address in ("127.0.0.1", "::1"):
+            reader, writer = await asyncio.open_connection(
+                address,
+                edge.address.port,
+                ssl=context,
+                server_hostname=None if context is None else "localhost",
+            )
+            writer.write(b"GET / HTTP/1.1\r\nHost: x.example.test\r\nConnection: close\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
+            writer.close()
+    finally:
+        await edge.stop()
+    for server in edge._servers:
+        assert not server.sockets
+    logged = capfd.readouterr().out
+    assert "127.0.0.1" in logged
+    assert "::ffff:" not in logged
+
+
+async def test_an_edge_that_has_stopped_places_nobody(tmp_path: Path) -> None:
+    """H16: what is lost at the end of a stop is not begun again on another session."""
+    edge = Edge(make(tmp_path))
+    await edge.start()
+    token = TokenRecord(
+        id="t", name="t", secret_sha256="", hostnames=("shop.example.test",), created_at=0
+    )
+    edge.directory.apply(Snapshot.of(1, [token]))
+    route = edge.directory.find("shop.example.test")
+    assert route is not None
+    assert not route.is_closed
+    await edge.stop()
+    assert route.is_closed
 
 
 async def test_access_log_that_cannot_be_opened(tmp_path: Path) -> None:

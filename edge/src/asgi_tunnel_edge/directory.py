@@ -190,11 +190,12 @@ def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_entries", "_only", "_waiting", "hostname", "token_id")
+    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "token_id")
 
     def __init__(self, hostname: str, token_id: str) -> None:
         self.hostname = hostname
         self.token_id = token_id
+        self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
         self._waiting: dict[Callable[[Session], None], None] = {}  # in order of arrival
@@ -426,6 +427,12 @@ class LocalDirectory:
         for entry in self._entries.values():
             for route in self._routes_of(entry):
                 route.add(entry)
+
+    def close(self) -> None:
+        """The edge ends: no visitor gets a session any more, the first time or again."""
+        for route in self._routes.values():
+            route.is_closed = True
+            route.remove_all()
 
     def sample_throughput(self, now: float) -> None:
         """See which sessions carry a bulk transfer; called a few times a second.

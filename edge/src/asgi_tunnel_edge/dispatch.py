@@ -96,8 +96,11 @@ class Dispatcher:
             return UNKNOWN
         head = self._head(request, arrival, hostname)
         if request.websocket_key is not None:
-            return WebSocketExchange(writer, request, head, route, self._context)
+            channel = WebSocketExchange(writer, request, head, route, self._context)
+            channel.pace = rules.pace
+            return channel
         exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+        exchange.pace = rules.pace
         exchange.max_body = rules.max_body
         exchange.max_time = rules.max_time
         return exchange

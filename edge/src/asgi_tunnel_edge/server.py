@@ -39,6 +39,7 @@ from .errors import EdgeConfigError
 from .guards import Guards
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
+from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .listeners.proxy_header import ProxyHeaderFactory
@@ -46,9 +47,12 @@ from .listeners.sockets import listen
 from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
+
+_NEEDS_TLS: Final = Reply(400, "this port speaks HTTPS: write https:// in place of http://")
 
 _log = logging.getLogger("asgi_tunnel_edge.server")
 
@@ -95,7 +99,7 @@ class Edge:
         self.config = config
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._watcher: SnapshotWatcher | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []  # one a socket, where nothing comes first
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
@@ -131,7 +135,7 @@ class Edge:
                 "cannot listen on %s (%s); %s",
                 self.config.listen,
                 error.strerror or error,
-                listen_advice(error),
+                listen_advice(error, self.config.listen_address),
             )
             return 2
         await first.wait()
@@ -231,6 +235,7 @@ class Edge:
             ):
                 await asyncio.sleep(_POLL)
         finally:
+            self.directory.close()
             for session in sessions:
                 session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
             await asyncio.sleep(0.05)  # the last frames leave
@@ -283,35 +288,28 @@ class Edge:
         Raises:
             OSError: The address cannot be listened on.
         """
-        if context is not None:
-            self._sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        self._sockets = sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
+        if context is None:
+            loop = asyncio.get_running_loop()
+            make = self._protocol_factory()
+            for sock in sockets:
+                self._servers.append(await loop.create_server(make, sock=sock, backlog=BACKLOG))
+        else:
             self._acceptor = TLSAcceptor(
                 self._make_secure,
                 context,
-                self._sockets,
+                sockets,
                 self.limiter,
-                watch=self._watch(self._sockets[0]),
+                answer_plain=self._answer_plain,
+                watch=watch,
             )
             self._acceptor.start()
-            return int(self._sockets[0].getsockname()[1])
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._protocol_factory(),
-            address.host,
-            address.port,
-            backlog=BACKLOG,
-            reuse_address=True,
-        )
-        self._watch(self._server.sockets[0])
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def _watch(self, listener: socket.socket) -> DescriptorWatch:
-        self._descriptors = DescriptorWatch(listener.fileno())
-        return self._descriptors
+        return int(sockets[0].getsockname()[1])
 
     def _close_listener(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self._acceptor is not None:
             self._acceptor.close()
         for sock in self._sockets:
@@ -329,6 +327,11 @@ class Edge:
 
     def _make_secure(self) -> asyncio.Protocol:
         return HTTP1Connection(self.front, is_secure=True).as_protocol()
+
+    def _answer_plain(self, address: str) -> bytes:
+        """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
+        self.context.note_reply(_NEEDS_TLS, None, address.encode())
+        return encode_reply(_NEEDS_TLS, accept=b"", request_id=b"", is_head=False, keep_alive=False)
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
@@ -400,7 +403,7 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
     return replace(limits, max_connections=connections, max_tunnels=tunnels)
 
 
-def listen_advice(error: OSError) -> str:
+def listen_advice(error: OSError, address: ListenAddress) -> str:
     """Return what an operator does about an address that cannot be listened on."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
@@ -408,6 +411,13 @@ def listen_advice(error: OSError) -> str:
             f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
             "set `listen` in edge.toml to a port from 1024 up"
         )
-    if error.errno == errno.EADDRNOTAVAIL:
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        if not set(address.host) - set(":0"):
+            return (
+                "this machine has no IPv6: switch it on, or set `listen` in edge.toml to "
+                f"0.0.0.0:{address.port} for IPv4 alone"
+            )
         return "this machine has no such address; set `listen` in edge.toml to one that it has"
+    if isinstance(error, socket.gaierror):
+        return "`listen` in edge.toml has to name an address of this machine"
     return "free the address or change `listen` in edge.toml"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import socket
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asgi_tunnel_edge.server import listen_advice
-from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
 from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
 
 if TYPE_CHECKING:
@@ -75,13 +77,16 @@ def test_empty_database_is_brought_up_to_date(
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"),
+    ("host", "error", "advice"),
     [
-        (errno.EACCES, "cap_net_bind_service"),
-        (errno.EADDRNOTAVAIL, "no such address"),
-        (errno.EADDRINUSE, "free the address"),
+        ("0.0.0.0", OSError(errno.EACCES, "why"), "cap_net_bind_service"),
+        ("203.0.113.1", OSError(errno.EADDRNOTAVAIL, "why"), "no such address"),
+        ("0.0.0.0", OSError(errno.EADDRINUSE, "why"), "free the address"),
+        ("::", OSError(errno.EADDRNOTAVAIL, "why"), "no IPv6: .* 0.0.0.0:443 for IPv4 alone"),
+        ("::", OSError(errno.EAFNOSUPPORT, "why"), "no IPv6: .* 0.0.0.0:443 for IPv4 alone"),
+        ("nowhere.test", socket.gaierror(-2, "why"), "an address of this machine"),
     ],
 )
-def test_what_to_do_about_the_address(number: int, advice: str) -> None:
+def test_what_to_do_about_the_address(host: str, error: OSError, advice: str) -> None:
     """An address that cannot be listened on: the advice fits the reason."""
-    assert advice in listen_advice(OSError(number, "why"))
+    assert re.search(advice, listen_advice(error, ListenAddress(host, 443)))

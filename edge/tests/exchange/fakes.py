@@ -198,6 +198,7 @@ class FakeRoute:
     """Knows one upstream at most, and who waits."""
 
     hostname = HOSTNAME
+    is_closed = False
 
     def __init__(self, upstream: Any = None, *, room: int = 100) -> None:
         self.ready = upstream

@@ -100,6 +100,18 @@ def test_another_upstream_is_tried(code: ResetCode) -> None:
     assert not stage.writer.calls
 
 
+@pytest.mark.parametrize("code", [ResetCode.REFUSED, ResetCode.SESSION_LOST])
+def test_nothing_is_tried_again_when_the_edge_ends(code: ResetCode) -> None:
+    """H16: the other session is about to be cut too; the visitor hears that its request is lost."""
+    stage, _ = lose()
+    other = stage.route.ready = FakeUpstream()
+    stage.route.is_closed = True
+    stage.exchange.on_reset(code, "")
+    assert other.opened == 0
+    assert stage.writer.replied is not None
+    assert stage.writer.names == ["reply"]
+
+
 def test_without_another_upstream_it_waits_again() -> None:
     """The next upstream gets it."""
     stage, _ = lose()

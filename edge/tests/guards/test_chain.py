@@ -31,6 +31,28 @@ def test_first_reason_counts() -> None:
     assert set(counts.values()) == {0}
 
 
+def test_pace_of_one_hostname() -> None:
+    """H12: each of ``min_body_rate`` and ``body_grace`` takes the place of the edge's."""
+    table = {
+        "domain": "a.test",
+        "listen": "127.0.0.1:0",
+        "limits": {"min_body_rate": 100},
+        "hostnames": {
+            "shop.a.test": {"body_grace": 5.0},
+            "blog.a.test": {"min_body_rate": 0},
+            "both.a.test": {"min_body_rate": 7, "body_grace": 2.0},
+        },
+    }
+    guards = Guards(EdgeConfig.from_table(table, Path()))
+    names = ("shop.a.test", "blog.a.test", "both.a.test", "other.a.test")
+    assert [tuple(guards.rules(name).pace) for name in names] == [
+        (5.0, 500),
+        (60.0, 1),
+        (2.0, 14),
+        (60.0, 6000),
+    ]
+
+
 def test_limits_of_one_hostname() -> None:
     """``max_body`` and ``max_time`` of a name take the place of the edge's; 0 is no limit."""
     table = {
@@ -94,8 +116,8 @@ BASE: dict[str, object] = {"domain": "a.test", "listen": "127.0.0.1:0"}
             {"hostnames": {"shop.a.test": {"exempt": []}}},
             (
                 'hostnames."shop.a.test".exempt: there is no such setting; remove it, or use one '
-                "of max_body, max_time, allow, deny, rate, burst, hostname_rate, hostname_burst, "
-                "scanner, origins"
+                "of max_body, max_time, min_body_rate, body_grace, allow, deny, rate, burst, "
+                "hostname_rate, hostname_burst, scanner, origins"
             ),
         ),
         (

@@ -56,6 +56,7 @@ origins = ["https://shop.example.test"]
 
 [hostnames."blog.example.test"]
 scanner = false
+body_grace = 0.5
 """
 
 SHOP, BLOG = "shop.example.test", "blog.example.test"
@@ -270,6 +271,18 @@ def test_body_of_one_hostname(world: World) -> None:
     assert world.ask("/", method="POST", body=b"x" * 1001)[0] == 413
     assert world.ask("/", method="POST", body=iter([b"x" * 600] * 2))[0] == 413
     assert world.ask("/", method="POST", body=b"x" * 5000, host=BLOG)[0] == 200
+
+
+def test_pace_of_one_hostname(world: World) -> None:
+    """H12: a body of which no byte comes is 408 after a name's ``body_grace``."""
+    with closing(world.visitor("127.0.0.1")) as one:
+        one.putrequest("POST", "/", skip_host=True)
+        one.putheader("Host", BLOG)
+        one.putheader("Content-Length", "9")
+        one.endheaders()
+        start = time.monotonic()
+        assert one.getresponse().status == 408
+        assert 0.4 <= time.monotonic() - start < 3.0
 
 
 def test_time_of_one_hostname(world: World) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from tests.e2e.harness import Edge, running_edge, wait_until
 
-from asgi_tunnel_edge.listeners.tls import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKES
+from asgi_tunnel_edge.listeners.tls import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, PLAIN_LINGER
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +36,11 @@ def ask(edge: Edge) -> int:
 
 
 def test_half_handshakes_are_bounded_and_short(edge: Edge) -> None:
-    """T41: of connections that say nothing those above an address's share are closed at once."""
+    """T41: of one address's silent connections those above its share are closed at once."""
     with ExitStack() as stack:
         silent = [
             stack.enter_context(socket.create_connection(("127.0.0.1", edge.port)))
-            for _ in range(MAX_HANDSHAKES + 60)
+            for _ in range(HANDSHAKE_SHARES[0] + 60)
         ]
 
         def closed() -> int:
@@ -55,9 +55,8 @@ def test_half_handshakes_are_bounded_and_short(edge: Edge) -> None:
                     count += 1
             return count
 
-        above = len(silent) - HANDSHAKE_SHARES[0]
-        wait_until(lambda: closed() >= above, timeout=3, what="those above the share are closed")
-        assert closed() == above
+        wait_until(lambda: closed() >= 60, timeout=3, what="those above the share are closed")
+        assert closed() == 60
         wait_until(lambda: closed() == len(silent), timeout=HANDSHAKE_TIMEOUT + 5)
     assert ask(edge) == 404
 
@@ -71,10 +70,46 @@ def test_peers_that_have_gone_cost_no_handshake(edge: Edge) -> None:
     assert time.monotonic() - start < 2
 
 
-def test_plain_http_on_the_tls_port_is_closed(edge: Edge) -> None:
-    """T41: no answer leaks out in front of TLS, and the connection ends."""
+@pytest.mark.parametrize("body", [b"", b"x" * 200_000], ids=["bare", "with a body"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"OPTIONS"])
+def test_plain_http_on_the_tls_port_is_told_so(edge: Edge, method: bytes, body: bytes) -> None:
+    """H15: one answer that names https, then the end; it is not lost to a reset."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
-        plain.sendall(b"GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n")
+        plain.sendall(
+            b"%s / HTTP/1.1\r\nHost: nobody.test\r\nContent-Length: %d\r\n\r\n%s"
+            % (method, len(body), body)
+        )
+        answer = b"".join(iter(lambda: plain.recv(1024), b""))
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nconnection: close\r\n" in answer
+    head, _, said = answer.partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(said) in head
+    assert said.count(b"\n") == 1
+    assert b"https://" in said
+    assert ask(edge) == 404
+
+
+@pytest.mark.parametrize(("size", "pause"), [(65536, 0.0), (1, 0.1)], ids=["bytes", "seconds"])
+def test_plain_http_that_does_not_leave_is_ended(edge: Edge, size: int, pause: float) -> None:
+    """H15: who reads no answer and goes on sending is cut, after bytes or seconds."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n")
+        start = time.monotonic()
+        is_cut = False
+        while not is_cut and time.monotonic() - start < PLAIN_LINGER + 5:
+            try:
+                plain.sendall(b"x" * size)
+            except ConnectionError:
+                is_cut = True
+            time.sleep(pause)
+    assert is_cut
+    assert ask(edge) == 404
+
+
+def test_bytes_of_no_protocol_get_no_answer(edge: Edge) -> None:
+    """T41: what is neither TLS nor HTTP is closed, and nothing that is HTTP leaks out."""
+    with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
+        plain.sendall(b"\x00\x01\x02\x03\x04\x05\x06\x07")
         answer = b""
         try:
             while data := plain.recv(1024):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +19,7 @@ from asgi_tunnel_edge.http1.deadlines import (
 )
 from asgi_tunnel_edge.http1.states import State
 from asgi_tunnel_edge.settings.config import Limits
+from asgi_tunnel_edge.settings.guards import Pace
 
 LIMITS = Limits()
 
@@ -105,16 +107,54 @@ def test_a_head_gets_no_more_time_by_dribbling() -> None:
     assert deadlines.expired(time.now + 1, State.HEAD) is Clock.REQUEST
 
 
-def test_rates() -> None:
-    """A body, or a reader, is slow below min_body_rate in body_grace seconds."""
-    deadlines = Deadlines(LIMITS, Time())
-    need = int(LIMITS.min_body_rate * LIMITS.body_grace)
+@pytest.mark.parametrize(
+    ("rate", "grace", "need"), [(500, 20.0, 10_000), (0, 60.0, 1), (1, 0.5, 1)]
+)
+def test_rates(rate: int, grace: float, need: int) -> None:
+    """A body, or a reader, is slow below min_body_rate in body_grace seconds, or without a byte."""
+    deadlines = Deadlines(Limits(min_body_rate=rate, body_grace=grace), Time())
     deadlines.watch_body(1000)
     deadlines.watch_writing(2000)
     assert deadlines.is_body_slow(1000 + need - 1)
     assert not deadlines.is_body_slow(1000 + need)
     assert deadlines.is_reader_slow(2000 + need - 1)
     assert not deadlines.is_reader_slow(2000 + need)
+
+
+@pytest.mark.parametrize(("size", "pause"), [(10, 5.0), (1, 45.0), (1, 59.0)])
+def test_a_pause_that_a_phone_makes_is_no_end(size: int, pause: float) -> None:
+    """H12: 10 bytes every 5 s, or nothing for 45 s, is progress; both ways, by default."""
+    time = Time()
+    up, down = Deadlines(LIMITS, time), Deadlines(LIMITS, time)
+    up.watch_body(0)
+    down.watch_writing(0)
+    moved = 0
+    due = math.floor(time.now + pause)
+    for _ in range(600):
+        time.now += 1
+        if time.now >= due:
+            moved += size
+            due += math.floor(pause)
+        if up.expired(time.now, State.BODY) is Clock.BODY:
+            assert not up.is_body_slow(moved)
+            up.watch_body(moved)
+        if down.expired(time.now, State.RESPONSE) is Clock.WRITE:
+            assert not down.is_reader_slow(moved)
+            down.watch_writing(moved)
+
+
+def test_an_exchange_has_a_pace_of_its_own() -> None:
+    """H12: that of a hostname takes the place of the edge's."""
+    time = Time()
+    deadlines = Deadlines(LIMITS, time)
+    deadlines.pace = Pace.of(100, 5.0)
+    deadlines.watch_body(0)
+    deadlines.watch_writing(0)
+    time.now += 5.0
+    assert deadlines.expired(time.now, State.BODY) is Clock.WRITE
+    assert deadlines.expired(time.now, State.BODY) is Clock.BODY
+    assert deadlines.is_body_slow(499)
+    assert not deadlines.is_body_slow(500)
 
 
 def test_a_half_closed_visitor_that_takes_a_byte_is_given_time() -> None:

@@ -205,3 +205,17 @@ def test_replies_in_the_form_that_is_asked_for(accept: bytes, start: bytes) -> N
     stage.writer.reply(Reply(400, "it is odd"), keep_alive=True)
     assert b"connection: close" in stage.head
     assert stage.line.calls == ["closed"]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"OPTIONS"])
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503, 504])
+def test_errors_of_the_edge_that_pages_of_other_origins_may_see(method: bytes, status: int) -> None:
+    """H13: its 5xx, without credentials; no preflight is allowed in the app's place."""
+    stage = Stage(request_of(method))
+    stage.writer.reply(Reply(status, "it is away", 5), request_id=b"r1", keep_alive=True)
+    fields = [line for line in stage.head if line.startswith(b"access-control-")]
+    expected = [
+        b"access-control-allow-origin: *",
+        b"access-control-expose-headers: retry-after, x-request-id",
+    ]
+    assert fields == (expected if status >= 500 else [])

@@ -110,6 +110,9 @@ class Placement:
     def lost(self, exchange: Placed, code: int) -> bool:
         """Try again after a stream without a response was reset; False: it stays lost.
 
+        When the edge ends all sessions are lost, one after the other: the next one would begin
+        with a request that is cut with it.
+
         Args:
             exchange: Whose stream it was.
             code: A :class:`ResetCode`: REFUSED, no app has begun with it; SESSION_LOST, one may.
@@ -120,7 +123,7 @@ class Placement:
             needed = _IF_LOST
         else:
             return False
-        if self._repeat < needed or self._tries >= MAX_TRIES:
+        if self._repeat < needed or self._tries >= MAX_TRIES or self._route.is_closed:
             return False
         upstream = self._route.choose(avoid=self._upstream)
         if upstream is None:

@@ -13,6 +13,7 @@ from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Fields, ResponseHead
 
 from ..replies import Reply
+from ..settings.guards import Pace
 
 __all__ = ["ByteChannel", "Exchange", "ResponseWriter"]
 
@@ -141,13 +142,15 @@ class Exchange:
     Attributes:
         max_time: Seconds that it may take; 0: no limit.
         max_body: Bytes that a chunked request body may have; 0: no limit.
+        pace: How fast bodies have to move; None: as ``[limits]`` says.
     """
 
-    __slots__ = ("max_body", "max_time")
+    __slots__ = ("max_body", "max_time", "pace")
 
     def __init__(self) -> None:
         self.max_time = 0.0
         self.max_body = 0
+        self.pace: Pace | None = None
 
     @property
     def is_over(self) -> bool:

@@ -13,6 +13,7 @@ from ..address import group_of
 from ..hostname import wildcard_of
 from ..network import Networks, normalise_network, number_of
 from ..replies import Reply
+from ..settings.guards import Pace
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -59,6 +60,7 @@ class Rules:
         "max_body",
         "max_time",
         "origins",
+        "pace",
         "rate_limit",
         "scans",
     )
@@ -67,6 +69,8 @@ class Rules:
         shared, limits = config.guards, config.limits
         self.max_body = limits.max_body if own.max_body is None else own.max_body
         self.max_time = limits.max_time if own.max_time is None else own.max_time
+        rate = limits.min_body_rate if own.min_body_rate is None else own.min_body_rate
+        self.pace = Pace.of(rate, own.body_grace or limits.body_grace)
         allow = shared.allow if own.allow is None else own.allow
         self.allow = _networks(allow) if allow else None
         # What the edge denies, no hostname allows again.

@@ -344,6 +344,8 @@ class HTTP1Connection(Line):
             self._reply(decision, request)
             return
         exchange = self._exchange = decision
+        if exchange.pace is not None:
+            self._deadlines.pace = exchange.pace
         if exchange.max_time:
             self._deadlines.bound_exchange(exchange.max_time)
         if request.length == 0:

@@ -5,7 +5,8 @@ clock          runs in              runs out after                      then
 =============  ===================  ==================================  ===========================
 REQUEST        HEAD                 ``head_timeout``, while idle        408; an idle connection
                                     ``keep_alive_timeout``              closes
-BODY           BODY, while reading  ``body_grace``, again and again     408 below ``min_body_rate``
+BODY           BODY, while reading  ``body_grace``, again and again     408 below ``min_body_rate``,
+                                                                        or without a byte
 HOLD           HELD                 ``hold_timeout``                    503
 LINGER         DRAIN                ``LINGER``, up to ``MAX_LINGER``    closes, or goes on while the
                                     while the visitor sends             visitor reads a response
@@ -30,6 +31,7 @@ from enum import IntEnum
 from typing import Final
 
 from ..settings.config import Limits
+from ..settings.guards import Pace
 from .states import State
 
 __all__ = [
@@ -91,6 +93,7 @@ class Deadlines:
         now: Monotonic seconds.
 
     Attributes:
+        pace: How fast bodies have to move; of ``limits`` until an exchange has its own.
         write_due: When a visitor that reads too slowly is judged next.
     """
 
@@ -106,11 +109,13 @@ class Deadlines:
         "_state_due",
         "_unread_due",
         "_write_base",
+        "pace",
         "write_due",
     )
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._limits = limits
+        self.pace = Pace.of(limits.min_body_rate, limits.body_grace)
         self._now = now
         self._state_due = math.inf
         self._exchange_due = math.inf
@@ -165,7 +170,7 @@ class Deadlines:
             read: Bytes of bodies read so far.
         """
         self._body_base = read
-        self._state_due = self._now() + self._limits.body_grace
+        self._state_due = self._now() + self.pace.grace
 
     def hold(self) -> None:
         """Wait for an app."""
@@ -204,7 +209,7 @@ class Deadlines:
             taken: Bytes that its socket has taken so far.
         """
         self._write_base = taken
-        self.write_due = self._now() + self._limits.body_grace
+        self.write_due = self._now() + self.pace.grace
 
     def stop_writing(self) -> None:
         """The visitor reads fast enough."""
@@ -231,11 +236,11 @@ class Deadlines:
 
     def is_body_slow(self, read: int) -> bool:
         """Whether less of the body came in ``body_grace`` than ``min_body_rate`` allows."""
-        return read - self._body_base < self._limits.min_body_rate * self._limits.body_grace
+        return read - self._body_base < self.pace.need
 
     def is_reader_slow(self, taken: int) -> bool:
         """Whether less of a response was taken in ``body_grace`` than ``min_body_rate`` allows."""
-        return taken - self._write_base < self._limits.min_body_rate * self._limits.body_grace
+        return taken - self._write_base < self.pace.need
 
     def is_still_sending(self, dropped: int) -> bool:
         """Whether a lingering connection has sent more, and may go on."""

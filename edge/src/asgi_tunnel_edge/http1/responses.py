@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from typing import Final
 
 from ..replies import Reply, phrase, render
+
+_CORS: Final = (
+    b"access-control-allow-origin: *\r\n"
+    b"access-control-expose-headers: retry-after, x-request-id\r\n"
+)
+"""Of a 5xx, so that a page of another origin sees it and no CORS error. Not for credentials; and
+preflights are the app's to allow: a browser may use the permission when the app is back."""
 
 _lines: dict[int, bytes] = {}
 
@@ -55,6 +63,8 @@ def encode_reply(
         head.append(b"x-request-id: " + request_id + b"\r\n")
     if reply.retry_after is not None:
         head.append(b"retry-after: %d\r\n" % reply.retry_after)
+    if reply.status >= 500:
+        head.append(_CORS)
     for name, value in reply.fields:
         head.append(name + b": " + value + b"\r\n")
     if not keep_alive:

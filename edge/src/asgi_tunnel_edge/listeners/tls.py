@@ -4,7 +4,8 @@ A storm of reconnecting apps and visitors would otherwise start thousands of han
 which then ends too late. Who is turned away, and a connection whose peer has already gone, costs
 no handshake, and neither does one that stays silent. Above the bound the oldest of the address
 group that has the most is ended for a new one: silent connections of one address cannot keep the
-others out. What is spoken inside TLS is the business of whoever made the factory.
+others out. Who speaks HTTP without TLS is told so; it stays among the handshakes until it has read
+that. What is spoken inside TLS is the business of whoever made the factory.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ HANDSHAKE_TIMEOUT: Final = 5.0
 ACCEPTS: Final = 64
 """Connections accepted in one turn of the event loop before others get theirs."""
 
+PLAIN_LINGER: Final = 2.0
+"""Seconds that a connection without TLS is read and dropped, so that its answer is not lost to a
+reset."""
+
+PLAIN_BYTES: Final = 256 * 1024
+"""Bytes that are dropped so, at most."""
+
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""First bytes of HTTP methods; TLS begins with 0x16."""
+
 PAUSE: Final = 0.25
 """Seconds without accepting after the system had no descriptor left: no busy loop."""
 
@@ -50,8 +61,9 @@ class TLSAcceptor:
         factory: Makes the protocol of a connection whose handshake is done.
         context: The listener's TLS settings.
         sockets: Listening and non-blocking; they stay the caller's.
-        watch: Hears that no descriptor was left.
         limiter: Turns connections away, and hears of failed handshakes.
+        answer_plain: Gets the address of who speaks HTTP without TLS; returns what it is told.
+        watch: Hears that no descriptor was left.
 
     Attributes:
         loop: The running one.
@@ -64,12 +76,14 @@ class TLSAcceptor:
         sockets: Sequence[socket.socket],
         limiter: ConnectionLimiter,
         *,
+        answer_plain: Callable[[str], bytes],
         watch: DescriptorWatch,
     ) -> None:
         self._pending: FairPool[_Pending] = FairPool(
             MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
         )
         self._limiter = limiter
+        self._answer_plain = answer_plain
         self._factory = factory
         self._context = context
         self._sockets = list(sockets)
@@ -127,6 +141,11 @@ class TLSAcceptor:
         """A connection is pending no longer."""
         self._pending.leave(pending)
 
+    def answer_plain(self, address: str) -> bytes:
+        """Count who speaks HTTP without TLS, and return what it is told."""
+        self._limiter.note_error(address)
+        return self._answer_plain(address)
+
     async def shake_hands(self, pending: _Pending) -> None:
         """Complete the TLS handshake; cancelling it closes the connection."""
         try:
@@ -159,12 +178,13 @@ class _Pending:
         address: Of the peer.
     """
 
-    __slots__ = ("_acceptor", "_task", "_timer", "address", "connection")
+    __slots__ = ("_acceptor", "_dropped", "_task", "_timer", "address", "connection")
 
     def __init__(self, acceptor: TLSAcceptor, connection: socket.socket, address: str) -> None:
         self._acceptor = acceptor
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._dropped = 0  # bytes of who speaks no TLS
         self.connection = connection
         self.address = address
 
@@ -175,17 +195,41 @@ class _Pending:
             first = self.connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             if self._timer is None:
-                loop = acceptor.loop
-                self._timer = loop.call_later(HANDSHAKE_TIMEOUT, self.end)
-                loop.add_reader(self.connection.fileno(), self.read)
+                self._wait(HANDSHAKE_TIMEOUT, self.read)
             return
         except OSError:
             first = b""
-        if first:
+        if first and first[0] in _LETTERS:
+            self._stop_waiting()
+            self._refuse()
+        elif first:
             self._stop_waiting()
             self._task = acceptor.loop.create_task(acceptor.shake_hands(self))
         else:
             self.end()  # the peer has closed already
+
+    def _refuse(self) -> None:
+        """Tell a visitor that speaks no TLS, in one write, and read what it has sent until then."""
+        answer = self._acceptor.answer_plain(self.address)
+        try:
+            self.connection.send(answer)  # fits in the buffer of a new socket
+            self.connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.end()
+            return
+        self._wait(PLAIN_LINGER, self._drop)
+        self._drop()
+
+    def _drop(self) -> None:
+        try:
+            size = len(self.connection.recv(65536))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size = 0
+        self._dropped += size
+        if not size or self._dropped > PLAIN_BYTES:
+            self.end()
 
     def end(self) -> None:
         """Close it; the connection leaves its pool, if it was still there."""
@@ -195,6 +239,11 @@ class _Pending:
         else:
             self._acceptor.leave(self)
             self.connection.close()
+
+    def _wait(self, seconds: float, on_bytes: Callable[[], None]) -> None:
+        loop = self._acceptor.loop
+        self._timer = loop.call_later(seconds, self.end)
+        loop.add_reader(self.connection.fileno(), on_bytes)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

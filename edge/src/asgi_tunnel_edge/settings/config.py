@@ -86,11 +86,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds, Meta(title="an idle connection between two requests; then closed")
     ] = 75.0
     min_body_rate: Annotated[
-        Bytes, Meta(title="bytes a second, on average over body_grace, that a body has to move")
-    ] = 500
+        BytesOrZero,
+        Meta(title="bytes a second, on average over body_grace, that a body has to move; 0: any"),
+    ] = 0
     body_grace: Annotated[
-        Seconds, Meta(title="over which min_body_rate is measured, both ways; slower: cut")
-    ] = 20.0
+        Seconds,
+        Meta(title="a body, either way, that moves no byte, or less than min_body_rate: cut"),
+    ] = 60.0
     max_body: Annotated[BytesOrZero, Meta(title="a request body; more: 413; 0: no limit")] = 0
     max_time: Annotated[
         SecondsOrZero,

@@ -7,15 +7,15 @@ holds both tables.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
 from ..errors import EdgeConfigError, shown
 from ..network import normalise_network
-from .types import BytesOrZero, Count, Rate, SecondsOrZero
+from .types import BytesOrZero, Count, Rate, Seconds, SecondsOrZero
 
-__all__ = ["LOOPBACK", "GuardsConfig", "HostnameConfig", "check_lists"]
+__all__ = ["LOOPBACK", "GuardsConfig", "HostnameConfig", "Pace", "check_lists"]
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
@@ -30,6 +30,18 @@ Switch = Annotated[bool, Meta(description="true or false")]
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _OTHER_ORIGINS: Final = frozenset({"null", "none"})
+
+
+class Pace(NamedTuple):
+    """How fast a body has to move, either way."""
+
+    grace: float  #: seconds after which it is judged, again and again
+    need: float  #: bytes that it has moved by then, if it goes on
+
+    @classmethod
+    def of(cls, rate: int, grace: float) -> Pace:
+        """Return that of ``min_body_rate`` and ``body_grace``; without a rate it is one byte."""
+        return cls(grace, max(rate * grace, 1.0))
 
 
 class GuardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +84,8 @@ class HostnameConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     max_body: Annotated[BytesOrZero, Meta(examples=[10485760])] | None = None
     max_time: Annotated[SecondsOrZero, Meta(examples=[60.0])] | None = None
+    min_body_rate: Annotated[BytesOrZero, Meta(examples=[500])] | None = None
+    body_grace: Annotated[Seconds, Meta(examples=[20.0])] | None = None
     allow: Addresses | None = None
     deny: Addresses = ()
     rate: Annotated[Rate, Meta(examples=[20.0])] | None = None
