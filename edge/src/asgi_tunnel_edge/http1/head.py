@@ -23,7 +23,7 @@ from ..request import Request
 from ..settings.config import Limits
 
 _REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n"
 ).match
 _OTHER_VERSION: Final = re.compile(
     rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]\.?[0-9]*\r\n"
