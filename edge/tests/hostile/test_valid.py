@@ -275,7 +275,7 @@ VALID = [
                     b"X-SSL_Client-Verify",
                     b"X-Remote-Addr",
                     b"X-Envoy-External-Address",
-                    b"X-Request-ID",
+                    b"X_Request_ID",
                 )
             ],
         ),

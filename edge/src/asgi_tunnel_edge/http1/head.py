@@ -55,8 +55,8 @@ class Kind(IntEnum):
     SPECIAL = 3  # decides framing, routing or the connection
 
 
-_IDENTITY: Final = frozenset({b"x-request-id"})
-"""Beside those of :mod:`..identity.fields`: what the edge itself sets."""
+_REQUEST_ID: Final = b"x-request-id"
+"""A visitor's own is relayed; ``x_request_id`` is not, for an app may read it as the same."""
 
 _HOP: Final = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authorization"})
 _SPECIAL: Final = frozenset(
@@ -87,7 +87,7 @@ _new: Final = tuple.__new__  # skips a named tuple's own constructor
 def _learn(name: bytes) -> tuple[bytes, Kind]:
     lower = name.lower()
     dashed = lower.replace(b"_", b"-")
-    if dashed in _IDENTITY or is_identity(dashed):
+    if is_identity(dashed) or (dashed == _REQUEST_ID and lower != dashed):
         kind = Kind.IDENTITY
     elif lower in _HOP:
         kind = Kind.HOP
