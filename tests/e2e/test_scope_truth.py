@@ -131,7 +131,7 @@ def test_websocket_scope(request: pytest.FixtureRequest, scheme: str) -> None:
 
 @pytest.mark.parametrize("host", [HOST, HOST.upper(), f"{HOST}:8443", f"{HOST}."])
 def test_host_is_as_sent(edge: Edge, host: str) -> None:
-    """The Host field reaches the app as the visitor sent it; so does the added one, port included."""
+    """The Host field reaches the app as the visitor sent it; the added one is equal."""
     head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     fields = dict(exchange(edge, head)[0]["headers"])
     assert fields["host"] == host

@@ -17,7 +17,7 @@ from typing import Final
 from asgi_tunnel.protocol.head import Fields
 
 from ..errors import RequestError
-from ..hostname import host_from_header, is_address
+from ..hostname import host_from_header, is_valid_host
 from ..identity.fields import is_identity
 from ..request import Request
 from ..settings.config import Limits
@@ -206,7 +206,7 @@ def _understand(
     else:
         host, target = _authority(method, target, hosts)
     hostname = host_from_header(host) if host else None
-    if hostname is None and host and not is_address(host):
+    if hostname is None and host and not is_valid_host(host):
         raise RequestError(400, "the Host field is malformed")
     length = _framing(special, is_http11)
     connection = special.get(b"connection")
