@@ -117,7 +117,15 @@ def is_valid_host(raw: bytes) -> bool:
     match = _RFC_HOST(raw)
     if match is None or not _is_port(match[2].decode("ascii")):
         return False
-    return raw[:1] != b"[" or match[1] is not None or is_address(raw)
+    if raw[:1] == b"[":
+        return match[1] is not None or is_address(raw)
+    host = raw.partition(b":")[0].removesuffix(b".")  # DNS has rules too: no name breaks them
+    labels = host.split(b".")
+    return (
+        len(host) <= MAX_HOSTNAME_LENGTH
+        and labels[0] != b"*"
+        and all(0 < len(label) <= MAX_LABEL_LENGTH for label in labels)
+    )
 
 
 def wildcard_of(name: str) -> str | None:
