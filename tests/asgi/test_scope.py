@@ -205,7 +205,8 @@ def test_extensions_are_dicts_of_dicts() -> None:
         extensions = build(head, state=None, root_path="")["extensions"]
         assert all(type(value) is dict for value in extensions.values())
     scope = websocket_scope(head, state=None, root_path="")
-    assert scope["extensions"] == {"websocket.http.response": {}}
+    own = {"request_id": "r1"}
+    assert scope["extensions"] == {"websocket.http.response": {}, "asgi_tunnel": own}
 
 
 def test_tls_is_not_offered() -> None:

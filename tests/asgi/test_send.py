@@ -411,7 +411,7 @@ async def test_only_what_works_is_offered() -> None:
     app = Recorder()
     await Tunnelled(app).get()
     offered = app.scope["extensions"].keys()
-    assert offered == {"http.response.trailers", "http.response.early_hint"}
+    assert offered == {"http.response.trailers", "http.response.early_hint", "asgi_tunnel"}
 
 
 async def test_one_failing_exchange_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:

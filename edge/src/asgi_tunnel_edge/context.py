@@ -7,9 +7,9 @@ it; :mod:`.connections.sweep` and ``server`` set the switches.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import secrets
+import os
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, notify
@@ -19,6 +19,10 @@ from .request import Request
 from .settings.config import Limits
 
 __all__ = ["EdgeContext"]
+
+_ID_LENGTH: Final = 32
+_IDS: Final = 256
+"""Request ids made at once: a system call for each would cost more than the rest of it."""
 
 
 class EdgeContext:
@@ -48,12 +52,17 @@ class EdgeContext:
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.is_stopping = False
         self.is_overloaded = False
-        self._prefix = secrets.token_hex(4).encode()
-        self._numbers = itertools.count(1)
+        self._ids = b""
+        self._next_id = 0
 
     def next_request_id(self) -> bytes:
-        """Return an id that no other request of this edge has."""
-        return b"%s%08x" % (self._prefix, next(self._numbers))
+        """Return 128 random bits in hex: unique, and telling nobody how many there were."""
+        start = self._next_id
+        if start == len(self._ids):
+            self._ids = os.urandom(_IDS * _ID_LENGTH // 2).hex().encode()
+            start = 0
+        self._next_id = end = start + _ID_LENGTH
+        return self._ids[start:end]
 
     def note_reply(self, reply: Reply, request: Request | None, peer: bytes) -> None:
         """Tell the observers of a reply in the place of an exchange.

@@ -15,16 +15,22 @@ from typing import Final
 
 from .errors import HostnameError
 
-__all__ = ["host_from_header", "is_address", "normalise_hostname", "wildcard_of"]
+__all__ = ["host_from_header", "is_address", "is_valid_host", "normalise_hostname", "wildcard_of"]
 
 #: Characters of a name and of a label, from RFC 1035 section 2.3.4.
 MAX_HOSTNAME_LENGTH: Final = 253
 MAX_LABEL_LENGTH: Final = 63
 
-_LABELS: Final = re.compile(r"[a-z0-9.-]*")
+_LABELS: Final = re.compile(r"[a-z0-9._-]*")
 # What browsers and getaddrinfo take for an IPv4 address: a last label that is a number
 # (127.1, 2130706433, 0x7f000001). https://url.spec.whatwg.org/#ends-in-a-number-checker
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+# RFC 3986 section 3.2.2: IPvFuture (group 1), IPv6, or a reg-name; and what stands behind it.
+_RFC_HOST: Final = re.compile(
+    rb"(?:(\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\])|\[[0-9A-Fa-f:.]+\]"
+    rb"|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)((?::[0-9]*)?)"
+).fullmatch
 
 #: Entries. A visitor chooses the key, so it is bounded; an entry holds some 300 bytes.
 _CACHE_SIZE: Final = 4096
@@ -103,6 +109,25 @@ def is_address(raw: bytes) -> bool:
         return False
 
 
+def is_valid_host(raw: bytes) -> bool:
+    """Is the value of a Host field valid by RFC 3986 section 3.2.2, whatever can be registered?
+
+    Asked for what is no name: nobody serves it, and it is not malformed either (404, not 400).
+    """
+    match = _RFC_HOST(raw)
+    if match is None or not _is_port(match[2].decode("ascii")):
+        return False
+    if raw[:1] == b"[":
+        return match[1] is not None or is_address(raw)
+    host = raw.partition(b":")[0].removesuffix(b".")  # DNS has rules too: no name breaks them
+    labels = host.split(b".")
+    return (
+        len(host) <= MAX_HOSTNAME_LENGTH
+        and labels[0] != b"*"
+        and all(0 < len(label) <= MAX_LABEL_LENGTH for label in labels)
+    )
+
+
 def wildcard_of(name: str) -> str | None:
     """The wildcard that covers a normal name: ``*.example.org`` for ``shop.example.org``.
 
@@ -117,9 +142,10 @@ def _is_port(text: str) -> bool:
     if not text:
         return True
     digits = text[1:]
-    if text[0] != ":" or len(digits) > 5 or not (digits.isascii() and (digits or "0").isdigit()):
+    if text[0] != ":" or not (digits.isascii() and (digits or "0").isdigit()):
         return False
-    return int(digits or "0") <= 65535
+    digits = digits.lstrip("0")  # any number of zeros is valid in front
+    return len(digits) <= 5 and int(digits or "0") <= 65535
 
 
 def _read(text: str, *, wildcard: bool) -> tuple[str, str | None]:
@@ -149,7 +175,7 @@ def _broken_rule(name: str, *, length: int) -> str | None:
     if length > MAX_HOSTNAME_LENGTH:
         return f"is longer than {MAX_HOSTNAME_LENGTH} characters"
     if not _LABELS.fullmatch(name):
-        return "has characters other than letters, digits, hyphens and dots"
+        return "has characters other than letters, digits, hyphens, underscores and dots"
     labels = name.split(".")
     for label in labels:
         if not label:

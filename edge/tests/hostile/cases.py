@@ -246,6 +246,10 @@ def lines() -> Iterator[Case]:
         (b"G(T /case HTTP/1.1", 400),
         (b"A" * 33 + b" /case HTTP/1.1", 400),
         (b"A" * 5000 + b" /case HTTP/1.1", 400),
+        (b"GET /\xff\xfe HTTP/1.1", 400),
+        (b"GET /caf\xc3\xa9 HTTP/1.1", 400),
+        (b"GET /case?\x80 HTTP/1.1", 400),
+        (b"GET http://shop.example.test/\x80 HTTP/1.1", 400),
         (b"GET /ca se HTTP/1.1", 400),
         (b"GET /ca\x00se HTTP/1.1", 400),
         (b"GET /ca\x7fse HTTP/1.1", 400),
@@ -268,7 +272,7 @@ def lines() -> Iterator[Case]:
         (b"GET /case HTTP/3", 505),
         (b"GET /case HTTPS/1.1", 400),
         (b"GET /case ICY/1.1", 400),
-        (b"GET /" + b"a" * 8192 + b" HTTP/1.1", 414),
+        (b"GET /" + b"a" * 32768 + b" HTTP/1.1", 414),
         (b"GET /b" + b"a" * 70_000 + b" HTTP/1.1", 414, 431),
     ):
         yield _case("T08", _shown(line), line + rest + SMUGGLED, *statuses)

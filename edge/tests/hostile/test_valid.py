@@ -81,15 +81,13 @@ VALID = [
     _target(b"/%2e%2e/%2E%2E/etc"),
     _target(b"/a%00b"),
     _target(b"/a%0d%0ab"),
-    _target(b"/caf\xc3\xa9"),
-    _target(b"/\xff\xfe"),
     _target(b"/%zz%"),
     _target(b"/a;b=c?d=e&f=%26&g=+&h"),
     # ASGI has no way to say that there is a question mark and nothing behind it.
     Valid("T16 an empty query", request(b"GET", b"/case?")),
     _target(b"/a?b?c"),
     _target(b"/a\\b|c^d`e{f}"),
-    _target(b"/" + b"a" * 8000),
+    _target(b"/" + b"a" * 16384),
     Valid(
         "fields keep order, duplicates and odd values",
         request(
@@ -277,7 +275,7 @@ VALID = [
                     b"X-SSL_Client-Verify",
                     b"X-Remote-Addr",
                     b"X-Envoy-External-Address",
-                    b"X-Request-ID",
+                    b"X_Request_ID",
                 )
             ],
         ),

@@ -9,6 +9,7 @@ import pytest
 from edge.tests.exchange.fakes import request_of
 
 from asgi_tunnel.protocol.head import Fields, ResponseHead
+from asgi_tunnel_edge.exchange.fields import FORBIDDEN_TRAILERS
 from asgi_tunnel_edge.http1.writer import HTTP1Writer, Line
 from asgi_tunnel_edge.replies import Reply
 
@@ -167,6 +168,38 @@ def test_trailers_only_for_those_who_take_them() -> None:
         assert stage.writer.trailers([(b"x-sum", b"1")]) is None
         sent = b"x-sum: 1\r\n" if takes else b""
         assert stage.body == b"5\r\nhello\r\n0\r\n" + sent + b"\r\n"
+
+
+@pytest.mark.parametrize("name", sorted(FORBIDDEN_TRAILERS))
+def test_trailers_that_would_come_too_late_are_dropped(name: bytes) -> None:
+    """H11: framing, routing, authentication and the like never leave as trailers."""
+    stage = Stage(request_of()._replace(takes_trailers=True))
+    stage.respond([], b"hello", ends=False)
+    assert stage.writer.trailers([(name, b"1"), (b"x-sum", b"1")]) is None
+    assert stage.body == b"5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n"
+
+
+def test_fields_that_connection_names_are_removed() -> None:
+    """H10: whether it is a response, an early hint or an accepted handshake; framing stays."""
+    named: Fields = [
+        (b"x-secret", b"1"),
+        (b"connection", b"X-Secret , content-length"),
+        (b"connection", b"x-other"),
+        (b"x-other", b"2"),
+        (b"x-close", b"3"),
+    ]
+    stage = Stage(request_of())
+    assert stage.respond([LENGTH, *named], b"hello") is None
+    assert stage.head == [b"HTTP/1.1 200 OK", b"content-length: 5", b"x-close: 3"]
+    assert stage.line.calls == ["kept"]
+    stage = Stage(request_of())
+    stage.writer.informational(ResponseHead(103, named))
+    assert stage.head == [b"HTTP/1.1 103 Early Hints", b"x-close: 3"]
+    stage = Stage(request_of(websocket_key=b"dGhlIHNhbXBsZSBub25jZQ=="))
+    stage.writer.upgrade(ResponseHead(101, named), cast(Any, None))
+    assert b"x-secret" not in stage.socket.written
+    assert b"x-other" not in stage.socket.written
+    assert stage.head[-1] == b"x-close: 3"
 
 
 def test_informational_heads() -> None:

@@ -40,7 +40,7 @@ def test_defaults(tmp_path: Path) -> None:
     )
     assert config.limits == Limits()
     assert (config.limits.max_head_bytes, config.limits.max_header_fields) == (65536, 128)
-    assert (config.limits.max_request_line, config.limits.max_connections) == (8192, 10000)
+    assert (config.limits.max_request_line, config.limits.max_connections) == (32768, 10000)
     assert (config.limits.hold_timeout, config.limits.resume_window) == (10.0, 30.0)
     assert config.access_log == AccessLogConfig(format="text", path=None)
     assert config.public_url is None

@@ -37,7 +37,11 @@ def http_scope(
     """
     scope = _common(head, state, root_path, "http", spec_version)
     scope["method"] = head.method.decode("latin-1").upper()
-    scope["extensions"] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+    scope["extensions"] = {
+        "http.response.trailers": {},
+        "http.response.early_hint": {},
+        "asgi_tunnel": {"request_id": head.request_id.decode("latin-1")},
+    }
     return scope
 
 
@@ -51,7 +55,10 @@ def websocket_scope(head: RequestHead, *, state: dict[str, Any] | None, root_pat
         for one in value.decode("latin-1").split(",")
         if one.strip()
     ]
-    scope["extensions"] = {"websocket.http.response": {}}
+    scope["extensions"] = {
+        "websocket.http.response": {},
+        "asgi_tunnel": {"request_id": head.request_id.decode("latin-1")},
+    }
     return scope
 
 
@@ -69,6 +76,12 @@ def _common(
     path = raw_path.decode("utf-8", "replace")
     if "%" in path:
         path = unquote(path)
+    host, own_id = hostname, False
+    for name, value in fields:
+        if name == b"host":
+            host = value
+        elif name == b"x-request-id":
+            own_id = True
     if root_path and raw_path != b"*":  # OPTIONS * asks the server itself
         path = root_path + path
         raw_path = root_path.encode() + raw_path
@@ -86,13 +99,14 @@ def _common(
             # What a proxy would add, for apps and logs that look there.
             (b"x-forwarded-for", peer_host),
             (b"x-forwarded-proto", b"https" if arrival.is_secure else b"http"),
-            (b"x-forwarded-host", hostname),
+            (b"x-forwarded-host", host),
             (b"x-real-ip", peer_host),
-            (b"x-request-id", request_id),
         ],
         "client": arrival.client,
         "server": arrival.server,
     }
+    if not own_id:  # a visitor's own may be signed, or known to its other logs
+        scope["headers"].append((b"x-request-id", request_id))
     if state is not None:
         scope["state"] = state.copy()
     return scope

@@ -17,13 +17,13 @@ from typing import Final
 from asgi_tunnel.protocol.head import Fields
 
 from ..errors import RequestError
-from ..hostname import host_from_header, is_address
+from ..hostname import host_from_header, is_valid_host
 from ..identity.fields import is_identity
 from ..request import Request
 from ..settings.config import Limits
 
 _REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])\r\n"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Z]{1,32}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([01])\r\n"
 ).match
 _OTHER_VERSION: Final = re.compile(
     rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01]\r)[0-9]\.?[0-9]*\r\n"
@@ -55,8 +55,8 @@ class Kind(IntEnum):
     SPECIAL = 3  # decides framing, routing or the connection
 
 
-_IDENTITY: Final = frozenset({b"x-request-id"})
-"""Beside those of :mod:`..identity.fields`: what the edge itself sets."""
+_REQUEST_ID: Final = b"x-request-id"
+"""A visitor's own is relayed; ``x_request_id`` is not, for an app may read it as the same."""
 
 _HOP: Final = frozenset({b"keep-alive", b"proxy-connection", b"proxy-authorization"})
 _SPECIAL: Final = frozenset(
@@ -87,7 +87,7 @@ _new: Final = tuple.__new__  # skips a named tuple's own constructor
 def _learn(name: bytes) -> tuple[bytes, Kind]:
     lower = name.lower()
     dashed = lower.replace(b"_", b"-")
-    if dashed in _IDENTITY or is_identity(dashed):
+    if is_identity(dashed) or (dashed == _REQUEST_ID and lower != dashed):
         kind = Kind.IDENTITY
     elif lower in _HOP:
         kind = Kind.HOP
@@ -206,7 +206,7 @@ def _understand(
     else:
         host, target = _authority(method, target, hosts)
     hostname = host_from_header(host) if host else None
-    if hostname is None and host and not is_address(host):
+    if hostname is None and host and not is_valid_host(host):
         raise RequestError(400, "the Host field is malformed")
     length = _framing(special, is_http11)
     connection = special.get(b"connection")

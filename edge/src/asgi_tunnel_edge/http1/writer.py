@@ -18,7 +18,17 @@ from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Fields, ResponseHead
 from asgi_tunnel.transport import LARGE
 
-from ..exchange.fields import HOP_FIELDS, bad_bytes, bad_fields, good_names, is_good_name, is_number
+from ..exchange.fields import (
+    FORBIDDEN_TRAILERS,
+    HOP_FIELDS,
+    bad_bytes,
+    bad_fields,
+    connection_options,
+    good_names,
+    is_good_name,
+    is_number,
+    relayed,
+)
 from ..exchange.writer import ByteChannel, Exchange, ResponseWriter
 from ..replies import Reply
 from ..request import Request
@@ -167,7 +177,7 @@ class HTTP1Writer(ResponseWriter):
         lines = [status_line(head.status)]
         lines += [
             name + b": " + value + b"\r\n"
-            for name, value in head.fields
+            for name, value in relayed(head.fields)
             if name not in _SPECIAL  # there is no body that framing could be about
         ]
         lines.append(b"\r\n")
@@ -204,7 +214,11 @@ class HTTP1Writer(ResponseWriter):
         request = self._request
         lines = [b"0\r\n"]
         if request is not None and request.takes_trailers and bad_fields(fields) is None:
-            lines += [name + b": " + value + b"\r\n" for name, value in fields]
+            lines += [
+                name + b": " + value + b"\r\n"
+                for name, value in fields
+                if name not in FORBIDDEN_TRAILERS
+            ]
         lines.append(b"\r\n")
         self.outbox.write(b"".join(lines))
         return None
@@ -220,7 +234,9 @@ class HTTP1Writer(ResponseWriter):
             date_field(),
         ]
         lines += [
-            name + b": " + value + b"\r\n" for name, value in head.fields if name not in _HANDSHAKE
+            name + b": " + value + b"\r\n"
+            for name, value in relayed(head.fields)
+            if name not in _HANDSHAKE
         ]
         lines.append(b"\r\n")
         self._has_started = True
@@ -281,7 +297,7 @@ class HTTP1Writer(ResponseWriter):
             What is wrong with the response, or None.
         """
         length: int | None = None
-        has_date = False
+        has_date = has_connection = False
         good, bad = good_names, bad_bytes
         for name, value in head.fields:
             if (name not in good and not is_good_name(name)) or bad(value):
@@ -294,10 +310,18 @@ class HTTP1Writer(ResponseWriter):
                 elif name == b"date":
                     has_date = True
                 else:
-                    if name == b"connection" and b"close" in value.lower():
-                        self._keep_alive = False
+                    has_connection = has_connection or name == b"connection"
                     continue
             lines.append(b"%s: %s\r\n" % (name, value))
+        if has_connection:  # rare: an app under a server has no say in connections
+            if b"close" in connection_options(head.fields):
+                self._keep_alive = False
+            del lines[1:]
+            lines += [
+                b"%s: %s\r\n" % (name, value)
+                for name, value in relayed(head.fields)
+                if name not in HOP_FIELDS
+            ]
         if not has_date:
             lines.append(date_field())
         return self._decide_framing(head.status, request, length)

@@ -69,7 +69,7 @@ Network = IPv4Network | IPv6Network
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[limits]``: every bound of the public side. The title of a field says what it bounds."""
 
-    max_request_line: Annotated[Bytes, Meta(title="a request line; longer: 414")] = 8192
+    max_request_line: Annotated[Bytes, Meta(title="a request line; longer: 414")] = 32768
     max_head_bytes: Annotated[Bytes, Meta(title="a whole request head; more: 431")] = 65536
     max_header_fields: Annotated[Count, Meta(title="header fields of a request; more: 431")] = 128
     max_connections: Annotated[Count, Meta(title="open visitor connections; more: 503")] = 10000
