@@ -256,9 +256,8 @@ class WebSocketExchange:
             payload = bytes(self._partial) + payload
             self._partial = bytearray()
         if not text:
-            self._inbox.put(
-                {"type": "websocket.receive", "bytes": payload, "text": None}, flow_controlled_size
-            )
+            # Only the key that is there, as servers do: some apps ask which one it is with `in`.
+            self._inbox.put({"type": "websocket.receive", "bytes": payload}, flow_controlled_size)
             return
         try:
             string = payload.decode()
@@ -266,9 +265,7 @@ class WebSocketExchange:
             self._link.consume(self.stream_id, flow_controlled_size)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
             return
-        self._inbox.put(
-            {"type": "websocket.receive", "bytes": None, "text": string}, flow_controlled_size
-        )
+        self._inbox.put({"type": "websocket.receive", "text": string}, flow_controlled_size)
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the app, after the messages that came before; answer a close not yet answered."""
