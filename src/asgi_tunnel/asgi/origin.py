@@ -16,7 +16,7 @@ from .http import HTTPExchange
 from .lifespan import IS_TUNNELLED
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
 from .types import ASGIApp, Scope, StreamLink
-from .websocket import WebSocketExchange
+from .websocket import ANSWER_TIMEOUT, WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
 
@@ -105,11 +105,11 @@ class Origin:
         if left:
             await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
 
-    def close_websockets(self, code: int, reason: str) -> None:
-        """Close every WebSocket: the app ends."""
+    def close_websockets(self, code: int, reason: str, *, patience: float = ANSWER_TIMEOUT) -> None:
+        """Close every WebSocket: the app ends.  See :meth:`.WebSocketExchange.shut_down`."""
         for exchange in list(self._tasks):
             if isinstance(exchange, WebSocketExchange):
-                exchange.shut_down(code, reason)
+                exchange.shut_down(code, reason, patience)
 
     def end_event_streams(self) -> None:
         """End every event stream, which would not end by itself: the app ends."""
