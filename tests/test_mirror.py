@@ -16,7 +16,6 @@ PACKAGES: Final = {
 
 ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/adapt.py": "tests/asgi/test_middleware.py",
-    "src/asgi_tunnel/asgi/fields.py": "tests/asgi/test_send.py",
     "src/asgi_tunnel/asgi/http.py": (
         "tests/asgi/test_send.py tests/asgi/test_receive.py tests/asgi/test_disconnect.py"
     ),

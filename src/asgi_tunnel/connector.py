@@ -23,6 +23,7 @@ import anyio
 
 from ._version import __version__
 from .asgi.origin import Origin
+from .asgi.websocket import ANSWER_TIMEOUT
 from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import PinError, dial
@@ -180,7 +181,9 @@ class Connector:
             await anyio.sleep(_POLL)
 
     def _end_endless(self) -> None:
-        self.origin.close_websockets(1012, "the app restarts")
+        # Of a short grace a half is left for the app, when the edge does not answer.
+        patience = min(ANSWER_TIMEOUT, self.config.grace / 2)
+        self.origin.close_websockets(1012, "the app restarts", patience=patience)
         self.origin.end_event_streams()
 
     async def _leave(self) -> None:

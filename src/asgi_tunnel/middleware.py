@@ -97,6 +97,8 @@ class Tunnel:
             "plaintext_host": plaintext_host,
             "spec_version": spec_version,
         }
+        # Where there is no lifespan; the first request's own must not reach others.
+        self._context = contextvars.copy_context()
         self._has_lifespan = False
         self._connector: Connector | None = None
         self._guard: asyncio.Task[None] | None = None
@@ -134,6 +136,7 @@ class Tunnel:
         if "state" not in scope:
             scope = {**scope, "state": {}}  # Starlette raises when a stateful lifespan has none
         state = scope["state"]
+        context = contextvars.copy_context()  # without what the app sets in its lifespan
         refusal = ""
         is_told = False
 
@@ -146,7 +149,7 @@ class Tunnel:
         async def start_and_send(message: Message) -> None:
             nonlocal refusal, is_told
             if message["type"] == "lifespan.startup.complete":
-                connector = self._start(config, origin_app, state)
+                connector = self._start(config, origin_app, state, context)
                 if self._required and connector is not None:
                     try:
                         await _wait_connected(connector)
@@ -216,7 +219,11 @@ class Tunnel:
         _daphne_tunnels.append(start_with(_find_daphne_app, config, _name(self.app)))
 
     def _start(
-        self, config: TunnelConfig, app: ASGIApp, state: dict[str, Any] | None
+        self,
+        config: TunnelConfig,
+        app: ASGIApp,
+        state: dict[str, Any] | None,
+        context: contextvars.Context,
     ) -> Connector | None:
         from .asgi.origin import Origin
         from .connector import Connector
@@ -230,6 +237,7 @@ class Tunnel:
             state=state,
             root_path=config.root_path,
             spec_version=config.spec_version,
+            context=context,
         )
         connector = self._connector = Connector(config, origin, name=_name(app))
         connector.start()
@@ -255,7 +263,7 @@ class Tunnel:
             "this server sent no lifespan, or the app is mounted below another one; the tunnel is "
             "opened with the first request. Wrap the outermost app, or use `asgi-tunnel run`"
         )
-        connector = self._start(config, origin_app, None)
+        connector = self._start(config, origin_app, None, self._context)
         if connector is not None:
             self._guard = asyncio.get_running_loop().create_task(
                 _abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
 import logging
 import threading
 import time
@@ -45,8 +46,10 @@ class ThreadHandle:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
         self._ready = threading.Event()
+        # A thread begins with an empty context: the app's calls get the one that is current here.
+        context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main()), name="asgi-tunnel", daemon=True
+            target=lambda: context.run(asyncio.run, self._main()), name="asgi-tunnel", daemon=True
         )
 
     def start(self) -> None:

@@ -72,7 +72,7 @@ async def failing(scope, receive, send):
     raise ValueError("no database")
 
 async def raising(scope, receive, send):
-    raise ValueError("no lifespan here")
+    raise ValueError("Django can only handle ASGI/HTTP connections, not lifespan.")
 
 async def hanging(scope, receive, send):
     await receive()

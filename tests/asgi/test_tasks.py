@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import decimal
 import functools
 import gc
 from typing import Any
@@ -50,33 +51,36 @@ async def test_tasks_are_held() -> None:
 
 
 async def test_each_call_has_a_context_of_its_own() -> None:
-    """A72: nothing leaks into a call, neither from the tunnel's task nor from another call."""
+    """A72: a call sees what the tunnel was started with, and nothing that another one has set."""
     seen: list[str] = []
-    contents: list[set[contextvars.ContextVar[Any]]] = []
+    contents: list[tuple[bool, int]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(VARIABLE.get())
-        contents.append(set(contextvars.copy_context()))
+        contents.append((IS_TUNNELLED.get(), len(contextvars.copy_context())))
         VARIABLE.set("request")
         await hello(scope, receive, send)
 
     VARIABLE.set("tunnel")
+    size = len(contextvars.copy_context())
     tunnel = Tunnelled(app)
+    VARIABLE.set("later")
     await tunnel.get()
     await tunnel.get()
     await tunnel.connect().over()
-    assert seen == ["unset"] * 3
-    assert contents == [{IS_TUNNELLED}] * 3
-    assert VARIABLE.get() == "tunnel"
+    assert seen == ["tunnel"] * 3
+    assert contents == [(True, size + 1)] * 3  # it does not grow
+    assert VARIABLE.get() == "later"
     assert IS_TUNNELLED.get() is False
 
 
 async def test_the_lifespan_has_a_context_of_its_own() -> None:
-    """A72: what the app sets in its lifespan stays there."""
+    """A72: it sees what is set where it starts; what it sets stays there."""
     seen: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append(VARIABLE.get())
+        assert IS_TUNNELLED.get() is True
         VARIABLE.set(scope["type"])
         await hello(scope, receive, send)
 
@@ -85,7 +89,22 @@ async def test_the_lifespan_has_a_context_of_its_own() -> None:
     await lifespan.startup()
     await Tunnelled(app).get()
     await lifespan.shutdown()
-    assert seen == ["unset", "unset"]
+    assert seen == ["tunnel", "tunnel"]
+    assert IS_TUNNELLED.get() is False
+
+
+async def test_decimal_numbers_are_as_exact_as_set_at_import() -> None:
+    """A72: the precision of ``decimal`` is the one that the process has set."""
+    precisions: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        precisions.append(decimal.getcontext().prec)
+        await hello(scope, receive, send)
+
+    with decimal.localcontext() as context:
+        context.prec = 50
+        await Tunnelled(app).get()
+    assert precisions == [50]
 
 
 async def test_each_call_is_a_task_of_its_own() -> None:

@@ -31,7 +31,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if kind == "lifespan":
         await _lifespan(receive, send)
     elif kind == "websocket":
-        await _echo(receive, send)
+        await (_listen if scope["path"] == "/listen" else _echo)(receive, send)
     else:
         handler = _PATHS[scope["path"]]
         query = {name: values[0] for name, values in parse_qs(scope["query_string"]).items()}
@@ -125,6 +125,19 @@ async def _state(query: dict[bytes, bytes], receive: Any, send: Any) -> None:
         "threads": threading.active_count(),
     }
     await _answer(send, json.dumps(state).encode())
+
+
+async def _listen(receive: Any, send: Any) -> None:
+    """Print what is heard."""
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.connect":
+            await send({"type": "websocket.accept"})
+        elif message["type"] == "websocket.receive":
+            print("heard", message["text"], flush=True)  # noqa: T201 - read by the test
+        else:
+            print("closed", message["code"], flush=True)  # noqa: T201 - read by the test
+            return
 
 
 async def _echo(receive: Any, send: Any) -> None:

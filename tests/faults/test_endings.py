@@ -70,6 +70,44 @@ def test_close_code(one: World, end: Callable[[World, Process], None], code: int
     row(f"{end.__name__.replace('_', ' ')} with a WebSocket open", code=code)
 
 
+def test_messages_before_a_stop(one: World, row: Row) -> None:
+    """What a visitor was told has arrived, reaches an app that is stopped meanwhile."""
+    app = one.app()
+    one.proxy.delay = 0.05
+    try:
+        sock = socket.create_connection(("127.0.0.1", one.edge.port), timeout=20)
+        with connect(f"ws://{HOSTNAME}/listen", sock=sock, ping_interval=None) as visitor:
+            for number in range(3):
+                visitor.send(f"m{number}")
+            visitor.close(1000)
+            assert visitor.close_code == 1000
+        app.popen.send_signal(signal.SIGTERM)
+        assert app.popen.wait(20) == 0
+    finally:
+        one.proxy.delay = 0.0
+    heard = [line for line in app.output.splitlines() if line.startswith(("heard", "closed"))]
+    assert heard == ["heard m0", "heard m1", "heard m2", "closed 1000"]
+    row("SIGTERM 50 ms behind three messages and a close", delivered=len(heard))
+
+
+def test_uploads_before_a_stop(one: World, row: Row) -> None:
+    """A request that was complete before the app was stopped is answered, its body whole."""
+    app = one.app()
+    one.proxy.delay = 0.05
+    try:
+        connection = one.place.connect()
+        connection.request("POST", "/upload", bytes(100_000), headers={"Host": HOSTNAME})
+        app.popen.send_signal(signal.SIGTERM)
+        response = connection.getresponse()
+        answer = response.read()
+        connection.close()
+        assert app.popen.wait(20) == 0
+    finally:
+        one.proxy.delay = 0.0
+    assert (response.status, b"100000" in answer) == (200, True), answer
+    row("SIGTERM 50 ms behind an upload", status=response.status)
+
+
 def test_second_signal(one: World, row: Row) -> None:
     """The first SIGTERM lets a slow request finish, the second one ends the app now."""
     app = one.app("--grace", "30", direct=True)

@@ -21,13 +21,15 @@ _names: dict[bytes, bytes] = {}
 def normalise_fields(headers: Iterable[Any]) -> Fields:
     """Return an app's header fields: names lower-case, order and duplicates kept.
 
+    Outer spaces and tabs are no part of a value (RFC 9110, 5.5), and are left out.
+
     Args:
         headers: Pairs of bytes, as a list, tuple or generator.
 
     Raises:
         TypeError: A name or value is not bytes.
-        ValueError: A name is no token, or a value holds control characters or outer white space,
-            which could be read as a field or a response of its own.
+        ValueError: A name is no token, or a value holds control characters, which could be read as
+            a field or a response of its own.
     """
     fields: Fields = []
     for name, value in headers:
@@ -36,11 +38,9 @@ def normalise_fields(headers: Iterable[Any]) -> Fields:
         lower = _names.get(name)
         if lower is None:
             lower = _learn(name)
-        if _BAD_VALUE(value) or value.strip(b" \t") != value:
-            raise ValueError(
-                f"the value of response header {lower!r} holds a control character or outer space"
-            )
-        fields.append((lower, value))
+        if _BAD_VALUE(value):
+            raise ValueError(f"the value of response header {lower!r} holds a control character")
+        fields.append((lower, value.strip(b" \t")))  # mostly the same object
     return fields
 
 

@@ -29,6 +29,11 @@ class Inbox:
         self._repeats = 0
         self._waiters: list[asyncio.Future[None]] = []
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether the app has not yet taken all that came before the last one."""
+        return bool(self._messages)
+
     def put(self, message: Message, flow_controlled_size: int = 0) -> None:
         """Add a message; ``flow_controlled_size`` is handed out with it."""
         if self._last is None:

@@ -17,6 +17,18 @@ IS_TUNNELLED: Final = contextvars.ContextVar("asgi_tunnel.is_tunnelled", default
 """True in every call of an app that comes from this driver: its tunnel is there already, and a
 :class:`asgi_tunnel.Tunnel` somewhere inside the app opens no second one."""
 
+
+def tunnelled(context: contextvars.Context | None = None) -> contextvars.Context:
+    """Return a copy of a context, by default of the current one, for calls of an app.
+
+    What was set at import, such as context variables and ``decimal.getcontext().prec``, is there
+    as under a server.
+    """
+    copied = contextvars.copy_context() if context is None else context.copy()
+    copied.run(IS_TUNNELLED.set, True)
+    return copied
+
+
 RETURN_TIMEOUT: Final = 2.0
 """Seconds between the app's last word and its return; then it is cancelled."""
 
@@ -85,9 +97,7 @@ class Lifespan:
         """
         self._inbox.put_nowait({"type": "lifespan.startup"})
         loop = asyncio.get_running_loop()
-        context = contextvars.Context()
-        context.run(IS_TUNNELLED.set, True)
-        self._task = loop.create_task(self._run(), name="asgi-tunnel lifespan", context=context)
+        self._task = loop.create_task(self._run(), name="asgi-tunnel lifespan", context=tunnelled())
         try:
             await self._changed.wait()
         except BaseException:

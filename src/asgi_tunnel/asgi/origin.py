@@ -13,10 +13,10 @@ from ..protocol.frames import Buffer, StreamKind
 from ..protocol.head import Fields, ResponseHead
 from .adapt import as_single_callable
 from .http import HTTPExchange
-from .lifespan import IS_TUNNELLED
+from .lifespan import tunnelled
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
 from .types import ASGIApp, Scope, StreamLink
-from .websocket import WebSocketExchange
+from .websocket import ANSWER_TIMEOUT, WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
 
@@ -38,9 +38,10 @@ class Origin:
         state: The lifespan state, copied for each call; None when there is no lifespan.
         root_path: Put before each path.
         spec_version: Of HTTP; "2.4" makes sends after a disconnect raise.
+        context: Copied for each call; by default the current one.
 
-    Each exchange has a task of its own in a context of its own: what it raises is logged and goes
-    no further, and nothing leaks into it from the tunnel or from another exchange.
+    Each exchange has a task of its own in a copy of the context that the tunnel was started in:
+    what it raises is logged and goes no further, and what it sets is not seen by another exchange.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Origin:
         state: dict[str, Any] | None = None,
         root_path: str = "",
         spec_version: str = HTTP_SPEC_VERSION,
+        context: contextvars.Context | None = None,
     ) -> None:
         self._app = as_single_callable(app)
         self._state = state
@@ -57,8 +59,7 @@ class Origin:
         self._spec_version = spec_version
         self._raises = spec_version >= "2.4"
         self._tasks: dict[HTTPExchange | WebSocketExchange, asyncio.Task[None]] = {}
-        self._context = contextvars.Context()
-        self._context.run(IS_TUNNELLED.set, True)
+        self._context = tunnelled(context)
 
     @property
     def in_flight(self) -> int:
@@ -105,11 +106,11 @@ class Origin:
         if left:
             await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
 
-    def close_websockets(self, code: int, reason: str) -> None:
-        """Close every WebSocket: the app ends."""
+    def close_websockets(self, code: int, reason: str, *, patience: float = ANSWER_TIMEOUT) -> None:
+        """Close every WebSocket: the app ends.  See :meth:`.WebSocketExchange.shut_down`."""
         for exchange in list(self._tasks):
             if isinstance(exchange, WebSocketExchange):
-                exchange.shut_down(code, reason)
+                exchange.shut_down(code, reason, patience)
 
     def end_event_streams(self) -> None:
         """End every event stream, which would not end by itself: the app ends."""

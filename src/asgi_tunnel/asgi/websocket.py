@@ -31,6 +31,10 @@ INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
 
+ANSWER_TIMEOUT: Final = 2.0
+"""Seconds of silence in which the edge has to answer the close of a shutdown.  It answers at once;
+a tunnel that is down does not, and the app still needs time to end."""
+
 
 class Phase(Enum):
     """How far the WebSocket is, seen from the app."""
@@ -38,6 +42,7 @@ class Phase(Enum):
     CONNECTING = auto()  # neither accepted nor refused
     OPEN = auto()  # accepted; messages may be sent
     DENYING = auto()  # a denial response is being sent
+    CLOSING = auto()  # closed by a shutdown; what the visitor said before is still on its way
     CLOSED = auto()  # the app has ended it
     GONE = auto()  # ended without the app: by the visitor, the session's end or a shutdown
 
@@ -51,6 +56,7 @@ class WebSocketExchange:
     """
 
     __slots__ = (
+        "_answer_due",
         "_code",
         "_inbox",
         "_is_ended",
@@ -71,7 +77,8 @@ class WebSocketExchange:
         self._phase = Phase.CONNECTING
         self._is_ended = event.end  # the visitor's direction
         self._partial = bytearray()  # of one message; fragments of a few bytes cost no object each
-        self._code: int | None = None  # with which the visitor closed
+        self._code: int | None = None  # with which the visitor, or a shutdown, closed
+        self._answer_due: asyncio.TimerHandle | None = None  # while CLOSING
 
     # -- for the app -------------------------------------------------------------------------
 
@@ -84,7 +91,8 @@ class WebSocketExchange:
             # Apps are not trusted to keep to their type.
             result: Any = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
         except BaseException as error:
-            is_gone = self._phase is Phase.GONE  # before _finish; else it is another one's error
+            # Before _finish; else it is another one's error.
+            is_gone = self._phase is Phase.GONE or self._phase is Phase.CLOSING
             self._finish(INTERNAL_ERROR)
             if is_contained(error, is_gone=is_gone):
                 return
@@ -114,9 +122,9 @@ class WebSocketExchange:
             self._send_message(message)
             if self._room is not None and not self._room.is_set():
                 await wait_until_set(self._room)
-                if self._phase is Phase.GONE:
+                if self._phase is Phase.GONE or self._phase is Phase.CLOSING:
                     raise ClientDisconnectedError(kind, code=self._code)
-        elif phase is Phase.GONE:
+        elif phase is Phase.GONE or phase is Phase.CLOSING:
             if kind != "websocket.close":
                 raise ClientDisconnectedError(kind, code=self._code)
         elif phase is Phase.CONNECTING and kind == "websocket.accept":
@@ -147,14 +155,41 @@ class WebSocketExchange:
         else:
             raise RuntimeError(_misplaced(phase, kind))
 
-    def shut_down(self, code: int, reason: str) -> None:
-        """Close from this side because the app ends: both ends are told."""
+    def shut_down(self, code: int, reason: str, patience: float = ANSWER_TIMEOUT) -> None:
+        """Close from this side because the app ends: both ends are told.
+
+        Args:
+            code: For both ends.
+            reason: For both ends.
+            patience: Seconds of silence in which the edge has to answer.
+
+        The app is told when the edge has answered: what the visitor said before, and its own close,
+        may be on the way, and the visitor may have been told that it has arrived.
+        """
         if self._phase is Phase.OPEN:
-            self._give_up(code, reason)
+            self._link.send_close(self.stream_id, code, reason)
+            self._phase = Phase.CLOSING
+            self._code = code
+            self._await_answer(reason, patience)
+            if self._room is not None:
+                self._room.set()
         elif self._phase is Phase.CONNECTING:
             # Not accepted, so nothing was done: the edge may ask another process or answer 503.
             self._link.reset_stream(self.stream_id, ResetCode.REFUSED, reason)
             self._gone(code, reason)
+
+    def _await_answer(self, reason: str, patience: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._answer_due = loop.call_later(patience, self._on_silence, reason, patience)
+
+    def _on_silence(self, reason: str, patience: float) -> None:
+        if self._phase is not Phase.CLOSING:
+            return
+        if self._inbox.has_messages:
+            # What follows may wait for room until the app has read them; the grace is the bound.
+            self._await_answer(reason, patience)
+        else:
+            self._gone(self._code or ABNORMAL, reason)
 
     # -- what the app sends ------------------------------------------------------------------
 
@@ -216,7 +251,15 @@ class WebSocketExchange:
         elif self._phase is Phase.DENYING:
             self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, "denial cut short")
             self._phase = Phase.CLOSED
+        elif self._phase is Phase.CLOSING:
+            self._phase = Phase.CLOSED
+            self._stop_waiting()
         self._drop_unread()
+
+    def _stop_waiting(self) -> None:
+        if self._answer_due is not None:
+            self._answer_due.cancel()
+            self._answer_due = None
 
     def _closed(self, code: int, reason: str) -> None:
         self._phase = Phase.CLOSED
@@ -256,9 +299,8 @@ class WebSocketExchange:
             payload = bytes(self._partial) + payload
             self._partial = bytearray()
         if not text:
-            self._inbox.put(
-                {"type": "websocket.receive", "bytes": payload, "text": None}, flow_controlled_size
-            )
+            # Only the key that is there, as servers do: some apps ask which one it is with `in`.
+            self._inbox.put({"type": "websocket.receive", "bytes": payload}, flow_controlled_size)
             return
         try:
             string = payload.decode()
@@ -266,9 +308,7 @@ class WebSocketExchange:
             self._link.consume(self.stream_id, flow_controlled_size)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
             return
-        self._inbox.put(
-            {"type": "websocket.receive", "bytes": None, "text": string}, flow_controlled_size
-        )
+        self._inbox.put({"type": "websocket.receive", "text": string}, flow_controlled_size)
 
     def on_close(self, code: int, reason: str) -> None:
         """Tell the app, after the messages that came before; answer a close not yet answered."""
@@ -285,7 +325,9 @@ class WebSocketExchange:
 
     def on_reset(self, code: int, reason: str) -> None:
         """Tell the app that the visitor was lost."""
-        if self._phase is not Phase.CLOSED:
+        if self._phase is Phase.CLOSING:
+            self._gone(self._code or ABNORMAL, reason)
+        elif self._phase is not Phase.CLOSED:
             self._gone(ABNORMAL, reason)
         if self._room is not None:
             self._room.set()
@@ -315,6 +357,7 @@ class WebSocketExchange:
         if self._phase is not Phase.GONE:
             self._phase = Phase.GONE
             self._code = code
+            self._stop_waiting()
             self._inbox.put_last(_disconnect(code, reason))
         if self._room is not None:
             self._room.set()
