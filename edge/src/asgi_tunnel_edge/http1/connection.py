@@ -33,6 +33,10 @@ from .states import NEXT, State
 from .visitor_socket import VisitorSocket
 from .writer import HTTP1Writer, Line
 
+LINGER_BYTES: Final = 256 * 1024
+"""Bytes dropped behind the close of a WebSocket. Behind a response time is the bound: its visitor
+may read it only when all of its request is sent."""
+
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
 
@@ -84,6 +88,7 @@ class HTTP1Connection(Line):
         "_reader",
         "_socket",
         "_state",
+        "_was_upgraded",
         "_writer",
         "address",
     )
@@ -108,6 +113,7 @@ class HTTP1Connection(Line):
         self._is_half_closed = False
         self._is_open = False  # it lingers, and the end of the stream is not sent yet
         self._is_processing = False
+        self._was_upgraded = False
         self.address = ""
 
     def _enter(self, state: State) -> None:
@@ -164,7 +170,9 @@ class HTTP1Connection(Line):
                 self._socket.yield_after(len(data))
         elif state is _DRAIN:
             self._dropped += len(data)
-            if self._socket is not None:
+            if self._dropped > LINGER_BYTES and self._was_upgraded:
+                self._abort()
+            elif self._socket is not None:
                 self._socket.yield_after(len(data))
         else:
             self._reader.feed(data)
@@ -443,6 +451,7 @@ class HTTP1Connection(Line):
 
     def upgraded(self) -> None:
         """See :class:`Line`; what came behind the handshake is read once the channel resumes."""
+        self._was_upgraded = True
         self._enter(_UPGRADED)
 
     def finished(self, *, keep_alive: bool) -> None:
