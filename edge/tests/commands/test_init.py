@@ -98,8 +98,8 @@ def test_keeps_certificate_and_tokens(tmp_path: Path, run: Run) -> None:
         (
             ["--domain", "a b"],
             (
-                '--domain: "a b" has characters other than letters, digits, hyphens and dots; '
-                "write a domain name like example.org"
+                '--domain: "a b" has characters other than letters, digits, hyphens, underscores '
+                "and dots; write a domain name like example.org"
             ),
         ),
         (

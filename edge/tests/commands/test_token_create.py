@@ -150,10 +150,10 @@ def test_hostname_of_another_token(data: Path, run: Run) -> None:
         ),
         (["tok_1"], "NAME: tok_ begins the ids of tokens; write for example shop"),
         (
-            ["my_shop"],
+            ["my+shop"],
             (
-                'hostname "my_shop.a.test" has characters other than letters, digits, hyphens and '
-                "dots; write a name like shop.example.org (letters, digits, hyphens and dots)"
+                'hostname "my+shop.a.test" has characters other than letters, digits, hyphens, '
+                "underscores and dots; write a name like shop.example.org (letters, digits, hyphens and dots)"
             ),
         ),
         (

@@ -138,8 +138,8 @@ BASE: dict[str, object] = {"domain": "a.test", "listen": "127.0.0.1:0"}
         (
             {"hostnames": {"a b": {}}},
             (
-                'hostnames."a b": has characters other than letters, digits, hyphens and dots; '
-                'write for example [hostnames."shop.example.org"]'
+                'hostnames."a b": has characters other than letters, digits, hyphens, '
+                'underscores and dots; write for example [hostnames."shop.example.org"]'
             ),
         ),
         (

@@ -23,7 +23,7 @@ def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _line(world: World, seen: int) -> tuple[str, str, int, str]:
     """The first line behind ``seen`` bytes: hostname, the request, status and outcome."""
     pattern = re.compile(
-        r'^\S+Z [0-9a-f]{16} 127\.0\.0\.1 (\S+) "([^"\n]*)" (\d{3}) \d+ [0-9.]+ms ?([^\n]*)\n',
+        r'^\S+Z [0-9a-f]{32} 127\.0\.0\.1 (\S+) "([^"\n]*)" (\d{3}) \d+ [0-9.]+ms ?([^\n]*)\n',
         re.MULTILINE,
     )
     found: list[tuple[str, str, int, str]] = []
