@@ -150,7 +150,7 @@ def test_hostname_of_another_token(data: Path, run: Run) -> None:
         ),
         (["tok_1"], "NAME: tok_ begins the ids of tokens; write for example shop"),
         (
-            ["my+shop"],
+            ["shop", "--hostname", "my+shop.a.test"],
             (
                 'hostname "my+shop.a.test" has characters other than letters, digits, hyphens, '
                 "underscores and dots; write a name like shop.example.org (letters, digits, hyphens and dots)"

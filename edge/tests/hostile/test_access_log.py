@@ -49,10 +49,10 @@ REFUSED: list[tuple[str, bytes, str, str, int]] = [
     ),
     ("an address", request(b"GET", b"/a", host=b"192.0.2.1"), "-", "GET /a", 404),
     (
-        "a quote and a byte above ASCII",
-        request(b"GET", b'/"\xff\\', host=b"other.test"),
+        "a quote and a backslash",
+        request(b"GET", b'/"\\', host=b"other.test"),
         "other.test",
-        r"GET /\x22\xff\\",
+        r"GET /\x22\\",
         404,
     ),
     ("a request line that is none", b"secret=1\x1b[2J\r\n\r\n", "-", "- -", 400),
