@@ -21,8 +21,9 @@ from .app import PIECE, piece
 TIMEOUT = 60.0
 """Seconds without a byte until a visitor calls a transfer dead: longer than the resume window."""
 
-RETRY_WAIT = 1.0
-"""Seconds before a refused connect is tried once more (``curl --retry 1 --retry-connrefused``)."""
+RETRY_WAIT = 2.0
+"""Seconds before a refused connect is tried once more (``curl --retry 1 --retry-connrefused
+--retry-delay 2``): on a loaded machine the process of an edge takes 0.6 to 1.5 s to start."""
 
 Address = tuple[str, int]
 

@@ -153,7 +153,8 @@ def test_hostname_of_another_token(data: Path, run: Run) -> None:
             ["shop", "--hostname", "my+shop.a.test"],
             (
                 'hostname "my+shop.a.test" has characters other than letters, digits, hyphens, '
-                "underscores and dots; write a name like shop.example.org (letters, digits, hyphens and dots)"
+                "underscores and dots; "
+                "write a name like shop.example.org (letters, digits, hyphens and dots)"
             ),
         ),
         (
