@@ -9,6 +9,7 @@ from tests.asgi.memory import Answer, Recorder, Tunnelled, body, rest, start, un
 
 from asgi_tunnel.asgi.types import Message
 from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.head import HeadError
 from asgi_tunnel.protocol.limits import INITIAL_STREAM_WINDOW, OUTBOX_HIGH
 
 ERROR = (500, b"Internal Server Error")
@@ -388,6 +389,32 @@ async def test_trailers_are_sent_when_announced() -> None:
     assert not app.errors
     assert visitor.body == b"hello"
     assert visitor.trailers == [(b"server-timing", b"app;dur=3")]
+
+
+async def test_trailers_of_several_messages_are_sent_together() -> None:
+    """A44: those of messages with ``more_trailers`` come before the last one's, in their order."""
+    kind = "http.response.trailers"
+    app = Recorder(
+        start(trailers=True),
+        body(b"hello"),
+        {"type": kind, "headers": [(b"x-item", b"one")], "more_trailers": True},
+        {"type": kind, "more_trailers": True},
+        {"type": kind, "headers": [(b"x-item", b"two")]},
+    )
+    visitor = await Tunnelled(app).get()
+    assert not app.errors
+    assert visitor.trailers == [(b"x-item", b"one"), (b"x-item", b"two")]
+
+
+async def test_trailers_of_several_messages_are_bounded() -> None:
+    """A44: trailers without an end raise at the message that is more than one head holds."""
+    many = [(b"x-item", b"one")] * 600
+    message: Message = {"type": "http.response.trailers", "headers": many, "more_trailers": True}
+    app = Recorder(start(trailers=True), body(b"hello"), message, message)
+    tunnel = Tunnelled(app)
+    await tunnel.get()
+    await tunnel.returned()
+    assert [type(one) for one in app.errors] == [HeadError]
 
 
 async def test_trailers_need_an_announcement() -> None:

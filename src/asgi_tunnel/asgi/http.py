@@ -12,7 +12,7 @@ from ..errors import ClientDisconnectedError
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
-from ..protocol.head import Fields, ResponseHead
+from ..protocol.head import Fields, ResponseHead, encode_fields
 from .fields import normalise_fields
 from .inbox import Inbox, wait_until_set
 from .types import Message, Scope, StreamLink
@@ -54,7 +54,6 @@ class HTTPExchange:
 
     __slots__ = (
         "_expected",
-        "_has_trailers",
         "_head",
         "_inbox",
         "_is_bodiless",
@@ -67,6 +66,7 @@ class HTTPExchange:
         "_response",
         "_room",
         "_sent",
+        "_trailers",
         "stream_id",
     )
 
@@ -81,7 +81,7 @@ class HTTPExchange:
         self._response = _DUE
         self._is_complete = event.end  # the request's body
         self._is_mute = event.head.method == b"HEAD"  # the response has no body
-        self._has_trailers = False
+        self._trailers: Fields | None = None  # so far; None: not announced
         self._is_event_stream = False
         self._expected: int | None = None  # bytes of the response's body, when announced
         self._sent = 0
@@ -161,10 +161,7 @@ class HTTPExchange:
             links = [(b"link", bytes(link)) for link in message.get("links", ())]
             self._link.send_head(self.stream_id, ResponseHead(103, normalise_fields(links)))
         elif response is _TRAILERS and kind == "http.response.trailers":
-            fields = normalise_fields(message.get("headers", ()))
-            if not message.get("more_trailers", False):
-                self._link.send_trailers(self.stream_id, fields)
-                self._complete()
+            self._send_trailers(message)
         else:
             raise RuntimeError(_misplaced(response, kind))
 
@@ -207,7 +204,7 @@ class HTTPExchange:
         self._expected = expected
         if status in _BODILESS:
             self._is_mute = True
-        self._has_trailers = bool(message.get("trailers", False))
+        self._trailers = [] if message.get("trailers", False) else None
         self._response = _BODY
 
     def _send_body(self, message: Message) -> None:
@@ -227,7 +224,7 @@ class HTTPExchange:
                 raise RuntimeError(
                     f"the body has {self._sent} bytes, its content-length is {self._expected}"
                 )
-        end = not more and not self._has_trailers
+        end = not more and self._trailers is None
         if (body or end) and not self._link.send_data(self.stream_id, body, end=end):
             if self._room is None:
                 self._room = asyncio.Event()
@@ -236,6 +233,15 @@ class HTTPExchange:
             self._complete()
         elif not more:
             self._response = _TRAILERS
+
+    def _send_trailers(self, message: Message) -> None:
+        """Send the trailers of all messages at once, with the last: they are one frame."""
+        trailers = [*(self._trailers or ()), *normalise_fields(message.get("headers", ()))]
+        encode_fields(trailers)  # raises where it is too much: what is kept is bounded
+        self._trailers = trailers
+        if not message.get("more_trailers", False):
+            self._link.send_trailers(self.stream_id, trailers)
+            self._complete()
 
     def _complete(self) -> None:
         self._response = _COMPLETE
