@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.e2e.harness import Edge, Token, running_app, running_edge
+
+from asgi_tunnel_edge.http1.deadlines import LINGER
 
 pytestmark = pytest.mark.e2e
 
@@ -145,3 +148,28 @@ def test_replies_of_the_edge_are_read_too(world: World) -> None:
         for _ in range(50):
             sock.sendall(b"x" * 100_000)
         assert sock.recv(65536).startswith(b"HTTP/1.1 404")
+
+
+def test_a_reply_of_the_edge_outlasts_a_slow_upload(world: World) -> None:
+    """An upload that takes longer than LINGER is not reset, inside TLS neither."""
+    known = world.token.hostnames[0]
+    refused = {
+        404: ("nobody.test", ""),
+        417: (known, "Expect: x\r\n"),
+        400: (known, "no field\r\n"),
+    }
+    socks = {status: world.connect() for status in refused}
+    try:
+        for status, (host, more) in refused.items():
+            head = f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5000000\r\n"
+            socks[status].sendall(f"{head}{more}\r\n".encode())
+        end = time.monotonic() + LINGER + 1.5
+        while time.monotonic() < end:
+            for sock in socks.values():
+                sock.sendall(b"x" * 50_000)
+            time.sleep(0.25)  # the pace of the upload
+        for status, sock in socks.items():
+            assert sock.recv(65536).startswith(f"HTTP/1.1 {status}".encode())
+    finally:
+        for sock in socks.values():
+            sock.close()

@@ -83,6 +83,7 @@ class HTTP1Connection(Line):
         "_is_half_closed",
         "_is_open",
         "_is_processing",
+        "_is_refused",
         "_is_secure",
         "_preamble",
         "_reader",
@@ -113,6 +114,7 @@ class HTTP1Connection(Line):
         self._is_half_closed = False
         self._is_open = False  # it lingers, and the end of the stream is not sent yet
         self._is_processing = False
+        self._is_refused = False  # by a reply of the edge, before its body was read
         self._was_upgraded = False
         self.address = ""
 
@@ -468,7 +470,8 @@ class HTTP1Connection(Line):
     def close_soon(self) -> None:
         """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
         sock, writer = self._socket, self._writer
-        is_sending = self._body is not None  # and has to read the response all the same
+        # It may be sending, and has to read the response all the same.
+        is_sending = self._body is not None or self._is_refused
         self._exchange = None
         self._body = None
         self._reader.buffer = b""
@@ -539,8 +542,9 @@ class HTTP1Connection(Line):
             reply = reply._replace(fields=[_METHODS])
         if request is None:
             self._writer.begin(None)
-        keep_alive = not reply.closes and request is not None and request.length == 0
-        self._writer.reply(reply, keep_alive=keep_alive)
+        is_whole = request is not None and request.length == 0
+        self._is_refused = not is_whole
+        self._writer.reply(reply, keep_alive=is_whole and not reply.closes)
         if reply.status in _ERRORS and not self.is_proxy:
             self._front.limiter.note_error(self.address)
         peer = b"" if self._arrival is None else self._arrival.peer
