@@ -5,13 +5,13 @@ Called by :mod:`.runner`.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+from .asgi.adapt import takes_arguments
 from .asgi.types import ASGIApp
 from .errors import ConfigError
 
@@ -75,6 +75,12 @@ def import_name(app: object) -> str:
             if value is app and not name.startswith("_"):
                 return f"{Path(file).stem}:{name}"
     return ""
+
+
+def display_name(app: object) -> str:
+    """Return what the log calls an app: its import name, its title, or its type."""
+    title = getattr(app, "title", None)
+    return import_name(app) or (title if isinstance(title, str) and title else type(app).__name__)
 
 
 def _split(where: str) -> tuple[str, str]:
@@ -148,6 +154,8 @@ def _not_found(missing: str, where: str) -> tuple[str, str]:
 
 
 def _other_names(module: Any, module_name: str, wrong: str) -> str:
+    import difflib  # costs a millisecond, and most apps are found
+
     names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
     own = [
         name
@@ -167,7 +175,7 @@ def _make(factory: Any, where: str) -> Any:
     """
     if not callable(factory):
         raise ConfigError(repr(where), "is not callable", "name a function that returns the app")
-    if not _takes(factory, 0):
+    if not takes_arguments(factory, 0):
         raise ConfigError(
             repr(where),
             "is no factory: it cannot be called without arguments",
@@ -195,9 +203,9 @@ def _check(app: Any, where: str, *, factory: bool) -> None:
         )
     if not callable(app):
         raise ConfigError(repr(where), f"{said} is not callable".strip(), "name an ASGI app")
-    if _takes(app, 3):
+    if takes_arguments(app, 3):
         return
-    if _takes(app, 0):
+    if takes_arguments(app, 0):
         if inspect.isclass(app):
             why = "is a class"
             raise ConfigError(
@@ -208,9 +216,11 @@ def _check(app: Any, where: str, *, factory: bool) -> None:
             "can be called without arguments: it looks like a factory, not like an app",
             "add --factory",
         )
-    if _takes(app, 1) or not _has_signature(app):  # ASGI 2; or a built-in, which nobody can ask
+    if takes_arguments(app, 1) or not _has_signature(
+        app
+    ):  # ASGI 2; or a built-in, which nobody can ask
         return
-    if _takes(app, 2):
+    if takes_arguments(app, 2):
         raise ConfigError(
             repr(where),
             "takes two arguments, as a WSGI app does; this serves ASGI apps",
@@ -225,13 +235,5 @@ def _has_signature(app: Any) -> bool:
     try:
         inspect.signature(app)
     except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _takes(app: Any, count: int) -> bool:
-    try:
-        inspect.signature(app).bind(*range(count))
-    except (TypeError, ValueError):  # too few or many; or no signature, as some built-ins
         return False
     return True

@@ -19,7 +19,7 @@ from .asgi.lifespan import IS_TUNNELLED, log_startup_error
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
-from .loading import import_name
+from .loading import display_name
 from .logs import ensure_handler
 from .outermost import daphne_application, find_outermost, is_below_daphne
 
@@ -216,7 +216,7 @@ class Tunnel:
             return  # several in one module: Daphne serves one app
         from .thread import start_with
 
-        _daphne_tunnels.append(start_with(_find_daphne_app, config, _name(self.app)))
+        _daphne_tunnels.append(start_with(_find_daphne_app, config, display_name(self.app)))
 
     def _start(
         self,
@@ -239,7 +239,7 @@ class Tunnel:
             spec_version=config.spec_version,
             context=context,
         )
-        connector = self._connector = Connector(config, origin, name=_name(app))
+        connector = self._connector = Connector(config, origin, name=display_name(app))
         connector.start()
         return connector
 
@@ -410,8 +410,3 @@ def _is_under_pytest() -> bool:
     """Whether pytest runs in this process; an app may import it without running it."""
     running = "PYTEST_VERSION" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
     return running and "pytest" in sys.modules
-
-
-def _name(app: object) -> str:
-    title = getattr(app, "title", None)
-    return import_name(app) or (title if isinstance(title, str) and title else type(app).__name__)

@@ -19,7 +19,7 @@ from .asgi.types import ASGIApp
 from .config import TOKEN, TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
-from .loading import import_name, load_app
+from .loading import display_name, load_app
 from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
 from .middleware import Tunnel
@@ -123,7 +123,7 @@ def run_process(
                 return EXIT_USAGE
             ensure_handler()  # the app may have configured logging
             parent.set_grace(config.grace)
-            name = app if isinstance(app, str) else _name(app)
+            name = app if isinstance(app, str) else display_name(app)
             keep_memory()
             with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
                 serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
@@ -164,7 +164,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     ensure_handler()
     stop = Stop()
     with stop.installed():
-        code = await _serve(app, config, lifespan, _name(app), stop, access_log=access_log)
+        code = await _serve(app, config, lifespan, display_name(app), stop, access_log=access_log)
     if code != EXIT_OK:
         raise TunnelError("the tunnel could not be served; the log says why")
 
@@ -205,11 +205,6 @@ def _own_part(error: Exception) -> Exception:
             return error.with_traceback(found)
         found = found.tb_next
     return error.with_traceback(None)  # such as a SyntaxError, which names its place itself
-
-
-def _name(app: object) -> str:
-    title = getattr(app, "title", None)
-    return import_name(app) or (title if isinstance(title, str) and title else type(app).__name__)
 
 
 def _require_config(**settings: Any) -> TunnelConfig:

@@ -26,9 +26,9 @@ finish, and a startup that blocks the event loop cannot be cancelled."""
 SLOW: Final = 5.0
 """Seconds after which the log says what is waited for."""
 
-SAME: Final = 0.5
+SAME: Final = 0.1
 """Seconds in which the same signal again is still the first one: ``timeout`` and some supervisors
-send it to the process and to its group."""
+send it to the process and, at once, to its group. Nobody presses Ctrl-C twice that quickly."""
 
 SIGNALS: Final = tuple(
     getattr(signal, name)

@@ -137,7 +137,6 @@ def start_with(
     find_app: Callable[[], ASGIApp | None], config: TunnelConfig, name: str
 ) -> ThreadHandle:
     """Start a thread that waits for an app; see :class:`ThreadHandle`."""
-    _log.debug("waiting for the server to serve %s", name)
     handle = ThreadHandle(find_app, config, name)
     handle.start()
     return handle

@@ -165,7 +165,12 @@ class Edge:
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
-        self.limiter = ConnectionLimiter(self.guards, self.context.now)
+        proxies = self._proxies()
+        self.limiter = ConnectionLimiter(
+            self.guards,
+            self.context.now,
+            is_trusted=None if proxies is None else proxies.is_trusted,
+        )
         self.tunnels = TunnelAcceptor(
             self.context,
             self.directory,
@@ -185,7 +190,7 @@ class Edge:
             table=self.table,
             dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
             tunnels=self.tunnels,
-            proxies=self._proxies(),
+            proxies=proxies,
         )
         self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
         secure = config.tls.mode != "off"
@@ -301,7 +306,7 @@ class Edge:
                 context,
                 sockets,
                 self.limiter,
-                answer_plain=self._answer_plain,
+                plain_reply=self._plain_reply,
                 watch=watch,
             )
             self._acceptor.start()
@@ -328,7 +333,7 @@ class Edge:
     def _make_secure(self) -> asyncio.Protocol:
         return HTTP1Connection(self.front, is_secure=True).as_protocol()
 
-    def _answer_plain(self, address: str) -> bytes:
+    def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
         self.context.note_reply(_NEEDS_TLS, None, address.encode())
         return encode_reply(_NEEDS_TLS, accept=b"", request_id=b"", is_head=False, keep_alive=False)

@@ -49,8 +49,8 @@ async def silent(port: int, source: str, _: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def malformed(port: int, source: str, _: str) -> None:
-    """S8: heads that are no heads, as fast as they are refused."""
+async def _flood(port: int, source: str, data: bytes) -> None:
+    """Send this on 32 connections at a time, each replaced as soon as it is refused."""
 
     async def one() -> None:
         while True:
@@ -58,34 +58,25 @@ async def malformed(port: int, source: str, _: str) -> None:
                 reader, writer = await asyncio.open_connection(
                     "127.0.0.1", port, local_addr=(source, 0)
                 )
-                writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+                writer.write(data)
                 reply = await reader.read(100)
                 done[reply[9:12].decode("latin-1") or "closed"] += 1
-                writer.close()
-            except OSError:
-                done["failed"] += 1
-
-    await asyncio.gather(*(one() for _ in range(32)))
-
-
-async def handshakes(port: int, source: str, _: str) -> None:
-    """S8: bytes that are no TLS, as fast as they are refused."""
-
-    async def one() -> None:
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, local_addr=(source, 0)
-                )
-                writer.write(b"\x16\x03\x01\x00\x05hello")
-                await reader.read(100)
-                done["closed"] += 1
                 writer.close()
             except OSError:
                 done["failed"] += 1
             await asyncio.sleep(0)
 
     await asyncio.gather(*(one() for _ in range(32)))
+
+
+async def malformed(port: int, source: str, _: str) -> None:
+    """S8: heads that are no heads, as fast as they are refused."""
+    await _flood(port, source, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+
+
+async def handshakes(port: int, source: str, _: str) -> None:
+    """S8: bytes that are no TLS, as fast as they are refused."""
+    await _flood(port, source, b"\x16\x03\x01\x00\x05hello")
 
 
 def upgrade(token: str) -> bytes:

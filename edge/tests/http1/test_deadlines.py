@@ -48,7 +48,7 @@ class Time:
         (lambda one: one.watch_body(0), State.BODY, LIMITS.body_grace, Clock.BODY),
         (lambda one: one.hold(), State.HELD, LIMITS.hold_timeout - SWEEP, Clock.HOLD),
         (lambda one: one.end_hold(), State.HELD, 0.0, Clock.HOLD),
-        (lambda one: one.linger(0), State.DRAIN, LINGER, Clock.LINGER),
+        (lambda one: one.linger(), State.DRAIN, LINGER, Clock.LINGER),
         (lambda one: one.bound_exchange(7.0), State.RESPONSE, 7.0, Clock.EXCHANGE),
         (lambda one: one.watch_writing(0), State.RESPONSE, LIMITS.body_grace, Clock.WRITE),
         (lambda one: one.half_closed(0), State.RESPONSE, HALF_CLOSE_GRACE, Clock.HALF_CLOSED),

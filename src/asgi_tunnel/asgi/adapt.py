@@ -15,7 +15,7 @@ def as_single_callable(app: Any) -> ASGIApp:
     is (bound methods, partials, classes with ``__await__``); one argument alone is ASGI 2.  A
     guess by kind, as servers make it, takes some ASGI 3 apps for ASGI 2.
     """
-    if _takes(app, 3) or not _takes(app, 1):
+    if takes_arguments(app, 3) or not takes_arguments(app, 1):
         return app  # type: ignore[no-any-return]
 
     async def single(scope: Any, receive: Any, send: Any) -> None:
@@ -24,7 +24,8 @@ def as_single_callable(app: Any) -> ASGIApp:
     return single
 
 
-def _takes(app: Any, count: int) -> bool:
+def takes_arguments(app: Any, count: int) -> bool:
+    """Whether something can be called with so many; False also where nobody can tell."""
     try:
         inspect.signature(app).bind(*range(count))
     except (TypeError, ValueError):  # too few or many; or no signature, as some built-ins

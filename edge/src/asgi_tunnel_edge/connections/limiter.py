@@ -12,6 +12,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from ..address import networks_of
+from ..guards.bans import BANNED
 from ..replies import Reply
 from ..shares.ledger import CONNECTIONS, ERRORS, Allowance, Ledger
 
@@ -20,17 +21,12 @@ if TYPE_CHECKING:
 
     from ..guards import Guards
 
-__all__ = ["BANNED", "ConnectionLimiter"]
+__all__ = ["ConnectionLimiter"]
 
 _log = logging.getLogger("asgi_tunnel_edge.connections")
 
-BANNED: Final = Reply(403, "this address is banned", source="bans")
-
 NEAR: Final = 10
 """Errors that an address may still make below which each of its connections counts as one."""
-
-WARNING_INTERVAL: Final = 60.0
-"""Seconds between two log lines about connections that are turned away."""
 
 
 class ConnectionLimiter:
@@ -39,6 +35,7 @@ class ConnectionLimiter:
     Args:
         guards: Know who is banned, and which networks no limit holds for (``guards.exempt``).
         now: Monotonic seconds.
+        is_trusted: Whether an address is a proxy's that many visitors share; it is not looked at.
         connections: How fast one address may open them.
         errors: How many errors one address may make.
 
@@ -51,6 +48,7 @@ class ConnectionLimiter:
         guards: Guards,
         now: Callable[[], float],
         *,
+        is_trusted: Callable[[str], bool] | None = None,
         connections: Allowance = CONNECTIONS,
         errors: Allowance = ERRORS,
     ) -> None:
@@ -59,15 +57,16 @@ class ConnectionLimiter:
         self._now = now
         self._connections = Ledger(connections)
         self._errors = Ledger(errors)
-        self._warn_at = -math.inf
-        self._not_logged = 0
+        self._is_trusted = is_trusted
 
     def admit(self, address: str) -> Reply | None:
         """Count a new connection; return why it is not served, or None.
 
         Args:
-            address: Of the visitor; what a trusted proxy's connection has is not asked about.
+            address: Where it comes from.
         """
+        if self._is_trusted is not None and self._is_trusted(address):
+            return None
         if self._guards.refuses(address):
             return BANNED
         if self._guards.is_exempt(address):
@@ -75,10 +74,10 @@ class ConnectionLimiter:
         now, path = self._now(), networks_of(address)
         wait_for_errors = self._errors.wait(path, now)
         if wait_for_errors > 0:
-            return self._deny(path, "made too many errors", wait_for_errors, now)
+            return self._deny(path, "made too many errors", wait_for_errors)
         wait = self._connections.wait(path, now)
         if wait > 0:
-            return self._deny(path, "opened too many connections", wait, now)
+            return self._deny(path, "opened too many connections", wait)
         self._connections.add(path, now)
         if wait_for_errors > -NEAR * self._errors.interval:
             # Many may be on their way before the first one's error is counted.
@@ -87,13 +86,12 @@ class ConnectionLimiter:
 
     def note_error(self, address: str) -> None:
         """Count a malformed request, a failed TLS handshake or a wrong token."""
-        if not self._guards.is_exempt(address):
+        is_proxy = self._is_trusted is not None and self._is_trusted(address)
+        if not is_proxy and not self._guards.is_exempt(address):
             self._errors.add(networks_of(address), self._now())
 
-    def _deny(self, path: tuple[str, ...], why: str, wait: float, now: float) -> Reply:
+    def _deny(self, path: tuple[str, ...], why: str, wait: float) -> Reply:
         self.denied += 1
-        self._not_logged += 1
-        if now >= self._warn_at:
-            _log.warning("%s %s; %d connections refused", path[0], why, self._not_logged)
-            self._warn_at, self._not_logged = now + WARNING_INTERVAL, 0
+        # The log sums up equal lines.
+        _log.warning("connections of %s are refused: it %s", path[0], why)
         return Reply(429, f"this address {why}", max(1, math.ceil(wait)), source="connections")

@@ -83,7 +83,7 @@ class Sweep:
             held = sum(session.buffered for session in members)
             used += held
             if held > budget.token_limit:
-                used -= self._end_largest({f"the token {name}": members}, held - budget.token_limit)
+                used -= self._end_largest({name: members}, held - budget.token_limit)
         self._context.is_overloaded = budget.look(used, now)
         if budget.excess:
             self._free(budget.excess, connections)
@@ -97,9 +97,7 @@ class Sweep:
             excess -= connection.buffered
             connection.evict()
         if excess > 0:
-            holders: dict[str, Collection[Session | Tracked]] = {}
-            for token, sessions in self._sessions_by_token().items():
-                holders[f"the token {token}"] = sessions
+            holders: dict[str, Collection[Session | Tracked]] = dict(self._sessions_by_token())
             groups: dict[str, list[Tracked]] = {}
             for connection in connections:
                 groups.setdefault(networks_of(connection.address)[-1], []).append(connection)
@@ -111,7 +109,8 @@ class Sweep:
         sessions: dict[str, list[Session]] = {}
         for entry in self._directory.entries:
             if not entry.session.is_over:
-                sessions.setdefault(entry.token.name, []).append(entry.session)
+                token = f"the token {entry.token.name} ({entry.token.id})"
+                sessions.setdefault(token, []).append(entry.session)
         return sessions
 
     def _end_largest(

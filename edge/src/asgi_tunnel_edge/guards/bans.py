@@ -17,9 +17,9 @@ from .guard import RequestContext
 if TYPE_CHECKING:
     from ..ban import BanRecord
 
-__all__ = ["BanGuard"]
+__all__ = ["BANNED", "BanGuard"]
 
-_DENY: Final = Reply(403, "this address is banned", source="bans")
+BANNED: Final = Reply(403, "this address is banned", source="bans")
 
 
 class BanGuard:
@@ -64,4 +64,4 @@ class BanGuard:
         if networks is None or networks.find(context.visitor.number, now) is None:
             return None
         self.denied += 1
-        return _DENY
+        return BANNED

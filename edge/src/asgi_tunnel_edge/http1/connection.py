@@ -17,10 +17,10 @@ from typing import Final, cast
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.transport import tune_socket
 
-from ..connections.limiter import BANNED
 from ..dispatch import OVERLOADED, is_tunnel
 from ..errors import RequestError
 from ..exchange.writer import Exchange
+from ..guards.bans import BANNED
 from ..identity.proxy_protocol import Preamble
 from ..replies import Reply
 from ..request import Request
@@ -28,14 +28,11 @@ from .arrival import ArrivalReader
 from .body import Body, ChunkedBody, LengthBody
 from .deadlines import Clock, Deadlines
 from .front import HTTP1Front
+from .linger import Linger
 from .reader import RequestReader
 from .states import NEXT, State
 from .visitor_socket import VisitorSocket
 from .writer import HTTP1Writer, Line
-
-LINGER_BYTES: Final = 256 * 1024
-"""Bytes dropped behind the close of a WebSocket. Behind a response time is the bound: its visitor
-may read it only when all of its request is sent."""
 
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
@@ -77,19 +74,17 @@ class HTTP1Connection(Line):
         "_body_read",
         "_context",
         "_deadlines",
-        "_dropped",
         "_exchange",
         "_front",
         "_is_half_closed",
-        "_is_open",
         "_is_processing",
         "_is_refused",
         "_is_secure",
+        "_linger",
         "_preamble",
         "_reader",
         "_socket",
         "_state",
-        "_was_upgraded",
         "_writer",
         "address",
     )
@@ -110,12 +105,10 @@ class HTTP1Connection(Line):
         self._exchange: Exchange | None = None
         self._body: Body | None = None  # of a request, while it comes
         self._body_read = 0  # bytes of all bodies
-        self._dropped = 0  # bytes read while it lingers
         self._is_half_closed = False
-        self._is_open = False  # it lingers, and the end of the stream is not sent yet
         self._is_processing = False
         self._is_refused = False  # by a reply of the edge, before its body was read
-        self._was_upgraded = False
+        self._linger: Linger | None = None  # once all is said
         self.address = ""
 
     def _enter(self, state: State) -> None:
@@ -145,7 +138,7 @@ class HTTP1Connection(Line):
         self._deadlines.await_head()
         reply = front.table.enter(self)
         # One that speaks TLS was let in before its handshake.
-        if reply is None and not self._is_secure and not arrival.is_proxy:
+        if reply is None and not self._is_secure:
             reply = front.limiter.admit(self.address)
         if reply is not None:
             self._reply(reply)
@@ -171,8 +164,7 @@ class HTTP1Connection(Line):
             if self._socket is not None:
                 self._socket.yield_after(len(data))
         elif state is _DRAIN:
-            self._dropped += len(data)
-            if self._dropped > LINGER_BYTES and self._was_upgraded:
+            if self._linger is not None and self._linger.drop(len(data)):
                 self._abort()
             elif self._socket is not None:
                 self._socket.yield_after(len(data))
@@ -241,17 +233,18 @@ class HTTP1Connection(Line):
 
     def on_linger_due(self) -> None:
         """Close when the visitor has had its time, or go on while it still reads a response."""
-        if self._writer is None:
+        linger = self._linger
+        if self._writer is None or self._socket is None or linger is None:
             self._abort()
         elif self._writer.outbox.size:
             if self._deadlines.write_due == math.inf:
                 self._deadlines.watch_writing(self._writer.outbox.taken)
-            self._deadlines.linger(self._dropped)
-        elif self._deadlines.is_still_sending(self._dropped):
-            self._deadlines.linger(self._dropped)
-        elif self._socket is not None and self._is_open:
-            self._is_open = False
-            self._socket.close()  # behind TLS the end of the stream was still to be sent
+            self._deadlines.linger()
+        elif linger.goes_on(self._context.now()):
+            self._deadlines.linger()
+        elif linger.closes_late:
+            linger.closes_late = False
+            self._socket.close()
         else:
             self._abort()
 
@@ -453,14 +446,13 @@ class HTTP1Connection(Line):
 
     def upgraded(self) -> None:
         """See :class:`Line`; what came behind the handshake is read once the channel resumes."""
-        self._was_upgraded = True
         self._enter(_UPGRADED)
 
     def finished(self, *, keep_alive: bool) -> None:
         """See :class:`Line`: read the next request, or close."""
         self._exchange = None
         is_last = self._is_half_closed and not self._reader.buffer
-        if not keep_alive or self._body is not None or is_last or self._context.is_stopping:
+        if not keep_alive or is_last or self._context.is_stopping:
             self.close_soon()
             return
         self._enter(_HEAD)
@@ -470,8 +462,8 @@ class HTTP1Connection(Line):
     def close_soon(self) -> None:
         """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
         sock, writer = self._socket, self._writer
-        # It may be sending, and has to read the response all the same.
         is_sending = self._body is not None or self._is_refused
+        is_websocket = self._state is _UPGRADED
         self._exchange = None
         self._body = None
         self._reader.buffer = b""
@@ -481,13 +473,16 @@ class HTTP1Connection(Line):
         if sock is None or writer is None:
             return
         writer.outbox.flush()
-        self._deadlines.linger(self._dropped)
+        closes_late = is_sending and self._is_secure and not self._is_half_closed
+        self._linger = Linger(
+            self._context.now(), is_websocket=is_websocket, closes_late=closes_late
+        )
+        self._deadlines.linger()
         if self._is_half_closed:  # nothing is left to wait for
             self._is_half_closed = False
             self._deadlines.stop_half_closed()
             sock.close()
-        elif is_sending and self._is_secure:
-            self._is_open = True  # TLS has no half-close: it would be reset
+        elif closes_late:
             sock.resume()
         else:
             sock.end_stream()

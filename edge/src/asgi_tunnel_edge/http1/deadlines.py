@@ -37,7 +37,6 @@ from .states import State
 __all__ = [
     "HALF_CLOSE_GRACE",
     "LINGER",
-    "MAX_LINGER",
     "STATE_CLOCK",
     "UNREAD_CHECK",
     "Clock",
@@ -46,10 +45,6 @@ __all__ = [
 
 LINGER: Final = 2.0
 """Seconds a closed connection is still read, so that the response is not lost to a reset."""
-
-MAX_LINGER: Final = 30.0
-"""The same while bytes come, for a visitor that reads the response behind its upload: 50 MB at
-14 Mbit/s. Such a connection is idle for the table, and gives way when that is full."""
 
 HALF_CLOSE_GRACE: Final = 0.5
 """Seconds after the visitor's FIN; renewed as often as its socket has taken response bytes."""
@@ -103,8 +98,6 @@ class Deadlines:
         "_half_closed_base",
         "_half_closed_due",
         "_limits",
-        "_linger_base",
-        "_linger_end",
         "_now",
         "_state_due",
         "_unread_due",
@@ -125,8 +118,6 @@ class Deadlines:
         self._body_base = 0  # bytes read when the watch began, and so on
         self._write_base = 0
         self._half_closed_base = 0
-        self._linger_base = 0
-        self._linger_end = math.inf
 
     def enter(self, state: State) -> None:
         """Stop the clocks that do not run in a state; its own is started by who knows how long."""
@@ -180,17 +171,9 @@ class Deadlines:
         """Wait no longer: the edge stops."""
         self._state_due = 0.0
 
-    def linger(self, dropped: int) -> None:
-        """Read and drop what still comes, for a moment.
-
-        Args:
-            dropped: Bytes dropped so far.
-        """
-        now = self._now()
-        if self._linger_end == math.inf:
-            self._linger_end = now + MAX_LINGER
-        self._linger_base = dropped
-        self._state_due = now + LINGER
+    def linger(self) -> None:
+        """Read and drop what still comes, for a moment."""
+        self._state_due = self._now() + LINGER
 
     def stop_state(self) -> None:
         """Stop the clock of the state: it is the app that is slow."""
@@ -241,10 +224,6 @@ class Deadlines:
     def is_reader_slow(self, taken: int) -> bool:
         """Whether less of a response was taken in ``body_grace`` than ``min_body_rate`` allows."""
         return taken - self._write_base < self.pace.need
-
-    def is_still_sending(self, dropped: int) -> bool:
-        """Whether a lingering connection has sent more, and may go on."""
-        return dropped > self._linger_base and self._now() < self._linger_end
 
     def took_nothing(self, taken: int) -> bool:
         """Whether a half-closed visitor has taken no byte since the last look."""

@@ -62,7 +62,7 @@ class TLSAcceptor:
         context: The listener's TLS settings.
         sockets: Listening and non-blocking; they stay the caller's.
         limiter: Turns connections away, and hears of failed handshakes.
-        answer_plain: Gets the address of who speaks HTTP without TLS; returns what it is told.
+        plain_reply: Gets the address of who speaks HTTP without TLS; returns what it is told.
         watch: Hears that no descriptor was left.
 
     Attributes:
@@ -76,14 +76,14 @@ class TLSAcceptor:
         sockets: Sequence[socket.socket],
         limiter: ConnectionLimiter,
         *,
-        answer_plain: Callable[[str], bytes],
+        plain_reply: Callable[[str], bytes],
         watch: DescriptorWatch,
     ) -> None:
         self._pending: FairPool[_Pending] = FairPool(
             MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
         )
         self._limiter = limiter
-        self._answer_plain = answer_plain
+        self._plain_reply = plain_reply
         self._factory = factory
         self._context = context
         self._sockets = list(sockets)
@@ -141,10 +141,10 @@ class TLSAcceptor:
         """A connection is pending no longer."""
         self._pending.leave(pending)
 
-    def answer_plain(self, address: str) -> bytes:
+    def plain_reply(self, address: str) -> bytes:
         """Count who speaks HTTP without TLS, and return what it is told."""
         self._limiter.note_error(address)
-        return self._answer_plain(address)
+        return self._plain_reply(address)
 
     async def shake_hands(self, pending: _Pending) -> None:
         """Complete the TLS handshake; cancelling it closes the connection."""
@@ -210,9 +210,9 @@ class _Pending:
 
     def _refuse(self) -> None:
         """Tell a visitor that speaks no TLS, in one write, and read what it has sent until then."""
-        answer = self._acceptor.answer_plain(self.address)
+        reply = self._acceptor.plain_reply(self.address)
         try:
-            self.connection.send(answer)  # fits in the buffer of a new socket
+            self.connection.send(reply)  # fits in the buffer of a new socket
             self.connection.shutdown(socket.SHUT_WR)
         except OSError:
             self.end()

@@ -44,11 +44,10 @@ class Entry(NamedTuple, Generic[Member]):
 class _Group(Generic[Member]):
     """The members of one group, the oldest first."""
 
-    __slots__ = ("key", "level", "members")
+    __slots__ = ("key", "members")
 
-    def __init__(self, key: str, level: int) -> None:
+    def __init__(self, key: str) -> None:
         self.key = key
-        self.level = level
         self.members: dict[Member, None] = {}
 
 
@@ -150,10 +149,10 @@ class FairPool(Generic[Member]):
 
     def _add(self, member: Member, path: Sequence[str]) -> None:
         groups: list[_Group[Member]] = []
-        for level, key in enumerate(path):
+        for key in path:
             group = self._groups.get(key)
             if group is None:
-                group = self._groups[key] = _Group(key, level)
+                group = self._groups[key] = _Group(key)
             groups.append(group)
         self._resize(groups[-1], +1)
         for group in groups:
