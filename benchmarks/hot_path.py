@@ -145,7 +145,7 @@ async def measure(count: int, batch: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder))
         sockets = [FakeSocket() for _ in range(batch)]
-        visitors = [HTTP1Connection(world.front, is_secure=False) for _ in sockets]
+        visitors = [HTTP1Connection(world.front) for _ in sockets]
         for visitor, sock in zip(visitors, sockets, strict=True):
             visitor.connection_made(cast(asyncio.BaseTransport, sock))
         edge_out, app_out = _socket(world.at_edge), _socket(world.at_app)

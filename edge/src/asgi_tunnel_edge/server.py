@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -37,14 +36,16 @@ from .endpoints.health import HEALTH_PATH, Health
 from .endpoints.local_app import LocalApp
 from .errors import EdgeConfigError
 from .guards import Guards
+from .http1.arrival import SecureArrival
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
+from .listeners.acceptor import Terminate, TLSAcceptor
+from .listeners.client_hello import ClientHello
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
-from .listeners.tls import TLSAcceptor
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
 from .replies import Reply
@@ -68,7 +69,8 @@ SPREAD: Final = 0.5
 
 _EXPIRY_CHECK: Final = 0.5
 
-_CERTIFICATE_CHECK: Final = 86400.0  # seconds between two looks at the certificate
+_CERTIFICATE_CHECK: Final = 86400.0  # seconds between two looks at times and names
+_FILE_CHECK: Final = 2.0  # seconds between two looks whether the files have changed
 _POLL: Final = 0.02
 
 
@@ -105,8 +107,9 @@ class Edge:
         self._acceptor: TLSAcceptor | None = None  # where TLS comes first
         self._sockets: list[socket.socket] = []
         self._descriptors: DescriptorWatch | None = None
-        self._certificate = b""  # what the listener shows, as PEM; empty without TLS
-        self._certificate_due = 0.0  # when it is looked at next
+        self._certificates: FileCertificates | None = None  # what the listener shows
+        self._files_due = 0.0  # when their files are looked at next
+        self._certificate_due = 0.0  # when its times and names are
         self.guards: Guards
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
@@ -193,16 +196,15 @@ class Edge:
             proxies=proxies,
         )
         self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
-        secure = config.tls.mode != "off"
-        certificates = (
-            FileCertificates(config.certificate_path, config.key_path) if secure else None
-        )
-        context = None if certificates is None else certificates.context(None)
-        if certificates is not None:
-            self._certificate = config.certificate_path.read_bytes()
+        if config.tls.mode != "off":
+            self._certificates = FileCertificates(
+                config.certificate_path,
+                config.key_path,
+                is_pinned=config.tls.mode == "internal",
+            )
         address = config.listen_address
         try:
-            port = await self._listen(address, context)
+            port = await self._listen(address)
         except OSError:
             await self._health.stop()
             await self._watcher.stop()
@@ -287,7 +289,7 @@ class Edge:
         is_https = parse_public_url(url, setting="public_url").scheme == "https" if url else False
         return Proxies(config.proxies, is_https=is_https or config.tls.mode != "off")
 
-    async def _listen(self, address: ListenAddress, context: ssl.SSLContext | None) -> int:
+    async def _listen(self, address: ListenAddress) -> int:
         """Accept connections; return the port.
 
         Raises:
@@ -295,15 +297,14 @@ class Edge:
         """
         self._sockets = sockets = await listen(address.host, address.port, backlog=BACKLOG)
         watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
-        if context is None:
+        if self._certificates is None:
             loop = asyncio.get_running_loop()
             make = self._protocol_factory()
             for sock in sockets:
                 self._servers.append(await loop.create_server(make, sock=sock, backlog=BACKLOG))
         else:
             self._acceptor = TLSAcceptor(
-                self._make_secure,
-                context,
+                self._choose,
                 sockets,
                 self.limiter,
                 plain_reply=self._plain_reply,
@@ -328,10 +329,20 @@ class Edge:
         return self._make_plain
 
     def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
-        return HTTP1Connection(self.front, is_secure=False, preamble=preamble).as_protocol()
+        return HTTP1Connection(self.front, preamble=preamble).as_protocol()
 
-    def _make_secure(self) -> asyncio.Protocol:
-        return HTTP1Connection(self.front, is_secure=True).as_protocol()
+    def _choose(self, hello: ClientHello) -> Terminate | None:
+        """What the TLS listener does with a connection."""
+        certificates, name = self._certificates, hello.server_name
+        certificate = None if certificates is None else certificates.find(name)
+        if certificate is None:
+            return None
+        secure = SecureArrival(name, certificate)
+
+        def make_protocol() -> asyncio.Protocol:
+            return HTTP1Connection(self.front, secure=secure).as_protocol()
+
+        return Terminate(certificate.context, make_protocol)
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
@@ -352,11 +363,20 @@ class Edge:
     def _end_expired(self) -> None:
         self.directory.end_expired(time.time())
         self.directory.renew()
-        self.context.refusals.flush(self.context.now())
-        self.look_at_certificate(self.context.now())
+        now = self.context.now()
+        self.context.refusals.flush(now)
+        self._look_at_files(now)
+        self.look_at_certificate(now)
         if self._descriptors is not None and not self.context.is_stopping:
             self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
+
+    def _look_at_files(self, now: float) -> None:
+        """Take a new certificate, a few seconds after it was put there."""
+        if self._certificates is not None and now >= self._files_due:
+            self._files_due = now + _FILE_CHECK
+            if self._certificates.look():
+                self._certificate_due = now
 
     def look_at_certificate(self, now: float) -> None:
         """Once a day, say what visitors and apps will not like about the certificate.
@@ -364,13 +384,13 @@ class Edge:
         Args:
             now: Monotonic seconds.
         """
-        if not self._certificate or now < self._certificate_due:
+        if self._certificates is None or now < self._certificate_due:
             return
         self._certificate_due = now + _CERTIFICATE_CHECK
         names: list[str] = []
         if self.config.tls.mode == "files":  # who pins the edge's own does not read its names
             names = list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
-        for warning in validity_warnings(self._certificate, names, dt.datetime.now(dt.UTC)):
+        for warning in validity_warnings(self._certificates.pem, names, dt.datetime.now(dt.UTC)):
             _log.warning("the certificate %s %s", self.config.certificate_path, warning)
 
     def _public(self) -> PublicAddress:

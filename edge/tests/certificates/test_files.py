@@ -17,14 +17,60 @@ if TYPE_CHECKING:
     from asgi_tunnel_edge.certificates.source import CertificateSource
 
 
-def test_files_are_a_source_for_every_name(tmp_path: Path) -> None:
-    """One certificate is there for any name; it is read once, and not again for each."""
+def test_files_are_shown_for_their_names_only(tmp_path: Path) -> None:
+    """A name that is not in it gets none; who names no server gets the one there is."""
     files = create_internal_certificate("example.org", tmp_path)
-    source: CertificateSource = FileCertificates(files.certificate, files.key)
-    files.certificate.unlink()
-    contexts = {source.context(name) for name in (None, "example.org", "other.test")}
-    assert len(contexts) == 1
-    assert isinstance(contexts.pop(), ssl.SSLContext)
+    source: CertificateSource = FileCertificates(files.certificate, files.key, is_pinned=False)
+    shown = source.find("example.org")
+    assert shown is not None
+    assert isinstance(shown.context, ssl.SSLContext)
+    assert source.find("shop.example.org") is shown
+    assert source.find(None) is shown
+    assert source.find("deep.shop.example.org") is None
+    assert source.find("other.test") is None
+    assert shown.covers("shop.example.org")
+    assert not shown.covers("other.test")
+
+
+def test_a_pinned_certificate_is_shown_for_every_name(tmp_path: Path) -> None:
+    """Apps know the edge's own whatever name they dial."""
+    files = create_internal_certificate("example.org", tmp_path)
+    source = FileCertificates(files.certificate, files.key, is_pinned=True)
+    shown = source.find("other.test")
+    assert shown is not None
+    assert shown.covers("another.test")
+
+
+def test_a_new_certificate_is_taken(tmp_path: Path) -> None:
+    """Once both files belong together; until then, and when they are gone, the old one stays."""
+    files = create_internal_certificate("example.org", tmp_path / "old")
+    new = create_internal_certificate("example.net", tmp_path / "new")
+    source = FileCertificates(files.certificate, files.key, is_pinned=False)
+    assert not source.look()
+    new.certificate.replace(files.certificate)
+    assert not source.look()
+    assert source.find("example.org") is not None
+    new.key.replace(files.key)
+    assert source.look()
+    assert source.find("example.net") is not None
+    assert source.find("example.org") is None
+    assert not source.look()
+    files.key.unlink()
+    assert not source.look()
+    assert source.find("example.net") is not None
+
+
+def test_a_certificate_that_cannot_be_used_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the second look: certificate and key are seldom written at the same time."""
+    files = create_internal_certificate("example.org", tmp_path)
+    source = FileCertificates(files.certificate, files.key, is_pinned=False)
+    files.certificate.write_text("nonsense")
+    assert [source.look() for _ in range(4)] == [False] * 4
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "the certificate in use stays"
+    ]
 
 
 def test_old_tls_is_off(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 import pytest
 from tests.e2e.harness import Edge, running_edge, wait_until
 
-from asgi_tunnel_edge.listeners.tls import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, PLAIN_LINGER
+from asgi_tunnel_edge.listeners.acceptor import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, REFUSED_LINGER
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_plain_http_that_does_not_leave_is_ended(edge: Edge, size: int, pause: f
         plain.sendall(b"GET / HTTP/1.1\r\n")
         start = time.monotonic()
         is_cut = False
-        while not is_cut and time.monotonic() - start < PLAIN_LINGER + 5:
+        while not is_cut and time.monotonic() - start < REFUSED_LINGER + 5:
             try:
                 plain.sendall(b"x" * size)
             except ConnectionError:

@@ -7,7 +7,7 @@ from asgi_tunnel_edge.http1.linger import LINGER_BYTES, MAX_LINGER, Linger
 
 def test_it_goes_on_while_bytes_come_and_not_for_ever() -> None:
     """Two looks without a byte between them, or 30 seconds, are the end."""
-    linger = Linger(100.0, is_websocket=False, closes_late=False)
+    linger = Linger(100.0, is_websocket=False)
     assert not linger.goes_on(102.0)
     for now in (104.0, 110.0, 100.0 + MAX_LINGER - 0.1):
         assert not linger.drop(10 * LINGER_BYTES)
@@ -19,6 +19,6 @@ def test_it_goes_on_while_bytes_come_and_not_for_ever() -> None:
 
 def test_behind_a_websocket_bytes_are_the_bound() -> None:
     """What follows its close is not read for a response."""
-    linger = Linger(100.0, is_websocket=True, closes_late=False)
+    linger = Linger(100.0, is_websocket=True)
     assert not linger.drop(LINGER_BYTES)
     assert linger.drop(1)

@@ -86,7 +86,7 @@ def connect(*, room: int = 0) -> tuple[HTTP1Connection, Socket]:
         limiter=SimpleNamespace(admit=lambda address: None, note_error=lambda address: None),
         table=SimpleNamespace(enter=lambda one: None, leave=lambda one: None),
     )
-    visitor = HTTP1Connection(cast(HTTP1Front, front), is_secure=False)
+    visitor = HTTP1Connection(cast(HTTP1Front, front))
     sock = Socket(visitor, room=room)
     visitor.connection_made(cast(asyncio.Transport, sock))
     return visitor, sock

@@ -1,15 +1,20 @@
-"""A certificate and its key from two files, read once.
+"""A certificate and its key from two files, read again when they change.
 
 Made by ``server`` for ``tls.mode`` "internal" and "files" alike. It leaves to ``internal`` to make
-such files, and to whoever renews them to start the edge again.
+such files, and to ``validity`` what visitors will not like about them.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
 
 from ..errors import CertificateError
+from .source import Certificate
+from .validity import names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,24 +22,87 @@ if TYPE_CHECKING:
 
 __all__ = ["FileCertificates", "server_context"]
 
+_log = logging.getLogger("asgi_tunnel_edge.certificates")
+
+_Version = tuple[int, ...]
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: those with forward secrecy that no scan complains about; 1.3 has no others."""
+
 
 class FileCertificates:
-    """One certificate for all names; a :class:`.source.CertificateSource`.
+    """One certificate; a :class:`.source.CertificateSource`.
 
     Args:
         certificate: PEM, the edge's own first, then those between it and its CA.
         key: PEM, without a passphrase.
+        is_pinned: It is the edge's own, and shown whatever name is asked for.
+
+    Attributes:
+        pem: The certificates, as read.
 
     Raises:
         CertificateError: A file is missing, unreadable, encrypted, or they do not belong together.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        self._context = server_context(certificate, key)
+    def __init__(self, certificate: Path, key: Path, *, is_pinned: bool) -> None:
+        self._files = (certificate, key)
+        self._is_pinned = is_pinned
+        self._version = self._look_at_files()
+        self._failed: _Version | None = None  # what could not be used at the last look
+        self._warned: _Version | None = None  # what the log has named
+        self._read()
 
-    def context(self, server_name: str | None) -> ssl.SSLContext:
-        """See :class:`.source.CertificateSource`; which name is asked for makes no difference."""
-        return self._context
+    def find(self, server_name: str | None) -> Certificate | None:
+        """See :class:`.source.CertificateSource`; who names no server gets the one there is."""
+        if server_name is None or self._current.covers(server_name):
+            return self._current
+        return None
+
+    def look(self) -> bool:
+        """Read the files again if they have changed; return whether another one is shown now.
+
+        Files that cannot be used are named in the log, and the old certificate stays. They get two
+        looks: certificate and key are seldom written at the same time.
+        """
+        version = self._look_at_files()
+        if version in (self._version, self._warned):
+            return False
+        try:
+            self._read()
+        except CertificateError as error:
+            if version == self._failed:
+                self._warned = version
+                _log.error("the certificate in use stays: %s", error)
+            self._failed = version
+            return False
+        self._version, self._failed, self._warned = version, None, None
+        _log.info("%s has changed and is shown from now on", self._files[0])
+        return True
+
+    def _read(self) -> None:
+        context = server_context(*self._files)
+        self.pem = self._files[0].read_bytes()
+        self._current = Certificate(context, None if self._is_pinned else _names(self.pem))
+
+    def _look_at_files(self) -> _Version:
+        found: list[int] = []
+        for path in self._files:
+            try:
+                stat = path.stat()
+            except OSError:
+                found.append(0)
+            else:
+                found += (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return tuple(found)
+
+
+def _names(pem: bytes) -> set[str] | None:
+    """The names of the first certificate; None: unknown, and it is shown for all."""
+    try:
+        return names_of(x509.load_pem_x509_certificate(pem))
+    except (ValueError, x509.DuplicateExtension):  # OpenSSL takes more than this library
+        return None
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -58,6 +126,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(certificate, key, password=no_passphrase)

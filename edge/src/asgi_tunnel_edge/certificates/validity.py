@@ -15,7 +15,7 @@ from cryptography import x509
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["validity_warnings"]
+__all__ = ["names_of", "validity_warnings"]
 
 EXPIRES_SOON: Final = dt.timedelta(days=14)
 """Those who renew certificates by themselves do it a month before the end of 90 days. One that
@@ -34,7 +34,7 @@ def validity_warnings(pem: bytes, hostnames: Sequence[str], now: dt.datetime) ->
     """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
-        names = _names(certificate)
+        names = names_of(certificate)
     except (ValueError, x509.DuplicateExtension) as error:  # OpenSSL takes more than this library
         return [f"cannot be looked at for its times and names ({error})"]
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -56,7 +56,13 @@ def validity_warnings(pem: bytes, hostnames: Sequence[str], now: dt.datetime) ->
     return found
 
 
-def _names(certificate: x509.Certificate) -> set[str]:
+def names_of(certificate: x509.Certificate) -> set[str]:
+    """Return the hostnames, wildcards and addresses that a certificate is for.
+
+    Raises:
+        ValueError: Its list of names is malformed.
+        x509.DuplicateExtension: It has two.
+    """
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -7,12 +7,39 @@ from typing import Any
 
 from asgi_tunnel.protocol.head import Arrival
 
+from ..certificates.source import Certificate
 from ..guards import VisitorAddress
 from ..identity.proxies import Proxies, TrustedPeer
 from ..identity.proxy_protocol import Preamble
 from ..request import Request
 
-__all__ = ["ArrivalReader"]
+__all__ = ["ArrivalReader", "SecureArrival"]
+
+
+class SecureArrival:
+    """What a connection's TLS was made for.
+
+    Args:
+        server_name: That the client asked for; None: it named none.
+        certificate: That it was shown.
+    """
+
+    __slots__ = ("_certificate", "_name")
+
+    def __init__(self, server_name: str | None, certificate: Certificate) -> None:
+        self._name = server_name
+        self._certificate = certificate
+
+    def serves(self, hostname: str | None) -> bool:
+        """Whether a request for a hostname may come over it (RFC 9110 section 7.4).
+
+        Args:
+            hostname: Normal; None: an address, or nothing.
+        """
+        name = self._name
+        if name is None or hostname is None or hostname == name:
+            return True
+        return self._certificate.covers(hostname)
 
 
 class ArrivalReader:

@@ -24,7 +24,7 @@ from ..guards.bans import BANNED
 from ..identity.proxy_protocol import Preamble
 from ..replies import Reply
 from ..request import Request
-from .arrival import ArrivalReader
+from .arrival import ArrivalReader, SecureArrival
 from .body import Body, ChunkedBody, LengthBody
 from .deadlines import Clock, Deadlines
 from .front import HTTP1Front
@@ -37,9 +37,7 @@ from .writer import HTTP1Writer, Line
 BUFFER_LIMIT: Final = 64 * 1024
 """Bytes of pipelined requests or of a held body at which reading stops."""
 
-TLS_BUFFER: Final = 64 * 1024
-"""Upper bound of ciphertext that asyncio's TLS layer keeps below a write buffer which is not empty,
-and that get_write_buffer_size() does not report."""
+_MISDIRECTED: Final = Reply(421, "the certificate of this connection is not for this name")
 
 _ERRORS: Final = frozenset({400, 408, 414, 426, 431, 501, 505})
 """Replies that count as errors of an address: what no working client makes in numbers."""
@@ -64,7 +62,7 @@ class HTTP1Connection(Line):
 
     Args:
         front: What all connections share.
-        is_secure: It speaks TLS.
+        secure: What its TLS was made for; None: it speaks none.
         preamble: What a trusted balancer said of it.
     """
 
@@ -78,11 +76,10 @@ class HTTP1Connection(Line):
         "_front",
         "_is_half_closed",
         "_is_processing",
-        "_is_refused",
-        "_is_secure",
         "_linger",
         "_preamble",
         "_reader",
+        "_secure",
         "_socket",
         "_state",
         "_writer",
@@ -90,11 +87,15 @@ class HTTP1Connection(Line):
     )
 
     def __init__(
-        self, front: HTTP1Front, *, is_secure: bool, preamble: Preamble | None = None
+        self,
+        front: HTTP1Front,
+        *,
+        secure: SecureArrival | None = None,
+        preamble: Preamble | None = None,
     ) -> None:
         self._front = front
         self._context = context = front.context
-        self._is_secure = is_secure
+        self._secure = secure
         self._preamble = preamble
         self._socket: VisitorSocket | None = None  # while there is a transport
         self._writer: HTTP1Writer | None = None  # from connection_made on
@@ -107,7 +108,6 @@ class HTTP1Connection(Line):
         self._body_read = 0  # bytes of all bodies
         self._is_half_closed = False
         self._is_processing = False
-        self._is_refused = False  # by a reply of the edge, before its body was read
         self._linger: Linger | None = None  # once all is said
         self.address = ""
 
@@ -130,7 +130,10 @@ class HTTP1Connection(Line):
         self._socket = VisitorSocket(transport, self._deadlines)
         front = self._front
         self._arrival = arrival = ArrivalReader.of(
-            transport, is_secure=self._is_secure, proxies=front.proxies, preamble=self._preamble
+            transport,
+            is_secure=self._secure is not None,
+            proxies=front.proxies,
+            preamble=self._preamble,
         )
         self.address = arrival.address
         self._writer = HTTP1Writer(self, transport, self.resume_writing)
@@ -138,7 +141,7 @@ class HTTP1Connection(Line):
         self._deadlines.await_head()
         reply = front.table.enter(self)
         # One that speaks TLS was let in before its handshake.
-        if reply is None and not self._is_secure:
+        if reply is None and self._secure is None:
             reply = front.limiter.admit(self.address)
         if reply is not None:
             self._reply(reply)
@@ -179,7 +182,7 @@ class HTTP1Connection(Line):
             # sent, for a longer one the app hears that the visitor has gone.
             self._is_half_closed = True
             self._deadlines.half_closed(self._writer.outbox.taken)
-            return not self._is_secure
+            return True
         return False
 
     def pause_writing(self) -> None:
@@ -242,9 +245,6 @@ class HTTP1Connection(Line):
             self._deadlines.linger()
         elif linger.goes_on(self._context.now()):
             self._deadlines.linger()
-        elif linger.closes_late:
-            linger.closes_late = False
-            self._socket.close()
         else:
             self._abort()
 
@@ -337,6 +337,9 @@ class HTTP1Connection(Line):
             self.address = arrival.address
         writer.begin(request)
         self._deadlines.stop_state()
+        if self._is_misdirected(request):
+            self._reply(_MISDIRECTED, request)
+            return
         if request.websocket_key is not None and is_tunnel(request):
             self._hand_over(request)
             return
@@ -361,6 +364,13 @@ class HTTP1Connection(Line):
             self._enter(_BODY)
             self._deadlines.watch_body(self._body_read)
         exchange.start()
+
+    def _is_misdirected(self, request: Request) -> bool:
+        """Whether the certificate of this connection is for other names than the request's."""
+        secure = self._secure
+        if secure is None or secure.serves(request.hostname):
+            return False
+        return not self.is_proxy  # which may dial one name for all
 
     def _read_body(self) -> None:
         body, exchange = self._body, self._exchange
@@ -462,7 +472,6 @@ class HTTP1Connection(Line):
     def close_soon(self) -> None:
         """See :class:`Line`: send the end of the stream, then read and drop what still comes."""
         sock, writer = self._socket, self._writer
-        is_sending = self._body is not None or self._is_refused
         is_websocket = self._state is _UPGRADED
         self._exchange = None
         self._body = None
@@ -473,17 +482,12 @@ class HTTP1Connection(Line):
         if sock is None or writer is None:
             return
         writer.outbox.flush()
-        closes_late = is_sending and self._is_secure and not self._is_half_closed
-        self._linger = Linger(
-            self._context.now(), is_websocket=is_websocket, closes_late=closes_late
-        )
+        self._linger = Linger(self._context.now(), is_websocket=is_websocket)
         self._deadlines.linger()
         if self._is_half_closed:  # nothing is left to wait for
             self._is_half_closed = False
             self._deadlines.stop_half_closed()
             sock.close()
-        elif closes_late:
-            sock.resume()
         else:
             sock.end_stream()
 
@@ -538,7 +542,6 @@ class HTTP1Connection(Line):
         if request is None:
             self._writer.begin(None)
         is_whole = request is not None and request.length == 0
-        self._is_refused = not is_whole
         self._writer.reply(reply, keep_alive=is_whole and not reply.closes)
         if reply.status in _ERRORS and not self.is_proxy:
             self._front.limiter.note_error(self.address)
@@ -558,11 +561,8 @@ class HTTP1Connection(Line):
         size = len(self._reader.buffer)
         if self._exchange is not None:
             size += self._reader.head_size
-        unsent = 0
         if self._socket is not None and self._writer is not None:
-            unsent = self._writer.outbox.held
-        if unsent:
-            size += unsent + TLS_BUFFER if self._is_secure else unsent
+            size += self._writer.outbox.held
         return size
 
     @property

@@ -25,21 +25,15 @@ class Linger:
     Args:
         now: Monotonic seconds.
         is_websocket: The connection was a WebSocket.
-        closes_late: The end of the stream is sent when the visitor has finished: TLS has no
-            half-close, and closing it would reset a visitor that still sends.
-
-    Attributes:
-        closes_late: As given.
     """
 
-    __slots__ = ("_dropped", "_end", "_limit", "_looked_at", "closes_late")
+    __slots__ = ("_dropped", "_end", "_limit", "_looked_at")
 
-    def __init__(self, now: float, *, is_websocket: bool, closes_late: bool) -> None:
+    def __init__(self, now: float, *, is_websocket: bool) -> None:
         self._end = now + MAX_LINGER
         self._limit = LINGER_BYTES if is_websocket else math.inf
         self._dropped = 0
         self._looked_at = 0  # bytes dropped up to the last look
-        self.closes_late = closes_late
 
     def drop(self, size: int) -> bool:
         """Count bytes; return whether they are too many."""

@@ -84,10 +84,7 @@ class VisitorSocket:
     def end_stream(self) -> None:
         """Send the end of the stream behind what is written, and read on."""
         self.resume()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()  # TLS has no half-close: its own goodbye does the same
+        self._transport.write_eof()
 
     def close(self) -> None:
         """Close behind what is written."""

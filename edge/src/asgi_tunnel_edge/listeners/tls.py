@@ -1,252 +1,312 @@
-"""Accepts TLS connections, with a bounded number of handshakes at one time.
+"""TLS on one connection: a protocol to the socket's transport, a transport to the protocol above.
 
-A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
-which then ends too late. Who is turned away, and a connection whose peer has already gone, costs
-no handshake, and neither does one that stays silent. Above the bound the oldest of the address
-group that has the most is ended for a new one: silent connections of one address cannot keep the
-others out. Who speaks HTTP without TLS is told so; it stays among the handshakes until it has read
-that. What is spoken inside TLS is the business of whoever made the factory.
+An own layer, because asyncio's and uvloop's read the first byte themselves, and the listener has to
+choose a certificate by what it says (docs/adr/0010-own-tls-layer.md). TLS itself is OpenSSL's, by
+``ssl.MemoryBIO``. Unlike theirs it has half-closes, as plain TCP has: RFC 8446 section 6.1.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-from typing import TYPE_CHECKING, Final
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
 
-from ..address import networks_of
-from ..shares.pool import FairPool
+from asgi_tunnel.protocol.frames import Buffer
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Sequence
+__all__ = ["SLICE", "TLSLayer"]
 
-    from ..connections.limiter import ConnectionLimiter
-    from ..descriptors import DescriptorWatch
+SLICE: Final = 32 * 1024
+"""Bytes that go into or out of the TLS library at one time: its buffers keep the size that they
+once had."""
 
-_log = logging.getLogger("asgi_tunnel_edge.listeners")
-
-MAX_HANDSHAKES: Final = 256
-"""Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.3 s."""
-
-HANDSHAKE_SHARES: Final = (64, 96, 128)
-"""Handshakes of one address (IPv6: of one /64), one /56 and one /48; its oldest one is ended for
-its newest. Eight apps of 8 connections that dial at once from one home fit in."""
-
-HANDSHAKE_TIMEOUT: Final = 5.0
-"""Seconds; a handshake takes two round trips, half of one holds memory."""
-
-ACCEPTS: Final = 64
-"""Connections accepted in one turn of the event loop before others get theirs."""
-
-PLAIN_LINGER: Final = 2.0
-"""Seconds that a connection without TLS is read and dropped, so that its answer is not lost to a
-reset."""
-
-PLAIN_BYTES: Final = 256 * 1024
-"""Bytes that are dropped so, at most."""
-
-_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-"""First bytes of HTTP methods; TLS begins with 0x16."""
-
-PAUSE: Final = 0.25
-"""Seconds without accepting after the system had no descriptor left: no busy loop."""
+_RECORD: Final = 16 * 1024  # bytes of plaintext that one read returns at most
+_SMALL: Final = 4 * 1024  # bytes; smaller pieces share a record
 
 
-class TLSAcceptor:
-    """Accepts on listening sockets and lets connections through their handshake.
+class TLSLayer:
+    """See the module.
 
     Args:
-        factory: Makes the protocol of a connection whose handshake is done.
-        context: The listener's TLS settings.
-        sockets: Listening and non-blocking; they stay the caller's.
-        limiter: Turns connections away, and hears of failed handshakes.
-        plain_reply: Gets the address of who speaks HTTP without TLS; returns what it is told.
-        watch: Hears that no descriptor was left.
-
-    Attributes:
-        loop: The running one.
+        context: With the certificate that is shown.
+        make_protocol: Makes what is spoken inside, once the handshake is done. None: the connection
+            is closed then; the certificate was all that the client wanted (RFC 8737).
+        hello: What was read of the connection so far.
+        on_handshake: Called once: with None when it is done, or with what it failed of. A lost
+            connection is a ConnectionError.
     """
+
+    __slots__ = (
+        "_above",
+        "_hello",
+        "_incoming",
+        "_is_ended",
+        "_is_eof",
+        "_is_half_closed",
+        "_is_open",
+        "_make_protocol",
+        "_on_handshake",
+        "_outgoing",
+        "_raw",
+        "_tls",
+    )
 
     def __init__(
         self,
-        factory: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
-        sockets: Sequence[socket.socket],
-        limiter: ConnectionLimiter,
-        *,
-        plain_reply: Callable[[str], bytes],
-        watch: DescriptorWatch,
+        make_protocol: Callable[[], asyncio.Protocol] | None,
+        hello: bytes,
+        on_handshake: Callable[[Exception | None], None],
     ) -> None:
-        self._pending: FairPool[_Pending] = FairPool(
-            MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
-        )
-        self._limiter = limiter
-        self._plain_reply = plain_reply
-        self._factory = factory
-        self._context = context
-        self._sockets = list(sockets)
-        self._watch = watch
-        self.loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._hello = hello
+        self._make_protocol = make_protocol
+        self._on_handshake: Callable[[Exception | None], None] | None = on_handshake
+        self._raw: asyncio.Transport | None = None
+        self._above: asyncio.Protocol | None = None  # from the end of the handshake on
+        self._is_open = False  # the handshake is done
+        self._is_eof = False  # the other side sends no more
+        self._is_half_closed = False  # and the protocol above still writes
+        self._is_ended = False  # nothing more is written
 
-    def start(self) -> None:
-        """Accept from now on."""
-        self._pause = None
-        for sock in self._sockets:
-            self.loop.add_reader(sock.fileno(), self._accept, sock)
+    # -- a protocol, to the transport of the socket ------------------------------------------
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return this as what asyncio's signatures name: it has its methods, and no base class."""
+        return cast(asyncio.Protocol, self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake with what was read before."""
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._raw = cast(asyncio.Transport, transport)
+        hello, self._hello = self._hello, b""
+        self.data_received(hello)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the protocol above, or whoever waits for the handshake."""
+        above, self._above = self._above, None
+        self._raw = None
+        if above is not None:
+            above.connection_lost(exc)
+        else:
+            self._end_handshake(exc or ConnectionResetError("the connection was lost"))
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt, and hand all of it up in one piece."""
+        if self._is_eof:
+            return
+        pieces: list[bytes] = []
+        error: ssl.SSLError | None = None
+        is_over = False
+        try:
+            if len(data) <= SLICE:
+                is_over = self._read(data, pieces)
+            else:
+                view = memoryview(data)
+                for start in range(0, len(data), SLICE):
+                    is_over = is_over or self._read(view[start : start + SLICE], pieces)
+        except ssl.SSLError as caught:
+            error = caught
+        if self._outgoing.pending and self._raw is not None:
+            self._raw.write(self._outgoing.read())  # of the handshake, a new key, an alert
+        if pieces and self._above is not None and not self.is_closing():
+            self._above.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if error is not None:
+            self._fail(error)
+        elif is_over and not self.eof_received():
+            self.close()
+
+    def _read(self, data: Buffer, pieces: list[bytes]) -> bool:
+        """Decrypt; return whether the other side has said that it sends no more."""
+        incoming, tls = self._incoming, self._tls
+        incoming.write(data)
+        try:
+            if not self._is_open:
+                tls.do_handshake()
+                self._open()
+            while incoming.pending:
+                piece = tls.read(_RECORD)
+                if not piece:
+                    return True
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass  # half of a record
+        except ssl.SSLZeroReturnError:  # in the place of b"" when this side has ended, too
+            return True
+        return False
+
+    def _open(self) -> None:
+        self._is_open = True
+        make = self._make_protocol
+        self._end_handshake(None)
+        if make is None:
+            self.close()
+            return
+        self._above = make()
+        self._flush()  # before what the protocol writes first
+        self._above.connection_made(cast(asyncio.Transport, self))
+
+    def eof_received(self) -> bool:
+        """Return whether the protocol above still wants to write."""
+        if not self._is_eof:  # it comes behind a goodbye, too
+            self._is_eof = True
+            self._is_half_closed = self._above is not None and bool(self._above.eof_received())
+        return self._is_half_closed
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        if self._above is not None:
+            self._above.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        if self._above is not None:
+            self._above.resume_writing()
+
+    def _end_handshake(self, error: Exception | None) -> None:
+        on_handshake, self._on_handshake = self._on_handshake, None
+        self._make_protocol = None
+        if on_handshake is not None:
+            on_handshake(error)
+
+    def _fail(self, error: Exception) -> None:
+        """The other side broke a rule of TLS; the alert is sent."""
+        if self._raw is not None:
+            self._is_ended = True
+            self._raw.close()
+        if not self._is_open:
+            self._end_handshake(error)
+
+    # -- a transport, to the protocol above --------------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the socket's transport knows, and ``ssl_object``."""
+        if name == "ssl_object":
+            return self._tls
+        return default if self._raw is None else self._raw.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand what comes to another protocol from now on."""
+        self._above = cast(asyncio.Protocol, protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol | None:
+        """Return the protocol above."""
+        return self._above
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._raw is None or self._raw.is_closing()
+
+    def is_reading(self) -> bool:
+        """Whether what comes is read."""
+        return self._raw is not None and self._raw.is_reading()
+
+    def pause_reading(self) -> None:
+        """Read no more; nothing that was read stays here."""
+        if self._raw is not None:
+            self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._raw is not None:
+            self._raw.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the bytes of ciphertext at which the protocol above is paused, and resumed."""
+        if self._raw is not None:
+            self._raw.set_write_buffer_limits(high=high, low=low)
+
+    def get_write_buffer_size(self) -> int:
+        """Return the bytes of ciphertext that the socket has not taken."""
+        return 0 if self._raw is None else self._raw.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Return what was set."""
+        return (0, 0) if self._raw is None else self._raw.get_write_buffer_limits()
+
+    def write(self, data: Buffer) -> None:
+        """Encrypt and send; dropped when closed."""
+        raw = self._raw
+        if raw is None or self._is_ended or not data:
+            return
+        try:
+            if len(data) <= SLICE:
+                self._tls.write(data)
+                raw.write(self._outgoing.read())
+            else:
+                raw.writelines(self._encrypt(memoryview(data)))
+        except ssl.SSLError:
+            self.abort()
+
+    def writelines(self, pieces: Iterable[Buffer]) -> None:
+        """Encrypt and send several pieces; small ones share a record."""
+        raw = self._raw
+        if raw is None or self._is_ended:
+            return
+        encrypted: list[bytes] = []
+        small: list[Buffer] = []
+        try:
+            for piece in pieces:
+                if len(piece) < _SMALL:
+                    small.append(piece)
+                    continue
+                if small:
+                    encrypted += self._encrypt(memoryview(b"".join(small)))
+                    small = []
+                encrypted += self._encrypt(memoryview(piece))
+            if small:
+                encrypted += self._encrypt(memoryview(b"".join(small)))
+        except ssl.SSLError:
+            self.abort()
+            return
+        if encrypted:
+            raw.writelines(encrypted)
+
+    def _encrypt(self, view: memoryview) -> list[bytes]:
+        tls, outgoing = self._tls, self._outgoing
+        encrypted = []
+        for start in range(0, len(view), SLICE):
+            tls.write(view[start : start + SLICE])
+            encrypted.append(outgoing.read())
+        return encrypted
+
+    def can_write_eof(self) -> bool:
+        """Return True."""
+        return True
+
+    def write_eof(self) -> None:
+        """Say that nothing more is written, and read on."""
+        if self._raw is not None and not self._is_ended:
+            self._say_goodbye()
+            if not self._raw.is_closing():
+                self._raw.write_eof()
 
     def close(self) -> None:
-        """Accept no more; may be called twice."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        self._pause_accepting()
-        self._sockets.clear()
+        """Close behind what is written."""
+        if self._raw is not None:
+            self._say_goodbye()
+            self._raw.close()
 
-    def _pause_accepting(self) -> None:
-        for sock in self._sockets:
-            self.loop.remove_reader(sock.fileno())
+    def abort(self) -> None:
+        """Close now."""
+        self._is_ended = True
+        if self._raw is not None:
+            self._raw.abort()
 
-    def stop(self) -> None:
-        """Accept no more and end the handshakes in progress."""
-        self.close()
-        for pending in self._pending:
-            pending.end()
-
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS):
+    def _say_goodbye(self) -> None:
+        """Send ``close_notify``, so that what was written is not taken for half of it."""
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._is_open:
             try:
-                connection, peer = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:  # no descriptor or no memory left
-                self._watch.note(error)
-                self._pause_accepting()
-                self._pause = self.loop.call_later(PAUSE, self.start)
-                return
-            connection.setblocking(False)
-            address = str(peer[0])
-            if self._limiter.admit(address) is not None:
-                connection.close()
-                continue
-            pending = _Pending(self, connection, address)
-            victim = self._pending.enter(pending, networks_of(address)).victim
-            if victim is not None:
-                victim.end()
-            pending.read()
+                self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # the other side has not said its own yet
+            self._flush()
 
-    def leave(self, pending: _Pending) -> None:
-        """A connection is pending no longer."""
-        self._pending.leave(pending)
-
-    def plain_reply(self, address: str) -> bytes:
-        """Count who speaks HTTP without TLS, and return what it is told."""
-        self._limiter.note_error(address)
-        return self._plain_reply(address)
-
-    async def shake_hands(self, pending: _Pending) -> None:
-        """Complete the TLS handshake; cancelling it closes the connection."""
-        try:
-            await self.loop.connect_accepted_socket(
-                self._factory,
-                pending.connection,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
-            )
-        except OSError as error:  # ssl.SSLError and TimeoutError are OSErrors
-            _log.debug("a TLS handshake with %s failed: %s", pending.address, error)
-            self._limiter.note_error(pending.address)
-            pending.connection.close()
-        except asyncio.CancelledError:
-            pending.connection.close()
-            raise
-        finally:
-            self._pending.leave(pending)
-
-
-class _Pending:
-    """A connection before the end of its TLS handshake.
-
-    TLS is begun when the first byte is there: one that stays silent costs a descriptor, and no
-    memory of the TLS library.
-
-    Args:
-        acceptor: Whose it is.
-        connection: Accepted and non-blocking.
-        address: Of the peer.
-    """
-
-    __slots__ = ("_acceptor", "_dropped", "_task", "_timer", "address", "connection")
-
-    def __init__(self, acceptor: TLSAcceptor, connection: socket.socket, address: str) -> None:
-        self._acceptor = acceptor
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._dropped = 0  # bytes of who speaks no TLS
-        self.connection = connection
-        self.address = address
-
-    def read(self) -> None:
-        """Begin with TLS if a byte is there; otherwise wait for one."""
-        acceptor = self._acceptor
-        try:
-            first = self.connection.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            if self._timer is None:
-                self._wait(HANDSHAKE_TIMEOUT, self.read)
-            return
-        except OSError:
-            first = b""
-        if first and first[0] in _LETTERS:
-            self._stop_waiting()
-            self._refuse()
-        elif first:
-            self._stop_waiting()
-            self._task = acceptor.loop.create_task(acceptor.shake_hands(self))
-        else:
-            self.end()  # the peer has closed already
-
-    def _refuse(self) -> None:
-        """Tell a visitor that speaks no TLS, in one write, and read what it has sent until then."""
-        reply = self._acceptor.plain_reply(self.address)
-        try:
-            self.connection.send(reply)  # fits in the buffer of a new socket
-            self.connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.end()
-            return
-        self._wait(PLAIN_LINGER, self._drop)
-        self._drop()
-
-    def _drop(self) -> None:
-        try:
-            size = len(self.connection.recv(65536))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            size = 0
-        self._dropped += size
-        if not size or self._dropped > PLAIN_BYTES:
-            self.end()
-
-    def end(self) -> None:
-        """Close it; the connection leaves its pool, if it was still there."""
-        self._stop_waiting()
-        if self._task is not None:
-            self._task.cancel()
-        else:
-            self._acceptor.leave(self)
-            self.connection.close()
-
-    def _wait(self, seconds: float, on_bytes: Callable[[], None]) -> None:
-        loop = self._acceptor.loop
-        self._timer = loop.call_later(seconds, self.end)
-        loop.add_reader(self.connection.fileno(), on_bytes)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._acceptor.loop.remove_reader(self.connection.fileno())
+    def _flush(self) -> None:
+        if self._outgoing.pending and self._raw is not None:
+            self._raw.write(self._outgoing.read())

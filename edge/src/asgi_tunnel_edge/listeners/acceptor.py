@@ -1,0 +1,348 @@
+"""Accepts connections on a TLS port, with a bounded number before the end of their handshake.
+
+A storm of reconnecting apps and visitors would otherwise start thousands of handshakes, each of
+which then ends too late. Who is turned away, and a connection whose peer has already gone, costs
+no handshake, and neither does one that stays silent. Above the bound the oldest of the address
+group that has the most is ended for a new one: silent connections of one address cannot keep the
+others out. Who speaks HTTP without TLS is told so; it stays among the handshakes until it has read
+that.
+
+The ClientHello is read here, and what it asks for decides: TLS with one of the edge's certificates,
+its bytes passed on as they are, or an alert. Which it is, is the business of whoever made the edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ..address import networks_of
+from ..shares.pool import FairPool
+from .client_hello import (
+    MAX_CLIENT_HELLO,
+    Alert,
+    ClientHello,
+    ClientHelloError,
+    ClientHelloReader,
+)
+from .tls import TLSLayer
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from ..connections.limiter import ConnectionLimiter
+    from ..descriptors import DescriptorWatch
+
+__all__ = ["PassThrough", "TLSAcceptor", "Terminate"]
+
+_log = logging.getLogger("asgi_tunnel_edge.listeners")
+
+MAX_HANDSHAKES: Final = 256
+"""Handshakes in progress at one time: at 1 ms of a core each, the last one waits 0.3 s."""
+
+HANDSHAKE_SHARES: Final = (64, 96, 128)
+"""Handshakes of one address (IPv6: of one /64), one /56 and one /48; its oldest one is ended for
+its newest. Eight apps of 8 connections that dial at once from one home fit in."""
+
+HANDSHAKE_TIMEOUT: Final = 5.0
+"""Seconds for the ClientHello, and as many for the rest of the handshake: it takes two round trips,
+half of one holds memory."""
+
+ACCEPTS: Final = 64
+"""Connections accepted in one turn of the event loop before others get theirs."""
+
+REFUSED_LINGER: Final = 2.0
+"""Seconds that a refused connection is read and dropped, so that what it is told is not lost to a
+reset."""
+
+REFUSED_BYTES: Final = 256 * 1024
+"""Bytes that are dropped so, at most."""
+
+_LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+"""First bytes of HTTP methods; TLS begins with 0x16."""
+
+PAUSE: Final = 0.25
+"""Seconds without accepting after the system had no descriptor left: no busy loop."""
+
+
+class Terminate(NamedTuple):
+    """The edge speaks TLS."""
+
+    context: ssl.SSLContext
+    make_protocol: Callable[[], asyncio.Protocol] | None  #: inside; None: close after the handshake
+
+
+class PassThrough(NamedTuple):
+    """Somebody else speaks TLS, and the edge passes bytes on."""
+
+    make_protocol: Callable[[bytes], asyncio.Protocol]  #: gets what was read so far
+
+
+class TLSAcceptor:
+    """Accepts on listening sockets and lets connections through their handshake.
+
+    Args:
+        choose: What to do with a connection that has said this; None: an alert, no certificate is
+            for this name. Never blocks.
+        sockets: Listening and non-blocking; they stay the caller's.
+        limiter: Turns connections away, and hears of failed handshakes.
+        plain_reply: Gets the address of who speaks HTTP without TLS; returns what it is told.
+        watch: Hears that no descriptor was left.
+
+    Attributes:
+        loop: The running one.
+    """
+
+    def __init__(
+        self,
+        choose: Callable[[ClientHello], Terminate | PassThrough | None],
+        sockets: Sequence[socket.socket],
+        limiter: ConnectionLimiter,
+        *,
+        plain_reply: Callable[[str], bytes],
+        watch: DescriptorWatch,
+    ) -> None:
+        self._pending: FairPool[_Pending] = FairPool(
+            MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
+        )
+        self._limiter = limiter
+        self._plain_reply = plain_reply
+        self._choose = choose
+        self._sockets = list(sockets)
+        self._watch = watch
+        self.loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._pause = None
+        for sock in self._sockets:
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def close(self) -> None:
+        """Accept no more; may be called twice."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        self._pause_accepting()
+        self._sockets.clear()
+
+    def _pause_accepting(self) -> None:
+        for sock in self._sockets:
+            self.loop.remove_reader(sock.fileno())
+
+    def stop(self) -> None:
+        """Accept no more and end the handshakes in progress."""
+        self.close()
+        for pending in self._pending:
+            pending.end()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            try:
+                connection, peer = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor or no memory left
+                self._watch.note(error)
+                self._pause_accepting()
+                self._pause = self.loop.call_later(PAUSE, self.start)
+                return
+            connection.setblocking(False)
+            address = str(peer[0])
+            if self._limiter.admit(address) is not None:
+                connection.close()
+                continue
+            pending = _Pending(self, connection, address)
+            victim = self._pending.enter(pending, networks_of(address)).victim
+            if victim is not None:
+                victim.end()
+            pending.start()
+
+    def leave(self, pending: _Pending) -> None:
+        """A connection is pending no longer."""
+        self._pending.leave(pending)
+
+    def note_failure(self, address: str, error: Exception) -> None:
+        """Count a handshake that failed."""
+        _log.debug("a TLS handshake with %s failed: %s", address, error)
+        self._limiter.note_error(address)
+
+    def choose(self, hello: ClientHello) -> Terminate | PassThrough | None:
+        """See the class."""
+        return self._choose(hello)
+
+    def plain_reply(self, address: str) -> bytes:
+        """Count who speaks HTTP without TLS, and return what it is told."""
+        self._limiter.note_error(address)
+        return self._plain_reply(address)
+
+
+class _Pending:
+    """A connection before the end of its TLS handshake.
+
+    TLS is begun when the ClientHello is there: one that stays silent costs a descriptor, and no
+    memory of the TLS library.
+
+    Args:
+        acceptor: Whose it is.
+        sock: Accepted and non-blocking.
+        address: Of the peer.
+    """
+
+    __slots__ = (
+        "_acceptor",
+        "_dropped",
+        "_is_watched",
+        "_layer",
+        "_reader",
+        "_sock",
+        "_task",
+        "_timer",
+        "address",
+    )
+
+    def __init__(self, acceptor: TLSAcceptor, sock: socket.socket, address: str) -> None:
+        self._acceptor = acceptor
+        self._sock = sock
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_watched = False  # by the loop, for bytes
+        self._reader: ClientHelloReader | None = None  # from the first byte on
+        self._task: asyncio.Task[None] | None = None  # a transport is made
+        self._layer: TLSLayer | None = None
+        self._dropped = 0  # bytes of who is refused
+        self.address = address
+
+    def start(self) -> None:
+        """Read what is there; it may be nothing yet."""
+        self._wait(HANDSHAKE_TIMEOUT)
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(MAX_CLIENT_HELLO)
+        except (BlockingIOError, InterruptedError):
+            self._watch(self._read)
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.end()  # the peer has closed already
+            return
+        if self._reader is None:
+            if data[0] in _LETTERS:
+                self._refuse(self._acceptor.plain_reply(self.address))
+                return
+            self._reader = ClientHelloReader()
+        try:
+            hello = self._reader.feed(data)
+        except ClientHelloError as error:
+            self._deny(error.alert, error)
+            return
+        if hello is None:
+            self._watch(self._read)
+        else:
+            self._decide(hello, bytes(self._reader.data))
+
+    def _decide(self, hello: ClientHello, data: bytes) -> None:
+        decision = self._acceptor.choose(hello)
+        if decision is None:
+            name = hello.server_name or "a client that names no server"
+            error = ClientHelloError(Alert.UNRECOGNIZED_NAME, f"no certificate is for {name}")
+            self._deny(error.alert, error)
+            return
+        self._stop_watching()
+        self._reader = None
+        if isinstance(decision, PassThrough):
+            protocol = decision.make_protocol(data)
+        else:
+            self._wait(HANDSHAKE_TIMEOUT)
+            self._layer = TLSLayer(*decision, data, self._end_handshake)
+            protocol = self._layer.as_protocol()
+        self._task = self._acceptor.loop.create_task(self._connect(protocol))
+
+    async def _connect(self, protocol: asyncio.Protocol) -> None:
+        """Make a transport; cancelling it closes the connection."""
+        try:
+            await self._acceptor.loop.connect_accepted_socket(lambda: protocol, self._sock)
+        except OSError as error:  # the peer has gone
+            self._sock.close()
+            self._end_handshake(error)
+        except asyncio.CancelledError:
+            self._sock.close()
+            raise
+        finally:
+            self._task = None
+            if self._layer is None:
+                self._leave()
+
+    def _end_handshake(self, error: Exception | None) -> None:
+        self._layer = None
+        self._leave()
+        if error is not None:
+            self._acceptor.note_failure(self.address, error)
+
+    def _deny(self, alert: int, error: Exception) -> None:
+        """Send an alert in the place of a handshake."""
+        self._acceptor.note_failure(self.address, error)
+        self._refuse(Alert.encode(alert))
+
+    def _refuse(self, reply: bytes) -> None:
+        """Tell a client why not, in one write, and read what it has sent until then."""
+        self._stop_watching()
+        try:
+            self._sock.send(reply)  # fits in the buffer of a new socket
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.end()
+            return
+        self._wait(REFUSED_LINGER)
+        self._watch(self._drop)
+        self._drop()
+
+    def _drop(self) -> None:
+        try:
+            size = len(self._sock.recv(65536))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            size = 0
+        self._dropped += size
+        if not size or self._dropped > REFUSED_BYTES:
+            self.end()
+
+    def end(self) -> None:
+        """Close it; it leaves its pool, if it was still there."""
+        layer, self._layer = self._layer, None
+        self._leave()
+        if self._task is not None:
+            self._task.cancel()
+        elif layer is not None:
+            layer.abort()
+        else:
+            self._stop_watching()
+            self._sock.close()
+
+    def _leave(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._acceptor.leave(self)
+
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._acceptor.loop.call_later(seconds, self.end)
+
+    def _watch(self, on_bytes: Callable[[], None]) -> None:
+        if not self._is_watched:
+            self._is_watched = True
+            self._acceptor.loop.add_reader(self._sock.fileno(), on_bytes)
+
+    def _stop_watching(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._acceptor.loop.remove_reader(self._sock.fileno())
