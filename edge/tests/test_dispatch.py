@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from edge.tests.exchange.fakes import ARRIVAL, HOSTNAME, ListWriter, context_of, request_of
 
+from asgi_tunnel.protocol.head import Arrival
 from asgi_tunnel_edge.directory import LocalDirectory, Route
 from asgi_tunnel_edge.dispatch import Dispatcher, is_tunnel
 from asgi_tunnel_edge.endpoints.endpoint import MAX_BODY, PathEndpoint
@@ -15,8 +16,8 @@ from asgi_tunnel_edge.exchange.http import HTTPExchange
 from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.replies import Reply
-from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.settings.guards import Pace
+from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
+from asgi_tunnel_edge.settings.guards import HostnameConfig, Pace
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 pytestmark = pytest.mark.plain  # a stand-in for the writer
@@ -28,9 +29,9 @@ RECORD = TokenRecord(id="t", name="shop", secret_sha256="", hostnames=(HOSTNAME,
 class Stage:
     """A dispatcher with one hostname, one page of its own, and no session."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: EdgeConfig | None = None) -> None:
         self.context = context_of()
-        config = EdgeConfig(data_dir=folder, domain="example.test", listen="127.0.0.1:0")
+        config = config or EdgeConfig(data_dir=folder, domain="example.test", listen="127.0.0.1:0")
         snapshot = Snapshot.of(1, [RECORD])
         self.guards = Guards(config, lambda: 0.0)
         self.guards.apply(snapshot)
@@ -62,6 +63,24 @@ def test_an_app_gets_its_requests(stage: Stage) -> None:
     channel = stage.ask(websocket_key=KEY)
     assert isinstance(channel, WebSocketExchange)
     assert channel.pace == Pace.of(0, 60.0)
+
+
+def test_browsers_are_told_to_keep_to_https_over_https_only(tmp_path: Path) -> None:
+    """As long as the settings say; over plain HTTP the field means nothing (RFC 6797 7.2)."""
+    config = EdgeConfig(
+        data_dir=tmp_path,
+        domain="example.test",
+        listen="127.0.0.1:0",
+        tls=TlsConfig(mode="off", hsts=60.0),
+        hostnames={HOSTNAME: HostnameConfig(hsts=600.0)},
+    )
+    stage = Stage(tmp_path, config)
+    visitor = stage.guards.visitor_address("192.0.2.7")
+    secure = Arrival(b"https", b"1.1", b"192.0.2.7", 50_000, b"192.0.2.1", 443)
+    for arrival, calls in ((secure, [("keep_to_https", 600)]), (ARRIVAL, [])):
+        writer = ListWriter()
+        stage.dispatcher.dispatch(request_of(), arrival, visitor, writer)
+        assert writer.calls == calls
 
 
 @pytest.mark.parametrize(

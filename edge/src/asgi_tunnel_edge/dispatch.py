@@ -22,7 +22,7 @@ from .guards import Guards, VisitorAddress
 from .replies import RETRY_AFTER, Reply
 from .request import Request
 
-__all__ = ["OVERLOADED", "Dispatcher", "is_tunnel"]
+__all__ = ["OVERLOADED", "UNKNOWN", "Dispatcher", "is_tunnel"]
 
 OVERLOADED: Final = Reply(
     503, "this edge has no memory left for new requests right now", RETRY_AFTER
@@ -76,10 +76,9 @@ class Dispatcher:
         Returns:
             What to reply, or an exchange to start.
         """
-        for endpoint in self._endpoints:
-            local = endpoint.claim(request)
-            if local is not None:
-                return self._serve_locally(request, arrival, local, writer)
+        local = self.claim(request, arrival, writer)
+        if local is not None:
+            return local
         reply = self._refuse(request)
         if reply is not None:
             return reply
@@ -100,6 +99,8 @@ class Dispatcher:
             channel.pace = rules.pace
             return channel
         exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+        if rules.hsts and arrival.scheme == "https":
+            writer.keep_to_https(rules.hsts)
         exchange.pace = rules.pace
         exchange.max_body = rules.max_body
         exchange.max_time = rules.max_time
@@ -112,6 +113,16 @@ class Dispatcher:
         if request.websocket_error:
             return _WRONG_VERSION if request.websocket_error == 426 else _BAD_HANDSHAKE
         return OVERLOADED if self._context.is_overloaded else None
+
+    def claim(
+        self, request: Request, arrival: Arrival, writer: ResponseWriter
+    ) -> Reply | Exchange | None:
+        """Let an endpoint have a request; None: no endpoint wants it."""
+        for endpoint in self._endpoints:
+            local = endpoint.claim(request)
+            if local is not None:
+                return self._serve_locally(request, arrival, local, writer)
+        return None
 
     def _serve_locally(
         self, request: Request, arrival: Arrival, route: Route, writer: ResponseWriter

@@ -44,10 +44,12 @@ from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .listeners.acceptor import Terminate, TLSAcceptor
 from .listeners.client_hello import ClientHello
+from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .redirect import Redirector
 from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .storage import SnapshotWatcher
@@ -101,10 +103,10 @@ class Edge:
         self.config = config
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._watcher: SnapshotWatcher | None = None
-        self._servers: list[asyncio.Server] = []  # one a socket, where nothing comes first
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
-        self._acceptor: TLSAcceptor | None = None  # where TLS comes first
+        self._acceptor: TLSAcceptor | None = None  # of the port that speaks TLS
+        self._plain: list[PlainAcceptor] = []  # of those that do not
         self._sockets: list[socket.socket] = []
         self._descriptors: DescriptorWatch | None = None
         self._certificates: FileCertificates | None = None  # what the listener shows
@@ -120,6 +122,7 @@ class Edge:
         self._sweep: Sweep
         self._health: LocalApp
         self.address: ListenAddress
+        self.http_address: ListenAddress | None = None  # of the port for plain HTTP
 
     async def run(self) -> int:
         """Serve until a signal; a second one ends it now."""
@@ -133,14 +136,8 @@ class Edge:
             loop.add_signal_handler(one, on_signal)
         try:
             await self.start()
-        except OSError as error:
-            _log.error(
-                "cannot listen on %s (%s); %s",
-                self.config.listen,
-                error.strerror or error,
-                listen_advice(error, self.config.listen_address),
-            )
-            return 2
+        except OSError:
+            return 2  # and it is said
         await first.wait()
         stopping = asyncio.ensure_future(self.stop())
         forced = asyncio.ensure_future(second.wait())
@@ -202,14 +199,15 @@ class Edge:
                 config.key_path,
                 is_pinned=config.tls.mode == "internal",
             )
-        address = config.listen_address
         try:
-            port = await self._listen(address)
+            self.address = await self._listen(config.listen_address)
+            if config.http_address is not None:
+                self.http_address = await self._listen_in_the_clear(config.http_address)
         except OSError:
+            self._close_listeners()
             await self._health.stop()
             await self._watcher.stop()
             raise
-        self.address = ListenAddress(address.host, port)
         self._write_address()
         self._access_log.start()
         self._sweep.start()
@@ -230,7 +228,7 @@ class Edge:
         sessions = [entry.session for entry in self.directory.entries]
         try:
             self.context.is_stopping = True
-            self._close_listener()
+            self._close_listeners()
             for number, session in enumerate(sessions):
                 delay = SPREAD * number / len(sessions)
                 session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
@@ -289,19 +287,16 @@ class Edge:
         is_https = parse_public_url(url, setting="public_url").scheme == "https" if url else False
         return Proxies(config.proxies, is_https=is_https or config.tls.mode != "off")
 
-    async def _listen(self, address: ListenAddress) -> int:
-        """Accept connections; return the port.
+    async def _listen(self, address: ListenAddress) -> ListenAddress:
+        """Accept connections of visitors and apps; return the address with its port.
 
         Raises:
             OSError: The address cannot be listened on.
         """
-        self._sockets = sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        sockets = await self._open(address)
         watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
         if self._certificates is None:
-            loop = asyncio.get_running_loop()
-            make = self._protocol_factory()
-            for sock in sockets:
-                self._servers.append(await loop.create_server(make, sock=sock, backlog=BACKLOG))
+            await self._accept_plain(self._protocol_factory(), sockets)
         else:
             self._acceptor = TLSAcceptor(
                 self._choose,
@@ -311,11 +306,61 @@ class Edge:
                 watch=watch,
             )
             self._acceptor.start()
-        return int(sockets[0].getsockname()[1])
+        return _address(address, sockets)
 
-    def _close_listener(self) -> None:
-        for server in self._servers:
-            server.close()
+    async def _listen_in_the_clear(self, address: ListenAddress) -> ListenAddress:
+        """Send visitors of plain HTTP to https; return the address with its port.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        front = HTTP1Front(
+            self.context,
+            limiter=self.limiter,
+            table=self.table,
+            dispatcher=Redirector(
+                self.context,
+                self.directory,
+                self.guards,
+                [],
+                https_url=self._visitor_url,
+                is_served=self._is_served,
+            ),
+            tunnels=None,
+        )
+        sockets = await self._open(address)
+        await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets)
+        return _address(address, sockets)
+
+    def _is_served(self, hostname: str) -> bool:
+        if self._certificates is None or self._certificates.find(hostname) is None:
+            return False
+        return self.directory.find(hostname) is not None
+
+    async def _open(self, address: ListenAddress) -> list[socket.socket]:
+        try:
+            sockets = await listen(address.host, address.port, backlog=BACKLOG)
+        except OSError as error:
+            _log.error(
+                "cannot listen on %s (%s); %s",
+                address,
+                error.strerror or error,
+                listen_advice(error, address),
+            )
+            raise
+        self._sockets += sockets
+        return sockets
+
+    async def _accept_plain(
+        self, make: Callable[[], asyncio.Protocol], sockets: list[socket.socket]
+    ) -> None:
+        acceptor = PlainAcceptor(make, sockets, backlog=BACKLOG)
+        self._plain.append(acceptor)
+        await acceptor.start()
+
+    def _close_listeners(self) -> None:
+        for acceptor in self._plain:
+            acceptor.close()
         if self._acceptor is not None:
             self._acceptor.close()
         for sock in self._sockets:
@@ -426,6 +471,11 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
         1 << (needed + 2 * RESERVE).bit_length(),
     )
     return replace(limits, max_connections=connections, max_tunnels=tunnels)
+
+
+def _address(address: ListenAddress, sockets: list[socket.socket]) -> ListenAddress:
+    """The same address, with the port that the system chose."""
+    return ListenAddress(address.host, int(sockets[0].getsockname()[1]))
 
 
 def listen_advice(error: OSError, address: ListenAddress) -> str:

@@ -65,6 +65,10 @@ class ListWriter(ResponseWriter):
         """Keep the status."""
         self.calls.append(("informational", head.status))
 
+    def keep_to_https(self, max_age: int) -> None:
+        """Keep for how long."""
+        self.calls.append(("keep_to_https", max_age))
+
     def start(self, head: ResponseHead, data: Buffer, *, end: bool) -> str | None:
         """Keep the first bytes."""
         if self.refuses is None:

@@ -179,6 +179,23 @@ def test_trailers_that_would_come_too_late_are_dropped(name: bytes) -> None:
     assert stage.body == b"5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n"
 
 
+def test_browsers_are_told_to_keep_to_https_once() -> None:
+    """Strict-Transport-Security as set for the hostname, unless the app says its own."""
+    stage = Stage(request_of())
+    stage.writer.keep_to_https(600)
+    assert stage.respond([LENGTH], b"hello") is None
+    assert b"strict-transport-security: max-age=600" in stage.head
+    stage = Stage(request_of())
+    stage.writer.keep_to_https(600)
+    own = (b"strict-transport-security", b"max-age=0")
+    assert stage.respond([LENGTH, own], b"hello") is None
+    assert [line for line in stage.head if line.startswith(b"strict-")] == [b": ".join(own)]
+    stage.socket.written = b""
+    stage.writer.begin(request_of())
+    assert stage.respond([LENGTH], b"hello") is None
+    assert not [line for line in stage.head if line.startswith(b"strict-")]
+
+
 def test_fields_that_connection_names_are_removed() -> None:
     """H10: whether it is a response, an early hint or an accepted handshake; framing stays."""
     named: Fields = [

@@ -73,7 +73,9 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL + "[limits]\nhold_timeout = 0").limits.hold_timeout == 0.0
 
 
-KNOWN = "domain, listen, public_url, tls, limits, proxies, access_log, guards, hostnames"
+KNOWN = (
+    "domain, listen, http_listen, public_url, tls, limits, proxies, access_log, guards, hostnames"
+)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,10 @@ KNOWN = "domain, listen, public_url, tls, limits, proxies, access_log, guards, h
         ),
         (
             MINIMAL + "[tls]\ncolour = 1",
-            "tls.colour: there is no such setting; remove it, or use one of mode, certificate, key",
+            (
+                "tls.colour: there is no such setting; remove it, or use one of mode, "
+                "certificate, key, hsts"
+            ),
         ),
         (
             'colour = "blue"\n' + MINIMAL,

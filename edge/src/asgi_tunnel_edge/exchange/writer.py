@@ -80,6 +80,14 @@ class ResponseWriter:
         """Send a 1xx head, or drop it: for a visitor that cannot read it, or is slow."""
         raise NotImplementedError
 
+    def keep_to_https(self, max_age: int) -> None:
+        """Add Strict-Transport-Security to the response, unless the app sets it (RFC 6797).
+
+        Args:
+            max_age: Seconds.
+        """
+        raise NotImplementedError
+
     def start(self, head: ResponseHead, data: Buffer, *, end: bool) -> str | None:
         """Send the head of the response and its first bytes, in one write.
 

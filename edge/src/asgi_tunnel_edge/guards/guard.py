@@ -57,6 +57,7 @@ class Rules:
         "deny",
         "has_own_rate_limit",
         "hostname_rate_limit",
+        "hsts",
         "max_body",
         "max_time",
         "origins",
@@ -81,6 +82,7 @@ class Rules:
         self.hostname_rate_limit = _rate_limit(
             own.hostname_rate, own.hostname_burst, shared.hostname_rate, shared.hostname_burst
         )
+        self.hsts = int(config.tls.hsts if own.hsts is None else own.hsts)
         self.scans = shared.scanner if own.scanner is None else own.scanner
         origins = shared.origins if own.origins is None else own.origins
         self.origins = frozenset(one.encode() for one in origins) or None

@@ -17,6 +17,7 @@ from typing import Final, cast
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.transport import tune_socket
 
+from ..admission.tunnels import TunnelAcceptor
 from ..dispatch import OVERLOADED, is_tunnel
 from ..errors import RequestError
 from ..exchange.writer import Exchange
@@ -340,8 +341,9 @@ class HTTP1Connection(Line):
         if self._is_misdirected(request):
             self._reply(_MISDIRECTED, request)
             return
-        if request.websocket_key is not None and is_tunnel(request):
-            self._hand_over(request)
+        tunnels = front.tunnels
+        if tunnels is not None and request.websocket_key is not None and is_tunnel(request):
+            self._hand_over(request, tunnels)
             return
         dispatcher = front.dispatcher
         visitor = arrival.visitor(dispatcher.guards.visitor_address)
@@ -390,16 +392,14 @@ class HTTP1Connection(Line):
         elif piece:
             exchange.send_body(piece, end=False)
 
-    def _hand_over(self, request: Request) -> None:
+    def _hand_over(self, request: Request, tunnels: TunnelAcceptor) -> None:
         """Let an app's connection go to the tunnels' room; nothing will be heard of it here."""
         writer = self._writer
         assert writer is not None
         if self.is_proxy and self._front.dispatcher.guards.refuses(self.address):
             self._reply(BANNED, request)
             return
-        refusal = self._front.tunnels.accept(
-            self.address, writer.transport, request, self._reader.buffer
-        )
+        refusal = tunnels.accept(self.address, writer.transport, request, self._reader.buffer)
         if refusal is not None:
             self._reply(refusal, request)
             return

@@ -20,7 +20,7 @@ class HTTP1Front:
         limiter: Turns new connections away.
         table: Where connections are counted.
         dispatcher: Decides who serves a request.
-        tunnels: Takes the connections of apps.
+        tunnels: Takes the connections of apps; None: they are not taken here.
         proxies: Who is believed about visitors; None: nobody.
     """
 
@@ -33,7 +33,7 @@ class HTTP1Front:
         limiter: ConnectionLimiter,
         table: ConnectionTable,
         dispatcher: Dispatcher,
-        tunnels: TunnelAcceptor,
+        tunnels: TunnelAcceptor | None,
         proxies: Proxies | None = None,
     ) -> None:
         self.context = context

@@ -38,6 +38,7 @@ from .responses import date_field, encode_reply, status_line
 __all__ = ["HTTP1Channel", "HTTP1Writer", "Line"]
 
 _SPECIAL: Final = HOP_FIELDS | {b"content-length", b"date"}
+_HSTS: Final = b"strict-transport-security"
 _HANDSHAKE: Final = HOP_FIELDS | {
     b"sec-websocket-accept",
     b"sec-websocket-extensions",
@@ -122,6 +123,7 @@ class HTTP1Writer(ResponseWriter):
     __slots__ = (
         "_framing",
         "_has_started",
+        "_hsts",
         "_is_handshake",
         "_keep_alive",
         "_left",
@@ -143,6 +145,7 @@ class HTTP1Writer(ResponseWriter):
         self._keep_alive = False
         self._is_handshake = False
         self._has_started = False
+        self._hsts = 0  # seconds; 0: nothing is said
 
     def begin(self, request: Request | None) -> None:
         """Go on with the next exchange; None while its request is not known."""
@@ -152,6 +155,7 @@ class HTTP1Writer(ResponseWriter):
         self._is_handshake = request is not None and request.websocket_key is not None
         self._keep_alive = request is not None and request.keep_alive and not self._is_handshake
         self._has_started = False
+        self._hsts = 0
 
     # -- ResponseWriter ----------------------------------------------------------------------
 
@@ -182,6 +186,10 @@ class HTTP1Writer(ResponseWriter):
         ]
         lines.append(b"\r\n")
         self.outbox.write(b"".join(lines))
+
+    def keep_to_https(self, max_age: int) -> None:
+        """See :class:`ResponseWriter`."""
+        self._hsts = max_age
 
     def start(self, head: ResponseHead, data: Buffer, *, end: bool) -> str | None:
         """See :class:`ResponseWriter`."""
@@ -324,6 +332,8 @@ class HTTP1Writer(ResponseWriter):
             ]
         if not has_date:
             lines.append(date_field())
+        if self._hsts and not any(name == _HSTS for name, _ in head.fields):
+            lines.append(b"%s: max-age=%d\r\n" % (_HSTS, self._hsts))
         return self._decide_framing(head.status, request, length)
 
     def _decide_framing(self, status: int, request: Request, length: int | None) -> str | None:

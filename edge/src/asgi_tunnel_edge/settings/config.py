@@ -124,6 +124,7 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "internal"
     certificate: FilePath = "tls/certificate.pem"
     key: FilePath = "tls/key.pem"
+    hsts: SecondsOrZero = 0.0  #: max-age of Strict-Transport-Security; 0: the edge adds none
 
 
 class ProxiesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,6 +172,9 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: Annotated[Path, Meta(extra={"in_file": False})]  #: DIR, as given
     domain: Annotated[Text, Meta(description="a domain name", examples=["example.org"])]
     listen: Annotated[Text, Meta(description="HOST:PORT", examples=["0.0.0.0:443"])]
+    http_listen: Annotated[Text, Meta(description="HOST:PORT", examples=["0.0.0.0:80"])] | None = (
+        None
+    )
     public_url: (
         Annotated[Text, Meta(description="a URL", examples=["https://example.org:8443"])] | None
     ) = None
@@ -198,6 +202,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise EdgeConfigError("domain", why, fix, file=CONFIG_FILE) from error
         force_setattr(self, "domain", domain)
         parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
+        self._check_http_listen()
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
@@ -207,6 +212,15 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 fix = 'write https://, or mode = "off"'
                 raise EdgeConfigError("public_url", why, fix, file=CONFIG_FILE)
         self._check_proxies()
+
+    def _check_http_listen(self) -> None:
+        if self.http_listen is None:
+            return
+        parse_listen(self.http_listen, setting="http_listen", file=CONFIG_FILE)
+        if self.tls.mode == "off":
+            why = 'sends visitors to https:// while tls.mode is "off"'
+            fix = "take it out: `listen` is the port for plain HTTP then"
+            raise EdgeConfigError("http_listen", why, fix, file=CONFIG_FILE)
 
     def _check_proxies(self) -> None:
         proxies = self.proxies
@@ -252,6 +266,13 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def listen_address(self) -> ListenAddress:
         """``listen``, taken apart."""
         return parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
+
+    @property
+    def http_address(self) -> ListenAddress | None:
+        """``http_listen``, taken apart."""
+        if self.http_listen is None:
+            return None
+        return parse_listen(self.http_listen, setting="http_listen", file=CONFIG_FILE)
 
     @property
     def database_path(self) -> Path:

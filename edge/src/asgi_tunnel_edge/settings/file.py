@@ -29,6 +29,9 @@ domain = {domain}
 # Where visitors and connectors arrive: HOST:PORT. Port 0 takes any free port.
 listen = {listen}
 
+# Where visitors come who type http://: HOST:PORT. They are sent to https:// and served nothing.
+# http_listen = "0.0.0.0:80"
+
 # What visitors type, when that is not the domain and the port above: behind a proxy that speaks
 # TLS for this edge, or behind a forwarded port.
 # public_url = {public_url}
@@ -41,6 +44,9 @@ mode = {mode}
 # Paths are absolute or below this directory.
 certificate = {certificate}
 key = {key}
+# For how many seconds browsers keep to https:// once they have seen it (Strict-Transport-Security);
+# 0: the edge does not say so. Browsers cannot be told otherwise before that time is over.
+# hsts = 0
 
 [limits]
 {limits}
@@ -60,7 +66,8 @@ key = {key}
 {guards}
 
 # What differs for one hostname, or for all that a wildcard covers: max_body, max_time, allow,
-# deny, rate, burst, hostname_rate, hostname_burst, scanner, origins.
+# deny, rate, burst, hostname_rate, hostname_burst, scanner, origins,
+# hsts.
 # [hostnames."blog.{bare_domain}"]
 #   max_body = 10485760
 #   scanner = false

@@ -79,7 +79,7 @@ class GuardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class HostnameConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[hostnames."shop.example.org"]``: what differs for one hostname or wildcard.
 
-    None, or a key that is not written, means the value of ``[guards]`` or ``[limits]``.
+    None, or a key that is not written, means the value of ``[guards]``, ``[limits]`` or ``[tls]``.
     """
 
     max_body: Annotated[BytesOrZero, Meta(examples=[10485760])] | None = None
@@ -94,6 +94,7 @@ class HostnameConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     hostname_burst: Annotated[Count, Meta(examples=[1000])] | None = None
     scanner: Annotated[Switch, Meta(examples=[False])] | None = None
     origins: Origins | None = None
+    hsts: Annotated[SecondsOrZero, Meta(examples=[31536000.0])] | None = None
 
 
 def check_lists(settings: GuardsConfig | HostnameConfig, *, path: str, file: str) -> None:
