@@ -5,8 +5,8 @@ visitor to its /64, its /56 and its /48; a tunnel to its token. A group on each 
 of the pool. When the pool is full, the oldest member of the largest group that can go gives way,
 and only where nobody can go is the newcomer refused.
 
-It ends nobody itself: who has to go is the return value. Used for connections, TLS handshakes, and
-the handshakes of tunnels.
+It ends nobody itself: who has to go is the return value. Used for connections, TLS handshakes, the
+handshakes of tunnels, sessions without a connection, and visitors who wait for an app.
 """
 
 from __future__ import annotations
@@ -93,6 +93,11 @@ class FairPool(Generic[Member]):
         """How many members a group has."""
         group = self._groups.get(key)
         return 0 if group is None else len(group.members)
+
+    @property
+    def first(self) -> Member | None:
+        """Who has been in the pool for longest, of all groups; None in an empty one."""
+        return next(iter(self._paths), None)
 
     @property
     def groups(self) -> int:
