@@ -53,16 +53,24 @@ class Wire:
 
 
 class Visitor:
-    """Waits, and notes what it hears; ``act`` is done with the session."""
+    """Waits, and notes what it hears; ``act`` is done with the session.
+
+    Attributes:
+        sessions: What it was resumed with.
+        gave_way: Whether it had to.
+        woken: Gets it when it is resumed.
+    """
 
     def __init__(self, act: Callable[[Session], object] | None = None) -> None:
         self.sessions: list[Session] = []
         self.gave_way = False
+        self.woken: list[Visitor] = []
         self._act = act
 
     def resume(self, session: Session) -> None:
         """Note the session."""
         self.sessions.append(session)
+        self.woken.append(self)
         if self._act is not None:
             self._act(session)
 
@@ -282,13 +290,14 @@ async def test_waiting_visitors_are_woken_in_order() -> None:
     directory = make_directory()
     route = directory.find("shop.test")
     assert route is not None
-    woken: list[int] = []
-    visitors = [Visitor(lambda _, number=number: woken.append(number)) for number in range(20)]
+    woken: list[Visitor] = []
+    visitors = [Visitor() for _ in range(20)]
     for number, visitor in enumerate(visitors):
+        visitor.woken = woken
         route.wait(visitor, networks_of(f"192.0.2.{number % 3}"))
     route.give_up(visitors[1])
     join(directory)
-    assert woken == [0, *range(2, 20)]
+    assert woken == [visitors[0], *visitors[2:]]
     assert not route.has_waiting
 
 
