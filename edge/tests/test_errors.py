@@ -19,6 +19,7 @@ from asgi_tunnel_edge.errors import (
     RequestError,
     StorageError,
     TokenNotFoundError,
+    TokenRevokedError,
     TooManyBansError,
     WebSocketError,
     shown,
@@ -52,6 +53,10 @@ SENTENCES: list[tuple[EdgeError, str]] = [
             "the hostname a.test belongs to the token named shop; "
             "take another hostname, or revoke that token first"
         ),
+    ),
+    (
+        TokenRevokedError("shop", "tok_1"),
+        ("token shop (tok_1) was revoked; make a new one with `asgi-tunnel-edge token create`"),
     ),
     (
         TokenNotFoundError("nobody"),

@@ -22,6 +22,7 @@ from .commands.init import init
 from .commands.remake import certificate, database
 from .commands.run import run
 from .commands.token_create import create
+from .commands.token_limit import limit
 from .commands.token_list import list_tokens
 from .commands.token_revoke import revoke
 from .errors import StorageError
@@ -91,7 +92,7 @@ def main() -> None:
 
 @main.group()
 def token() -> None:
-    """Make, show and take back the tokens that apps connect with."""
+    """Make, show, limit and take back the tokens that apps connect with."""
 
 
 @main.group()
@@ -107,6 +108,7 @@ def remake() -> None:
 main.add_command(init)
 main.add_command(run)
 token.add_command(create)
+token.add_command(limit)
 token.add_command(list_tokens)
 token.add_command(revoke)
 ban.add_command(add)

@@ -10,6 +10,7 @@
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
+        ├── TokenRevokedError     .name .id               the token was revoked
         ├── BanNotFoundError      .address                nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
         ├── RequestError          .status .why            a request that is not relayed
@@ -41,6 +42,7 @@ __all__ = [
     "RequestError",
     "StorageError",
     "TokenNotFoundError",
+    "TokenRevokedError",
     "TooManyBansError",
     "WebSocketError",
 ]
@@ -141,6 +143,21 @@ class TokenNotFoundError(EdgeError):
         return (
             f"no token has the id or name {shown(self.wanted)}; "
             "see the tokens with `asgi-tunnel-edge token list`"
+        )
+
+
+class TokenRevokedError(EdgeError):
+    """The token was revoked, and nothing about it can be changed any more."""
+
+    def __init__(self, name: str, id_: str) -> None:
+        super().__init__(name, id_)
+        self.name = name
+        self.id = id_
+
+    def __str__(self) -> str:
+        return (
+            f"token {self.name} ({self.id}) was revoked; make a new one with "
+            "`asgi-tunnel-edge token create`"
         )
 
 

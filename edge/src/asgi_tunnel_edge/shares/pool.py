@@ -104,17 +104,21 @@ class FairPool(Generic[Member]):
         """Groups with at least one member, on all levels."""
         return len(self._groups)
 
-    def enter(self, member: Member, path: Sequence[str]) -> Entry[Member]:
+    def enter(
+        self, member: Member, path: Sequence[str], *, share: int | None = None
+    ) -> Entry[Member]:
         """Take a newcomer, if need be in the place of another member.
 
         Args:
             member: Is in no pool of this kind yet.
             path: Its groups, from the narrowest to the widest; at least one.
+            share: Of its narrowest group, where that is not the one for all.
         """
         victim: Member | None = None
         for level, key in enumerate(path):
             group = self._groups.get(key)
-            if group is not None and len(group.members) >= self._shares[level]:
+            limit = self._shares[level] if level or share is None else share
+            if group is not None and len(group.members) >= limit:
                 victim = self._oldest(group) if self._replaces_own else None
                 if victim is None:
                     return Entry(Refused.SHARE, None)

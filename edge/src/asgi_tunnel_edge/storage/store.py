@@ -19,21 +19,23 @@ from asgi_tunnel_edge.errors import (
     NameTakenError,
     StorageError,
     TokenNotFoundError,
+    TokenRevokedError,
     TooManyBansError,
 )
 from asgi_tunnel_edge.files import PRIVATE
+from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["HEAD_REVISION", "Store"]
 
 #: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0003"
+HEAD_REVISION: Final = "0004"
 
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
@@ -93,6 +95,7 @@ class Store:
                     created_at=record.created_at,
                     expires_at=record.expires_at,
                     hostnames=[Hostname(hostname=hostname) for hostname in record.hostnames],
+                    **_columns(record.quotas),
                 )
             )
             detail = f"name={record.name} hostnames={','.join(record.hostnames)}"
@@ -127,6 +130,47 @@ class Store:
                     _changed(session, "token.revoke", token.id, detail, now=at)
             return before
 
+    def limit_token(
+        self, wanted: str, changes: Mapping[str, int | None], *, now: float | None = None
+    ) -> TokenRecord:
+        """Change what one token may take.
+
+        Args:
+            wanted: An id, or the name of the token that has it now, or had it last.
+            changes: By name of the quota; None: as for every other token. Others stay as they are.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The token as it is after that.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+            TokenRevokedError: It is revoked: nothing can be limited any more.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            for name, value in changes.items():
+                setattr(token, name, value)
+            if changes:
+                said = " ".join(
+                    f"{name}={'default' if value is None else format_quota(name, value)}"
+                    for name, value in changes.items()
+                )
+                _changed(session, "token.limit", token.id, f"name={token.name} {said}", now=at)
+            return _record(token)
+
+    def find_token(self, wanted: str) -> TokenRecord:
+        """Return a token by its id or name, as :meth:`limit_token` finds it.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+        """
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return _record(_find(session, wanted))
+
     def read(self) -> tuple[int, list[TokenRecord]]:
         """The generation and all tokens, oldest first, both of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
@@ -147,6 +191,7 @@ class Store:
                         expires_at=record.expires_at,
                         revoked_at=record.revoked_at,
                         hostnames=[Hostname(hostname=hostname) for hostname in names],
+                        **_columns(record.quotas),
                     )
                 )
                 session.flush()  # one by one: their order is kept
@@ -338,6 +383,11 @@ class Store:
             )
         if "locked" in said or "busy" in said:
             return f"the database {self.path} is locked by another process; try again"
+        if "no such column" in said:
+            return (
+                f"the database {self.path} is of an older version; start the edge once with "
+                "`asgi-tunnel-edge run`, which brings it up to date"
+            )
         if "not a database" in said or "malformed" in said or "no such table" in said:
             return (
                 f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
@@ -403,6 +453,10 @@ def _find(session: Session, wanted: str) -> Token:
     return token
 
 
+def _columns(quotas: TokenQuotas) -> dict[str, int | None]:
+    return {name: getattr(quotas, name) for name in QUOTA_NAMES}
+
+
 def _record(token: Token) -> TokenRecord:
     return TokenRecord(
         id=token.id,
@@ -412,4 +466,5 @@ def _record(token: Token) -> TokenRecord:
         created_at=token.created_at,
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
+        quotas=TokenQuotas(**{name: getattr(token, name) for name in QUOTA_NAMES}),
     )
