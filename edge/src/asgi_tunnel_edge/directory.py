@@ -312,10 +312,20 @@ class Route:
 
 
 class LocalDirectory:
-    """The routes and sessions of this edge; a :class:`Directory`."""
+    """The routes and sessions of this edge; a :class:`Directory`.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    Args:
+        snapshot: What the store has now.
+        hides_offline: A name that no token has gets a route too, on which nobody ever serves: its
+            visitors wait, and are told the same in the end, as those of an app that is offline.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, hides_offline: bool = False) -> None:
         self.snapshot = snapshot
+        self._hides_offline = hides_offline
+        # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
+        # them than they have connections, and requests between two calls of `wake_all`.
+        self._unknown: dict[str, Route] = {}
         self._routes: dict[str, Route] = {}  # by hostname or wildcard
         self._entries: dict[Session, SessionEntry] = {}
         self._by_id: dict[str, SessionEntry] = {}  # by session id
@@ -337,6 +347,10 @@ class LocalDirectory:
             wildcard = wildcard_of(hostname)
             if wildcard is not None:
                 route = self._routes.get(wildcard)
+            if route is None and self._hides_offline:
+                route = self._unknown.get(hostname)
+                if route is None:
+                    route = self._unknown[hostname] = Route(hostname, "")
         return route
 
     # -- for tunnels -------------------------------------------------------------------------
@@ -482,6 +496,9 @@ class LocalDirectory:
         for route in list(self._routes.values()):
             if route.has_waiting:
                 route.wake()
+        for hostname, route in list(self._unknown.items()):
+            if not route.has_waiting:
+                del self._unknown[hostname]
 
     def end_expired(self, now: float) -> None:
         """End the sessions whose token has expired; ``now`` is seconds since 1970."""
