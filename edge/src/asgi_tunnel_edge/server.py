@@ -28,7 +28,13 @@ from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
-from .descriptors import RESERVE, DescriptorWatch, available_descriptors, raise_limit
+from .descriptors import (
+    RESERVE,
+    DescriptorWatch,
+    available_descriptors,
+    has_terminal,
+    raise_limit,
+)
 from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
@@ -125,15 +131,24 @@ class Edge:
         self.http_address: ListenAddress | None = None  # of the port for plain HTTP
 
     async def run(self) -> int:
-        """Serve until a signal; a second one ends it now."""
+        """Serve until a signal; a second one ends it now. SIGHUP reopens the logs."""
         first, second = asyncio.Event(), asyncio.Event()
+        had_terminal = has_terminal()
 
         def on_signal() -> None:
             (second if first.is_set() else first).set()
 
+        def on_hangup() -> None:
+            if had_terminal and not has_terminal():
+                on_signal()  # its window was closed
+            else:
+                self.reopen_logs()
+
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(signal.SIGHUP, on_hangup)
         try:
             await self.start()
         except OSError:
@@ -258,6 +273,11 @@ class Edge:
             self.context.refusals.stop()
             self._access_log.stop()
             remove_edge_address(self.config)
+
+    def reopen_logs(self) -> None:
+        """Leave files that were renamed; the log's own thread looks each second by itself."""
+        self._access_log.reopen()
+        _log.info("SIGHUP: the log files are opened again")
 
     def _open_access_log(self) -> None:
         try:
