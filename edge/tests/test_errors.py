@@ -55,6 +55,10 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         ),
     ),
     (
+        BanNotFoundError("192.0.2.1", ["192.0.2.0/24"]),
+        "192.0.2.1 is not banned by itself; take back 192.0.2.0/24, where it is banned",
+    ),
+    (
         TokenRevokedError("shop", "tok_1"),
         ("token shop (tok_1) was revoked; make a new one with `asgi-tunnel-edge token create`"),
     ),

@@ -11,7 +11,7 @@
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
         ├── TokenRevokedError     .name .id               the token was revoked
-        ├── BanNotFoundError      .address                nobody has banned this address
+        ├── BanNotFoundError      .address .covered_by    nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
         ├── RequestError          .status .why            a request that is not relayed
         ├── WebSocketError        .code .why              a visitor broke RFC 6455
@@ -26,6 +26,7 @@ one with 2 (it will not).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from asgi_tunnel.errors import ConfigError, TunnelError
@@ -162,13 +163,24 @@ class TokenRevokedError(EdgeError):
 
 
 class BanNotFoundError(EdgeError):
-    """Nobody has banned this address, or its ban is over."""
+    """Nobody has banned this address, or its ban is over.
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
+    Attributes:
+        address: Of no ban.
+        covered_by: Banned networks that it is in, or that are in it.
+    """
+
+    def __init__(self, address: str, covered_by: Sequence[str] = ()) -> None:
+        super().__init__(address, covered_by)
         self.address = address
+        self.covered_by = covered_by
 
     def __str__(self) -> str:
+        if self.covered_by:
+            return (
+                f"{self.address} is not banned by itself; take back "
+                f"{', '.join(self.covered_by)}, where it is banned"
+            )
         return f"{self.address} is not banned; see the bans with `asgi-tunnel-edge ban list`"
 
 

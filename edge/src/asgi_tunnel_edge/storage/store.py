@@ -23,6 +23,7 @@ from asgi_tunnel_edge.errors import (
     TooManyBansError,
 )
 from asgi_tunnel_edge.files import PRIVATE
+from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
@@ -39,6 +40,7 @@ HEAD_REVISION: Final = "0004"
 
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
+_MAX_NAMED: Final = 5  # bans that one sentence names
 _WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
 
 #: Of two that were made in one second, the one that was kept first.
@@ -250,7 +252,9 @@ class Store:
                 by_address = sa.select(ScannerBanRow).where(ScannerBanRow.address == address)
                 found = [*session.scalars(by_address), *([] if ban is None else [ban])]
                 if not found:
-                    raise BanNotFoundError(address)
+                    others = session.scalars(sa.select(Ban.address).order_by(Ban.address))
+                    covering = [one for one in others if overlap(one, address)]
+                    raise BanNotFoundError(address, covering[:_MAX_NAMED])
                 for one in found:
                     session.delete(one)
                 _changed(session, "ban.rm", address, "", now=at)
