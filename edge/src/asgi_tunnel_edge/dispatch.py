@@ -86,7 +86,12 @@ class Dispatcher:
         route = None if hostname is None else self._directory.find(hostname)
         guards = self.guards
         rules = guards.rules(hostname)
-        deny = guards.check(visitor, request, rules, self._name_of(route))
+        # A name that is hidden has none for guards, while nobody serves it.
+        if route is None or (guards.hides_offline and route.choose() is None):
+            name = ""
+        else:
+            name = route.hostname
+        deny = guards.check(visitor, request, rules, name)
         if deny is not None:
             return deny
         if request.length is not None and 0 < rules.max_body < request.length:
@@ -105,12 +110,6 @@ class Dispatcher:
         exchange.max_body = rules.max_body
         exchange.max_time = rules.max_time
         return exchange
-
-    def _name_of(self, route: Route | None) -> str:
-        """The name that guards count and ban by; a hidden one has none while nobody serves it."""
-        if route is None or (self.guards.hides_offline and route.choose() is None):
-            return ""
-        return route.hostname
 
     def _refuse(self, request: Request) -> Reply | None:
         """Say why no app gets a request, whoever sent it."""
