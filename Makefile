@@ -32,7 +32,7 @@ setup: $(READY)  ## make .venv with everything for development, tests and exampl
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## all tests of both distributions and the examples; COMPILED=1
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
