@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COMPILED_VENV := build/compiled-venv
 COMPILED_READY := $(COMPILED_VENV)/.ready
-REALAPPS_VENV := build/realapps-venv
+REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
@@ -32,7 +32,7 @@ setup: $(READY)  ## make .venv with everything for development, tests and exampl
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## all tests of both distributions and the examples; COMPILED=1
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
@@ -77,6 +77,6 @@ $(READY): scripts/setup.sh pyproject.toml edge/pyproject.toml requirements-dev.t
 $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.sh benchmarks/requirements.txt
 	@scripts/compiled.sh $(COMPILED_VENV)
 	@touch $@
-$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt
-	@tests/realapps/setup.sh $(REALAPPS_VENV) $(PYTHON)
+$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt
+	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)
 	@touch $@
