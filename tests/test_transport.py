@@ -43,6 +43,7 @@ class Reads:
         self.turn = 0
         self.by_turn: dict[int, int] = {}
         self.done = asyncio.Event()
+        self.is_behind = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Count, as slowly as an app that does something with it."""
@@ -54,6 +55,9 @@ class Reads:
 
     def transport_writable(self) -> None:
         """Nothing waits."""
+
+    def note_overhead(self, units: int) -> None:
+        """There is none."""
 
     def transport_lost(self, transport: object, error: Exception | None) -> None:
         """Nothing to resume."""

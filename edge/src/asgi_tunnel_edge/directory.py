@@ -17,6 +17,7 @@ from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
 from asgi_tunnel.session import Session, StreamHandler
 
 from .hostname import wildcard_of
+from .shares.token import UNLIMITED, TokenShare, TokenShares
 from .tokens import Snapshot, TokenRecord
 
 MAX_WAITING: Final = 1024
@@ -190,11 +191,12 @@ def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "token_id")
+    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "share", "token_id")
 
-    def __init__(self, hostname: str, token_id: str) -> None:
+    def __init__(self, hostname: str, token_id: str, share: TokenShare | None = None) -> None:
         self.hostname = hostname
         self.token_id = token_id
+        self.share = TokenShare() if share is None else share
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
@@ -286,10 +288,19 @@ class Route:
 
 
 class LocalDirectory:
-    """The routes and sessions of this edge; a :class:`Directory`."""
+    """The routes and sessions of this edge; a :class:`Directory`.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    Args:
+        snapshot: The store.
+        max_visitors: Exchanges and WebSockets of one token in progress.
+
+    Attributes:
+        shares: What each token may have and do.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, max_visitors: int = UNLIMITED) -> None:
         self.snapshot = snapshot
+        self.shares = TokenShares(max_visitors)
         self._routes: dict[str, Route] = {}  # by hostname or wildcard
         self._entries: dict[Session, SessionEntry] = {}
         self._by_id: dict[str, SessionEntry] = {}  # by session id
@@ -419,11 +430,12 @@ class LocalDirectory:
         for hostname, record in snapshot.owners.items():
             old = self._routes.get(hostname)
             if old is None or old.token_id != record.id:
-                routes[hostname] = Route(hostname, record.id)
+                routes[hostname] = Route(hostname, record.id, self.shares.of(record.id))
             else:
                 routes[hostname] = old
                 old.remove_all()
         self._routes = routes
+        self.shares.keep(snapshot.tokens)
         for entry in self._entries.values():
             for route in self._routes_of(entry):
                 route.add(entry)

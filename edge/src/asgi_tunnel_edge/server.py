@@ -161,7 +161,7 @@ class Edge:
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
         )
         snapshot = await self._watcher.start()
-        self.directory = LocalDirectory(snapshot)
+        self.directory = LocalDirectory(snapshot, max_visitors=config.limits.max_visitors_per_token)
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))

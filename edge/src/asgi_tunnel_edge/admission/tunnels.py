@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from dataclasses import replace
@@ -62,6 +63,7 @@ MAX_PENDING_HANDSHAKES: Final = 256
 MAX_PENDING_PER_TOKEN: Final = 64
 """The same for one token: its oldest is ended for its newest. Eight processes of 8 connections."""
 
+_TOO_BUSY: Final = "the token sent too many frames without content"
 _FULL: Final = "this edge has no room for another tunnel right now"
 _CROWDED: Final = "the token has as many tunnels as one may have (max_tunnels_per_token)"
 
@@ -152,6 +154,9 @@ class TunnelAcceptor:
         A token that has lost a connection may come to resume its session, which needs no place.
         """
         directory = self._directory
+        wait = directory.shares.of(token.id).overhead.wait(asyncio.get_running_loop().time())
+        if wait:
+            return Reply(429, _TOO_BUSY, math.ceil(wait))
         if directory.has_lost(token.id):
             return None
         if directory.count(token.id) >= self._max_per_token:
@@ -259,14 +264,16 @@ class TunnelAcceptor:
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
         welcome = replace(self._welcome(session_id, hostnames), shared=shared)
         pending.websocket.send(encode_handshake(welcome))
+        connection = Connection(
+            Role.EDGE,
+            local=self._settings,
+            peer=hello.settings,
+            timing=self._timing,
+            now=asyncio.get_running_loop().time(),
+        )
+        connection.overhead.allowance = self._directory.shares.of(token.id).overhead
         session = Session(
-            Connection(
-                Role.EDGE,
-                local=self._settings,
-                peer=hello.settings,
-                timing=self._timing,
-                now=asyncio.get_running_loop().time(),
-            ),
+            connection,
             session_id=session_id,
             name=f"{token.name}/{printable(hello.instance[:8])}/{hello.slot}",
         )
@@ -312,6 +319,7 @@ class PendingTunnel:
         self._on_hello = on_hello
         self._on_end = on_end
         self._reader = HandshakeReader()
+        self.is_behind = False
         self._is_over = False  # HELLO was read, or cannot be
         self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, websocket.abort)
 
@@ -342,6 +350,11 @@ class PendingTunnel:
 
     def transport_writable(self) -> None:
         """Nothing waits to be sent."""
+
+    def note_overhead(self, units: int) -> None:
+        """End it: what comes before HELLO carries HELLO."""
+        if not self._is_over:
+            self.websocket.abort()
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         """The connection ended before there was a session."""
