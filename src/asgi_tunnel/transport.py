@@ -52,8 +52,9 @@ LONG_READ: Final = 64 * 1024
 full up to 32 times before it looks at another: 5 ms of an upload in front of every click.  After as
 many, read or sent, the other processes come first too: see :mod:`.pacing`."""
 
-_SHORT_READ: Final = TURN_FRAMES * 2
-"""Bytes in which there is nothing that would be left for the next turn."""
+_SHORT_READ: Final = TURN_FRAMES * 6
+"""Bytes in which no more frames fit than are taken in one turn: six are the least of a masked one.
+(Of the edge's, which it does not mask, a few more wait in line for no longer.)"""
 
 LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
@@ -399,13 +400,12 @@ class WebSocketTransport:
     def data_received(self, data: bytes) -> None:
         """Decode; a violation aborts the transport."""
         self._take(data)
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
         size = len(data)
         if size >= LONG_READ or (size > _SHORT_READ and self._is_behind):
-            transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
+            transport = self._transport
+            if transport is not None and not transport.is_closing():
+                transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
 
     @property
     def _is_behind(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from asgi_tunnel import session
 
+from .attacker import POST, WEBSOCKET
 from .beside import World, attack, watch, world
 
 pytestmark = pytest.mark.e2e
@@ -91,3 +93,19 @@ def test_a_token_with_tiny_pieces(tmp_path: Path) -> None:
     with world(tmp_path, tls="off") as one:
         seen = _run(one, "frames-data")
     assert "GOAWAY" not in seen
+
+
+def test_small_pieces_of_honest_visitors_pass(tmp_path: Path) -> None:
+    """T67: 20,000 chunks, and 20,000 messages, of one byte; a slow sender is never counted out."""
+    chunks = POST + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n"
+    messages = b"\x81\x81aaaa\x00" * 20_000
+    with world(tmp_path, tls="off") as one:
+        with socket.create_connection(("127.0.0.1", one.edge.port), 30) as sock:
+            sock.sendall(chunks)
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(("127.0.0.1", one.edge.port), 30) as sock:
+            sock.sendall(WEBSOCKET + messages + b"\x88\x82aaaa\x62\x89")
+            with sock.makefile("rb") as reading:
+                while reading.readline().strip():
+                    pass
+                assert reading.read(4) == b"\x88\x02\x03\xe8"
