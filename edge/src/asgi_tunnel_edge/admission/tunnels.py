@@ -28,7 +28,7 @@ from asgi_tunnel.protocol.handshake import (
     agree_version,
     encode_handshake,
 )
-from asgi_tunnel.protocol.limits import PROTOCOL_VERSION, Settings, Timing
+from asgi_tunnel.protocol.limits import MAX_HANDSHAKE_SIZE, PROTOCOL_VERSION, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Transport, WebSocketTransport
 
@@ -320,6 +320,7 @@ class PendingTunnel:
         self._on_end = on_end
         self._reader = HandshakeReader()
         self.is_behind = False
+        self._overhead = 0  # WebSocket frames of a few bytes
         self._is_over = False  # HELLO was read, or cannot be
         self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, websocket.abort)
 
@@ -352,8 +353,9 @@ class PendingTunnel:
         """Nothing waits to be sent."""
 
     def note_overhead(self, units: int) -> None:
-        """End it: what comes before HELLO carries HELLO."""
-        if not self._is_over:
+        """End it above what HELLO needs that comes in messages of one byte."""
+        self._overhead += units
+        if self._overhead > 2 * MAX_HANDSHAKE_SIZE:
             self.websocket.abort()
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
