@@ -68,18 +68,12 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"
     ),
-    "edge/src/asgi_tunnel_edge/exchange/websocket_frames.py": (
-        "edge/tests/http1/test_properties.py edge/tests/hostile/test_websocket.py"
-    ),
     "edge/src/asgi_tunnel_edge/exchange/writer.py": (
         "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
     ),
     "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
-    ),
-    "edge/src/asgi_tunnel_edge/http1/body.py": (
-        "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),
     "edge/src/asgi_tunnel_edge/http1/connection.py": (
         "edge/tests/hostile/test_valid.py "

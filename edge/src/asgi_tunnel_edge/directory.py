@@ -17,7 +17,9 @@ from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
 from asgi_tunnel.session import Session, StreamHandler
 
 from .hostname import wildcard_of
+from .quotas import TokenLimiter
 from .shares.pool import FairPool
+from .shares.token import TokenShare, TokenShares
 from .tokens import Snapshot, TokenRecord
 
 MAX_WAITING: Final = 1024
@@ -205,11 +207,12 @@ def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "token_id")
+    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "share", "token_id")
 
-    def __init__(self, hostname: str, token_id: str) -> None:
+    def __init__(self, hostname: str, token_id: str, share: TokenShare | None = None) -> None:
         self.hostname = hostname
         self.token_id = token_id
+        self.share = TokenShare() if share is None else share
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
@@ -316,12 +319,24 @@ class LocalDirectory:
 
     Args:
         snapshot: What the store has now.
+        limiter: Knows what each token may take; None: nothing is limited.
         hides_offline: A name that no token has gets a route too, on which nobody ever serves: its
             visitors wait, and are told the same in the end, as those of an app that is offline.
+
+    Attributes:
+        shares: What each token has and does.
     """
 
-    def __init__(self, snapshot: Snapshot, *, hides_offline: bool = False) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        limiter: TokenLimiter | None = None,
+        hides_offline: bool = False,
+    ) -> None:
         self.snapshot = snapshot
+        self.shares = TokenShares()
+        self._limiter = limiter
         self._hides_offline = hides_offline
         # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
         # them than they have connections, and requests between two calls of `wake_all`.
@@ -455,18 +470,28 @@ class LocalDirectory:
                     entry.session.terminate(GoawayCode.REVOKED, "the token was revoked")
                 elif record != entry.token:
                     entry.follow(record)
+        self._follow_limits(snapshot)
         routes: dict[str, Route] = {}
         for hostname, record in snapshot.owners.items():
             old = self._routes.get(hostname)
             if old is None or old.token_id != record.id:
-                routes[hostname] = Route(hostname, record.id)
+                routes[hostname] = Route(hostname, record.id, self.shares.of(record.id))
             else:
                 routes[hostname] = old
                 old.remove_all()
         self._routes = routes
+        self.shares.keep(snapshot.tokens)
         for entry in self._entries.values():
             for route in self._routes_of(entry):
                 route.add(entry)
+
+    def _follow_limits(self, snapshot: Snapshot) -> None:
+        if self._limiter is None:
+            return
+        for record in snapshot.tokens.values():
+            limits = self._limiter.of(record.quotas)
+            share = self.shares.of(record.id)
+            share.follow(max_visitors=limits.max_visitors, max_frames=limits.max_frames)
 
     def close(self) -> None:
         """The edge ends: no visitor gets a session any more, the first time or again."""

@@ -446,6 +446,7 @@ class _Greeting:
         self._greeted = greeted
         self._lost = lost
         self._reader = HandshakeReader()
+        self.is_behind = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         found = self._reader.feed(bytes(data))
@@ -454,6 +455,9 @@ class _Greeting:
 
     def transport_writable(self) -> None:
         """HELLO and WELCOME are small."""
+
+    def note_overhead(self, units: int) -> None:
+        """There is none in memory."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         self._lost(self._transport)

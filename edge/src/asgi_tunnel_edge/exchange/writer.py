@@ -173,8 +173,12 @@ class Exchange:
         """Relay a piece of the request body."""
         raise NotImplementedError
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes of the visitor, after an upgrade."""
+    def data_received(self, data: bytes) -> bytes:
+        """Take bytes of the visitor, after an upgrade.
+
+        Returns:
+            What is left for the next turn of the event loop, to be given again.
+        """
         raise NotImplementedError
 
     def writable(self) -> None:

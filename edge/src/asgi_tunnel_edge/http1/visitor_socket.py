@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from asgi_tunnel.transport import LONG_READ
@@ -24,24 +25,31 @@ class VisitorSocket:
     Args:
         transport: Of the connection.
         deadlines: The clock UNREAD runs while nothing is read.
+        read_on: Takes what a turn has left, in the next one.
 
     Attributes:
         is_reading: Whether what comes is read.
+        is_yielding: Whether it is read only in the next turn of the event loop.
     """
 
-    __slots__ = ("_deadlines", "_transport", "is_reading")
+    __slots__ = ("_deadlines", "_read_rest", "_transport", "is_reading", "is_yielding")
 
-    def __init__(self, transport: asyncio.Transport, deadlines: Deadlines) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, deadlines: Deadlines, read_on: Callable[[], None]
+    ) -> None:
         self._transport = transport
         self._deadlines = deadlines
+        self._read_rest = read_on
         self.is_reading = True
+        self.is_yielding = False
 
     def pause(self) -> None:
         """Read no more; may be called twice."""
         if self.is_reading:
             self.is_reading = False
             self._deadlines.watch_unread()
-            self._transport.pause_reading()
+            if not self.is_yielding:
+                self._transport.pause_reading()
 
     def resume(self) -> bool:
         """Read on; return whether it was paused."""
@@ -49,7 +57,8 @@ class VisitorSocket:
             return False
         self.is_reading = True
         self._deadlines.stop_unread()
-        self._transport.resume_reading()
+        if not self.is_yielding:
+            self._transport.resume_reading()
         return True
 
     def yield_after(self, size: int) -> None:
@@ -61,12 +70,21 @@ class VisitorSocket:
         Args:
             size: Bytes that were just read.
         """
-        if size >= LONG_READ and self.is_reading and not self._transport.is_closing():
+        if size >= LONG_READ:
+            self.yield_turn()
+
+    def yield_turn(self) -> None:
+        """Let the other sockets come first; what was read and not used yet is used then."""
+        if self.is_reading and not self.is_yielding and not self._transport.is_closing():
+            self.is_yielding = True
             self._transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        if self.is_reading and not self._transport.is_closing():
+        self.is_yielding = False
+        if self.is_reading:
+            self._read_rest()
+        if self.is_reading and not self.is_yielding and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def is_peer_closed(self) -> bool:
