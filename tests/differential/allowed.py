@@ -64,7 +64,7 @@ class Allowed:
 
 _LOST: Final = frozenset({Turn.LEAVE, Turn.FINISH})
 _HEX: Final = re.compile(rb"[0-9a-f]{32}").fullmatch
-_OWN_ORDER: Final = frozenset({b"date", b"server", b"connection", b"transfer-encoding"})
+_OWN_ORDER: Final = frozenset({"date", "server", "connection", "transfer-encoding"})
 
 
 def _own_field(found: Difference) -> bool:
@@ -127,13 +127,7 @@ def _is(pattern: str, tunnel: object = ...) -> Callable[[Difference], bool]:
 
 def _order_of_own(found: Difference) -> bool:
     """Whether the order is the same without the fields that servers add."""
-
-    def rest(names: object) -> object:
-        return [one for one in names if one not in _OWN_ORDER] if isinstance(names, list) else names
-
-    return found.key == "response order" and any(
-        rest(found.tunnel) == rest(one) for one in found.references
-    )
+    return found.key == "response order" and found.is_same_order(_OWN_ORDER)
 
 
 def _date(found: Difference) -> bool:
@@ -264,6 +258,56 @@ def _response_hop(found: Difference) -> bool:
         in {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"}
         and found.tunnel in (MISSING, [b"keep-alive"], [b"close"])
         and found.fact("response says close") in found.reference_facts("response says close")
+    )
+
+
+def _is_pipelined(found: Difference) -> bool:
+    return not isinstance(found.case, Socket) and found.case.is_pipelined
+
+
+def _no_continue(found: Difference) -> bool:
+    """Whether uvicorn asks for a body that it has."""
+    hints = [one for one in found.exchange.app if isinstance(one, Hint)]
+    links = {(103, tuple((b"link", link) for link in one.links)) for one in hints}
+    return (
+        found.key.startswith("response interim ")
+        and _is_pipelined(found)
+        and found.exchange.request.expects_continue
+        and (found.tunnel == MISSING or found.tunnel in links)
+    )
+
+
+def _cut_by_uvicorn(found: Difference) -> bool:
+    """Whether uvicorn closes while it has not read all requests, and so loses the response."""
+    return (
+        _http(found)
+        and (_early(found) or _is_pipelined(found))
+        and found.key.startswith("response ")
+        and found.fact("response is complete") is True
+        and True not in found.reference_facts("response is complete")
+    )
+
+
+def _odd_trailers(found: Difference) -> bool:
+    return found.tunnel_is_fine and any(
+        name.lower() in {b"transfer-encoding", b"content-length", b"host"}
+        for exchange in _before(found)
+        for name, _ in exchange.request.body.trailers
+    )
+
+
+def _own_coding(found: Difference) -> bool:
+    """Whether an app names a transfer coding, which uvicorn passes on with another framing."""
+    named = any(
+        name.lower() == b"transfer-encoding"
+        for one in found.exchange.app
+        if isinstance(one, Start)
+        for name, _ in one.fields
+    )
+    return (
+        named
+        and found.key in {"response framing", "response flaws", "response field content-length"}
+        and found.fact("response flaws") == []
     )
 
 
@@ -458,6 +502,40 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "they are read; uvicorn responds with 400",
         "RFC 9112, section 7.1.1, allows them",
         _refused_by_uvicorn,
+        Ends.NOW,
+    ),
+    Allowed(
+        "an app's transfer-encoding",
+        "it is dropped, and the response framed by its `content-length`, or in chunks",
+        "a response is framed once (RFC 9112, section 6.2), and the server frames it",
+        _own_coding,
+    ),
+    Allowed(
+        "100 for a body that is there",
+        "it is not sent",
+        "it may be left out (RFC 9110, section 10.1.1)",
+        _no_continue,
+    ),
+    Allowed(
+        "a WebSocket of *",
+        "`GET *` is refused with 400",
+        "the form is for OPTIONS alone (RFC 9112, section 3.2.4)",
+        lambda found: isinstance(found.case, Socket) and found.case.request.target == b"*",
+        Ends.NOW,
+    ),
+    Allowed(
+        "a request that was not read",
+        "its response arrives; uvicorn closes at once, and a reset overtakes the response",
+        "the visitor has to be able to read it (RFC 9112, section 9.6)",
+        _cut_by_uvicorn,
+        Ends.EXCHANGE,
+    ),
+    Allowed(
+        "request trailers that frame or route",
+        "a trailer `transfer-encoding`, `content-length` or `host` is ignored, as all trailers "
+        "are; uvicorn refuses some of them, or adds them to the scope's fields",
+        "a recipient ignores what may not stand there (RFC 9110, section 6.5.1)",
+        _odd_trailers,
         Ends.NOW,
     ),
     Allowed(

@@ -132,6 +132,14 @@ class Visitor:
         except OSError:
             return True
 
+    async def wait_ended(self) -> None:
+        """Return when the server ends the connection; what it sends before is dropped."""
+        try:
+            while await self._reader.read(65536):
+                pass
+        except OSError:
+            pass
+
     async def interim_or_final(self, method: bytes) -> Response | None:
         """Read one head; None where the connection ends before one begins."""
         try:

@@ -58,6 +58,11 @@ class Difference:
             return Exchange(self.case.request, self.case.app())
         return self.case.exchanges[max(self.number, 0)]
 
+    def is_same_order(self, ignored: frozenset[str]) -> bool:
+        """Whether fields that are equal stand in the same order, but for these."""
+        key = f"{self.number} {self.key}"
+        return any(_is_same_order(key, self.all_facts, one, ignored) for one in self.all_references)
+
     def fact(self, key: str) -> object:
         """Another fact of the tunnel about the same exchange."""
         return self.all_facts.get(f"{self.number} {key}", MISSING)
@@ -209,12 +214,21 @@ def differences(case: Case, tunnel: Outcome, references: Sequence[Outcome]) -> I
         yield Difference(case, int(number), name, mine, others, ours, theirs)
 
 
-def _is_same_order(key: str, ours: Facts, theirs: Facts) -> bool:
+def _is_same_order(
+    key: str,
+    ours: Mapping[str, object],
+    theirs: Mapping[str, object],
+    ignored: frozenset[str] = frozenset(),
+) -> bool:
     """Whether the fields that are equal stand in the same order."""
     prefix = key.removesuffix(" order") + " field "
 
     def shared(names: object) -> list[str]:
         found = [name.decode("latin-1") for name in names] if isinstance(names, list) else []
-        return [name for name in found if ours.get(prefix + name) == theirs.get(prefix + name)]
+        return [
+            name
+            for name in found
+            if name not in ignored and ours.get(prefix + name) == theirs.get(prefix + name)
+        ]
 
     return shared(ours.get(key)) == shared(theirs.get(key))

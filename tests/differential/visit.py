@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -171,24 +172,37 @@ class _Talk:
 
     async def _leave(self, number: int, exchange: Exchange) -> None:
         request, visitor, end = exchange.request, self._visitor, self._case.end
-        ends, script = visitor.ends, exchange.app
         head, body = request.head(), request.body.encoded()
         if end is End.LEAVE_IN_HEAD:
             await visitor.send(head[: len(head) // 2])
         elif end is End.LEAVE_IN_BODY:
             await visitor.send(head + body[: len(body) // 2], exchange.cuts)
-            await self._app.wait_until(ends, number, lambda call: call.receives > 0)
+            await self._reached(number, lambda call: call.receives > 0)
         else:
+            waits = exchange.app.index(Read.DISCONNECT) + 1
             await visitor.send(head + body, exchange.cuts)
             if end is End.LEAVE_IN_RESPONSE:
                 response = await visitor.interim_or_final(request.method)
                 while response is not None and response.status < 200:
                     response = await visitor.interim_or_final(request.method)
-                if response is not None:
-                    await visitor.first_bytes(response)
-            waits = script.index(Read.DISCONNECT) + 1
-            await self._app.wait_until(ends, number, lambda call: call.actions >= waits)
+                if response is None:
+                    return
+                await visitor.first_bytes(response)
+            await self._reached(number, lambda call: call.actions >= waits)
         await visitor.reset()
+
+    async def _reached(self, number: int, is_there: Callable[[Call], bool]) -> None:
+        """Return when a call is so far, or the server has ended the connection before it."""
+        waits = [
+            asyncio.create_task(self._app.wait_until(self._visitor.ends, number, is_there)),
+            asyncio.create_task(self._visitor.wait_ended()),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+            await asyncio.wait(waits)
 
 
 class _SocketTalk:
