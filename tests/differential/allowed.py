@@ -63,6 +63,12 @@ class Allowed:
 
 
 _LOST: Final = frozenset({Turn.LEAVE, Turn.FINISH})
+_LEFT_OPEN: Final[dict[tuple[object, str], object]] = {
+    (Turn.RETURN, "websocket close code"): 1000,
+    (Turn.RETURN, "websocket close reason"): b"",
+    (Turn.RAISE, "websocket close code"): 1011,
+    (Turn.RAISE, "websocket close reason"): b"",
+}
 _HEX: Final = re.compile(rb"[0-9a-f]{32}").fullmatch
 _OWN_ORDER: Final = frozenset({"date", "server", "connection", "transfer-encoding"})
 
@@ -226,9 +232,23 @@ def _before(found: Difference) -> list[Exchange]:
     return exchanges if found.number < 0 else exchanges[: found.number + 1]
 
 
+def _uvicorn_gave_up(found: Difference) -> bool:
+    """Whether each uvicorn has refused, failed or broken off, here or before."""
+    numbers = range(len(_before(found)))
+    return found.tunnel_is_fine and all(
+        bool(one["-1 connection trouble"])
+        or any(
+            one.get(f"{number} response status", MISSING) in (400, None, MISSING)
+            or one.get(f"{number} app outcome", MISSING) in ("raised", "running")
+            for number in numbers
+        )
+        for one in found.all_references
+    )
+
+
 def _bodiless(found: Difference) -> bool:
     """Whether the response, or one before it, is one without a body, and the app sends some."""
-    return found.tunnel_is_fine and any(
+    return _uvicorn_gave_up(found) and any(
         any(isinstance(one, Start) and one.status in (204, 304) for one in exchange.app)
         and any(isinstance(one, Send) and one.data for one in exchange.app)
         for exchange in _before(found)
@@ -237,7 +257,7 @@ def _bodiless(found: Difference) -> bool:
 
 def _refused_by_uvicorn(found: Difference) -> bool:
     """Whether uvicorn refuses a space before a chunk's extension."""
-    return found.tunnel_is_fine and any(
+    return _uvicorn_gave_up(found) and any(
         exchange.request.body.kind is BodyKind.CHUNKED
         and any(one[:1] == b" " for one in exchange.request.body.extensions)
         for exchange in _before(found)
@@ -289,7 +309,7 @@ def _cut_by_uvicorn(found: Difference) -> bool:
 
 
 def _odd_trailers(found: Difference) -> bool:
-    return found.tunnel_is_fine and any(
+    return (bool(_request_field(found)) or _uvicorn_gave_up(found)) and any(
         name.lower() in {b"transfer-encoding", b"content-length", b"host"}
         for exchange in _before(found)
         for name, _ in exchange.request.body.trailers
@@ -363,6 +383,16 @@ def _refused_head(found: Difference) -> bool:
         and found.fact("response status") == 500
         and found.fact("response body") == b"Internal Server Error"
     )
+
+
+def _left_open(found: Difference) -> bool:
+    key = _ending(found), found.key
+    return key in _LEFT_OPEN and found.tunnel == _LEFT_OPEN[key]
+
+
+def _is_refused(found: Difference) -> bool:
+    """Whether the edge has refused a request with 400, and the app has not seen it."""
+    return found.fact("response status") == 400 and found.fact("app outcome") == MISSING
 
 
 def _denied(found: Difference) -> bool:
@@ -520,7 +550,11 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "a WebSocket of *",
         "`GET *` is refused with 400",
         "the form is for OPTIONS alone (RFC 9112, section 3.2.4)",
-        lambda found: isinstance(found.case, Socket) and found.case.request.target == b"*",
+        lambda found: (
+            isinstance(found.case, Socket)
+            and found.case.request.target == b"*"
+            and _is_refused(found)
+        ),
         Ends.NOW,
     ),
     Allowed(
@@ -600,10 +634,7 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "a fragment in the target",
         "`/a#b` is refused with 400",
         "a target has none (RFC 9112, section 3.2), and servers do not agree where it ends",
-        lambda found: (
-            any(b"#" in exchange.request.target for exchange in _before(found))
-            or (isinstance(found.case, Socket) and b"#" in found.case.request.target)
-        ),
+        lambda found: b"#" in found.exchange.request.target and _is_refused(found),
         Ends.NOW,
     ),
     Allowed(
@@ -632,13 +663,7 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "it is closed with 1000 when the app returns, with 1011 when it fails; uvicorn ends the "
         "connection without a close frame",
         "the visitor hears what has happened (RFC 6455, section 7.1.1)",
-        lambda found: (
-            (_ending(found) is Turn.RETURN and found.tunnel in (1000, b""))
-            or (
-                (_ending(found) is Turn.RAISE and found.tunnel in (1011, b""))
-                and found.key in {"websocket close code", "websocket close reason"}
-            )
-        ),
+        _left_open,
     ),
     Allowed(
         "a close that cannot be sent",
@@ -649,8 +674,9 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
     ),
     Allowed(
         "fields that cannot be sent with a WebSocket's acceptance or refusal",
-        "the visitor gets 500",
-        "uvicorn sends them, or ends the connection without a response",
+        "the app gets an error, and the visitor 500; uvicorn sends them, or ends the connection "
+        "without a response",
+        "a field must not hold what could be read as another one (RFC 9110, section 5.5)",
         _refused_head,
         Ends.NOW,
     ),

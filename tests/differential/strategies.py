@@ -433,6 +433,12 @@ _ending: st.SearchStrategy[Step] = st.one_of(
 )
 
 
+_handshake_fields: st.SearchStrategy[Fields] = _fields.map(
+    lambda fields: tuple(field for field in fields if field[0] != b"origin")
+)
+"""Without Origin: websockets refuses two of them, which leaves one uvicorn to compare with."""
+
+
 @st.composite
 def handshakes(draw: _Draw) -> Request:
     """A WebSocket handshake."""
@@ -441,7 +447,7 @@ def handshakes(draw: _Draw) -> Request:
         (b"Connection", draw(st.sampled_from((b"Upgrade", b"keep-alive, Upgrade", b"upgrade")))),
         (b"Sec-WebSocket-Version", b"13"),
         (b"Sec-WebSocket-Key", KEY),
-        *draw(_fields),
+        *draw(_handshake_fields),
     ]
     offers = draw(
         st.sampled_from(((), (), (b"a",), (b"a, b",), (b"a", b"b,c"), (b"chat.v1 ,\tb",)))
