@@ -79,6 +79,7 @@ class App:
 
     def expect(self, ends: Ends, scripts: list[tuple[Action, ...]]) -> None:
         """Play these scripts for the calls of one connection, in turn."""
+        self.calls.pop(ends, None)  # of a connection before, whose port the kernel gives out again
         self._scripts[ends] = scripts
 
     def forget(self, ends: Ends) -> list[Call]:
