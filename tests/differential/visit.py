@@ -152,9 +152,14 @@ class _Talk:
         body = request.body.encoded()
         if request.expects_continue and body:
             await visitor.send(request.head(), exchange.cuts)
+            interim = []
             found = await visitor.interim_or_final(request.method)
+            while found is not None and 100 < found.status < 200:
+                interim.append((found.status, found.fields))
+                found = await visitor.interim_or_final(request.method)
             if found is None or found.status != 100:
                 if found is not None:
+                    found.interim = interim
                     await visitor.body(found)
                 self._outcome.responses.append(found)
                 return False  # nobody knows whether the body is still expected
@@ -246,15 +251,18 @@ class _SocketTalk:
             case Ping(data):
                 await visitor.send(frame(9, data))
             case Bad():
+                await self._until_received()
                 await visitor.send(_BAD[step])
             case Turn.LEAVE | Turn.FINISH:
-                enough = self._received
-                await self._app.wait_until(
-                    visitor.ends, 0, lambda call: len(call.received) >= enough
-                )
+                await self._until_received()
                 await (visitor.reset() if step is Turn.LEAVE else visitor.end())
             case _:
                 pass
+
+    async def _until_received(self) -> None:
+        """Return when the app has all that was sent: what follows makes some servers drop it."""
+        enough = self._received
+        await self._app.wait_until(self._visitor.ends, 0, lambda call: len(call.received) >= enough)
 
     async def _hear(self, step: object) -> None:
         outcome = self._outcome
