@@ -90,6 +90,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/listeners/plain.py": "edge/tests/test_redirect.py",
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
+    "edge/src/asgi_tunnel_edge/route.py": "edge/tests/test_directory.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
