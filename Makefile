@@ -44,8 +44,8 @@ autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
-conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; ONLY=name
-	$(BIN)/python -m tests.conformance $(foreach name,$(ONLY),--only $(name)) $(if $(ARGS),-- $(ARGS))
+conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
+	$(BIN)/python -m tests.conformance $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(ARGS),-- $(ARGS))
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -14,39 +13,54 @@ import pytest
 RESULTS: Final = "CONFORMANCE_RESULTS"
 """The variable that names the file."""
 
-_exchanges = itertools.count(1)
-_last = [0]  # how many there have been in this process
+MAX_WHY: Final = 400
+"""Characters of a failure's message that are kept."""
+
+
+class _Visitors:
+    """Counts connections of visitors to an edge."""
+
+    count = 0
 
 
 def note_exchange() -> None:
-    """Count one connection of a visitor to the edge, for the test that runs now."""
-    _last[0] = next(_exchanges)
+    """Count one connection, for the test that runs now."""
+    _Visitors.count += 1
 
 
 class _Recorder:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: Path) -> None:
         self._path = path
+        self._root = root
         self._found: dict[str, dict[str, object]] = {}
+
+    def _id(self, nodeid: str) -> str:
+        """A test's id without the folder of this machine, which parameters may name."""
+        return nodeid.replace(f"{self._root}/", "")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        before = _last[0]
+        before = _Visitors.count
         try:
             return (yield)
         finally:
-            one = self._found.setdefault(item.nodeid, {"outcome": "failed", "why": "no report"})
-            one["relayed"] = _last[0] > before
+            nothing: dict[str, object] = {"outcome": "failed", "why": "no report"}
+            one = self._found.setdefault(self._id(item.nodeid), nothing)
+            one["relayed"] = _Visitors.count > before
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        known = self._found.get(report.nodeid)
+        known = self._found.get(self._id(report.nodeid))
         if known is not None and known["outcome"] == "failed":
             return
         if report.failed or known is None or report.when == "call" or report.skipped:
-            self._found[report.nodeid] = {"outcome": report.outcome, "why": _why(report)}
+            self._note(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self._found[report.nodeid] = {"outcome": "failed", "why": _why(report)}
+            self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        self._found[self._id(report.nodeid)] = {"outcome": report.outcome, "why": _why(report)}
 
     def pytest_sessionfinish(self) -> None:
         self._path.write_text(json.dumps(self._found, indent=1))
@@ -58,10 +72,11 @@ def _why(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):  # a skip: file, line, reason
         return report.longrepr[2]
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash else report.longrepr)[:400]
+    return str(crash.message if crash else report.longrepr)[:MAX_WHY]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record, when a file is named."""
     if RESULTS in os.environ:
-        config.pluginmanager.register(_Recorder(Path(os.environ[RESULTS])), "conformance-record")
+        recorder = _Recorder(Path(os.environ[RESULTS]), config.rootpath)
+        config.pluginmanager.register(recorder, "conformance-record")

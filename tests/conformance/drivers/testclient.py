@@ -20,6 +20,7 @@ import anyio.from_thread
 import h11
 import starlette.testclient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import CloseCode
 from websockets.sync.client import ClientConnection, connect
 
 from .world import TIMEOUT, App, Message, Visit, visitor_tls, world
@@ -303,7 +304,7 @@ class WebSocketSession(original.WebSocketTestSession):  # type: ignore[misc]
     def send(self, message: Message) -> None:
         """Send what the app gets as ``message``."""
         if message["type"] == "websocket.disconnect":
-            self._wire.close(message.get("code", 1005), message.get("reason") or "")
+            self._leave(message.get("code", 1005), message.get("reason") or "")
             return
         text = message.get("text")
         try:
@@ -312,6 +313,12 @@ class WebSocketSession(original.WebSocketTestSession):  # type: ignore[misc]
             if self._visit.wait_done(LEAVE_TIMEOUT) and self._visit.error is not None:
                 raise self._visit.error from None
             raise
+
+    def _leave(self, code: int, reason: str) -> None:
+        if code == CloseCode.ABNORMAL_CLOSURE:  # the connection ends without a close frame
+            self._wire.socket.shutdown(socket.SHUT_RDWR)
+        else:
+            self._wire.close(code, reason)
 
     def receive(self) -> Message:
         """Return what the app sent."""

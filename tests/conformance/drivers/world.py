@@ -29,7 +29,7 @@ from asgi_tunnel.connector import Connector
 from .record import note_exchange
 
 EDGES: Final = "CONFORMANCE_EDGES"
-"""The variable with a JSON object: scheme to ``{"port": 1, "token": ""}``."""
+"""The variable with a JSON object: scheme to an :class:`Edge`."""
 
 TIMEOUT: Final = 20.0
 """Seconds for anything that a test waits for; each takes some milliseconds."""
@@ -41,9 +41,30 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One edge process.
+
+    Attributes:
+        port: Where visitors and connectors arrive, on loopback.
+        token: What a connector shows it.
+        certificate: The file of its certificate; empty without TLS.
+    """
+
+    port: int
+    token: str
+    certificate: str
+
+
+@cache
+def edges() -> dict[str, Edge]:
+    """All edges, by the scheme that visitors speak."""
+    return {scheme: Edge(**one) for scheme, one in json.loads(os.environ[EDGES]).items()}
+
+
 @dataclass(eq=False)
 class Visit:
-    """One request or WebSocket, as both of its ends see it.
+    """What belongs to one connection of a visitor, mostly one request, as both of its ends see it.
 
     Attributes:
         app: Serves it.
@@ -108,18 +129,26 @@ class Switch:
 
 @dataclass
 class Gate:
-    """One edge: where visitors connect, and the switch behind it."""
+    """One edge, and the switch behind it."""
 
-    port: int
-    token: str
+    edge: Edge
     switch: Switch = field(default_factory=Switch)
+
+    @property
+    def port(self) -> int:
+        """Where visitors connect."""
+        return self.edge.port
+
+    def register(self, port: int, visit: Visit) -> None:
+        """Say whose the streams from a visitor's port are, until another visitor has the port."""
+        self.switch.visits[port] = visit
 
     @contextlib.contextmanager
     def visit(self, visit: Visit) -> Iterator[socket.socket]:
         """A new connection of a visitor, whose streams belong to ``visit``."""
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT) as sock:
             number = sock.getsockname()[1]
-            self.switch.visits[number] = visit
+            self.register(number, visit)
             note_exchange()
             try:
                 yield sock
@@ -131,7 +160,7 @@ class World:
     """All connectors of this process."""
 
     def __init__(self) -> None:
-        self.gates = {name: Gate(**one) for name, one in json.loads(os.environ[EDGES]).items()}
+        self.gates = {scheme: Gate(edge) for scheme, edge in edges().items()}
         self.loop: asyncio.AbstractEventLoop
         self.portal: BlockingPortal
         self._ready = threading.Event()
@@ -147,7 +176,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         connectors = []
         for gate in self.gates.values():
-            config = TunnelConfig.from_env({}, token=gate.token, connections=1, grace=0.0)
+            config = TunnelConfig.from_env({}, token=gate.edge.token, connections=1, grace=0.0)
             assert config is not None
             connectors.append(Connector(config, Origin(gate.switch)))
             connectors[-1].start()
