@@ -23,7 +23,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack autobahn realapps differential fuzz bench check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack autobahn realapps differential conformance fuzz bench check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -46,6 +46,8 @@ realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn mu
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
 	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
+conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
+	$(BIN)/python -m tests.conformance $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(ARGS),-- $(ARGS))
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
