@@ -304,7 +304,14 @@ def _cut_by_uvicorn(found: Difference) -> bool:
         and (_early(found) or _is_pipelined(found))
         and found.key.startswith("response ")
         and found.fact("response is complete") is True
-        and True not in found.reference_facts("response is complete")
+        and all(
+            is_complete is not True or status == 400
+            for is_complete, status in zip(
+                found.reference_facts("response is complete"),
+                found.reference_facts("response status"),
+                strict=True,
+            )
+        )
     )
 
 
