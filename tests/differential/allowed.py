@@ -273,9 +273,11 @@ def _http10_kept(found: Difference) -> bool:
 
 
 def _response_hop(found: Difference) -> bool:
+    name = _response_field(found)
+    if name in {b"keep-alive", b"transfer-encoding", b"upgrade", b"te"}:
+        return found.tunnel == MISSING
     return (
-        _response_field(found)
-        in {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te"}
+        name == b"connection"
         and found.tunnel in (MISSING, [b"keep-alive"], [b"close"])
         and found.fact("response says close") in found.reference_facts("response says close")
     )
