@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .allowed import Ends, find
@@ -62,12 +63,28 @@ def reference_case(case: Case) -> Case:
 
 
 def unexplained(
-    case: Case, tunnel: Outcome, references: list[Outcome], tally: Tally
+    case: Case, tunnel: Outcome, references: Sequence[Outcome], tally: Tally
 ) -> list[Difference]:
-    """Return the differences that no entry allows."""
-    found = []
+    """Return the differences that no entry allows.
+
+    A fact that either uvicorn has is right. Where the two go different ways, because one of them
+    refuses the request, that leaves a mixture: then the tunnel has to be like one of them alone.
+    """
+    first: list[Difference] | None = None
+    for group in (references, *([one] for one in references)):
+        found, names = _sort(differences(case, tunnel, group))
+        if not found:
+            tally.allowed.update(names)
+            return []
+        first = found if first is None else first
+    return first or []
+
+
+def _sort(differences: Iterable[Difference]) -> tuple[list[Difference], list[str]]:
+    """Return those that nothing allows, and the names of the entries that allow the others."""
+    found, names = [], []
     last = math.inf  # the exchange behind which nothing can be compared
-    for difference in differences(case, tunnel, references):
+    for difference in differences:
         number = math.inf if difference.number < 0 else difference.number
         if number > last:
             break
@@ -75,9 +92,9 @@ def unexplained(
         if entry is None:
             found.append(difference)
             continue
-        tally.allowed[entry.name] += 1
+        names.append(entry.name)
         if entry.ends is Ends.NOW:
             break
         if entry.ends is Ends.EXCHANGE:
             last = number
-    return found
+    return found, names
