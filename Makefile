@@ -40,7 +40,7 @@ faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network th
 	$(PYTEST) tests/faults $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
-attack: $(TESTED)  ## one address or one token against the others, in the long form
+attack: $(TESTED)  ## one address or one token against the others, in the long form, and all attacks at once
 	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
