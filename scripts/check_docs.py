@@ -2,6 +2,7 @@
 
 Relative links lead somewhere, Python blocks compile, commands in shell blocks exist with their
 options, and the tables of settings, options, errors and limits list exactly what there is.
+The tests that a page names exist.
 """
 
 from __future__ import annotations
@@ -330,6 +331,16 @@ def check_limits(page: Page) -> Iterator[str]:
             yield f"{page.name}: {name} is {value}, the table says {rows[name]}"
 
 
+def check_tests(page: Page) -> Iterator[str]:
+    """Every test that a page names is there."""
+    for number, line in enumerate(page.prose, 1):
+        for path, name in re.findall(r"`((?:edge/)?tests/[\w/]+\.py)(?:::(\w+))?`", line):
+            file = ROOT / path
+            if not file.exists() or (name and f"def {name}(" not in file.read_text("utf-8")):
+                shown = f"{path}::{name}" if name else path
+                yield f"{page.name}:{number}: there is no test {shown}"
+
+
 def _constants() -> Iterator[tuple[str, float | tuple[float, ...]]]:
     """The numbers that modules name, and tuples of them; other values are no limits."""
     for source in SOURCES:
@@ -381,6 +392,7 @@ CHECKS: Final = (
     check_options,
     check_errors,
     check_limits,
+    check_tests,
 )
 
 

@@ -95,7 +95,7 @@ def _run(root: Path, arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_this_checkout_is_pinned_hashed_and_bounded() -> None:
-    """What `make lint` asks for."""
+    """T68: what `make lint` asks for."""
     assert list(check(Tree.read(ROOT))) == []
 
 
