@@ -14,6 +14,8 @@ COMPILED_VENV := build/compiled-venv
 COMPILED_READY := $(COMPILED_VENV)/.ready
 REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
+AUDIT_VENV := build/audit-venv
+AUDIT_READY := $(AUDIT_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
@@ -23,7 +25,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack autobahn realapps differential conformance fuzz bench check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -38,7 +40,7 @@ faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network th
 	$(PYTEST) tests/faults $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
-attack: $(TESTED)  ## one address or one token against the others, in the long form
+attack: $(TESTED)  ## one address or one token against the others, in the long form, and all attacks at once
 	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
@@ -53,13 +55,18 @@ fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, O
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
 	@benchmarks/setup.sh $(if $(QUICK),--quick)
 	$(COMPILED_VENV)/bin/python -m benchmarks $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+lock: $(READY) $(AUDIT_READY)  ## write locks/ anew: the hashes of what a release is installed and built with
+	$(BIN)/python scripts/dependencies.py lock --tools $(AUDIT_VENV)/bin
+audit: $(READY) $(AUDIT_READY)  ## is each dependency pinned, hashed, not withdrawn and without known holes? needs network
+	$(BIN)/python scripts/dependencies.py audit --tools $(AUDIT_VENV)/bin
 check: fmt lint types layers docs  ## everything that looks without running the app
 
 fmt: $(READY)  ## is the code formatted?
 	$(BIN)/ruff format --check .
-lint: $(READY)  ## ruff's rules, and one version everywhere
+lint: $(READY)  ## ruff's rules, one version everywhere, dependencies pinned and bounded
 	$(BIN)/ruff check .
 	$(BIN)/python scripts/check_versions.py
+	$(BIN)/python scripts/dependencies.py check
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 	cd examples/fastapi_app && ../../$(BIN)/mypy .
@@ -80,6 +87,10 @@ $(READY): scripts/setup.sh pyproject.toml edge/pyproject.toml requirements-dev.t
 	@touch $@
 $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.sh benchmarks/requirements.txt
 	@scripts/compiled.sh $(COMPILED_VENV)
+	@touch $@
+$(AUDIT_READY): scripts/audit-requirements.txt
+	@$(PYTHON) -m venv --clear $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 $(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)

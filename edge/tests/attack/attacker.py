@@ -1,7 +1,9 @@
 """Attacks, each in a process of its own: `python attacker.py NAME PORT SOURCE [TOKEN]`.
 
 One goes on until its standard input ends. It prints a line each second: what it has done so far.
-`ATTACK_TLS=1` says that the port speaks TLS.
+`ATTACK_TLS=1` says that the port speaks TLS. A new attack is a function and a line in `ATTACKS`;
+one that opens its connections with :func:`dial` also stands in `OVER_TLS`. ``test_together`` runs
+all that are there.
 """
 
 from __future__ import annotations
@@ -30,15 +32,22 @@ IS_SECURE = os.environ.get("ATTACK_TLS") == "1"
 SLICE = 0.005
 """Seconds between two writes of a flood with a rate."""
 
+IS_SECURE = os.environ.get("ATTACK_TLS") == "1"
+
 done: Counter[str] = Counter()
 
 
+def edge_at(source: str) -> str:
+    """Return the edge's address in the family of the attacker's own."""
+    return "::1" if ":" in source else "127.0.0.1"
+
+
 def _connect(port: int, source: str) -> socket.socket:
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
     sock.setblocking(False)
     sock.bind((source, 0))
     with contextlib.suppress(BlockingIOError):
-        sock.connect(("127.0.0.1", port))
+        sock.connect((edge_at(source), port))
     return sock
 
 
@@ -47,7 +56,7 @@ async def dial(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection, over TLS where the port speaks it."""
     context = trusting() if secure else None
-    return await asyncio.open_connection("127.0.0.1", port, ssl=context, local_addr=(source, 0))
+    return await asyncio.open_connection(edge_at(source), port, ssl=context, local_addr=(source, 0))
 
 
 @cache
@@ -77,15 +86,13 @@ async def silent(port: int, source: str, _: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _flood(port: int, source: str, data: bytes) -> None:
+async def _flood(port: int, source: str, data: bytes, *, secure: bool = IS_SECURE) -> None:
     """Send this on 32 connections at a time, each replaced as soon as it is refused."""
 
     async def one() -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, local_addr=(source, 0)
-                )
+                reader, writer = await dial(port, source, secure=secure)
                 writer.write(data)
                 reply = await reader.read(100)
                 done[reply[9:12].decode("latin-1") or "closed"] += 1
@@ -104,7 +111,7 @@ async def malformed(port: int, source: str, _: str) -> None:
 
 async def handshakes(port: int, source: str, _: str) -> None:
     """S8: bytes that are no TLS, as fast as they are refused."""
-    await _flood(port, source, b"\x16\x03\x01\x00\x05hello")
+    await _flood(port, source, b"\x16\x03\x01\x00\x05hello", secure=False)
 
 
 def upgrade(token: str) -> bytes:
@@ -131,13 +138,9 @@ def hello(instance: str, **values: Any) -> bytes:
 
 async def tokens(port: int, source: str, _: str) -> None:
     """S8: wrong tokens."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
     for number in itertools.count():
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-            )
+            reader, writer = await dial(port, source)
             writer.write(upgrade(f"at1.wrong.{number}"))
             done[(await reader.read(100))[9:12].decode("latin-1")] += 1
             writer.close()
@@ -147,15 +150,11 @@ async def tokens(port: int, source: str, _: str) -> None:
 
 async def greetings(port: int, source: str, token: str) -> None:
     """S3: one good token, 256 connections that never say HELLO, replaced as they are closed."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
 
     async def one() -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-                )
+                reader, writer = await dial(port, source)
                 writer.write(upgrade(token))
                 done[(await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")] += 1
                 await reader.read(1)
@@ -169,13 +168,9 @@ async def greetings(port: int, source: str, token: str) -> None:
 
 async def sessions(port: int, source: str, token: str) -> None:
     """S4: one good token opens sessions and leaves them, up to the edge's limit."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
     for number in itertools.count():
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-            )
+            reader, writer = await dial(port, source)
             writer.write(upgrade(token))
             status = (await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
             done[status] += 1
@@ -655,6 +650,36 @@ TENANTS = {
 """T68: frames of one kind. The last one carries something, so it is only slowed down."""
 
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+# What others can be made to send: an image on a page, a link in a chat, an opened folder.
+MADE_TO_SEND = (
+    ("GET", BROWSER, "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image\r\n"),
+    ("GET", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", ""),
+    ("GET", "WhatsApp/2.23.20.0", ""),
+    ("PROPFIND", "WebDAVFS/3.0.0 (03008000) Darwin/24.0.0 (arm64)", "Depth: 1\r\n"),
+)
+PROBES = ("/.env", "/.git/config", "/wp-login.php", "/.aws/credentials", "/xmlrpc.php", "/pma/")
+
+
+async def probes(port: int, source: str, _: str) -> None:
+    """S5: probes that somebody else makes the visitors of one address send, forty a second."""
+    for number in itertools.count():
+        method, agent, fields = MADE_TO_SEND[number % len(MADE_TO_SEND)]
+        path = PROBES[number // len(MADE_TO_SEND) % len(PROBES)]
+        path = f"{path}.DS_Store" if method == "PROPFIND" and number % 3 else path
+        try:
+            reader, writer = await dial(port, source)
+            writer.write(
+                f"{method} {path} HTTP/1.1\r\nHost: good.example.test\r\nUser-Agent: {agent}\r\n"
+                f"{fields}Connection: close\r\n\r\n".encode()
+            )
+            done[(await reader.read(100))[9:12].decode("latin-1")] += 1
+            writer.close()
+        except OSError:
+            done["failed"] += 1
+        await asyncio.sleep(0.025)
+
+
 ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
     "silent": silent,
     "malformed": malformed,
@@ -674,13 +699,20 @@ ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
     "fragments": fragments,
     "messages": messages,
     **TENANTS,
+    "probes": probes,
 }
+
+OVER_TLS = frozenset(
+    {"silent", "malformed", "handshakes", "tokens", "greetings", "sessions", "probes"}
+)
+"""Attacks on a port that speaks TLS; the others want one without."""
 
 
 def main() -> None:
     """Run one attack until standard input ends."""
     name, port, source, token = [*sys.argv[1:], ""][:4]
-    os.nice(19)  # an attacker has a machine of its own: not the edge's core, nor a visitor's
+    # Many attackers would have machines of their own, and leave the cores to edge and visitor.
+    os.setpriority(os.PRIO_PROCESS, 0, int(os.environ.get("ATTACK_NICE", "0")))
 
     def run() -> None:
         asyncio.run(ATTACKS[name](int(port), source, token))  # type: ignore[arg-type]
