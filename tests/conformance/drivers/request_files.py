@@ -95,8 +95,8 @@ def exchange(pieces: Iterable[bytes], app: App, *, responses: int) -> list[int]:
     return [int(status) for status in _STATUS.findall(data)]
 
 
-def is_same(expected: dict[str, Any], seen: Seen) -> None:
-    """Compare what a file's table says with what the app saw."""
+def assert_same(expected: dict[str, Any], seen: Seen) -> None:
+    """Compare what the table of a file says with what the app saw."""
     scope = seen.scope
     assert scope["method"] == expected["method"]
     assert scope["raw_path"].decode("latin-1") == expected["uri"]["path"]
@@ -128,7 +128,7 @@ def check_valid(self: Any, sender: Callable[[], Iterable[bytes]]) -> None:
     statuses = exchange(sender(), app, responses=len(self.expect))
     assert statuses == [200] * len(self.expect)
     for expected, seen in zip(self.expect, app.seen, strict=True):
-        is_same(expected, seen)
+        assert_same(expected, seen)
 
 
 def check_invalid(self: Any, cfg: object) -> None:
