@@ -62,7 +62,8 @@ NOT_LIMITS: Final = re.compile(
     | .*\._(?:BITS|MAPPED|PERCENT|VERSION|ID_LENGTH|BESIDE_BULK|AVOIDED|NO_RETRY|TCP_GONE)
     | .*\._(?:M_[A-Z_]+|PR_[A-Z_]+|REFUSED|UNUSABLE|MAX_PORT)
     | .*\.protocol\.head\._[A-Z]+_(?:SIZE|LINES|PARTS)
-    | .*\.identity\.proxy_protocol\._.*
+    | .*\.identity\.proxy_protocol\._.* | .*\.listeners\.client_hello\._.*
+    | .*\.(?:transport\._MAX_HEADER|websocket_frames\._HEADER|body\._CRLFS|log_file\._MODE)
     | .*\.websocket_frames\.[A-Z]+ | .*\.transport\._(?:BINARY|CLOSE|PONG|MASKED)
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
     """,
