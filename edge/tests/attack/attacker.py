@@ -629,8 +629,10 @@ def _frames(unit: bytes, answers: bytes = b"") -> Callable[[int, str, str], Awai
 
 
 async def _tiny_messages(port: int, source: str, token: str) -> None:
-    """Send WebSocket messages of one byte, each less than a frame of the tunnel's."""
-    await _tenant(port, source, token, b"", raw=b"\x82\x81" + bytes(4) + b"\x00")
+    """Send PING in WebSocket messages of one byte, each less than a frame of the tunnel's."""
+    ping = encode_frame(FrameType.PING, bytes(16))
+    raw = b"".join(b"\x82\x81" + bytes(4) + ping[at : at + 1] for at in range(len(ping)))
+    await _tenant(port, source, token, b"", raw=raw)
 
 
 TENANTS = {

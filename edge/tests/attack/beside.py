@@ -180,6 +180,11 @@ class Beside:
     greetings: list[float] = field(default_factory=list)  # of the other tenant's tunnels
     echoes: list[float] = field(default_factory=list)  # of a WebSocket that stays open
 
+    @property
+    def p99(self) -> float:
+        """Seconds within which 99 of 100 good requests were served."""
+        return _p99(self.seconds) if self.seconds else 10.0
+
     def check(self, *, p99: float = 1.0, calm: Beside | None = None) -> None:
         """All that is promised.
 

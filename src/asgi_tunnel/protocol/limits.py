@@ -95,8 +95,8 @@ CONTROL_LIMIT: Final = 4 * 1024 * 1024
 
 TURN_FRAMES: Final = 512
 """Frames of one session that are taken in one turn of the event loop, before others get theirs: a
-read holds 29,000 empty ones.  0.5 ms of compiled code, and more than 100 WebSockets that talk have
-on their way."""
+read holds 29,000 empty ones, up to 20 ms of compiled code; these take 0.5 to 1.1 ms, and are more
+than 100 WebSockets that talk have on their way."""
 
 OVERHEAD_RATE: Final = 20_000
 """Frames a second without content or effect that the edge takes of one token: 1 % of a core.  An

@@ -43,7 +43,7 @@ OVERHEAD_RATE: Final = 1000
 """Frames without content that a visitor may send a second: pings, pongs, empty messages, fragments
 smaller than their header. A browser sends none; a message with content is none."""
 
-OVERHEAD_BURST: Final = 100_000
+OVERHEAD_BURST: Final = 65_536
 """The same at once: what a program sends that empties its queue."""
 
 
@@ -243,6 +243,7 @@ class WebSocketExchange(Placed):
         if self._phase is _Phase.OVER or channel is None:
             return b""
         pongs = 0
+        self.overhead = 0
         reader = self._reader
         try:
             for item in reader.feed(data):
@@ -278,8 +279,8 @@ class WebSocketExchange(Placed):
         reader, allowance = self._reader, self._allowance
         if allowance is None:
             allowance = self._allowance = Allowance(OVERHEAD_RATE, OVERHEAD_BURST)
-        overhead, reader.overhead = reader.overhead, 0
-        if not allowance.take(overhead, self._context.now()):
+        self.overhead, reader.overhead = reader.overhead, 0
+        if not allowance.take(self.overhead, self._context.now()):
             raise WebSocketError(1008, "too many frames came that carry nothing")
 
     def _may_pong(self, channel: ByteChannel) -> bool:

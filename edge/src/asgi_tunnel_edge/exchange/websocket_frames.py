@@ -23,7 +23,7 @@ _MAX_REASON: Final = 123  # bytes of a close reason: the same, less the code
 
 TURN_FRAMES: Final = 512
 """Frames of one visitor that are taken in one turn of the event loop, before others get theirs: a
-read holds 43,000 empty ones. 0.5 ms of compiled code."""
+read holds 43,000 empty ones, 20 ms of compiled code; these take 0.4 ms."""
 
 CONTINUATION: Final = 0
 TEXT: Final = 1

@@ -150,14 +150,16 @@ class Exchange:
     Attributes:
         max_time: Seconds that it may take; 0: no limit.
         max_body: Bytes that a chunked request body may have; 0: no limit.
+        overhead: Units without content in what :meth:`data_received` took last.
         pace: How fast bodies have to move; None: as ``[limits]`` says.
     """
 
-    __slots__ = ("max_body", "max_time", "pace")
+    __slots__ = ("max_body", "max_time", "overhead", "pace")
 
     def __init__(self) -> None:
         self.max_time = 0.0
         self.max_body = 0
+        self.overhead = 0
         self.pace: Pace | None = None
 
     @property

@@ -49,8 +49,8 @@ OVERHEAD_RATE: Final = 1000
 """Chunks smaller than their framing, or WebSocket frames without content, that one connection may
 send a second: a tenth of a percent of a core."""
 
-OVERHEAD_BURST: Final = 100_000
-"""The same at once: a text of 100,000 characters whose program sends each of them alone."""
+OVERHEAD_BURST: Final = 65_536
+"""The same at once: a text of 64 KiB whose program sends each character alone."""
 
 _ERRORS: Final = frozenset({400, 408, 414, 426, 431, 501, 505})
 """Replies that count as errors of an address: what no working client makes in numbers."""
@@ -178,11 +178,12 @@ class HTTP1Connection(Line):
         """Read what came."""
         state = self._state
         if state is _UPGRADED and self._exchange is not None and not self._reader.buffer:
-            rest = self._exchange.data_received(data)
+            exchange = self._exchange
+            rest = exchange.data_received(data)
             if self._socket is not None:
-                if rest:
+                if rest or exchange.overhead:
                     self._reader.feed(rest)
-                    self._socket.yield_turn()
+                    self._socket.yield_turn(exchange.overhead)
                 else:
                     self._socket.yield_after(len(data))
         elif state is _DRAIN:
@@ -330,15 +331,16 @@ class HTTP1Connection(Line):
                         break
                     self._begin(request)
                 elif self._state is _BODY and self._is_reading:
-                    self._read_body()
-                    if self._body is not None and reader.buffer:
-                        self._yield_turn()
+                    overhead = self._read_body()
+                    if self._body is not None and (reader.buffer or overhead):
+                        self._yield_turn(overhead)
                         break
                 elif self._state is _UPGRADED and self._exchange is not None and self._is_reading:
-                    rest = self._exchange.data_received(reader.take())
-                    if rest:
+                    exchange = self._exchange
+                    rest = exchange.data_received(reader.take())
+                    if rest or exchange.overhead:
                         reader.feed(rest)
-                        self._yield_turn()
+                        self._yield_turn(exchange.overhead)
                         break
                 else:
                     if self._state is _DRAIN:
@@ -405,7 +407,8 @@ class HTTP1Connection(Line):
             return False
         return not self.is_proxy  # which may dial one name for all
 
-    def _read_body(self) -> None:
+    def _read_body(self) -> int:
+        """Relay what is there of a body; return how many chunks were smaller than their framing."""
         body, exchange = self._body, self._exchange
         assert body is not None
         assert exchange is not None
@@ -425,6 +428,7 @@ class HTTP1Connection(Line):
             exchange.send_body(piece, end=True)
         elif piece:
             exchange.send_body(piece, end=False)
+        return overhead
 
     def _count_overhead(self, chunks: int) -> None:
         allowance = self._allowance
@@ -454,9 +458,9 @@ class HTTP1Connection(Line):
     def _is_reading(self) -> bool:
         return self._socket is not None and self._socket.is_reading
 
-    def _yield_turn(self) -> None:
+    def _yield_turn(self, overhead: int = 0) -> None:
         if self._socket is not None:
-            self._socket.yield_turn()
+            self._socket.yield_turn(overhead)
 
     def _pause_reading(self) -> None:
         if self._socket is not None:
