@@ -660,7 +660,10 @@ MADE_TO_SEND = (
     ("GET", "WhatsApp/2.23.20.0", ""),
     ("PROPFIND", "WebDAVFS/3.0.0 (03008000) Darwin/24.0.0 (arm64)", "Depth: 1\r\n"),
 )
-PROBES = ("/.env", "/.git/config", "/wp-login.php", "/.aws/credentials", "/xmlrpc.php", "/pma/")
+PROBES = (
+    *("/.env", "/.git/config", "/wp-login.php", "/.aws/credentials", "/xmlrpc.php"),
+    *("/.svn/entries", "/.htpasswd", "/wp-config.php"),
+)
 
 
 async def probes(port: int, source: str, _: str) -> None:
