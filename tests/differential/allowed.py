@@ -19,9 +19,11 @@ from asgi_tunnel_edge.identity.fields import is_identity
 from .compare import MISSING, Difference
 from .script import (
     HOST,
+    Action,
     Bad,
     BodyKind,
     Close,
+    Deny,
     Exchange,
     FromApp,
     FromVisitor,
@@ -394,6 +396,12 @@ def _refused_head(found: Difference) -> bool:
     )
 
 
+def _lengths(action: Action) -> list[bytes]:
+    if not isinstance(action, Start | Deny):
+        return []
+    return [value for name, value in action.fields if name.lower() == b"content-length"]
+
+
 def _left_open(found: Difference) -> bool:
     key = _ending(found), found.key
     return key in _LEFT_OPEN and found.tunnel == _LEFT_OPEN[key]
@@ -534,6 +542,27 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         Ends.EXCHANGE,
     ),
     Allowed(
+        "HTTP/1.0 and chunks",
+        "a response without a length ends with the connection; uvicorn with httptools sends chunks",
+        "HTTP/1.0 cannot read them (RFC 9112, section 6.1)",
+        lambda found: (
+            found.exchange.request.version == b"1.0"
+            and found.key in {"response framing", "response field transfer-encoding"}
+            and found.tunnel in ("close", MISSING)
+        ),
+    ),
+    Allowed(
+        "one length",
+        "an app's `content-length` that is there twice, and the same, is sent once",
+        "a message has one (RFC 9110, section 8.6); uvicorn with httptools sends both",
+        lambda found: (
+            found.key in {"response field content-length", "response flaws", "response order"}
+            and len(_values(found.fact("response field content-length"))) < 2
+            and any(len(_lengths(one)) > 1 for one in found.exchange.app)
+            and found.fact("response flaws") == []
+        ),
+    ),
+    Allowed(
         "hop-by-hop fields of responses",
         "an app's `connection`, what it names, `keep-alive`, `transfer-encoding` and `upgrade` are "
         "dropped; its `connection: close` closes",
@@ -648,6 +677,14 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "`/a#b` is refused with 400",
         "a target has none (RFC 9112, section 3.2), and servers do not agree where it ends",
         lambda found: b"#" in found.exchange.request.target and _is_refused(found),
+        Ends.NOW,
+    ),
+    Allowed(
+        "methods with small letters",
+        "they are refused with 400; of uvicorn only with httptools",
+        '`scope["method"]` is in capitals: an app would take `get` for the GET that it is not '
+        "(RFC 9110, section 9.1)",
+        lambda found: found.exchange.request.method == b"get" and _is_refused(found),
         Ends.NOW,
     ),
     Allowed(

@@ -275,7 +275,8 @@ def responses(draw: _Draw) -> tuple[Action, ...]:
     length = sum(map(len, pieces))
     framing = draw(st.integers(0, 9))
     if framing < 4:
-        fields += ((b"Content-Length", b"%d" % length),)
+        times = 2 if draw(st.integers(0, 19)) == 19 else 1
+        fields += ((b"Content-Length", b"%d" % length),) * times
     elif framing == 8:
         fields += ((b"content-length", b"%d" % (length + draw(st.integers(1, 3)))),)
     elif framing == 9:
