@@ -249,12 +249,18 @@ def _uvicorn_gave_up(found: Difference) -> bool:
 
 
 def _bodiless(found: Difference) -> bool:
-    """Whether the response, or one before it, is one without a body, and the app sends some."""
+    """Whether a response, here or before, is one without a body, and the app has one for it."""
     return _uvicorn_gave_up(found) and any(
-        any(isinstance(one, Start) and one.status in (204, 304) for one in exchange.app)
-        and any(isinstance(one, Send) and one.data for one in exchange.app)
+        isinstance(one, Start) and one.status in (204, 304) and _has_body(exchange, one)
         for exchange in _before(found)
+        for one in exchange.app
     )
+
+
+def _has_body(exchange: Exchange, start: Start) -> bool:
+    """Whether an app sends a body, or announces one."""
+    sends = any(isinstance(one, Send) and one.data for one in exchange.app)
+    return sends or any(value != b"0" for value in _lengths(start))
 
 
 def _refused_by_uvicorn(found: Difference) -> bool:
@@ -328,13 +334,15 @@ def _odd_trailers(found: Difference) -> bool:
 
 
 def _own_coding(found: Difference) -> bool:
-    """Whether an app names a transfer coding, which uvicorn passes on with another framing."""
+    """Whether an app names a transfer coding, which uvicorn frames the response by."""
     named = any(
         name.lower() == b"transfer-encoding"
         for one in found.exchange.app
         if isinstance(one, Start)
         for name, _ in one.fields
     )
+    if found.key in {"app error", "app outcome", "app actions"}:
+        return named and found.fact("app error") == "mistake in Send"
     return (
         named
         and found.key in {"response framing", "response flaws", "response field content-length"}
@@ -578,7 +586,8 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
     ),
     Allowed(
         "an app's transfer-encoding",
-        "it is dropped, and the response framed by its `content-length`, or in chunks",
+        "it is dropped, and the response framed by its `content-length`, which then has to be "
+        "right, or in chunks",
         "a response is framed once (RFC 9112, section 6.2), and the server frames it",
         _own_coding,
     ),
