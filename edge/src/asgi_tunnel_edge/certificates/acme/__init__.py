@@ -1,0 +1,1 @@
+"""Certificates from a CA that speaks ACME (RFC 8555)."""
