@@ -63,6 +63,16 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": (
+        "edge/tests/certificates/dns/test_delegated.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
+        "edge/tests/certificates/dns/test_propagation.py"
+        " edge/tests/certificates/dns/test_records.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/dns/wire.py": (
+        "edge/tests/certificates/dns/test_zone.py"
+    ),
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (

@@ -7,6 +7,7 @@
         ├── EdgeConfigError       .setting .why .fix .file    (also ConfigError)
         ├── HostnameError         .text .why              a text is no hostname
         ├── CertificateError                              a certificate or key cannot be used
+        ├── SolverError                                   the proof for a CA cannot be made visible
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
@@ -39,6 +40,7 @@ __all__ = [
     "NameTakenError",
     "ProxyHeaderError",
     "RequestError",
+    "SolverError",
     "StorageError",
     "TokenNotFoundError",
     "TooManyBansError",
@@ -93,6 +95,10 @@ class HostnameError(EdgeError):
 
 class CertificateError(EdgeError):
     """A certificate or its key is missing, unreadable or does not fit."""
+
+
+class SolverError(EdgeError):
+    """The proof that a certificate authority asks for cannot be made visible: one sentence."""
 
 
 class NameTakenError(EdgeError):

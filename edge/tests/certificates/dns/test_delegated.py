@@ -3,9 +3,10 @@ from __future__ import annotations
 import dns.message
 import pytest
 
-from asgi_tunnel_edge.certificates.acme.solver import Solver, SolverError
+from asgi_tunnel_edge.certificates.acme.solver import Solver
 from asgi_tunnel_edge.certificates.dns.delegated import DelegatedZoneSolver, place_in
 from asgi_tunnel_edge.certificates.dns.zone import MAX_VALUES, Zone
+from asgi_tunnel_edge.errors import SolverError
 
 APEX = "_acme-challenge.example.org"
 

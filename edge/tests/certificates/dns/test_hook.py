@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asgi_tunnel_edge.certificates.acme.solver import Solver, SolverError
+from asgi_tunnel_edge.certificates.acme.solver import Solver
 from asgi_tunnel_edge.certificates.dns.hook import MAX_OUTPUT, HookSolver
+from asgi_tunnel_edge.errors import SolverError
 
 
 def program(folder: Path, text: str) -> str:

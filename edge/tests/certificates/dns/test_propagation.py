@@ -7,9 +7,9 @@ import dns.rdataset
 import pytest
 from edge.tests.certificates.dns.fakes import FakeDNS, fake_dns
 
-from asgi_tunnel_edge.certificates.acme.solver import SolverError
 from asgi_tunnel_edge.certificates.dns.lookup import DNSLookupError, Lookup
 from asgi_tunnel_edge.certificates.dns.propagation import CheckedSolver, wait_until_visible
+from asgi_tunnel_edge.errors import SolverError
 
 ZONES = {
     "example.org": "ns A 127.0.0.1\n_acme-challenge CNAME org.proofs.test.",

@@ -6,6 +6,8 @@ import asyncio
 import errno
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -309,3 +311,14 @@ async def test_a_name_is_no_address() -> None:
     """Names are not looked up: the server of a name is what this is about."""
     with pytest.raises(CertificateError, match=r"no IP address.*\[::\]:53"):
         await DNSServer(Zone(APEX, ["example.org"])).start("example.org", 53)
+
+
+def test_an_edge_without_dns_does_not_load_it() -> None:
+    """dnspython costs 0.2 s: the edge loads it with the solvers that ask, the zone needs none."""
+    program = (
+        "import sys, asgi_tunnel_edge.cli, asgi_tunnel_edge.server;"
+        "import asgi_tunnel_edge.certificates.dns.server;"
+        "import asgi_tunnel_edge.certificates.dns.delegated;"
+        "sys.exit('dns' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

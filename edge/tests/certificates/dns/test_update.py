@@ -17,11 +17,12 @@ import dns.tsig
 import pytest
 from edge.tests.certificates.dns.fakes import NAMED, bind9, fake_dns
 
-from asgi_tunnel_edge.certificates.acme.solver import Solver, SolverError
+from asgi_tunnel_edge.certificates.acme.solver import Solver
 from asgi_tunnel_edge.certificates.dns import update as module
 from asgi_tunnel_edge.certificates.dns.lookup import Lookup
 from asgi_tunnel_edge.certificates.dns.propagation import CheckedSolver
 from asgi_tunnel_edge.certificates.dns.update import UpdateServer, UpdateSolver, read_key
+from asgi_tunnel_edge.errors import SolverError
 
 SECRET = base64.b64encode(b"s" * 32).decode()
 OTHER = base64.b64encode(b"o" * 32).decode()

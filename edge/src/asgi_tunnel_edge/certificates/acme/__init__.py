@@ -1,1 +1,1 @@
-"""Certificates from a CA that speaks ACME (RFC 8555)."""
+"""Certificates from an ACME CA (RFC 8555), ordered and renewed by the edge itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..acme.solver import SolverError
+from ...errors import SolverError
 from .zone import Zone, ZoneFullError
 
 __all__ = ["DelegatedZoneSolver", "place_in"]

@@ -16,8 +16,7 @@ import signal
 from collections.abc import Sequence
 from typing import Final
 
-from ...errors import shown
-from ..acme.solver import SolverError
+from ...errors import SolverError, shown
 from .propagation import proof_record
 
 __all__ = ["HookSolver"]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dns.message
 import dns.rdatatype
 
-from ..acme.solver import Solver, SolverError
+from ...errors import SolverError
 from .lookup import DNSLookupError, Lookup, plain
+
+if TYPE_CHECKING:
+    from ..acme.solver import Solver
 
 __all__ = ["CheckedSolver", "proof_record", "wait_until_visible"]
 

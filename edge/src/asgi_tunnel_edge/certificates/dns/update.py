@@ -26,7 +26,7 @@ import dns.rdatatype
 import dns.tsig
 import dns.update
 
-from ..acme.solver import SolverError
+from ...errors import SolverError
 from .lookup import DNSLookupError, Lookup, absolute, plain
 from .propagation import proof_record
 
