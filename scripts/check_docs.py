@@ -41,8 +41,20 @@ PAGES: Final = ("*.md", "edge/*.md", "docs/**/*.md", "examples/*/*.md")
 SHELLS: Final = frozenset({"bash", "console", "sh"})
 OURS: Final = frozenset({"asgi-tunnel", "asgi-tunnel-edge"})
 OTHERS: Final = frozenset(
-    {".", "apt-get", "curl", "daphne", "export", "install", "journalctl", "make", "pip", "pytest"}
-    | {"python", "python3", "ss", "systemctl", "useradd", "uvicorn"}
+    {
+        ".",
+        "apt-get",
+        "curl",
+        "daphne",
+        "dig",
+        "export",
+        "install",
+        "journalctl",
+        "make",
+        "pip",
+        "pytest",
+    }
+    | {"python", "python3", "ss", "systemctl", "tsig-keygen", "useradd", "uvicorn"}
 )
 PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its options are skipped
 COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})

@@ -127,13 +127,13 @@ CONFIG = """
 options {{
     directory "{folder}"; pid-file none; session-keyfile none; lock-file none;
     listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-    recursion no; dnssec-validation no; notify no; querylog no;
+    recursion {recursion}; qname-minimization strict; dnssec-validation no; notify no; querylog no;
 }};
 controls {{ }};
 {keys}
 zone "example.org" {{
     type primary; file "{folder}/example.org.zone";
-    update-policy {{ {policy} }};
+    {policy}
 }};
 """
 ZONE = """$TTL 60
@@ -141,27 +141,36 @@ ZONE = """$TTL 60
 @ NS ns
 ns A 127.0.0.1
 @ A 127.0.0.1
-_acme-challenge TXT "of somebody else"
 """
 
 
 @contextmanager
-def bind9(folder: Path, keys: str, policy: str) -> Iterator[int]:
+def bind9(
+    folder: Path, *, keys: str = "", policy: str = "", records: str = "", recursion: bool = False
+) -> Iterator[int]:
     """A BIND for ``example.org``; gives its port.
 
     Args:
         folder: Gets its files.
         keys: ``key`` statements.
-        policy: Rules of ``update-policy``.
+        policy: Rules of ``update-policy``; empty: no updates.
+        records: More of the zone.
+        recursion: Is it a resolver too?
     """
     assert NAMED is not None
-    (folder / "example.org.zone").write_text(ZONE)
+    (folder / "example.org.zone").write_text(ZONE + records)
     config = folder / "named.conf"
+    values = {
+        "folder": folder,
+        "keys": keys,
+        "policy": f"update-policy {{ {policy} }};" if policy else "",
+        "recursion": "yes" if recursion else "no",
+    }
     for _ in range(5):  # the port may be taken between the two
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
-        config.write_text(CONFIG.format(folder=folder, port=port, keys=keys, policy=policy))
+        config.write_text(CONFIG.format(port=port, **values))
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -9,13 +9,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
 
 import dns.asyncquery
 import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+from edge.tests.certificates.dns.fakes import NAMED, bind9
 
 from asgi_tunnel_edge.certificates.dns import server as module
 from asgi_tunnel_edge.certificates.dns.server import DNSServer
@@ -101,6 +103,50 @@ async def test_dig_repeats_over_tcp() -> None:
         out = await dig(port, "@127.0.0.1", APEX, "TXT")
         assert "Truncated, retrying in TCP mode" in out
         assert "ANSWER: 16" in out
+
+
+@pytest.mark.skipif(NAMED is None, reason="named (bind9) is not installed")
+async def test_a_real_resolver_follows_the_delegation(tmp_path: Path) -> None:
+    """BIND asks the edge for what the zone above delegates, name by name (RFC 9156)."""
+    zone = Zone(APEX, ["edge.example.org"])
+    zone.add(APEX, VALUE)
+    zone.add(f"shop.example.com.{APEX}", "below")
+    for at in range(1, 16):
+        zone.add(f"long.{APEX}", chr(96 + at) * 200)  # over TCP
+    server = DNSServer(zone)
+    try:
+        await server.start("127.0.0.77", 53)
+    except CertificateError as error:
+        pytest.skip(f"resolvers ask port 53 only: {error}")
+    records = "_acme-challenge NS edge\nedge A 127.0.0.77\n"
+    try:
+        async with _in_thread(bind9(tmp_path, records=records, recursion=True)) as port:
+            for name, expected in (
+                (APEX, 1),
+                (f"shop.example.com.{APEX}", 1),
+                (f"long.{APEX}", 15),
+            ):
+                query = dns.message.make_query(name.upper(), "TXT")
+                reply, _ = await dns.asyncquery.udp_with_fallback(query, "127.0.0.1", 10, port)
+                assert reply.rcode() == dns.rcode.NOERROR
+                assert [len(rrset) for rrset in reply.answer] == [expected]
+            for name, code in ((f"x.{APEX}", dns.rcode.NXDOMAIN), (APEX, dns.rcode.NOERROR)):
+                reply = await dns.asyncquery.udp(
+                    dns.message.make_query(name, "A"), "127.0.0.1", 10, port
+                )
+                assert (reply.rcode(), reply.answer) == (code, [])
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def _in_thread(starting: AbstractContextManager[int]) -> AsyncIterator[int]:
+    """A context manager that waits for another process."""
+    found = await asyncio.to_thread(starting.__enter__)
+    try:
+        yield found
+    finally:
+        await asyncio.to_thread(starting.__exit__, None, None, None)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -269,6 +315,24 @@ async def test_connections_of_a_network_are_bounded() -> None:
             writer.close()
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_beside_another_resolver(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where systemd-resolved has the port on 127.0.0.53, the other addresses are listened on."""
+    monkeypatch.setattr(module, "own_addresses", lambda: ("127.0.0.88",))
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.53", 0))
+        tcp.listen()
+        port = tcp.getsockname()[1]
+        udp.bind(("127.0.0.53", port))
+        zone = Zone(APEX, ["example.org"])
+        zone.add(APEX, VALUE)
+        server = DNSServer(zone)
+        assert await server.start(host, port) == port
+        reply = await dns.asyncquery.udp(QUERY, "127.0.0.88", port=port, timeout=5)
+        assert len(reply.answer) == 1
+        await server.stop()
+
+
 async def test_a_port_that_is_taken() -> None:
     """The sentence names the address, systemd-resolved and the way out; nothing stays open."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
@@ -314,7 +378,7 @@ async def test_a_name_is_no_address() -> None:
 
 
 def test_an_edge_without_dns_does_not_load_it() -> None:
-    """dnspython costs 0.2 s: the edge loads it with the solvers that ask, the zone needs none."""
+    """The edge loads dnspython (0.2 s) with the solvers that ask; the zone needs none of it."""
     program = (
         "import sys, asgi_tunnel_edge.cli, asgi_tunnel_edge.server;"
         "import asgi_tunnel_edge.certificates.dns.server;"

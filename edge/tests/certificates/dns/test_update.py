@@ -52,7 +52,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         f"grant edge-key name {RECORD}. TXT; grant key512 name {RECORD}. TXT; "
         "grant weak name other.example.org. TXT;"
     )
-    with bind9(tmp_path_factory.mktemp("bind"), keys, policy) as found:
+    records = '_acme-challenge TXT "of somebody else"\n'
+    folder = tmp_path_factory.mktemp("bind")
+    with bind9(folder, keys=keys, policy=policy, records=records) as found:
         yield found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 import textwrap
 import time
 from collections.abc import Awaitable, Iterable, Sequence
@@ -25,7 +24,7 @@ from .lookup import DNSLookupError, Lookup, absolute, plain
 from .persistent import persistent_name, record_fits, texts_of
 from .propagation import proof_record
 
-__all__ = ["Finding", "Plan", "RecordState", "check_records", "own_addresses", "render"]
+__all__ = ["Finding", "Plan", "RecordState", "check_records", "render"]
 
 TIMEOUT: Final = 30.0
 """Seconds for all questions together; they are asked at one time."""
@@ -50,7 +49,7 @@ class Plan:
     """What an edge needs of the DNS."""
 
     domain: str  #: ``example.org``; the edge serves it and one level below
-    addresses: tuple[str, ...] = ()  #: public ones of this machine; empty: not known, behind NAT
+    addresses: tuple[str, ...] = ()  #: ``public_addresses()``; empty: behind NAT
     zone: str = ""  #: the delegated zone; empty: proofs are made in another way
     servers: tuple[str, ...] = ()  #: hostnames of its NS records
     persistent: str = ""  #: text of the dns-persist-01 record; empty: none
@@ -91,25 +90,6 @@ async def check_records(plan: Plan, lookup: Lookup) -> list[Finding]:
         checks.append((domain, "CAA", _check_caa(domain, plan.ca, lookup)))
     found = await asyncio.gather(*(_bounded(*check) for check in checks))
     return [finding for findings in found for finding in findings]
-
-
-def own_addresses() -> tuple[str, ...]:
-    """The public addresses that this machine sends from; empty behind a NAT.
-
-    Sends nothing: the kernel chooses an address for a route. Never blocks.
-    """
-    found = []
-    # Of documentation networks (RFC 5737, RFC 3849); any address outside would do.
-    for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
-        try:
-            with socket.socket(family, socket.SOCK_DGRAM) as sock:
-                sock.connect((far, 53))
-                address = sock.getsockname()[0]
-        except OSError:
-            continue  # no such family, or no route
-        if ipaddress.ip_address(address).is_global:
-            found.append(address)
-    return tuple(found)
 
 
 def render(findings: Sequence[Finding]) -> str:

@@ -18,12 +18,13 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ...errors import CertificateError
 from ...shares.ledger import Allowance, Ledger
 from ...shares.pool import FairPool
+from .addresses import own_addresses
 from .wire import HEADER_SIZE, MAX_QUERY
 from .zone import Zone
 
@@ -64,6 +65,8 @@ _IP_PKTINFO: Final[int | None] = getattr(
     socket, "IP_PKTINFO", 8 if sys.platform == "linux" else None
 )
 
+_Pair = tuple[socket.socket, socket.socket]  # UDP and TCP
+
 _log = logging.getLogger("asgi_tunnel_edge.dns")
 
 
@@ -89,7 +92,9 @@ class DNSServer:
         """Listen on UDP and TCP; may be called for several addresses.
 
         Args:
-            host: An address of this machine. ``::`` takes IPv4 too, where there is IPv6.
+            host: An address of this machine. ``::`` takes IPv4 too, where there is IPv6. Where
+                not all addresses are free, as beside systemd-resolved, ``::`` and ``0.0.0.0`` mean
+                those that this machine sends from.
             port: 0: any port that is free for both.
 
         Returns:
@@ -102,7 +107,7 @@ class DNSServer:
         Cancellation closes what was opened by this call.
         """
         try:
-            pairs = _open(host, port)
+            pairs = _open_all(host, port)
         except (OSError, ValueError) as error:
             raise CertificateError(_why_not(host, port, error)) from error
         servers = []
@@ -253,8 +258,8 @@ def _networks_of(address: str) -> tuple[str, ...]:
     return packed[:7].hex(), packed[:6].hex()
 
 
-def _open(host: str, port: int) -> list[tuple[socket.socket, socket.socket]]:
-    """Sockets for each address: UDP, and TCP on the same port.
+def _open_all(host: str, port: int) -> list[_Pair]:
+    """Sockets for ``host``; see :meth:`DNSServer.start`.
 
     Raises:
         OSError: An address cannot be listened on; no socket stays open.
@@ -264,18 +269,33 @@ def _open(host: str, port: int) -> list[tuple[socket.socket, socket.socket]]:
     hosts = [str(address)]
     if address.version == 6 and address.is_unspecified:
         hosts = ["::", "0.0.0.0"]  # noqa: S104
+    try:
+        return _open(hosts, port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not address.is_unspecified:
+            raise
+        hosts = [one for one in own_addresses() if address.version == 6 or ":" not in one]
+        if not hosts:
+            raise
+        pairs = _open(hosts, port)
+    _log.info("another program has port %d on some address; DNS is on %s", port, ", ".join(hosts))
+    return pairs
+
+
+def _open(hosts: Sequence[str], port: int) -> list[_Pair]:
+    """Sockets for each address, all on one port."""
     for left in reversed(range(_TRIES)):
         opened: list[socket.socket] = []
         chosen = port
         try:
-            for one in hosts:
+            for host in hosts:
                 try:
                     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                        opened.append(_open_one(one, chosen, kind))
+                        opened.append(_open_one(host, chosen, kind))
                         chosen = int(opened[-1].getsockname()[1])
                 except OSError as error:
                     # A kernel without IPv6: `::` is then every IPv4 address.
-                    if len(hosts) == 1 or one != "::" or error.errno != errno.EAFNOSUPPORT:
+                    if len(hosts) == 1 or host != "::" or error.errno != errno.EAFNOSUPPORT:
                         raise
             return list(zip(opened[::2], opened[1::2], strict=True))
         except OSError as error:
@@ -316,10 +336,9 @@ def _why_not(host: str, port: int, error: OSError | ValueError) -> str:
         return f"{what} ({host} is no IP address); write for example 0.0.0.0:53 or [::]:53"
     if error.errno == errno.EADDRINUSE:
         fix = (
-            "another program has the port; see which one with `ss -lpun 'sport = :53'`. If it is "
-            "systemd-resolved, which has 127.0.0.53, listen on this machine's public address "
-            "instead of on all, or set DNSStubListener=no in /etc/systemd/resolved.conf and "
-            "restart it"
+            f"another program has the port: see which one with `ss -lptun 'sport = :{port}'`, and "
+            "end it or choose another address; for systemd-resolved set DNSStubListener=no in "
+            "/etc/systemd/resolved.conf and restart it"
         )
     elif error.errno in (errno.EACCES, errno.EPERM):
         fix = (
