@@ -162,6 +162,14 @@ def test_refused(name: str, kind: str, rdclass: str) -> None:
     assert not any(message.sections[1:])
 
 
+def test_a_label_that_holds_the_zone() -> None:
+    """A label may hold any byte, lengths too: what only ends like the zone is not in it."""
+    name = b"\x11x\x0f_acme-challenge\7example\3org\0"
+    reply = zone(ONE).answer(QUERY[:12] + name + QUERY[-4:], tcp=True)
+    assert reply is not None
+    assert dns.message.from_wire(reply).rcode() == dns.rcode.REFUSED
+
+
 def test_any_is_small() -> None:
     """ANY gets one HINFO record (RFC 8482), whatever there is; an absent name stays absent."""
     made = zone(ONE, at=f"a.b.{APEX}")

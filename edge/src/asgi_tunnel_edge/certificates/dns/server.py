@@ -35,7 +35,8 @@ RESPONSES: Final = Allowance(20.0, 100)
 five places at a time, each with a handful of queries; BIND's manual proposes 5 to 15 a second."""
 
 MAX_RATE: Final = 2000
-"""UDP queries a second that are read, of all senders: a tenth of a core. The kernel drops more."""
+"""UDP queries a second that one socket reads, of all senders: a tenth of a core. The kernel drops
+more."""
 
 TURN: Final = 0.05
 """Seconds for which the rate above is measured."""
