@@ -59,9 +59,9 @@ async def test_a_program_that_hangs_is_killed(tmp_path: Path) -> None:
     """After its time it is killed with what it has started."""
     pid = tmp_path / "pid"
     made = HookSolver(
-        [program(tmp_path, f"sleep 99 & echo $! >{pid}; echo hello; wait")], timeout=0.5
+        [program(tmp_path, f"sleep 99 & echo $! >{pid}; echo hello; wait")], timeout=2.0
     )
-    with pytest.raises(SolverError, match=r'within 0\.5 s and was killed \("hello"\)'):
+    with pytest.raises(SolverError, match=r'within 2 s and was killed \("hello"\)'):
         await made.present("example.org", "value")
     found = int(pid.read_text())
     await until(lambda: has_ended(found))

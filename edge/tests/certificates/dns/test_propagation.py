@@ -66,8 +66,8 @@ async def test_what_is_not_seen_is_cleared() -> None:
     """After its time the sentence names the server, and the record is taken away again."""
     async with fake_dns(ZONES) as server:
         recorder = Recorder()
-        made = CheckedSolver(recorder, lookup_of(server), timeout=0.3)
-        with pytest.raises(SolverError, match=r"within 0\.3 s \(not yet at ns\.proofs\.test"):
+        made = CheckedSolver(recorder, lookup_of(server), timeout=2.0)
+        with pytest.raises(SolverError, match=r"within 2 s \(not yet at ns\.proofs\.test"):
             await made.present("example.org", "value")
         assert [call[0] for call in recorder.calls] == ["present", "clear"]
 
@@ -77,7 +77,7 @@ async def test_a_zone_that_cannot_be_looked_up() -> None:
     async with fake_dns(ZONES) as server:
         server.failing["org.proofs.test"] = dns.rcode.SERVFAIL
         with pytest.raises(SolverError, match=r"looking up .* failed \(SERVFAIL"):
-            await wait_until_visible(lookup_of(server), "example.org", "value", timeout=0.3)
+            await wait_until_visible(lookup_of(server), "example.org", "value", timeout=2.0)
 
 
 async def test_a_circle_of_aliases() -> None:

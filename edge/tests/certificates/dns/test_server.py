@@ -278,7 +278,10 @@ async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> N
         for sent in (b"", b"\0", b"\0\x30ab"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(sent)
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            try:
+                assert await asyncio.wait_for(reader.read(), 5) == b""
+            except ConnectionResetError:
+                pass  # closed before the bytes were read
             writer.close()
 
 
