@@ -63,9 +63,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
-    "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": (
-        "edge/tests/certificates/dns/test_delegated.py"
-    ),
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"
         " edge/tests/certificates/dns/test_records.py"
@@ -73,6 +70,21 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/certificates/dns/wire.py": (
         "edge/tests/certificates/dns/test_zone.py"
     ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/account.py": (
+        "edge/tests/certificates/acme/test_issuer.py edge/tests/acme/test_client.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/client.py": "edge/tests/acme/test_client.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/failures.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/lease.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/order.py": (
+        "edge/tests/acme/test_kinds.py edge/tests/acme/test_restart.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
@@ -109,6 +121,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
 }
 """Modules whose tests are in files of another name, and in which: what they do shows there."""
