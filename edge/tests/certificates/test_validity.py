@@ -82,6 +82,7 @@ async def test_edge_says_so(
         for count in (1, 2):
             assert caplog.text.count("certificate.pem expired on ") == count
             assert caplog.text.count("certificate.pem is not for example.test, which") == count
-            edge.look_at_certificate(edge.context.now() + 86400)
+            assert edge._certificates is not None
+            edge._certificates.look(edge.context.now() + 86400, edge._dialed_names)
     finally:
         await edge.stop()

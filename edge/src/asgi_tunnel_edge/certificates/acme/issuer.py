@@ -153,6 +153,14 @@ class Issuer:
             except TimeoutError:
                 pass
 
+    async def load(self) -> None:
+        """Hand on the certificates that are kept; the CA is not asked.
+
+        Raises:
+            StorageError: What is kept cannot be read.
+        """
+        await self._load(self._names())
+
     async def step(self) -> float:
         """Look once, and do what is due.
 

@@ -1,0 +1,255 @@
+"""Puts automatic HTTPS together: which certificates an edge wants, and how their names are proved.
+
+Made by ``server`` when ``tls.mode`` is "acme". It hands what the issuer (``certificates.acme``) has
+got to the collection that the listener shows, answers DNS for the proofs where the owner has
+delegated a zone, and gives ``server`` what has to be served on the ports for HTTP and TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from .certificates.acme import (
+    ACME_TLS,
+    AcmeSettings,
+    HttpTokens,
+    Issuer,
+    IssuerHooks,
+    TlsAlpnCertificates,
+)
+from .endpoints.challenges import CHALLENGE_PATH, Challenges
+from .endpoints.endpoint import PrefixEndpoint
+from .endpoints.local_app import LocalApp
+from .errors import CertificateError, SolverError
+from .hostname import wildcard_of
+from .settings.config import parse_listen
+from .storage.acme import AcmeStore
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+    from .certificates.acme import IssuanceFailure, Solver
+    from .certificates.collection import CertificateCollection
+    from .certificates.dns.server import DNSServer
+    from .listeners.client_hello import ClientHello
+    from .settings.config import EdgeConfig
+    from .tokens import Snapshot
+
+__all__ = ["Issuance", "acme_settings", "wanted_certificates"]
+
+_log = logging.getLogger("asgi_tunnel_edge.certificates")
+
+_PROOF: Final = (ACME_TLS.encode(),)  # and nothing else: RFC 8737 section 3
+
+
+class Issuance:
+    """See the module.
+
+    Args:
+        config: The edge's settings.
+        certificates: Gets what was issued.
+
+    Attributes:
+        endpoint: Serves the proofs of http-01, on the port for plain HTTP.
+    """
+
+    def __init__(self, config: EdgeConfig, certificates: CertificateCollection) -> None:
+        self._config = config
+        self._certificates = certificates
+        self._wanted: list[tuple[str, ...]] = []
+        self._snapshot: Snapshot | None = None
+        self._has_wildcard_failed = False
+        self._tokens = HttpTokens()
+        self._proofs = TlsAlpnCertificates()
+        self._page = LocalApp(Challenges(self._tokens.lookup))
+        self._dns: DNSServer | None = None
+        self._issuer: Issuer | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.endpoint = PrefixEndpoint(CHALLENGE_PATH, self._page.route)
+
+    async def start(self) -> None:
+        """Begin to order what is missing; certificates that are kept are shown when it returns.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        await self._page.start()
+        solvers: list[Solver] = [self._proofs, self._tokens]
+        if self._config.acme.dns != "none":
+            try:
+                solvers.insert(0, _BelowDomain(await self._dns_solver(), self._config.domain))
+            except (CertificateError, SolverError) as error:
+                # Certificates that are kept, and names that are proved in another way, go on.
+                _log.error("no wildcard certificate can be ordered: %s", error)
+        self._issuer = Issuer(
+            acme_settings(self._config),
+            AcmeStore(self._config.database_path, self._config.acme_key_path),
+            solvers,
+            IssuerHooks(wanted=lambda: self._wanted, installed=self._install, failed=self._report),
+        )
+        await self._issuer.load()
+        self._task = asyncio.create_task(self._issuer.run(), name="certificates")
+
+    async def stop(self) -> None:
+        """Order no more; an order in progress goes on at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+        if self._dns is not None:
+            await self._dns.stop()
+        await self._page.stop()
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Other hostnames are registered."""
+        self._snapshot = snapshot
+        wanted = wanted_certificates(
+            self._config, snapshot, has_wildcard=not self._has_wildcard_failed
+        )
+        if wanted != self._wanted:
+            self._wanted = wanted
+            if self._issuer is not None:
+                self._issuer.wake()
+
+    def proof(self, hello: ClientHello) -> ssl.SSLContext | None:
+        """What to show to a CA that looks for the proof of a name (RFC 8737); None: it is none."""
+        if hello.protocols != _PROOF or hello.server_name is None:
+            return None
+        return self._proofs.context(hello.server_name)
+
+    def _install(self, names: tuple[str, ...], chain: bytes, key: bytes) -> None:
+        try:
+            self._certificates.install(chain, key)
+        except CertificateError as error:
+            _log.error("%s", error)
+            return
+        _log.info("the certificate for %s is shown", ", ".join(names))
+        if f"*.{self._config.domain}" in names and self._has_wildcard_failed:
+            self._has_wildcard_failed = False
+            if self._snapshot is not None:
+                self.follow(self._snapshot)
+
+    def _report(self, failure: IssuanceFailure) -> None:
+        wildcard = f"*.{self._config.domain}"
+        if wildcard in failure.names and self._certificates.find(wildcard) is None:
+            # Each name alone, until the owner has made the records that the wildcard needs.
+            self._has_wildcard_failed = True
+            if self._snapshot is not None:
+                self.follow(self._snapshot)
+        _log.error("no new certificate for %s: %s", ", ".join(failure.names), failure.sentence)
+
+    async def _dns_solver(self) -> Solver:
+        acme, lookup = self._config.acme, None
+        if acme.dns == "hook":
+            from .certificates.dns.hook import HookSolver
+
+            return HookSolver(acme.hook)
+        from .certificates.dns.lookup import Lookup
+
+        lookup = Lookup()
+        if acme.dns == "persistent":
+            from .certificates.dns.persistent import PersistentRecordSolver
+
+            return PersistentRecordSolver(lookup)
+        if acme.dns == "update":
+            from .certificates.dns.propagation import CheckedSolver
+            from .certificates.dns.update import UpdateServer, UpdateSolver, read_key
+
+            server = UpdateServer(
+                host=acme.update_server or "", zone=acme.update_zone or self._config.domain
+            )
+            key = read_key(self._config.data_dir / (acme.update_key or ""))
+            return CheckedSolver(UpdateSolver(server, key, lookup=lookup), lookup)
+        return await self._zone_solver()
+
+    async def _zone_solver(self) -> Solver:
+        from .certificates.dns.delegated import DelegatedZoneSolver
+        from .certificates.dns.server import DNSServer
+        from .certificates.dns.zone import Zone
+
+        config = self._config
+        zone = Zone(config.acme_zone, config.acme.zone_servers or (config.domain,))
+        listen = parse_listen(config.acme.dns_listen, setting="acme.dns_listen")
+        self._dns = DNSServer(zone)
+        port = await self._dns.start(listen.host, listen.port)
+        _log.info("answering DNS for %s on port %d", config.acme_zone, port)
+        return DelegatedZoneSolver(zone)
+
+
+def acme_settings(config: EdgeConfig) -> AcmeSettings:
+    """Which CA an edge's settings name."""
+    acme = config.acme
+    return AcmeSettings(
+        directory_url=acme.directory,
+        contact=() if acme.email is None else (acme.email,),
+        profile=acme.profile,
+        root=config.acme_root_path,
+    )
+
+
+class _BelowDomain:
+    """A solver of DNS challenges, for the names whose zone the owner has said something about.
+
+    Args:
+        solver: Makes the record.
+        domain: Of the edge; custom hostnames have zones of their own.
+    """
+
+    def __init__(self, solver: Solver, domain: str) -> None:
+        self._solver = solver
+        self._domain = domain
+        self.kind = solver.kind
+
+    async def present(self, name: str, value: str) -> None:
+        """See :class:`.certificates.acme.Solver`."""
+        if name != self._domain and not name.endswith(f".{self._domain}"):
+            raise SolverError(f"{name} is not below {self._domain}, whose DNS the edge can change")
+        await self._solver.present(name, value)
+
+    async def clear(self, name: str, value: str) -> None:
+        """See :class:`.certificates.acme.Solver`."""
+        await self._solver.clear(name, value)
+
+
+def wanted_certificates(
+    config: EdgeConfig, snapshot: Snapshot, *, has_wildcard: bool = True
+) -> list[tuple[str, ...]]:
+    """Return the names of each certificate that an edge should have.
+
+    Only registered names: nobody makes an edge order by asking for one. One for the domain and all
+    below it where a wildcard can be proved; one certificate a name would publish each of them in
+    the logs of certificate transparency, and CAs bound them a week.
+
+    Args:
+        config: The edge's settings.
+        snapshot: Its tokens.
+        has_wildcard: False when the wildcard could not be got: all names are wanted alone, too.
+    """
+    domain, has_wildcards = config.domain, config.acme.dns != "none"
+    wanted: list[tuple[str, ...]] = [(domain, f"*.{domain}")] if has_wildcards else []
+    covered = {domain, f"*.{domain}"} if has_wildcards and has_wildcard else set()
+    if not covered:
+        wanted.append((domain,))
+        covered.add(domain)
+    names = [name for name in snapshot.owners if name not in _end_to_end(snapshot)]
+    for name in sorted(names, key=lambda one: not one.startswith("*.")):
+        if name in covered or wildcard_of(name) in covered:
+            continue
+        if name.startswith("*.") and not has_wildcards:
+            continue
+        covered.add(name)
+        wanted.append((name,))
+    wanted += [(address,) for address in config.acme.addresses]
+    return wanted
+
+
+def _end_to_end(snapshot: Snapshot) -> set[str]:
+    """Hostnames whose certificate the app has."""
+    return _flatten(getattr(record, "end_to_end", ()) for record in snapshot.tokens.values())
+
+
+def _flatten(lists: Iterable[Iterable[str]]) -> set[str]:
+    return {name for names in lists for name in names}
