@@ -284,6 +284,7 @@ def check_options(page: Page) -> Iterator[str]:
         "### `init": ("asgi-tunnel-edge", "init"),
         "### `run": ("asgi-tunnel-edge", "run"),
         "### `token create": ("asgi-tunnel-edge", "token", "create"),
+        "### `token limit": ("asgi-tunnel-edge", "token", "limit"),
         "### `token list": ("asgi-tunnel-edge", "token", "list"),
         "### `token revoke": ("asgi-tunnel-edge", "token", "revoke"),
         "### `ban add": ("asgi-tunnel-edge", "ban", "add"),

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -13,11 +14,13 @@ from asgi_tunnel.protocol.frames import FrameDecoder, FrameType, StreamKind
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
+from asgi_tunnel_edge.address import networks_of
 from asgi_tunnel_edge.directory import (
     ACK_TIMEOUT,
     BULK_RATE,
     MAX_WAITING,
     LocalDirectory,
+    Route,
     SessionEntry,
     Upstream,
 )
@@ -47,6 +50,40 @@ class Wire:
 
     def abort(self) -> None:
         """Nothing to abort."""
+
+
+class Visitor:
+    """Waits, and notes what it hears; ``act`` is done with the session.
+
+    Attributes:
+        sessions: What it was resumed with.
+        gave_way: Whether it had to.
+        woken: Gets it when it is resumed.
+    """
+
+    def __init__(self, act: Callable[[Session], object] | None = None) -> None:
+        self.sessions: list[Session] = []
+        self.gave_way = False
+        self.woken: list[Visitor] = []
+        self._act = act
+
+    def resume(self, session: Session) -> None:
+        """Note the session."""
+        self.sessions.append(session)
+        self.woken.append(self)
+        if self._act is not None:
+            self._act(session)
+
+    def give_way(self) -> None:
+        """Note it."""
+        self.gave_way = True
+
+
+def wait(route: Route, address: str = "192.0.2.1") -> Visitor:
+    """Let a visitor wait."""
+    visitor = Visitor()
+    route.wait(visitor, networks_of(address))
+    return visitor
 
 
 class Ignore:
@@ -205,12 +242,12 @@ async def test_session_without_transport_gets_no_stream() -> None:
     assert route is not None
     session.transport_lost(session._transport, None)  # type: ignore[arg-type]
     assert session.connection.state is State.SUSPENDED
-    woken: list[Session] = []
     assert route.choose() is None
-    assert route.wait(woken.append)
+    visitor = wait(route)
     assert session.resume(Wire(), 0)
     directory.attached(session)
-    assert woken == [session]
+    assert visitor.sessions == [session]
+    assert not route.has_waiting
 
 
 async def test_a_lost_session_is_known_by_its_token() -> None:
@@ -248,19 +285,59 @@ async def test_what_a_session_keeps_is_all_of_it() -> None:
     assert session.buffered == kept - 4
 
 
-async def test_waiting_visitors_are_bounded_and_woken_in_order() -> None:
-    """The room for visitors that wait has an end; who came first is served first."""
+async def test_waiting_visitors_are_woken_in_order() -> None:
+    """Who came first is served first, whatever its address; who has left is not served."""
     directory = make_directory()
     route = directory.find("shop.test")
     assert route is not None
-    woken: list[int] = []
-    resumes = [lambda session, number=number: woken.append(number) for number in range(MAX_WAITING)]
-    assert all(route.wait(resume) for resume in resumes)
-    assert not route.wait(lambda session: None)
-    route.give_up(resumes[1])
+    woken: list[Visitor] = []
+    visitors = [Visitor() for _ in range(20)]
+    for number, visitor in enumerate(visitors):
+        visitor.woken = woken
+        route.wait(visitor, networks_of(f"192.0.2.{number % 3}"))
+    route.give_up(visitors[1])
     join(directory)
-    assert woken[:2] == [0, 2]
-    assert len(woken) == MAX_WAITING - 1
+    assert woken == [visitors[0], *visitors[2:]]
+    assert not route.has_waiting
+
+
+async def test_two_addresses_do_not_take_all_waiting_places() -> None:
+    """Another visitor is let in; the oldest of the address that has the most gives way."""
+    directory = make_directory()
+    route = directory.find("shop.test")
+    assert route is not None
+    first = [wait(route, "192.0.2.1") for _ in range(MAX_WAITING // 2)]
+    second = [wait(route, "192.0.2.2") for _ in range(MAX_WAITING // 2)]
+    good = wait(route, "198.51.100.1")
+    assert [one.gave_way for one in first] == [True] + [False] * (len(first) - 1)
+    more = [wait(route, "192.0.2.1") for _ in range(50)]  # they take each other's places now
+    assert not good.gave_way
+    join(directory)
+    everybody = [*first, *second, *more, good]
+    assert sum(bool(one.sessions) for one in everybody) == MAX_WAITING
+    assert all(bool(one.sessions) is not one.gave_way for one in everybody)
+    assert good.sessions
+
+
+async def test_one_address_has_half_of_the_waiting_places() -> None:
+    """Its oldest gives way to its newest above that, and others' places are free."""
+    directory = make_directory()
+    route = directory.find("shop.test")
+    assert route is not None
+    crowd = [wait(route, "192.0.2.1") for _ in range(MAX_WAITING // 2 + 7)]
+    assert [one.gave_way for one in crowd] == [True] * 7 + [False] * (MAX_WAITING // 2)
+
+
+async def test_a_large_ipv6_network_does_not_take_all_waiting_places() -> None:
+    """A /64 for each request: they are one /48, and that gives way."""
+    directory = make_directory()
+    route = directory.find("shop.test")
+    assert route is not None
+    many = [wait(route, f"2001:db8:1:{number:x}::1") for number in range(2 * MAX_WAITING)]
+    good = [wait(route, "198.51.100.1"), wait(route, "2001:db8:2::1")]
+    many += [wait(route, f"2001:db8:1:{number:x}::2") for number in range(MAX_WAITING)]
+    assert not any(one.gave_way for one in good)
+    assert sum(not one.gave_way for one in many) == MAX_WAITING - len(good)
 
 
 async def test_an_edge_that_ends_gives_no_session_any_more() -> None:
@@ -269,15 +346,14 @@ async def test_an_edge_that_ends_gives_no_session_any_more() -> None:
     first, second = join(directory), join(directory, instance="b")
     route = directory.find("shop.test")
     assert route is not None
-    woken: list[Session] = []
-    assert route.wait(woken.append)
+    visitor = wait(route)
     directory.close()
     assert route.is_closed
     first.terminate(GoawayCode.SHUTDOWN)
     directory.wake_all()
     assert route.choose(avoid=first) is None
     second.terminate(GoawayCode.SHUTDOWN)
-    assert not woken
+    assert not visitor.sessions
 
 
 async def test_revoked_token_ends_its_sessions() -> None:
@@ -378,7 +454,7 @@ async def test_who_is_woken_may_end_the_session() -> None:
     first, second = (directory.find(name) for name in ("shop.test", "a.shop.test"))
     assert first is not None
     assert second is not None
-    first.wait(lambda session: session.terminate(GoawayCode.PROTOCOL_ERROR))
+    first.wait(Visitor(lambda one: one.terminate(GoawayCode.PROTOCOL_ERROR)), ("192.0.2.1",))
     join(directory)
     assert not [*first.entries, *second.entries]
 

@@ -21,6 +21,7 @@ from asgi_tunnel_edge.errors import (
     SolverError,
     StorageError,
     TokenNotFoundError,
+    TokenRevokedError,
     TooManyBansError,
     WebSocketError,
     shown,
@@ -56,6 +57,14 @@ SENTENCES: list[tuple[EdgeError, str]] = [
             "the hostname a.test belongs to the token named shop; "
             "take another hostname, or revoke that token first"
         ),
+    ),
+    (
+        BanNotFoundError("192.0.2.1", ["192.0.2.0/24"]),
+        "192.0.2.1 is not banned by itself; take back 192.0.2.0/24, where it is banned",
+    ),
+    (
+        TokenRevokedError("shop", "tok_1"),
+        ("token shop (tok_1) was revoked; make a new one with `asgi-tunnel-edge token create`"),
     ),
     (
         TokenNotFoundError("nobody"),

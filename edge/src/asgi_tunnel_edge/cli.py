@@ -18,10 +18,13 @@ from . import __version__
 from .commands.ban_add import add
 from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
+from .commands.cert_list import list_certificates
+from .commands.cert_renew import renew
 from .commands.init import init
 from .commands.remake import certificate, database
 from .commands.run import run
 from .commands.token_create import create
+from .commands.token_limit import limit
 from .commands.token_list import list_tokens
 from .commands.token_revoke import revoke
 from .errors import StorageError
@@ -90,8 +93,13 @@ def main() -> None:
 
 
 @main.group()
+def cert() -> None:
+    """Show and renew the certificates that a CA issues for this edge."""
+
+
+@main.group()
 def token() -> None:
-    """Make, show and take back the tokens that apps connect with."""
+    """Make, show, limit and take back the tokens that apps connect with."""
 
 
 @main.group()
@@ -104,9 +112,12 @@ def remake() -> None:
     """Make anew what was lost: the edge's own certificate, the database."""
 
 
+cert.add_command(list_certificates)
+cert.add_command(renew)
 main.add_command(init)
 main.add_command(run)
 token.add_command(create)
+token.add_command(limit)
 token.add_command(list_tokens)
 token.add_command(revoke)
 ban.add_command(add)

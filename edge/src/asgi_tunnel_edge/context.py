@@ -14,6 +14,7 @@ from typing import Final
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, notify
 from .observers.refusals import RefusalSum
+from .quotas import TokenLimiter
 from .replies import Reply
 from .request import Request
 from .settings.config import Limits
@@ -34,6 +35,7 @@ class EdgeContext:
         now: Monotonic seconds; the running loop's clock by default.
 
     Attributes:
+        tokens: Says what each token may take.
         refusals: Sums up the replies to what visitors do wrong, for the observers.
         is_stopping: The edge drains: connections close once they are idle.
         is_overloaded: No memory is left for new work.
@@ -47,6 +49,7 @@ class EdgeContext:
         now: Callable[[], float] | None = None,
     ) -> None:
         self.limits = limits
+        self.tokens = TokenLimiter(limits)
         self.observers = observers
         self.refusals = RefusalSum(observers)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time

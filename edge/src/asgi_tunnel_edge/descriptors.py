@@ -12,7 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["RESERVE", "DescriptorWatch", "available_descriptors", "raise_limit"]
+__all__ = [
+    "RESERVE",
+    "DescriptorWatch",
+    "available_descriptors",
+    "has_terminal",
+    "raise_limit",
+]
 
 _log = logging.getLogger("asgi_tunnel_edge.descriptors")
 
@@ -37,6 +43,15 @@ def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as error:
         _log.warning("the limit of open files stays as it is: %s", error)
+
+
+def has_terminal() -> bool:
+    """Whether this process has a terminal, whose end ends it; a service has none."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def available_descriptors() -> int | None:

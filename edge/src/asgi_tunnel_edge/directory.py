@@ -7,7 +7,7 @@ Written by :mod:`.admission`, read by :mod:`.exchange` for each request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
@@ -17,10 +17,15 @@ from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
 from asgi_tunnel.session import Session, StreamHandler
 
 from .hostname import wildcard_of
+from .shares.pool import FairPool
 from .tokens import Snapshot, TokenRecord
 
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
+
+WAITING_SHARES: Final = (512, 768, 1024)
+"""The same of one address (IPv6: one /64), one /56 and one /48; the oldest gives way to the newest.
+Half for one address: an office that reloads a page fits."""
 
 ACK_TIMEOUT: Final = 30.0
 """Seconds without an ACK, while frames enough for one are on their way, after which a session ends.
@@ -75,6 +80,16 @@ class Upstream(Protocol):
 
     def release(self, stream_id: int) -> None:
         """Forget the handler of a stream that is finished."""
+
+
+class Waiter(Protocol):
+    """A visitor's request that waits for a session."""
+
+    def resume(self, session: Session) -> None:
+        """A session is ready; the wait is over."""
+
+    def give_way(self) -> None:
+        """Another visitor needs the place; the wait is over."""
 
 
 class Directory(Protocol):
@@ -198,7 +213,8 @@ class Route:
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
-        self._waiting: dict[Callable[[Session], None], None] = {}  # in order of arrival
+        # Most names never have anybody who waits: a pool for each would be 10 MB for 10,000.
+        self._waiting: FairPool[Waiter] | None = None
 
     @property
     def entries(self) -> list[SessionEntry]:
@@ -258,38 +274,58 @@ class Route:
             if not entry.is_busy and entry.session is not avoid and entry.is_ready
         }
 
-    def wait(self, resume: Callable[[Session], None]) -> bool:
-        """Call ``resume`` once a session is ready; False when too many wait already."""
-        if len(self._waiting) >= MAX_WAITING:
-            return False
-        self._waiting[resume] = None
-        return True
+    def wait(self, waiter: Waiter, path: Sequence[str]) -> None:
+        """Resume a visitor's request once a session is ready.
 
-    def give_up(self, resume: Callable[[Session], None]) -> None:
+        Where all places are taken, the oldest of the address group that has the most gives way; so
+        nobody fills them for others.
+
+        Args:
+            waiter: Does not wait yet.
+            path: The visitor's address groups (:func:`.address.networks_of`).
+        """
+        pool = self._waiting
+        if pool is None:
+            pool = self._waiting = FairPool(MAX_WAITING, WAITING_SHARES, replaces_own=True)
+        victim = pool.enter(waiter, path).victim
+        if victim is not None:
+            victim.give_way()
+
+    def give_up(self, waiter: Waiter) -> None:
         """Take back :meth:`wait`."""
-        self._waiting.pop(resume, None)
+        if self._waiting is not None and self._waiting.leave(waiter) and not self._waiting:
+            self._waiting = None
 
     @property
     def has_waiting(self) -> bool:
         """Whether somebody waits."""
-        return bool(self._waiting)
+        return self._waiting is not None
 
     def wake(self) -> None:
         """Resume those who wait, in order, as long as a session is ready."""
-        while self._waiting:
+        while self._waiting is not None and (waiter := self._waiting.first) is not None:
             session = self.choose()
             if session is None:
                 return
-            resume = next(iter(self._waiting))
-            del self._waiting[resume]
-            resume(session)
+            self.give_up(waiter)
+            waiter.resume(session)
 
 
 class LocalDirectory:
-    """The routes and sessions of this edge; a :class:`Directory`."""
+    """The routes and sessions of this edge; a :class:`Directory`.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    Args:
+        snapshot: What the store has now.
+        hides_offline: A name that no token has gets a route too, on which nobody ever serves: its
+            visitors wait, and are told the same in the end, as those of an app that is offline.
+    """
+
+    def __init__(self, snapshot: Snapshot, *, hides_offline: bool = False) -> None:
         self.snapshot = snapshot
+        self._hides_offline = hides_offline
+        # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
+        # them than they have connections, and requests between two calls of `wake_all`.
+        self._unknown: dict[str, Route] = {}
         self._routes: dict[str, Route] = {}  # by hostname or wildcard
         self._entries: dict[Session, SessionEntry] = {}
         self._by_id: dict[str, SessionEntry] = {}  # by session id
@@ -311,6 +347,10 @@ class LocalDirectory:
             wildcard = wildcard_of(hostname)
             if wildcard is not None:
                 route = self._routes.get(wildcard)
+            if route is None and self._hides_offline:
+                route = self._unknown.get(hostname)
+                if route is None:
+                    route = self._unknown[hostname] = Route(hostname, "")
         return route
 
     # -- for tunnels -------------------------------------------------------------------------
@@ -456,6 +496,9 @@ class LocalDirectory:
         for route in list(self._routes.values()):
             if route.has_waiting:
                 route.wake()
+        for hostname, route in list(self._unknown.items()):
+            if not route.has_waiting:
+                del self._unknown[hostname]
 
     def end_expired(self, now: float) -> None:
         """End the sessions whose token has expired; ``now`` is seconds since 1970."""

@@ -86,7 +86,12 @@ class Dispatcher:
         route = None if hostname is None else self._directory.find(hostname)
         guards = self.guards
         rules = guards.rules(hostname)
-        deny = guards.check(visitor, request, rules, "" if route is None else route.hostname)
+        # A name that is hidden has none for guards, while nobody serves it.
+        if route is None or (guards.hides_offline and route.choose() is None):
+            name = ""
+        else:
+            name = route.hostname
+        deny = guards.check(visitor, request, rules, name)
         if deny is not None:
             return deny
         if request.length is not None and 0 < rules.max_body < request.length:

@@ -12,7 +12,8 @@
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
-        ├── BanNotFoundError      .address                nobody has banned this address
+        ├── TokenRevokedError     .name .id               the token was revoked
+        ├── BanNotFoundError      .address .covered_by    nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
         ├── RequestError          .status .why            a request that is not relayed
         ├── WebSocketError        .code .why              a visitor broke RFC 6455
@@ -27,6 +28,7 @@ one with 2 (it will not).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from asgi_tunnel.errors import ConfigError, TunnelError
@@ -45,6 +47,7 @@ __all__ = [
     "SolverError",
     "StorageError",
     "TokenNotFoundError",
+    "TokenRevokedError",
     "TooManyBansError",
     "WebSocketError",
 ]
@@ -171,14 +174,40 @@ class TokenNotFoundError(EdgeError):
         )
 
 
-class BanNotFoundError(EdgeError):
-    """Nobody has banned this address, or its ban is over."""
+class TokenRevokedError(EdgeError):
+    """The token was revoked, and nothing about it can be changed any more."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.address = address
+    def __init__(self, name: str, id_: str) -> None:
+        super().__init__(name, id_)
+        self.name = name
+        self.id = id_
 
     def __str__(self) -> str:
+        return (
+            f"token {self.name} ({self.id}) was revoked; make a new one with "
+            "`asgi-tunnel-edge token create`"
+        )
+
+
+class BanNotFoundError(EdgeError):
+    """Nobody has banned this address, or its ban is over.
+
+    Attributes:
+        address: Of no ban.
+        covered_by: Banned networks that it is in, or that are in it.
+    """
+
+    def __init__(self, address: str, covered_by: Sequence[str] = ()) -> None:
+        super().__init__(address, covered_by)
+        self.address = address
+        self.covered_by = covered_by
+
+    def __str__(self) -> str:
+        if self.covered_by:
+            return (
+                f"{self.address} is not banned by itself; take back "
+                f"{', '.join(self.covered_by)}, where it is banned"
+            )
         return f"{self.address} is not banned; see the bans with `asgi-tunnel-edge ban list`"
 
 

@@ -17,7 +17,7 @@ from .errors import EdgeConfigError, shown
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["NO_NUMBER", "Networks", "normalise_network", "number_of"]
+__all__ = ["NO_NUMBER", "Networks", "normalise_network", "number_of", "overlap"]
 
 NO_NUMBER: Final = -1
 """The number of what is no IP address (a UNIX socket's peer): in no network."""
@@ -70,6 +70,12 @@ def normalise_network(text: str, *, setting: str, file: str | None = None) -> st
     if "/" not in text:
         network = network.supernet(new_prefix=64)
     return str(network)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two networks, as :func:`normalise_network` spells them, share an address."""
+    first, second = ipaddress.ip_network(one), ipaddress.ip_network(other)
+    return first.version == second.version and first.overlaps(second)
 
 
 class Networks:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +22,13 @@ from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
-from .descriptors import RESERVE, DescriptorWatch, available_descriptors, raise_limit
+from .descriptors import (
+    RESERVE,
+    DescriptorWatch,
+    available_descriptors,
+    has_terminal,
+    raise_limit,
+)
 from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
@@ -40,6 +43,7 @@ from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .listeners.acceptor import Terminate, TLSAcceptor
+from .listeners.advice import listen_advice
 from .listeners.client_hello import ClientHello
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
@@ -119,15 +123,24 @@ class Edge:
         self.http_address: ListenAddress | None = None  # of the port for plain HTTP
 
     async def run(self) -> int:
-        """Serve until a signal; a second one ends it now."""
+        """Serve until a signal; a second one ends it now. SIGHUP reopens the logs."""
         first, second = asyncio.Event(), asyncio.Event()
+        had_terminal = has_terminal()
 
         def on_signal() -> None:
             (second if first.is_set() else first).set()
 
+        def on_hangup() -> None:
+            if had_terminal and not has_terminal():
+                on_signal()  # its window was closed
+            else:
+                self.reopen_logs()
+
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(one, on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(signal.SIGHUP, on_hangup)
         try:
             await self.start()
         except OSError:
@@ -155,7 +168,7 @@ class Edge:
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
         )
         snapshot = await self._watcher.start()
-        self.directory = LocalDirectory(snapshot)
+        self.directory = LocalDirectory(snapshot, hides_offline=config.guards.hide_offline)
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
@@ -254,6 +267,11 @@ class Edge:
             self.context.refusals.stop()
             self._access_log.stop()
             remove_edge_address(self.config)
+
+    def reopen_logs(self) -> None:
+        """Leave files that were renamed; the log's own thread looks each second by itself."""
+        self._access_log.reopen()
+        _log.info("SIGHUP: the log files are opened again")
 
     def _open_access_log(self) -> None:
         try:
@@ -460,23 +478,3 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
 def _address(address: ListenAddress, sockets: list[socket.socket]) -> ListenAddress:
     """The same address, with the port that the system chose."""
     return ListenAddress(address.host, int(sockets[0].getsockname()[1]))
-
-
-def listen_advice(error: OSError, address: ListenAddress) -> str:
-    """Return what an operator does about an address that cannot be listened on."""
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            "ports below 1024 need a right: give it with `sudo setcap cap_net_bind_service=+ep "
-            f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
-            "set `listen` in edge.toml to a port from 1024 up"
-        )
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        if not set(address.host) - set(":0"):
-            return (
-                "this machine has no IPv6: switch it on, or set `listen` in edge.toml to "
-                f"0.0.0.0:{address.port} for IPv4 alone"
-            )
-        return "this machine has no such address; set `listen` in edge.toml to one that it has"
-    if isinstance(error, socket.gaierror):
-        return "`listen` in edge.toml has to name an address of this machine"
-    return "free the address or change `listen` in edge.toml"

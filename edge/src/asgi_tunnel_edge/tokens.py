@@ -23,6 +23,7 @@ from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
 from .ban import BanRecord, ScannerBan
 from .errors import EdgeConfigError, shown
+from .quotas import TokenQuotas
 
 if TYPE_CHECKING:
     from typing import Self
@@ -63,6 +64,7 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
+    quotas: TokenQuotas = TokenQuotas()
 
     @property
     def revoked(self) -> bool:

@@ -130,6 +130,17 @@ def test_all_or_none(data: Path, run: Run) -> None:
     assert len(Store(data / "edge.sqlite3").bans()) == 1
 
 
+def test_an_address_of_a_banned_network(data: Path, run: Run) -> None:
+    """Who wants to let one address in reads which ban shuts it out."""
+    for network in ("203.0.113.0/24", "198.51.100.0/24"):
+        run("ban", "add", network, "--data", data)
+    done = run("ban", "rm", "203.0.113.7", "--data", data)
+    assert done.code == 2
+    assert done.err.startswith(
+        "error: 203.0.113.7 is not banned by itself; take back 203.0.113.0/24,"
+    )
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [

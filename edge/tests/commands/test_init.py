@@ -126,7 +126,7 @@ def test_keeps_certificate_and_tokens(tmp_path: Path, run: Run) -> None:
         (
             ["--domain", "a.test", "--tls", "on"],
             (
-                "invalid value for '--tls': 'on' is not one of 'off', 'internal', 'files'; "
+                "invalid value for '--tls': 'on' is not one of 'acme', 'internal', 'files', 'off'; "
                 "see `asgi-tunnel-edge init --help`"
             ),
         ),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from asgi_tunnel_edge.quotas import QUOTA_NAMES
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
@@ -28,6 +29,7 @@ def fill(data: Path) -> None:
             )
         )
     store.revoke_tokens(["six"], now=3600)
+    store.limit_token("one", {"max_tunnels": 3})
 
 
 def test_table(data: Path, run: Run) -> None:
@@ -36,10 +38,14 @@ def test_table(data: Path, run: Run) -> None:
     done = run("token", "list", "--data", data)
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "ID     NAME  HOSTNAMES             CREATED               EXPIRES               STATE\n"
-        "tok_0  one   *.one.test, one.test  1970-01-01T00:00:00Z  never                 active\n"
-        "tok_1  two   *.two.test, two.test  1970-01-01T00:01:00Z  1970-01-02T00:00:00Z  expired\n"
-        "tok_2  six   -                     1970-01-01T00:02:00Z  never                 revoked\n"
+        "ID     NAME  HOSTNAMES             CREATED               EXPIRES               "
+        "STATE    LIMITS\n"
+        "tok_0  one   *.one.test, one.test  1970-01-01T00:00:00Z  never                 "
+        "active   max_tunnels=3\n"
+        "tok_1  two   *.two.test, two.test  1970-01-01T00:01:00Z  1970-01-02T00:00:00Z  "
+        "expired  -\n"
+        "tok_2  six   -                     1970-01-01T00:02:00Z  never                 "
+        "revoked  -\n"
     )
 
 
@@ -56,6 +62,7 @@ def test_json(data: Path, run: Run) -> None:
         "expires_at": "1970-01-02T00:00:00Z",
         "revoked_at": None,
         "state": "expired",
+        "limits": dict.fromkeys(QUOTA_NAMES),
     }
     assert tokens[2]["revoked_at"] == "1970-01-01T01:00:00Z"
 

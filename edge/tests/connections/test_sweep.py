@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
@@ -16,6 +18,7 @@ from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
 from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
 from asgi_tunnel_edge.observers.access_log import AccessLog
+from asgi_tunnel_edge.quotas import TokenQuotas
 from asgi_tunnel_edge.settings.config import Limits
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
@@ -76,6 +79,20 @@ async def test_a_token_above_its_share_loses_its_largest_session(
     assert not any(session.is_over for session in [*small, other])
     assert not world.context.is_overloaded
     assert "the token one" in caplog.text
+
+
+async def test_the_share_of_one_token_may_differ(tmp_path: Path) -> None:
+    """A quota of its own takes the place of the quarter, as the store has it now."""
+    world = World(tmp_path, budget=100 * MIB)
+    session = world.session(world.one, 20 * MIB)
+    other = world.session(world.other, 20 * MIB)
+    world.look()
+    assert len(world.directory) == 2
+    lowered = replace(world.one, quotas=TokenQuotas(max_memory=10 * MIB))
+    world.directory.apply(Snapshot.of(2, [lowered, world.other]))
+    world.look()
+    assert session.is_over
+    assert not other.is_over
 
 
 async def test_a_full_edge_ends_the_largest_holder(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
@@ -10,7 +10,7 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.context import EdgeContext
-from asgi_tunnel_edge.directory import Route
+from asgi_tunnel_edge.directory import Route, Waiter
 from asgi_tunnel_edge.exchange.writer import ByteChannel, Exchange, ResponseWriter
 from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.replies import Reply
@@ -33,6 +33,7 @@ class ListWriter(ResponseWriter):
         self.refuses: str | None = None
         self.paused = is_paused
         self.started = False
+        self.keeps_alive = False
         self.status = 0
         self.channel: ListChannel | None = None
 
@@ -99,6 +100,7 @@ class ListWriter(ResponseWriter):
 
     def reply(self, reply: Reply, *, request_id: bytes = b"", keep_alive: bool = False) -> None:
         """Keep the reply."""
+        self.keeps_alive = keep_alive
         self.started = True
         self.calls.append(("reply", reply))
 
@@ -204,29 +206,27 @@ class FakeRoute:
     hostname = HOSTNAME
     is_closed = False
 
-    def __init__(self, upstream: Any = None, *, room: int = 100) -> None:
+    def __init__(self, upstream: Any = None) -> None:
         self.ready = upstream
-        self.room = room
-        self.waiting: list[Callable[[Session], None]] = []
+        self.waiting: list[Waiter] = []
+        self.paths: list[Sequence[str]] = []
 
     def choose(self, avoid: Session | None = None) -> Any:
         """Return the upstream that is ready."""
         return self.ready
 
-    def wait(self, resume: Callable[[Session], None]) -> bool:
+    def wait(self, waiter: Waiter, path: Sequence[str]) -> None:
         """Note who waits."""
-        if len(self.waiting) >= self.room:
-            return False
-        self.waiting.append(resume)
-        return True
+        self.waiting.append(waiter)
+        self.paths.append(path)
 
-    def give_up(self, resume: Callable[[Session], None]) -> None:
+    def give_up(self, waiter: Waiter) -> None:
         """Take it back."""
-        self.waiting.remove(resume)
+        self.waiting.remove(waiter)
 
     def wake(self, upstream: Any) -> None:
         """Let the first one go on."""
-        self.waiting.pop(0)(upstream)
+        self.waiting.pop(0).resume(upstream)
 
     def as_route(self) -> Route:
         """Return it as what annotations name."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.head import ResponseHead
+from asgi_tunnel.session import Session
 from asgi_tunnel_edge.exchange.http import HTTPExchange
 from asgi_tunnel_edge.exchange.placement import CROWDED, MAX_TRIES, OFFLINE
 from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 
-from .fakes import FakeRoute, FakeUpstream, ListWriter, context_of, head_of, request_of
+from .fakes import ARRIVAL, FakeRoute, FakeUpstream, ListWriter, context_of, head_of, request_of
 
 pytestmark = pytest.mark.plain  # stand-ins for the writer and the route
 
@@ -28,9 +31,8 @@ class Stage:
         *,
         kind: str = "http",
         upstream: FakeUpstream | None = None,
-        room: int = 100,
     ) -> None:
-        self.route = FakeRoute(upstream, room=room)
+        self.route = FakeRoute(upstream)
         self.writer = ListWriter()
         route = self.route.as_route()
         self.exchange: HTTPExchange | WebSocketExchange
@@ -76,10 +78,27 @@ def test_a_wait_ends(kind: str) -> None:
 
 
 @KINDS
-def test_too_many_wait(kind: str) -> None:
-    """One too many is refused at once."""
-    stage = Stage(kind=kind, room=0)
+def test_who_gives_way_hears_when_to_come_back(kind: str) -> None:
+    """503 with Retry-After, and the connection is closed; an upstream that comes is not its."""
+    stage = Stage(kind=kind)
+    assert stage.route.paths == [(ARRIVAL.peer_host.decode(),)]
+    waiter = stage.route.waiting.pop()
+    waiter.give_way()
     assert stage.writer.replied == CROWDED
+    assert (CROWDED.status, CROWDED.closes) == (503, True)
+    assert CROWDED.retry_after
+    assert stage.writer.names == ["hold", "release", "reply"]
+    assert not stage.writer.keeps_alive
+    upstream = FakeUpstream()
+    waiter.resume(cast(Session, upstream))
+    assert not upstream.opened
+
+
+def test_other_refusals_keep_the_connection() -> None:
+    """Who has waited in vain may ask again at once, over the same connection."""
+    stage = Stage()
+    stage.exchange.time_out()
+    assert stage.writer.keeps_alive
 
 
 @KINDS

@@ -43,6 +43,16 @@ def test_a_single_member_is_safe_beside_a_larger_group() -> None:
     assert "g0" in pool
 
 
+def test_a_group_may_have_a_share_of_its_own() -> None:
+    """Given with the newcomer; a lower one is met one newcomer at a time."""
+    pool: FairPool[str] = FairPool(10, (4,), replaces_own=True)
+    filled(pool, a=4, b=4)
+    assert pool.enter("a4", ("a",), share=5).victim is None
+    assert pool.enter("a5", ("a",), share=2).victim == "a0"
+    assert pool.count("a") == 5
+    assert pool.enter("b4", ("b",)).victim == "b0"
+
+
 def test_a_group_has_its_share() -> None:
     """Above it the newcomer is refused, or takes the place of the oldest of its own."""
     strict: FairPool[str] = FairPool(10, (2,))

@@ -4,8 +4,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.quotas import TokenQuotas
 from asgi_tunnel_edge.storage import (
     Store,
     load_snapshot,
@@ -38,11 +40,22 @@ def test_from_the_store(tmp_path: Path) -> None:
 def test_file_round_trip(tmp_path: Path) -> None:
     """A saved snapshot reads back equal, and only its owner can read it."""
     path = tmp_path / "snapshot.json"
-    snapshot = Snapshot.of(5, [TOKEN])
+    limited = replace(TOKEN, id="tok_2", quotas=TokenQuotas(max_tunnels=3))
+    snapshot = Snapshot.of(5, [TOKEN, limited])
     save_snapshot_file(snapshot, path)
     assert load_snapshot_file(path) == snapshot
     assert path.stat().st_mode & 0o777 == 0o600
     assert "right" not in path.read_text()
+
+
+def test_file_of_an_edge_without_quotas(tmp_path: Path) -> None:
+    """Its tokens have none."""
+    path = tmp_path / "snapshot.json"
+    save_snapshot_file(Snapshot.of(5, [TOKEN]), path)
+    content = json.loads(path.read_bytes())
+    del content["tokens"][0]["quotas"]
+    path.write_text(json.dumps(content))
+    assert load_snapshot_file(path) == Snapshot.of(5, [TOKEN])
 
 
 @pytest.mark.parametrize(

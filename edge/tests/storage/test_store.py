@@ -10,13 +10,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from msgspec.structs import replace
 
 from asgi_tunnel_edge.errors import (
     HostnameTakenError,
     NameTakenError,
     StorageError,
     TokenNotFoundError,
+    TokenRevokedError,
 )
+from asgi_tunnel_edge.quotas import TokenQuotas
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage import store as module
 from asgi_tunnel_edge.storage.models import Base
@@ -175,6 +178,33 @@ def test_revoking_releases(store: Store) -> None:
         "tok_shop",
         "name=shop released=shop.test",
     )
+
+
+def test_limits_of_a_token(store: Store) -> None:
+    """They are kept with it, changed one by one, and each change is in the audit log."""
+    quotas = TokenQuotas(max_tunnels=3, max_memory=2**20)
+    store.create_token(replace(record("shop"), quotas=quotas))
+    assert store.find_token("shop").quotas == quotas
+    changes = {"max_tunnels": None, "max_frames": 100}
+    changed = store.limit_token("tok_shop", changes, now=2000)
+    assert changed.quotas == TokenQuotas(max_memory=2**20, max_frames=100)
+    assert store.read() == (2, [changed])
+    detail = "name=shop max_tunnels=default max_frames=100"
+    assert store.audit()[1] == (2000, "token.limit", "tok_shop", detail)
+    assert store.limit_token("shop", {}) == changed
+    assert store.generation() == 2
+    store.revoke_tokens(["shop"])
+    with pytest.raises(TokenRevokedError):
+        store.limit_token("shop", changes)
+
+
+def test_database_of_an_older_version(store: Store) -> None:
+    """A command that comes before the edge was started once says what to do."""
+    connection = sqlite3.connect(store.path)
+    connection.execute("ALTER TABLE tokens DROP COLUMN max_frames")
+    connection.close()
+    with pytest.raises(StorageError, match=r"older version; .*`asgi-tunnel-edge run`"):
+        store.read()
 
 
 def test_revoking_by_name_means_the_live_token(store: Store) -> None:

@@ -37,6 +37,7 @@ from ..context import EdgeContext
 from ..directory import LocalDirectory, SessionEntry, granted_hostnames
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
+from ..quotas import MAX_PENDING_PER_TOKEN
 from ..replies import RETRY_AFTER, Reply
 from ..shares.pool import FairPool
 from ..tokens import Refusal, TokenRecord
@@ -56,14 +57,11 @@ HELLO_TIMEOUT: Final = 10.0
 """Seconds between the WebSocket handshake and HELLO."""
 
 MAX_PENDING_HANDSHAKES: Final = 256
-"""Connections that may be between the two at one time: caps what a reconnect storm costs."""
-
-
-MAX_PENDING_PER_TOKEN: Final = 64
-"""The same for one token: its oldest is ended for its newest. Eight processes of 8 connections."""
+"""Connections that may be between the two at one time: caps what a reconnect storm costs. Those of
+tokens with a session to resume have as many places again, which no other token can take."""
 
 _FULL: Final = "this edge has no room for another tunnel right now"
-_CROWDED: Final = "the token has as many tunnels as one may have (max_tunnels_per_token)"
+_CROWDED: Final = "the token has as many tunnels as it may have (max_tunnels)"
 
 
 class TunnelAcceptor:
@@ -93,10 +91,8 @@ class TunnelAcceptor:
         self._on_error = on_error
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
-        self._max_per_token = limits.max_tunnels_per_token
-        self._pending: FairPool[PendingTunnel] = FairPool(
-            MAX_PENDING_HANDSHAKES, (MAX_PENDING_PER_TOKEN,), replaces_own=True
-        )
+        self._pending = _pending_pool()
+        self._resuming = _pending_pool()  # of tokens that have lost a connection
         self._failures = FailureLimiter()
         self._supervisor = SessionSupervisor(directory, hold_timeout=limits.hold_timeout)
 
@@ -135,10 +131,12 @@ class TunnelAcceptor:
         websocket = WebSocketTransport(is_masking=False)
         transport.set_protocol(websocket.as_protocol())
         websocket.connection_made(transport)
+        pool = self._resuming if self._directory.has_lost(token.id) else self._pending
         pending = PendingTunnel(
-            websocket, token, address, on_hello=self._on_hello, on_end=self._pending.leave
+            websocket, token, address, on_hello=self._on_hello, on_end=pool.leave
         )
-        victim = self._pending.enter(pending, (token.id,)).victim
+        share = self._context.tokens.of(token.quotas).max_pending
+        victim = pool.enter(pending, (token.id,), share=share).victim
         if victim is not None:
             victim.websocket.abort()
         websocket.start(pending)
@@ -154,7 +152,7 @@ class TunnelAcceptor:
         directory = self._directory
         if directory.has_lost(token.id):
             return None
-        if directory.count(token.id) >= self._max_per_token:
+        if self._is_crowded(token):
             return Reply(503, _CROWDED, 2)
         if len(directory) >= self._max_tunnels and not self._supervisor.has_room():
             return Reply(503, _FULL, 2)
@@ -163,12 +161,15 @@ class TunnelAcceptor:
     def _take_place(self, token: TokenRecord) -> Refuse | None:
         """Make room for a new session; sessions that wait for their connector give way."""
         directory = self._directory
-        is_crowded = directory.count(token.id) >= self._max_per_token
-        if is_crowded and not self._supervisor.make_room(token.id):
+        if self._is_crowded(token) and not self._supervisor.make_room(token.id):
             return Refuse(code=RefuseCode.OVERLOAD, reason=_CROWDED, retry_after=2)
         if len(directory) >= self._max_tunnels and not self._supervisor.make_room():
             return Refuse(code=RefuseCode.OVERLOAD, reason=_FULL, retry_after=2)
         return None
+
+    def _is_crowded(self, token: TokenRecord) -> bool:
+        max_tunnels = self._context.tokens.of(token.quotas).max_tunnels
+        return self._directory.count(token.id) >= max_tunnels
 
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
         self._on_error(address)
@@ -351,6 +352,10 @@ class PendingTunnel:
     def _finish(self) -> None:
         self._is_over = True
         self._timer.cancel()
+
+
+def _pending_pool() -> FairPool[PendingTunnel]:
+    return FairPool(MAX_PENDING_HANDSHAKES, (MAX_PENDING_PER_TOKEN,), replaces_own=True)
 
 
 def _wanted(hello: Hello, token: TokenRecord) -> frozenset[str] | None:

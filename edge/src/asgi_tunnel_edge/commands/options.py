@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from asgi_tunnel_edge.settings.config import CONFIG_FILE
+from asgi_tunnel_edge.errors import EdgeConfigError
+from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota, option_of
+from asgi_tunnel_edge.settings.check import settings_of
+from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig
 
 __all__ = [
     "data_option",
     "default_directory",
     "json_option",
+    "quota_options",
+    "quota_warnings",
     "shell_command",
     "table",
     "utc_second",
@@ -62,6 +68,33 @@ json_option: Final = click.option(
 )
 
 
+def quota_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option for each quota; it gets what was typed, or None."""
+    settings = settings_of(TokenQuotas)
+    for name in reversed(QUOTA_NAMES):
+        metavar = "SIZE" if name == "max_memory" else "N"
+        title = settings[name].title
+        command = click.option(option_of(name), name, metavar=metavar, help=f"{title}.")(command)
+    return command
+
+
+def quota_warnings(config: EdgeConfig, quotas: TokenQuotas) -> list[str]:
+    """Why a quota does not do what it says; empty when each does."""
+    limits = config.limits
+    found = []
+    for name, setting, bound in (
+        ("max_tunnels", "max_tunnels", limits.max_tunnels),
+        ("max_memory", "max_buffered_bytes", limits.max_buffered_bytes),
+    ):
+        value = getattr(quotas, name)
+        if value is not None and value > bound:
+            found.append(
+                f"{name} is {format_quota(name, value)}, and {setting} in {CONFIG_FILE} is "
+                f"{format_quota(name, bound)} for all tokens together: raise that one, too"
+            )
+    return found
+
+
 def shell_command(*words: object) -> str:
     """A command of this program, ready to paste."""
     return shlex.join(["asgi-tunnel-edge", *map(str, words)])
@@ -84,3 +117,14 @@ def utc_time(seconds: float) -> str:
 def utc_second(seconds: float | None) -> str | None:
     """A time for a program; None stays None."""
     return None if seconds is None else utc_time(seconds)
+
+
+def require_acme(config: EdgeConfig) -> None:
+    """See that an edge has certificates from a CA.
+
+    Raises:
+        EdgeConfigError: It has others.
+    """
+    if config.tls.mode != "acme":
+        why = f'is "{config.tls.mode}": this edge orders no certificates'
+        raise EdgeConfigError("tls.mode", why, 'write mode = "acme"', file="edge.toml")

@@ -13,6 +13,7 @@ from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.errors import CertificateError
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import (
@@ -24,7 +25,7 @@ from asgi_tunnel_edge.tokens import (
     secret_digest,
 )
 
-from .options import data_option, json_option, utc_time
+from .options import data_option, json_option, quota_options, quota_warnings, utc_time
 
 __all__ = ["create"]
 
@@ -39,20 +40,31 @@ __all__ = ["create"]
     help="What the token may serve; may be repeated, may be *.HOST. [default: NAME.DOMAIN]",
 )
 @click.option("--expires", metavar="TIME", help="90d, 12h or 30m from now. [default: never]")
+@quota_options
 @data_option
 @json_option
 def create(
-    *, name: str, hostnames: tuple[str, ...], expires: str | None, data_dir: Path, as_json: bool
+    *,
+    name: str,
+    hostnames: tuple[str, ...],
+    expires: str | None,
+    data_dir: Path,
+    as_json: bool,
+    **given: str | None,
 ) -> None:
     """Make a token named NAME and show it, once.
 
-    A hostname belongs to one token until that is revoked; an expired token keeps its own.
+    A hostname belongs to one token until that is revoked; an expired token keeps its own. Limits
+    that are not given are those of edge.toml; `token limit` changes them later.
     """
     config = EdgeConfig.load(data_dir)
     check_name(name)
     wanted = hostnames or (f"{name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
     lifetime = None if expires is None else parse_duration(expires, setting="--expires")
+    quotas = TokenQuotas(
+        **{one: parse_quota(one, text) for one, text in given.items() if text is not None}
+    )
     address = public_address(config)
     token = Token(edge=address.edge_url, id=new_token_id(), secret=new_secret(), pin=_pin(config))
     now = int(time.time())
@@ -63,8 +75,11 @@ def create(
         hostnames=tuple(names),
         created_at=now,
         expires_at=None if lifetime is None else now + lifetime,
+        quotas=quotas,
     )
     Store(config.database_path).create_token(record)
+    for warning in quota_warnings(config, quotas):
+        click.echo(f"warning: {warning}", err=True)
     urls = [address.visitor_url(host) for host in names]
     if as_json:
         result = {"token": token.format(), "id": token.id, "hostnames": names, "urls": urls}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from asgi_tunnel_edge.quotas import QUOTA_NAMES, format_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["list_tokens"]
 
-_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED", "EXPIRES", "STATE")
+_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED", "EXPIRES", "STATE", "LIMITS")
 
 
 @click.command("list")
 @data_option
 @json_option
 def list_tokens(*, data_dir: Path, as_json: bool) -> None:
-    """Show all tokens, oldest first. Secrets are not kept and cannot be shown."""
+    """Show all tokens, oldest first. Secrets are not kept and cannot be shown.
+
+    LIMITS are those of the token's own; `token limit` shows all that hold for it.
+    """
     config = EdgeConfig.load(data_dir)
     _, records = Store(config.database_path).read()
     now = time.time()
@@ -48,6 +52,7 @@ def _fields(record: TokenRecord, now: float) -> dict[str, object]:
         "expires_at": utc_second(record.expires_at),
         "revoked_at": utc_second(record.revoked_at),
         "state": record.state(now),
+        "limits": {name: getattr(record.quotas, name) for name in QUOTA_NAMES},
     }
 
 
@@ -59,4 +64,10 @@ def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
         utc_time(record.created_at),
         "never" if record.expires_at is None else utc_time(record.expires_at),
         record.state(now),
+        _limits(record),
     )
+
+
+def _limits(record: TokenRecord) -> str:
+    own = [(name, getattr(record.quotas, name)) for name in QUOTA_NAMES]
+    return ", ".join(f"{name}={format_quota(name, it)}" for name, it in own if it) or "-"

@@ -35,11 +35,6 @@ CEILING: Final = 1.25
 """Share of ``max_buffered_bytes`` above which what runs is ended at once, without ``PATIENCE``. It
 grows on to its own bounds, and without this the system would end the whole edge."""
 
-TOKEN_SHARE: Final = 0.25
-"""Share of ``max_buffered_bytes`` that the sessions of one token may keep. An app that takes what
-it is sent keeps what is on the line: 64 MiB is a second of 500 Mbit/s."""
-
-
 PATIENCE: Final = 2.0
 """Seconds of refusing everybody after which those are ended who keep the most, visitors who do not
 read first: otherwise a few thousand who read 500 bytes a second, or one app that acknowledges
@@ -76,7 +71,6 @@ class MemoryBudget:
         used: Bytes, at the last look.
         is_exceeded: New work is refused.
         relief: Bytes at which it is taken again.
-        token_limit: Bytes that the sessions of one token may keep.
         excess: Bytes that have to be freed now, down to where new work is taken again.
     """
 
@@ -87,13 +81,11 @@ class MemoryBudget:
         "excess",
         "is_exceeded",
         "relief",
-        "token_limit",
         "used",
     )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.token_limit = int(limit * TOKEN_SHARE)
         self._ceiling = int(limit * CEILING)
         self.relief = int(limit * RELIEF)
         self._since = 0.0  # when refusing began

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from asgi_tunnel.protocol.codes import GoawayCode
@@ -19,6 +19,7 @@ from ..context import EdgeContext
 from ..directory import LocalDirectory
 from ..observers.access_log import AccessLog
 from ..replies import RETRY_AFTER
+from ..tokens import TokenRecord
 from .memory import MemoryBudget, choose_culprits, choose_stalled
 from .table import ConnectionTable, Tracked
 
@@ -76,14 +77,14 @@ class Sweep:
     def look_at_memory(self, now: float) -> None:
         """End who keeps more than its share; refuse new work above the budget, but not for long."""
         connections = self._table.connections
-        sessions = self._sessions_by_token()
         budget = self._budget
         used = sum(connection.buffered for connection in connections)
-        for name, members in sessions.items():
+        for token, members in self._sessions_by_token():
             held = sum(session.buffered for session in members)
             used += held
-            if held > budget.token_limit:
-                used -= self._end_largest({name: members}, held - budget.token_limit)
+            excess = held - self._context.tokens.of(token.quotas).max_memory
+            if excess > 0:
+                used -= self._end_largest({_name(token): members}, excess)
         self._context.is_overloaded = budget.look(used, now)
         if budget.excess:
             self._free(budget.excess, connections)
@@ -97,7 +98,9 @@ class Sweep:
             excess -= connection.buffered
             connection.evict()
         if excess > 0:
-            holders: dict[str, Collection[Session | Tracked]] = dict(self._sessions_by_token())
+            holders: dict[str, Collection[Session | Tracked]] = {
+                _name(token): sessions for token, sessions in self._sessions_by_token()
+            }
             groups: dict[str, list[Tracked]] = {}
             for connection in connections:
                 groups.setdefault(networks_of(connection.address)[-1], []).append(connection)
@@ -105,13 +108,13 @@ class Sweep:
                 holders[f"the visitors of {group}"] = members
             self._end_largest(holders, excess)
 
-    def _sessions_by_token(self) -> dict[str, list[Session]]:
-        sessions: dict[str, list[Session]] = {}
+    def _sessions_by_token(self) -> Iterable[tuple[TokenRecord, list[Session]]]:
+        found: dict[str, tuple[TokenRecord, list[Session]]] = {}
         for entry in self._directory.entries:
             if not entry.session.is_over:
-                token = f"the token {entry.token.name} ({entry.token.id})"
-                sessions.setdefault(token, []).append(entry.session)
-        return sessions
+                token = entry.token
+                found.setdefault(token.id, (token, []))[1].append(entry.session)
+        return found.values()
 
     def _end_largest(
         self, holders: Mapping[str, Collection[Session | Tracked]], excess: int
@@ -134,3 +137,7 @@ class Sweep:
                 sum(sizes),
             )
         return sum(map(sum, ended.values()))
+
+
+def _name(token: TokenRecord) -> str:
+    return f"the token {token.name} ({token.id})"

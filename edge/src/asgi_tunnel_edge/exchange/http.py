@@ -27,10 +27,10 @@ from .writer import ResponseWriter
 
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
-TOO_LARGE_A_HEAD: Final = Reply(431, "the request head is too large to be relayed")
+TOO_LARGE_A_HEAD: Final = Reply(431, "the request head is too large to be relayed", closes=False)
 LOST: Final = "the tunnel to the app was lost"
 BROKEN: Final = "the app's side broke the tunnel's protocol"
-TAKES_NONE: Final = Reply(503, "the app takes no requests at the moment", RETRY_AFTER)
+TAKES_NONE: Final = Reply(503, "the app takes no requests at the moment", RETRY_AFTER, closes=False)
 
 
 class _Phase(Enum):
@@ -117,6 +117,11 @@ class HTTPExchange(Placed):
         return self._phase is _OVER
 
     # -- the request -------------------------------------------------------------------------
+
+    @property
+    def visitor(self) -> str:
+        """See :class:`.placement.Placed`."""
+        return self._head.arrival.peer_host.decode("latin-1")
 
     def start(self) -> None:
         """See :class:`.writer.Exchange`; the body comes after."""
@@ -280,12 +285,13 @@ class HTTPExchange(Placed):
         """See :class:`.placement.Placed`: nothing of a response has been sent."""
         self._outcome = reply.why
         self._end(reply.status)
-        self._writer.reply(reply, request_id=self._head.request_id, keep_alive=self._is_body_sent)
+        keep_alive = self._is_body_sent and not reply.closes
+        self._writer.reply(reply, request_id=self._head.request_id, keep_alive=keep_alive)
 
     def _fail(self, why: str) -> None:
         """502 when nothing was sent; else cut."""
         if self._phase is _SENT:
-            self.refuse(Reply(502, why))
+            self.refuse(Reply(502, why, closes=False))
         elif self._phase is _RESPONDING:
             self._abort(why)
 
@@ -316,4 +322,4 @@ class HTTPExchange(Placed):
 
 
 def _bad_response(why: str) -> Reply:
-    return Reply(502, f"the app's response was refused: {why}")
+    return Reply(502, f"the app's response was refused: {why}", closes=False)

@@ -12,6 +12,7 @@ from typing import Final
 
 from asgi_tunnel.protocol.codes import ResetCode
 
+from ..address import networks_of
 from ..directory import Route, Upstream
 from ..replies import RETRY_AFTER, Reply
 from .writer import Exchange, ResponseWriter
@@ -19,8 +20,9 @@ from .writer import Exchange, ResponseWriter
 MAX_TRIES: Final = 3
 """Upstreams that one exchange is tried on."""
 
-OFFLINE: Final = Reply(503, "the app behind this name is not connected", RETRY_AFTER)
+OFFLINE: Final = Reply(503, "the app behind this name is not connected", RETRY_AFTER, closes=False)
 CROWDED: Final = Reply(503, "too many visitors wait for this app", RETRY_AFTER)
+"""Closes the connection: a next request in it would take the next one's place, and so on."""
 
 
 class Repeat(IntEnum):
@@ -39,6 +41,11 @@ class Placed(Exchange):
     """An exchange that a :class:`Placement` finds an upstream for."""
 
     __slots__ = ()
+
+    @property
+    def visitor(self) -> str:
+        """The address of the visitor."""
+        raise NotImplementedError
 
     def open_on(self, upstream: Upstream) -> None:
         """Open a stream; also a second time, when the first upstream was lost."""
@@ -168,7 +175,7 @@ class Placement:
         """Wait no longer."""
         if self._waiting is not None:
             self._waiting = None
-            self._route.give_up(self._resume)
+            self._route.give_up(self)
 
     def _open(self, exchange: Placed, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -177,14 +184,20 @@ class Placement:
 
     def _wait(self, exchange: Placed) -> None:
         self._upstream = None
-        if self._route.wait(self._resume):
-            self._waiting = exchange
-            self._writer.hold()
-        else:
-            exchange.refuse(CROWDED)
+        self._waiting = exchange
+        self._writer.hold()
+        self._route.wait(self, networks_of(exchange.visitor))
 
-    def _resume(self, upstream: Upstream) -> None:
+    def resume(self, session: Upstream) -> None:
+        """See :class:`..directory.Waiter`."""
         exchange, self._waiting = self._waiting, None
         if exchange is not None:
-            self._open(exchange, upstream)
+            self._open(exchange, session)
             self._writer.release()
+
+    def give_way(self) -> None:
+        """See :class:`..directory.Waiter`: the visitor hears when to come back."""
+        exchange, self._waiting = self._waiting, None
+        if exchange is not None:
+            self._writer.release()
+            exchange.refuse(CROWDED)

@@ -123,6 +123,11 @@ class WebSocketExchange(Placed):
 
     # -- the handshake -----------------------------------------------------------------------
 
+    @property
+    def visitor(self) -> str:
+        """See :class:`.placement.Placed`."""
+        return self._head.arrival.peer_host.decode("latin-1")
+
     def start(self) -> None:
         """See :class:`.writer.Exchange`."""
         self._placement.start(self)

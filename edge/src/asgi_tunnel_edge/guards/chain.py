@@ -31,10 +31,14 @@ class Guards:
     Args:
         config: The edge's settings.
         now: Monotonic seconds.
+
+    Attributes:
+        hides_offline: Strangers must not tell an offline hostname from one that no token has.
     """
 
     def __init__(self, config: EdgeConfig, now: Callable[[], float] = time.monotonic) -> None:
         self.now = now
+        self.hides_offline = config.guards.hide_offline
         self.bans = BanGuard()
         self.addresses = AddressGuard()
         self.scanner = ScannerGuard(ban=config.guards.scanner_ban)

@@ -19,6 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from .log_file import LogFile
+
 _log = logging.getLogger("asgi_tunnel_edge.observers")
 
 MAX_LINES: Final = 20_000
@@ -83,6 +85,10 @@ class AccessLog:
         """Start the thread."""
         self._writing.start()
 
+    def reopen(self) -> None:
+        """Leave a file that was renamed or removed, without waiting for the next line."""
+        self._queue.put(b"")
+
     def closed(self, entry: Entry) -> None:
         """Keep a line for the next :meth:`flush`, or count it as lost; never blocks."""
         if self._waiting > MAX_WAITING or len(self._lines) > MAX_LINES:
@@ -142,8 +148,6 @@ class _Losses:
 class _File:
     """What the lines are written to, by one thread: a file, or standard output.
 
-    A file that was renamed or removed, as those who rotate logs do, is made anew under its name.
-
     Args:
         path: Of the file; None for standard output.
     """
@@ -151,36 +155,39 @@ class _File:
     def __init__(self, path: Path | None) -> None:
         self.losses = _Losses()
         self._path = path
-        self._handle = -1
+        self._file: LogFile | None = None
         self._is_cut = False  # the file ends within a line
 
     def open(self) -> None:
-        """Open it, in place of what was open."""
-        if self._path is None:
-            self._handle = sys.stdout.fileno()
-            return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        handle = os.open(self._path, flags, 0o640)
-        if self._handle >= 0:
-            os.close(self._handle)
+        """Open it, in place of what was open.
+
+        Raises:
+            OSError: It cannot be opened, or the folder does not exist.
+        """
+        if self._file is None:
+            handle = sys.stdout.fileno() if self._path is None else -1
+            self._file = LogFile(self._path, handle=handle)
+        if self._file.open():
             self._is_cut = False
-        self._handle = handle
 
     def close(self) -> None:
         """Close the file; standard output stays open."""
-        if self._path is not None and self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        if self._file is not None:
+            self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Write lines; those for which there is no room are counted."""
-        view = memoryview(b"\n" + data if self._is_cut else data)
+        """Write lines; those for which there is no room are counted.
+
+        Without a line it only sees to it that a file which was renamed is left.
+        """
+        view = memoryview(data)
         try:
-            if not self._is_current():
-                self.open()
-                view = memoryview(data)
+            self.open()
+            assert self._file is not None
+            if self._is_cut and data:
+                view = memoryview(b"\n" + data)
             while view:
-                written = os.write(self._handle, view)
+                written = os.write(self._file.handle, view)
                 self._is_cut = view[written - 1] != NEWLINE
                 view = view[written:]
         except OSError as error:  # a full disk or a closed pipe; serving goes on
@@ -189,17 +196,6 @@ class _File:
             what = "make room there; lines are written again as soon as there is some"
             self.losses.why = f"could not be written {where} ({error.strerror}); {what}"
         self.losses.say()
-
-    def _is_current(self) -> bool:
-        if self._handle < 0:
-            return False
-        if self._path is None:
-            return True
-        try:
-            now, then = self._path.stat(), os.fstat(self._handle)
-        except FileNotFoundError:
-            return False
-        return (now.st_ino, now.st_dev) == (then.st_ino, then.st_dev)
 
 
 _times: dict[int, bytes] = {}

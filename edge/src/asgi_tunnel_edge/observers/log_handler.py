@@ -17,9 +17,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TextIO
 
 from asgi_tunnel.errors import TunnelError
+
+from .log_file import LogFile
 
 __all__ = ["LogHandler", "Repeats", "logging_to_stderr"]
 
@@ -126,14 +128,23 @@ class LogHandler(logging.Handler):
     """See the module.
 
     Args:
-        handle: The file descriptor to write to; None: there is none, and lines are dropped.
+        handle: The file descriptor to write to; None: there is none, and lines are dropped. Where
+            it leads to a file that is renamed, the next lines go to a new one of the old name.
+        stdout: Standard output, which is seen to in the same way: nobody may write to it for long.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, handle: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handle: int | None,
+        *,
+        stdout: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         self._handle = handle
+        self._files = [LogFile(handle=one) for one in (handle, stdout) if one is not None]
         self._clock = clock
         self._repeats = Repeats()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -199,6 +210,8 @@ class LogHandler(logging.Handler):
                 self._send(data)
                 with self._guard():
                     self._waiting -= len(data)
+            for file in self._files:
+                file.open()  # at least each second, with a signal and without
             if data is None or self._clock() >= due:
                 self._sum_up(math.inf if data is None else self._clock())
                 due = self._clock() + _LOOK
@@ -240,7 +253,7 @@ def logging_to_stderr() -> Iterator[None]:
     Raises:
         SystemExit: 1, in the place of an exception that nobody expected: its traceback is logged.
     """
-    handler = LogHandler(_stderr())
+    handler = LogHandler(_handle_of(sys.stderr), stdout=_handle_of(sys.stdout))
     handler.start()
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(True)
@@ -264,9 +277,9 @@ def logging_to_stderr() -> Iterator[None]:
         handler.close()
 
 
-def _stderr() -> int | None:
+def _handle_of(stream: TextIO) -> int | None:
     try:
-        return sys.stderr.fileno()
+        return stream.fileno()
     except (AttributeError, OSError, ValueError):  # closed, or taken over by a test
         return None
 

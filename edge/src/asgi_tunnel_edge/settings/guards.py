@@ -71,6 +71,10 @@ class GuardsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         SecondsOrZero,
         Meta(title="how long such a ban lasts, for one token's hostnames; 0: no ban, only 404"),
     ] = 600.0
+    hide_offline: Annotated[
+        Switch,
+        Meta(title="answer for names that no token has as for those whose app is offline: 503"),
+    ] = False
     origins: Annotated[
         Origins, Meta(title="the only Origin fields that open a WebSocket; others: 403; none: all")
     ] = ()

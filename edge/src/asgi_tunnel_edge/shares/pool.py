@@ -5,8 +5,8 @@ visitor to its /64, its /56 and its /48; a tunnel to its token. A group on each 
 of the pool. When the pool is full, the oldest member of the largest group that can go gives way,
 and only where nobody can go is the newcomer refused.
 
-It ends nobody itself: who has to go is the return value. Used for connections, TLS handshakes, and
-the handshakes of tunnels.
+It ends nobody itself: who has to go is the return value. Used for connections, TLS handshakes, the
+handshakes of tunnels, sessions without a connection, and visitors who wait for an app.
 """
 
 from __future__ import annotations
@@ -95,21 +95,30 @@ class FairPool(Generic[Member]):
         return 0 if group is None else len(group.members)
 
     @property
+    def first(self) -> Member | None:
+        """Who has been in the pool for longest, of all groups; None in an empty one."""
+        return next(iter(self._paths), None)
+
+    @property
     def groups(self) -> int:
         """Groups with at least one member, on all levels."""
         return len(self._groups)
 
-    def enter(self, member: Member, path: Sequence[str]) -> Entry[Member]:
+    def enter(
+        self, member: Member, path: Sequence[str], *, share: int | None = None
+    ) -> Entry[Member]:
         """Take a newcomer, if need be in the place of another member.
 
         Args:
             member: Is in no pool of this kind yet.
             path: Its groups, from the narrowest to the widest; at least one.
+            share: Of its narrowest group, where that is not the one for all.
         """
         victim: Member | None = None
         for level, key in enumerate(path):
             group = self._groups.get(key)
-            if group is not None and len(group.members) >= self._shares[level]:
+            limit = self._shares[level] if level or share is None else share
+            if group is not None and len(group.members) >= limit:
                 victim = self._oldest(group) if self._replaces_own else None
                 if victim is None:
                     return Entry(Refused.SHARE, None)

@@ -37,6 +37,12 @@ class Token(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+    # Quotas; NULL: as for every other token. The names are those of ``quotas.TokenQuotas``.
+    max_tunnels: Mapped[int | None] = mapped_column(BigInteger)
+    max_pending: Mapped[int | None] = mapped_column(BigInteger)
+    max_memory: Mapped[int | None] = mapped_column(BigInteger)
+    max_visitors: Mapped[int | None] = mapped_column(BigInteger)
+    max_frames: Mapped[int | None] = mapped_column(BigInteger)
     hostnames: Mapped[list[Hostname]] = relationship(
         back_populates="token", cascade="all, delete-orphan", lazy="selectin"
     )

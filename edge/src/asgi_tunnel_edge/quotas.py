@@ -1,0 +1,148 @@
+"""What one token may take of what all tokens share.
+
+``[limits]`` of ``edge.toml`` says it for every token; the store may say something else for one
+(``asgi-tunnel-edge token limit``). Where a limit is enforced, the effective values are looked up
+by :class:`TokenLimiter`, each time anew: the store changes while the edge runs.
+
+A new quota is one more field of both classes, and a column of the store: the title of a field says
+what it bounds, in the help of the commands too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, NamedTuple
+
+from msgspec import Meta, Struct
+
+from .errors import EdgeConfigError, shown
+from .settings.config import Limits
+
+__all__ = [
+    "MAX_PENDING_PER_TOKEN",
+    "MEMORY_SHARE",
+    "QUOTA_NAMES",
+    "TokenLimiter",
+    "TokenLimits",
+    "TokenQuotas",
+    "format_quota",
+    "option_of",
+    "parse_quota",
+]
+
+MAX_PENDING_PER_TOKEN: Final = 64
+"""Connections of one token between the WebSocket handshake and HELLO: its oldest is ended for its
+newest. Eight processes of 8 connections."""
+
+MEMORY_SHARE: Final = 0.25
+"""Share of ``max_buffered_bytes`` that the sessions of one token may keep. An app that takes what
+it is sent keeps what is on the line: 64 MiB is a second of 500 Mbit/s."""
+
+_MIN_MEMORY: Final = 1024 * 1024
+"""Bytes: below it one upload on a fast line would end its session."""
+
+_MAX: Final = 2**31
+_MAX_MEMORY: Final = 2**50
+
+_UNITS: Final = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_SIZE: Final = re.compile(r"([0-9]{1,16})(KiB|MiB|GiB|)")
+_COUNT: Final = re.compile(r"[0-9]{1,10}")
+
+
+class TokenQuotas(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What differs for one token, as the store has it. None: as for every other token."""
+
+    max_tunnels: Annotated[int, Meta(title="tunnel connections; more: 503")] | None = None
+    max_pending: (
+        Annotated[int, Meta(title="connections before their HELLO; the oldest is ended")] | None
+    ) = None
+    max_memory: (
+        Annotated[int, Meta(title="bytes kept for its sessions; the largest is ended")] | None
+    ) = None
+    max_visitors: Annotated[int, Meta(title="visitors' requests in flight; more: 503")] | None = (
+        None
+    )
+    max_frames: Annotated[int, Meta(title="frames a second of one session")] | None = None
+
+
+QUOTA_NAMES: Final = TokenQuotas.__struct_fields__
+
+_NONE: Final = TokenQuotas()
+
+
+class TokenLimits(NamedTuple):
+    """What a token may take now."""
+
+    max_tunnels: int  #: connections
+    max_pending: int  #: connections
+    max_memory: int  #: bytes
+    max_visitors: int = 0  #: requests and WebSockets; 0: no limit
+    max_frames: int = 0  #: a second; 0: no limit of its own
+
+
+class TokenLimiter:
+    """Knows what each token may take.
+
+    Args:
+        limits: From ``edge.toml``.
+
+    Attributes:
+        default: For a token without quotas of its own.
+    """
+
+    __slots__ = ("default",)
+
+    def __init__(self, limits: Limits) -> None:
+        self.default = TokenLimits(
+            max_tunnels=limits.max_tunnels_per_token,
+            max_pending=MAX_PENDING_PER_TOKEN,
+            max_memory=int(limits.max_buffered_bytes * MEMORY_SHARE),
+        )
+
+    def of(self, quotas: TokenQuotas) -> TokenLimits:
+        """Return the effective values for a token with these quotas."""
+        if quotas == _NONE:
+            return self.default
+        own = {name: value for name in QUOTA_NAMES if (value := getattr(quotas, name)) is not None}
+        return self.default._replace(**own)
+
+
+def parse_quota(name: str, text: str) -> int | None:
+    """Read a quota as it is typed: ``40``, for memory also ``64MiB``; ``default`` is None.
+
+    Args:
+        name: One of ``QUOTA_NAMES``.
+        text: What was typed.
+
+    Raises:
+        EdgeConfigError: It is something else.
+    """
+    if text == "default":
+        return None
+    option = option_of(name)
+    if name == "max_memory":
+        match = _SIZE.fullmatch(text)
+        size = int(match[1]) * _UNITS[match[2]] if match else 0
+        if _MIN_MEMORY <= size <= _MAX_MEMORY:
+            return size
+        why = f"expected a size of 1 MiB or more, got {shown(text)}"
+        raise EdgeConfigError(option, why, "write for example 64MiB, or default")
+    count = int(text) if _COUNT.fullmatch(text) else 0
+    if 1 <= count <= _MAX:
+        return count
+    why = f"expected a whole number, 1 or more, got {shown(text)}"
+    raise EdgeConfigError(option, why, "write for example 40, or default")
+
+
+def option_of(name: str) -> str:
+    """Return the option of a quota: ``--max-tunnels``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def format_quota(name: str, value: int) -> str:
+    """Write a quota as it may be typed: ``64MiB`` in place of 67108864."""
+    if name == "max_memory":
+        for unit in ("GiB", "MiB", "KiB"):
+            if value % _UNITS[unit] == 0:
+                return f"{value // _UNITS[unit]}{unit}"
+    return str(value)
