@@ -65,7 +65,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/client.py": "edge/tests/acme/test_client.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/order.py": "edge/tests/acme/test_kinds.py",
-    "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/acme/test_kinds.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
@@ -103,6 +103,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
 }
 """Modules whose tests are in files of another name, and in which: what they do shows there."""
