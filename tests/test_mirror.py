@@ -63,8 +63,19 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/account.py": (
+        "edge/tests/certificates/acme/test_issuer.py edge/tests/acme/test_client.py"
+    ),
     "edge/src/asgi_tunnel_edge/certificates/acme/client.py": "edge/tests/acme/test_client.py",
-    "edge/src/asgi_tunnel_edge/certificates/acme/order.py": "edge/tests/acme/test_kinds.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/failures.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/lease.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/order.py": (
+        "edge/tests/acme/test_kinds.py edge/tests/acme/test_restart.py"
+    ),
     "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",

@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -160,14 +160,11 @@ async def http_server(tokens: HttpTokens, port: int) -> AsyncIterator[list[str]]
             head = f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
             writer.write((head + text).encode())
             await writer.drain()
-        writer.close()
+            writer.close()
+            await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    try:
+    async with _serving(serve, port):
         yield asked
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -194,14 +191,41 @@ async def tls_server(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, ssl.SSLError):
             await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
-    try:
+    async with _serving(serve, port, ssl=context):
         yield asked
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    port: int,
+    **options: Any,
+) -> AsyncIterator[None]:
+    """A server whose connections are all closed when it ends."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            serving.discard(task)
+
+    server = await asyncio.start_server(one, "127.0.0.1", port, **options)
+    try:
+        yield
     finally:
         server.close()
-        await server.wait_closed()
+        for task in serving:
+            task.cancel()
+        if serving:
+            await asyncio.wait(serving)
 
 
 @contextlib.contextmanager

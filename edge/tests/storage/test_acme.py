@@ -38,7 +38,13 @@ CERTIFICATE = CertificateRecord(
     ari_at=20,
 )
 FAILURE = FailureRecord(
-    names=NAMES, count=2, failed_at=5, retry_at=50, reported_at=5, sentence="the CA said no"
+    names=NAMES,
+    kind="caa",
+    count=2,
+    failed_at=5,
+    retry_at=50,
+    reported_at=5,
+    sentence="the CA said no",
 )
 
 

@@ -153,6 +153,7 @@ class AcmeStore(Database):
                 AcmeFailure(
                     directory=directory,
                     names=_joined(failure.names),
+                    kind=failure.kind,
                     count=failure.count,
                     failed_at=failure.failed_at,
                     retry_at=failure.retry_at,
@@ -166,12 +167,11 @@ class AcmeStore(Database):
     ) -> None:
         """Note when a certificate is renewed; nothing, where there is none."""
         with self._errors(), self._write() as session:
-            change = sa.update(AcmeCertificate).where(
-                AcmeCertificate.directory == directory,
-                AcmeCertificate.names == _joined(names),
-                AcmeCertificate.renew_at != 0,  # somebody asked for a new one: that stays
-            )
-            session.execute(change.values(renew_at=renew_at, ari_at=ari_at))
+            certificate = session.get(AcmeCertificate, (directory, _joined(names)))
+            if certificate is not None:
+                certificate.ari_at = ari_at
+                if certificate.renew_at != 0:  # somebody asked for a new one: that stays
+                    certificate.renew_at = renew_at
 
     def request_renewal(self, directory: str, names: tuple[str, ...]) -> bool:
         """Let the running issuer renew a certificate at its next look, whatever failed before.
@@ -274,6 +274,7 @@ def _forget(
 def _failure(row: AcmeFailure) -> FailureRecord:
     return FailureRecord(
         names=tuple(row.names.split(" ")),
+        kind=row.kind,
         count=row.count,
         failed_at=row.failed_at,
         retry_at=row.retry_at,

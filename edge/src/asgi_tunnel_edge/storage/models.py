@@ -126,6 +126,7 @@ class AcmeFailure(Base):
 
     directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
     names: Mapped[str] = mapped_column(String, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
     count: Mapped[int] = mapped_column(Integer)
     failed_at: Mapped[int] = mapped_column(BigInteger)
     retry_at: Mapped[int] = mapped_column(BigInteger)

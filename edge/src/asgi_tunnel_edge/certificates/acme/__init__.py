@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .account import AcmeSettings
 from .challenges import (
     ACME_TLS,
     HttpTokens,
@@ -10,6 +11,8 @@ from .challenges import (
     persistent_record_fits,
 )
 from .client import AcmeClient, ExternalAccount
+from .failures import IssuanceFailure
+from .issuer import Issuer, IssuerClock, IssuerHooks
 from .order import Ordering
 from .records import OrderRecord
 from .solver import Solver
@@ -17,8 +20,13 @@ from .solver import Solver
 __all__ = [
     "ACME_TLS",
     "AcmeClient",
+    "AcmeSettings",
     "ExternalAccount",
     "HttpTokens",
+    "IssuanceFailure",
+    "Issuer",
+    "IssuerClock",
+    "IssuerHooks",
     "OrderRecord",
     "Ordering",
     "Solver",

@@ -36,7 +36,7 @@ KeepOrder = Callable[[OrderRecord | None], Awaitable[None]]
 SHOW_BOUND: Final = 600.0
 """Seconds until a proof is visible: servers of a DNS zone may take minutes to agree."""
 
-CLEAR_BOUND: Final = 30.0
+CLEAR_BOUND: Final = 10.0
 """Seconds to take a proof away, also when the edge stops."""
 
 _log = logging.getLogger("asgi_tunnel_edge.certificates")
@@ -50,6 +50,7 @@ class Issued:
 
     chain_pem: bytes
     key_pem: bytes
+    profile: str | None  #: what the CA says that it is, or what was asked for
     checked: CheckedCertificate
 
 
@@ -107,7 +108,12 @@ class Ordering:
             if not (isinstance(error, AcmeError) and error.kind in ORDER_STAYS):
                 await self.keep(None)  # the next try needs a new one
             raise
-        return Issued(chain_pem=chain_pem, key_pem=record.key_pem, checked=checked)
+        return Issued(
+            chain_pem=chain_pem,
+            key_pem=record.key_pem,
+            profile=order.profile or record.profile,
+            checked=checked,
+        )
 
     async def _begin(self, kept: OrderRecord | None) -> tuple[OrderRecord, Order]:
         if kept is not None:

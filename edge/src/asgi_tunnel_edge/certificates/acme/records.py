@@ -62,6 +62,7 @@ class FailureRecord(Struct, frozen=True, kw_only=True):
     """Failures for some names since the last success."""
 
     names: tuple[str, ...]
+    kind: str
     count: int
     failed_at: int
     retry_at: int

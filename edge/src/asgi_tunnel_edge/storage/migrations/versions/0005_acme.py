@@ -48,6 +48,7 @@ def upgrade() -> None:
         "acme_failures",
         sa.Column("directory", sa.String(2048), primary_key=True),
         sa.Column("names", sa.String(), primary_key=True),
+        sa.Column("kind", sa.String(64), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("failed_at", sa.BigInteger(), nullable=False),
         sa.Column("retry_at", sa.BigInteger(), nullable=False),
