@@ -166,3 +166,6 @@ def test_key_file_lost(store: AcmeStore, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="put back the one that belongs to the database"):
         other.save_certificate(REAL, CERTIFICATE)
     assert not (tmp_path / "secrets.key").exists()
+    other.forget_all()
+    other.save_certificate(REAL, CERTIFICATE)
+    assert other.load(REAL).certificates == {NAMES: CERTIFICATE}

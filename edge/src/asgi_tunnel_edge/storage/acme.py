@@ -188,6 +188,15 @@ class AcmeStore(Database):
                 failure.retry_at = 0
             return certificate is not None or failure is not None
 
+    def forget_all(self) -> None:
+        """Forget accounts, certificates and orders of all CAs, as when the key file is lost.
+
+        The next look of an issuer makes a new account and orders everything anew.
+        """
+        with self._errors(), self._write() as session:
+            for table in (AcmeAccount, AcmeCertificate, AcmeOrder, AcmeFailure):
+                session.execute(sa.delete(table))
+
     def count_attempts(self, directory: str, *, since: int) -> tuple[int, int]:
         """(orders begun, failures) since a time."""
         with self._errors(), self._read() as session:

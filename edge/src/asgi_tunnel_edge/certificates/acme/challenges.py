@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from asgi_tunnel_edge.errors import AcmeError, SolverError
+from asgi_tunnel_edge.errors import AcmeError, SolverError, shown
 from asgi_tunnel_edge.files import PRIVATE
 
 from .jws import base64url
@@ -127,7 +127,8 @@ def proof(challenge: Challenge, *, thumbprint: str, account_url: str, wildcard: 
         account = challenge.accounturi or account_url
         return persistent_record(challenge.issuer_domain_names[0], account, wildcard=wildcard)
     if not challenge.token:
-        raise AcmeError(f"the CA's {challenge.type} challenge has no token; use another kind")
+        what = shown(challenge.type)
+        raise AcmeError(f"the CA's challenge {what} has no token; use another kind")
     authorization = key_authorization(challenge.token, thumbprint)
     return dns_value(authorization) if challenge.type == DNS_01 else authorization
 
