@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_BEHIND_NAT: Final = (
+    "This machine has no public address of its own: write the one that visitors reach it by into the "
+    "records, and forward the ports to it."
+)
+
 CA_TIMEOUT: Final = 10.0
 """Seconds for the CA's directory."""
 
@@ -42,13 +47,7 @@ def report(config: EdgeConfig) -> str:
     findings = asyncio.run(check_records(plan, Lookup()))
     lines = ["DNS records to make where the domain is registered:", "", render(findings), ""]
     if not addresses:
-        lines += [
-            (
-                "This machine has no public address of its own: write the one that visitors reach it "
-                "by into the records, and forward the ports to it."
-            ),
-            "",
-        ]
+        lines += [_BEHIND_NAT, ""]
     problems = [*_port_problems(config), *_ca_problems(config)]
     lines += problems or ["Ports, clock and the CA are ready."]
     return "\n".join([*lines, ""])
@@ -96,9 +95,7 @@ def _ca_problems(config: EdgeConfig) -> list[str]:
     if abs(difference) > CLOCK_DIFFERENCE:
         way = "ahead of" if difference > 0 else "behind"
         return [
-            (
-                f"this machine's clock is {abs(difference):.0f} s {way} the CA's: set it, for example "
-                "with `timedatectl set-ntp true`"
-            )
+            f"this machine's clock is {abs(difference):.0f} s {way} the CA's: set it, "
+            "`timedatectl set-ntp true`"
         ]
     return []

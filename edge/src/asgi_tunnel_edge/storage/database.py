@@ -126,6 +126,11 @@ class Database:
             )
         if "locked" in said or "busy" in said:
             return f"the database {self.path} is locked by another process; try again"
+        if "no such column" in said:
+            return (
+                f"the database {self.path} is of an older version; start the edge once with "
+                "`asgi-tunnel-edge run`, which brings it up to date"
+            )
         if "not a database" in said or "malformed" in said or "no such table" in said:
             return (
                 f"the database {self.path} is broken ({said}); put a copy back, or make a new one "

@@ -14,18 +14,22 @@ from asgi_tunnel_edge.errors import (
     HostnameTakenError,
     NameTakenError,
     TokenNotFoundError,
+    TokenRevokedError,
     TooManyBansError,
 )
+from asgi_tunnel_edge.network import overlap
+from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .database import HEAD_REVISION, Database
 from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["HEAD_REVISION", "Store"]
 
+_MAX_NAMED: Final = 5  # bans that one sentence names
 #: Of two that were made in one second, the one that was kept first.
 _OLDEST_FIRST: Final[tuple[Any, ...]] = (
     Token.created_at,
@@ -62,6 +66,7 @@ class Store(Database):
                     created_at=record.created_at,
                     expires_at=record.expires_at,
                     hostnames=[Hostname(hostname=hostname) for hostname in record.hostnames],
+                    **_columns(record.quotas),
                 )
             )
             detail = f"name={record.name} hostnames={','.join(record.hostnames)}"
@@ -96,6 +101,47 @@ class Store(Database):
                     _changed(session, "token.revoke", token.id, detail, now=at)
             return before
 
+    def limit_token(
+        self, wanted: str, changes: Mapping[str, int | None], *, now: float | None = None
+    ) -> TokenRecord:
+        """Change what one token may take.
+
+        Args:
+            wanted: An id, or the name of the token that has it now, or had it last.
+            changes: By name of the quota; None: as for every other token. Others stay as they are.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The token as it is after that.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+            TokenRevokedError: It is revoked: nothing can be limited any more.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            for name, value in changes.items():
+                setattr(token, name, value)
+            if changes:
+                said = " ".join(
+                    f"{name}={'default' if value is None else format_quota(name, value)}"
+                    for name, value in changes.items()
+                )
+                _changed(session, "token.limit", token.id, f"name={token.name} {said}", now=at)
+            return _record(token)
+
+    def find_token(self, wanted: str) -> TokenRecord:
+        """Return a token by its id or name, as :meth:`limit_token` finds it.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+        """
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return _record(_find(session, wanted))
+
     def read(self) -> tuple[int, list[TokenRecord]]:
         """The generation and all tokens, oldest first, both of the same moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
@@ -116,6 +162,7 @@ class Store(Database):
                         expires_at=record.expires_at,
                         revoked_at=record.revoked_at,
                         hostnames=[Hostname(hostname=hostname) for hostname in names],
+                        **_columns(record.quotas),
                     )
                 )
                 session.flush()  # one by one: their order is kept
@@ -174,7 +221,9 @@ class Store(Database):
                 by_address = sa.select(ScannerBanRow).where(ScannerBanRow.address == address)
                 found = [*session.scalars(by_address), *([] if ban is None else [ban])]
                 if not found:
-                    raise BanNotFoundError(address)
+                    others = session.scalars(sa.select(Ban.address).order_by(Ban.address))
+                    covering = [one for one in others if overlap(one, address)]
+                    raise BanNotFoundError(address, covering[:_MAX_NAMED])
                 for one in found:
                     session.delete(one)
                 _changed(session, "ban.rm", address, "", now=at)
@@ -287,6 +336,10 @@ def _find(session: Session, wanted: str) -> Token:
     return token
 
 
+def _columns(quotas: TokenQuotas) -> dict[str, int | None]:
+    return {name: getattr(quotas, name) for name in QUOTA_NAMES}
+
+
 def _record(token: Token) -> TokenRecord:
     return TokenRecord(
         id=token.id,
@@ -296,4 +349,5 @@ def _record(token: Token) -> TokenRecord:
         created_at=token.created_at,
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
+        quotas=TokenQuotas(**{name: getattr(token, name) for name in QUOTA_NAMES}),
     )
