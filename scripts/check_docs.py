@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
+from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.check import Setting, settings_of
 from asgi_tunnel_edge.settings.config import (
     AccessLogConfig,
@@ -249,6 +250,7 @@ def check_edge_settings(page: Page) -> Iterator[str]:
     tables: dict[str, type[Struct]] = {
         "## The edge": EdgeConfig,
         "### `[tls]`": TlsConfig,
+        "### `[acme]`": AcmeConfig,
         "### `[limits]`": Limits,
         "### `[proxies]`": ProxiesConfig,
         "### `[guards]`": GuardsConfig,

@@ -8,7 +8,9 @@ delegated a zone, and gives ``server`` what has to be served on the ports for HT
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from .certificates.acme import (
@@ -31,16 +33,20 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from .certificates.acme import IssuanceFailure, Solver
+    from .certificates.acme import AcmeState, IssuanceFailure, Solver
     from .certificates.collection import CertificateCollection
     from .certificates.dns.server import DNSServer
     from .listeners.client_hello import ClientHello
     from .settings.config import EdgeConfig
     from .tokens import Snapshot
 
-__all__ = ["Issuance", "acme_settings", "wanted_certificates"]
+__all__ = ["Issuance", "acme_settings", "is_wildcard_missing", "wanted_certificates"]
 
 _log = logging.getLogger("asgi_tunnel_edge.certificates")
+
+FALLBACK: Final = 2 * 86400.0
+"""Seconds before a wildcard that cannot be renewed ends, from which on each name gets its own: what
+a CA's limits put off for a day still comes in time."""
 
 _PROOF: Final = (ACME_TLS.encode(),)  # and nothing else: RFC 8737 section 3
 
@@ -61,10 +67,13 @@ class Issuance:
         self._certificates = certificates
         self._wanted: list[tuple[str, ...]] = []
         self._snapshot: Snapshot | None = None
-        self._has_wildcard_failed = False
+        self._renewals = 0
+        self._is_wildcard_missing = False
         self._tokens = HttpTokens()
         self._proofs = TlsAlpnCertificates()
         self._page = LocalApp(Challenges(self._tokens.lookup))
+        self._by_dns: Solver | None = None
+        self._solvers: list[Solver] = []  # the preferred kind first
         self._dns: DNSServer | None = None
         self._issuer: Issuer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -76,18 +85,24 @@ class Issuance:
         Raises:
             StorageError: The store cannot be read.
         """
-        await self._page.start()
-        solvers: list[Solver] = [self._proofs, self._tokens]
-        if self._config.acme.dns != "none":
+        config = self._config
+        storage = AcmeStore(config.database_path, config.acme_key_path)
+        state = await asyncio.to_thread(storage.load, config.acme.directory)
+        is_missing = is_wildcard_missing(config, state)
+        if config.acme.dns != "none":
             try:
-                solvers.insert(0, _BelowDomain(await self._dns_solver(), self._config.domain))
+                self._by_dns = _BelowDomain(await self._dns_solver(), config.domain)
             except (CertificateError, SolverError) as error:
                 # Certificates that are kept, and names that are proved in another way, go on.
                 _log.error("no wildcard certificate can be ordered: %s", error)
+                self._by_dns = _Unavailable(str(error))
+                is_missing = is_missing or _wildcard(config) not in state.certificates
+        await self._page.start()
+        self._set_missing(is_missing)
         self._issuer = Issuer(
-            acme_settings(self._config),
-            AcmeStore(self._config.database_path, self._config.acme_key_path),
-            solvers,
+            acme_settings(config),
+            storage,
+            self._solvers,
             IssuerHooks(wanted=lambda: self._wanted, installed=self._install, failed=self._report),
         )
         await self._issuer.load()
@@ -104,13 +119,13 @@ class Issuance:
         await self._page.stop()
 
     def follow(self, snapshot: Snapshot) -> None:
-        """Other hostnames are registered."""
+        """Other hostnames are registered, or somebody asks for a renewal."""
         self._snapshot = snapshot
         wanted = wanted_certificates(
-            self._config, snapshot, has_wildcard=not self._has_wildcard_failed
+            self._config, snapshot, has_wildcard=not self._is_wildcard_missing
         )
-        if wanted != self._wanted:
-            self._wanted = wanted
+        if wanted != self._wanted or snapshot.renewals != self._renewals:
+            self._wanted, self._renewals = wanted, snapshot.renewals
             if self._issuer is not None:
                 self._issuer.wake()
 
@@ -127,19 +142,26 @@ class Issuance:
             _log.error("%s", error)
             return
         _log.info("the certificate for %s is shown", ", ".join(names))
-        if f"*.{self._config.domain}" in names and self._has_wildcard_failed:
-            self._has_wildcard_failed = False
-            if self._snapshot is not None:
-                self.follow(self._snapshot)
+        if names == _wildcard(self._config) and self._is_wildcard_missing and self._task:
+            # A new one. Those that are kept are handed on before the task begins.
+            self._set_missing(False)
 
     def _report(self, failure: IssuanceFailure) -> None:
-        wildcard = f"*.{self._config.domain}"
-        if wildcard in failure.names and self._certificates.find(wildcard) is None:
+        is_ending = failure.not_after is None or failure.not_after < time.time() + FALLBACK
+        if failure.names == _wildcard(self._config) and is_ending:
             # Each name alone, until the owner has made the records that the wildcard needs.
-            self._has_wildcard_failed = True
-            if self._snapshot is not None:
-                self.follow(self._snapshot)
+            self._set_missing(True)
         _log.error("no new certificate for %s: %s", ", ".join(failure.names), failure.sentence)
+
+    def _set_missing(self, is_missing: bool) -> None:
+        """Note whether the names below the domain have to do without the wildcard."""
+        self._is_wildcard_missing = is_missing
+        self._solvers[:] = [self._proofs, self._tokens]
+        if self._by_dns is not None:
+            # Where the wildcard fails, a proof by DNS fails for a single name, too.
+            self._solvers.insert(len(self._solvers) if is_missing else 0, self._by_dns)
+        if self._snapshot is not None:
+            self.follow(self._snapshot)
 
     async def _dns_solver(self) -> Solver:
         acme, lookup = self._config.acme, None
@@ -214,10 +236,38 @@ class _BelowDomain:
         await self._solver.clear(name, value)
 
 
+class _Unavailable:
+    """Stands for a solver of DNS challenges that cannot be used, so that failures say why.
+
+    Args:
+        sentence: Why, and what to do.
+    """
+
+    kind = "dns-01"
+
+    def __init__(self, sentence: str) -> None:
+        self._sentence = sentence
+
+    async def present(self, name: str, value: str) -> None:
+        """See :class:`.certificates.acme.Solver`; it never can."""
+        raise SolverError(self._sentence)
+
+    async def clear(self, name: str, value: str) -> None:
+        """See :class:`.certificates.acme.Solver`; nothing was shown."""
+
+
+def is_wildcard_missing(config: EdgeConfig, state: AcmeState) -> bool:
+    """Whether single names have to be ordered: the wildcard fails, and there is none for long."""
+    names = _wildcard(config)
+    record = state.certificates.get(names)
+    is_ending = record is None or record.not_after < time.time() + FALLBACK
+    return is_ending and names in state.failures
+
+
 def wanted_certificates(
     config: EdgeConfig, snapshot: Snapshot, *, has_wildcard: bool = True
 ) -> list[tuple[str, ...]]:
-    """Return the names of each certificate that an edge should have.
+    """Return the names of each certificate that an edge should have, each in its one form.
 
     Only registered names: nobody makes an edge order by asking for one. One for the domain and all
     below it where a wildcard can be proved; one certificate a name would publish each of them in
@@ -229,7 +279,7 @@ def wanted_certificates(
         has_wildcard: False when the wildcard could not be got: all names are wanted alone, too.
     """
     domain, has_wildcards = config.domain, config.acme.dns != "none"
-    wanted: list[tuple[str, ...]] = [(domain, f"*.{domain}")] if has_wildcards else []
+    wanted: list[tuple[str, ...]] = [_wildcard(config)] if has_wildcards else []
     covered = {domain, f"*.{domain}"} if has_wildcards and has_wildcard else set()
     if not covered:
         wanted.append((domain,))
@@ -242,8 +292,13 @@ def wanted_certificates(
             continue
         covered.add(name)
         wanted.append((name,))
-    wanted += [(address,) for address in config.acme.addresses]
+    wanted += [(str(ipaddress.ip_address(address)),) for address in config.acme.addresses]
     return wanted
+
+
+def _wildcard(config: EdgeConfig) -> tuple[str, ...]:
+    """The names of the one certificate for the domain and all below it."""
+    return (f"*.{config.domain}", config.domain)
 
 
 def _end_to_end(snapshot: Snapshot) -> set[str]:

@@ -48,6 +48,9 @@ class CertificateCollection:
     def install(self, chain: bytes, key: bytes) -> None:
         """Show a certificate from now on, for all names in it; connections that are open go on.
 
+        One with a wildcard takes the place of those of single names that it is for: nobody renews
+        them any more.
+
         Args:
             chain: PEM, the certificate itself first.
             key: PEM, without a passphrase.
@@ -61,6 +64,8 @@ class CertificateCollection:
             message = f"a certificate cannot be read ({error}); order it again"
             raise CertificateError(message) from error
         certificate = Certificate(context_of(chain, key), names)
+        for name in [one for one in self._by_name if wildcard_of(one) in names]:
+            del self._by_name[name], self._pems[name]
         for name in names:
             self._by_name[name] = certificate
             self._pems[name] = chain

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from asgi_tunnel_edge.issuance import wanted_certificates
+from asgi_tunnel_edge.issuance import is_wildcard_missing, wanted_certificates
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store, load_snapshot
 from asgi_tunnel_edge.storage.acme import AcmeStore
@@ -32,7 +32,11 @@ def list_certificates(*, data_dir: Path, as_json: bool) -> None:
     config = EdgeConfig.load(data_dir)
     require_acme(config)
     state = AcmeStore(config.database_path, config.acme_key_path).load(config.acme.directory)
-    wanted = wanted_certificates(config, load_snapshot(Store(config.database_path)))
+    wanted = wanted_certificates(
+        config,
+        load_snapshot(Store(config.database_path)),
+        has_wildcard=not is_wildcard_missing(config, state),
+    )
     names = list(dict.fromkeys([*wanted, *state.certificates, *state.failures]))
     found = [_fields(one, state, is_wanted=one in wanted) for one in names]
     if as_json:

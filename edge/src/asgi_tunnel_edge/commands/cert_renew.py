@@ -21,9 +21,9 @@ __all__ = ["renew"]
 @json_option
 @click.argument("name", required=False)
 def renew(*, data_dir: Path, as_json: bool, name: str | None) -> None:
-    """Renew the certificate that is for NAME, or all of them, at the edge's next look.
+    """Renew the certificate that is for NAME, or all of them.
 
-    That is within a minute while the edge runs; otherwise when it starts.
+    A running edge begins within a second; otherwise it does when it starts.
     """
     config = EdgeConfig.load(data_dir)
     require_acme(config)
@@ -40,4 +40,7 @@ def renew(*, data_dir: Path, as_json: bool, name: str | None) -> None:
     if as_json:
         click.echo(json.dumps([list(names) for names in chosen]))
     else:
-        click.echo("\n".join(f"{', '.join(names)}: is renewed within a minute" for names in chosen))
+        lines = [
+            f"{', '.join(names)}: the edge orders it now, or when it starts" for names in chosen
+        ]
+        click.echo("\n".join(lines))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 _BEHIND_NAT: Final = (
-    "This machine has no public address of its own: write the one that visitors reach it by into the "
-    "records, and forward the ports to it."
+    "This machine has no public address of its own: write the one that visitors reach it by into "
+    "the records, and forward the ports to it."
 )
 
 CA_TIMEOUT: Final = 10.0
@@ -94,8 +94,6 @@ def _ca_problems(config: EdgeConfig) -> list[str]:
         return []
     if abs(difference) > CLOCK_DIFFERENCE:
         way = "ahead of" if difference > 0 else "behind"
-        return [
-            f"this machine's clock is {abs(difference):.0f} s {way} the CA's: set it, "
-            "`timedatectl set-ntp true`"
-        ]
+        seconds = f"{abs(difference):.0f} s {way} the CA's"
+        return [f"this machine's clock is {seconds}: set it, `timedatectl set-ntp true`"]
     return []

@@ -17,7 +17,7 @@ from asgi_tunnel_edge.certificates.acme.records import (
     OrderRecord,
 )
 
-from .database import Database
+from .database import GENERATION, RENEWALS, Database, raise_number
 from .encryption import SecretBox
 from .models import (
     AcmeAccount,
@@ -174,7 +174,7 @@ class AcmeStore(Database):
                     certificate.renew_at = renew_at
 
     def request_renewal(self, directory: str, names: tuple[str, ...]) -> bool:
-        """Let the running issuer renew a certificate at its next look, whatever failed before.
+        """Let the running issuer look now and renew a certificate, whatever failed before.
 
         Returns:
             False where there is neither a certificate nor a failure for the names.
@@ -186,7 +186,11 @@ class AcmeStore(Database):
                 certificate.renew_at = 0
             if failure is not None:
                 failure.retry_at = 0
-            return certificate is not None or failure is not None
+            is_known = certificate is not None or failure is not None
+            if is_known:  # a running edge looks at once
+                raise_number(session, RENEWALS)
+                raise_number(session, GENERATION)
+            return is_known
 
     def forget_all(self) -> None:
         """Forget accounts, certificates and orders of all CAs, as when the key file is lost.

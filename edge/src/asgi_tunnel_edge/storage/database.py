@@ -18,14 +18,20 @@ from sqlalchemy.pool import NullPool
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE
 
+from .models import Meta
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["HEAD_REVISION", "Database"]
+__all__ = ["GENERATION", "HEAD_REVISION", "RENEWALS", "Database", "raise_number", "read_number"]
 
 #: The newest migration. A test compares it with the folder.
 HEAD_REVISION: Final = "0005"
+
+#: Rows of ``meta``: what grows with each change, and with each renewal that is asked for.
+GENERATION: Final = "generation"
+RENEWALS: Final = "renewals"
 
 #: Seconds to wait for another process's write; a write here takes milliseconds.
 _BUSY_TIMEOUT: Final = 5.0
@@ -147,3 +153,13 @@ def _begin(connection: sa.Connection) -> None:
     """
     kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def read_number(session: Session, key: str) -> int:
+    """A row of ``meta``; 0 where there is none."""
+    return session.scalar(sa.select(Meta.value).where(Meta.key == key)) or 0
+
+
+def raise_number(session: Session, key: str) -> None:
+    """Add one to a row of ``meta``, within a write."""
+    session.merge(Meta(key=key, value=read_number(session, key) + 1))

@@ -21,7 +21,14 @@ from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
-from .database import HEAD_REVISION, Database
+from .database import (
+    GENERATION,
+    HEAD_REVISION,
+    RENEWALS,
+    Database,
+    raise_number,
+    read_number,
+)
 from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
@@ -270,12 +277,16 @@ class Store(Database):
         with self._errors(), Session(self._engine) as session, session.begin():
             return _scanner_bans(session)
 
-    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan]]:
-        """What :meth:`read` gives, and all bans of both kinds, of the same moment."""
+    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan], int]:
+        """What :meth:`read` gives, all bans of both kinds, and how often renewals were asked for.
+
+        All of the same moment.
+        """
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
-            return _generation(session), records, _bans(session), _scanner_bans(session)
+            bans = _bans(session), _scanner_bans(session)
+            return _generation(session), records, *bans, read_number(session, RENEWALS)
 
     def generation(self) -> int:
         """A number that grows with each change."""
@@ -290,7 +301,7 @@ class Store(Database):
 
 
 def _generation(session: Session) -> int:
-    return session.scalar(sa.select(Meta.value).where(Meta.key == "generation")) or 0
+    return read_number(session, GENERATION)
 
 
 def _bans(session: Session) -> list[BanRecord]:
@@ -316,7 +327,7 @@ def _scanner_bans(session: Session) -> list[ScannerBan]:
 
 
 def _raise_generation(session: Session) -> None:
-    session.execute(sa.update(Meta).where(Meta.key == "generation").values(value=Meta.value + 1))
+    raise_number(session, GENERATION)
 
 
 def _changed(session: Session, action: str, subject: str, detail: str, *, now: int) -> None:

@@ -21,7 +21,7 @@ with ``proofs.context(server_name)`` where the ClientHello offers ``acme-tls/1``
 follow the protocol ``Solver``. ``persistent_record`` says which record an owner has to make for
 dns-persist-01: with a name of ``AcmeClient.directory``'s ``meta.caa_identities``, and the URL of
 the account, which ``AcmeStore.load`` has. The command line reads ``AcmeStore.load`` and asks for a
-renewal with ``AcmeStore.request_renewal``; the running issuer hears of it within a minute.
+renewal with ``AcmeStore.request_renewal``, of which a running edge hears by its snapshot.
 """
 
 from __future__ import annotations

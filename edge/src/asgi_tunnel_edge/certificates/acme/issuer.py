@@ -48,7 +48,7 @@ _log = logging.getLogger("asgi_tunnel_edge.certificates")
 Names = tuple[str, ...]
 
 LOOK_EVERY: Final = 60.0
-"""Seconds between two looks: so long until a renewal that the command line asks for begins."""
+"""Seconds between two looks, where nobody wakes it: what another process ordered is seen then."""
 
 ORDER_BOUND: Final = 1800.0
 """Seconds for one order: the others wait for it. It is gone on with at the next try."""
