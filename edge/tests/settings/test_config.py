@@ -73,7 +73,10 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
     assert load(tmp_path, MINIMAL + "[limits]\nhold_timeout = 0").limits.hold_timeout == 0.0
 
 
-KNOWN = "domain, listen, http_listen, public_url, tls, acme, limits, proxies, access_log, guards, hostnames"
+KNOWN = (
+    "domain, listen, http_listen, public_url, tls, acme, limits, proxies, access_log, guards, "
+    "hostnames"
+)
 
 
 @pytest.mark.parametrize(
