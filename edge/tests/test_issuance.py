@@ -23,8 +23,8 @@ from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
-WILDCARD = ("*.example.test", "example.test")
-BASE = ("example.test",)
+WILDCARD: tuple[str, ...] = ("*.example.test", "example.test")
+BASE: tuple[str, ...] = ("example.test",)
 DAY = 86400
 
 

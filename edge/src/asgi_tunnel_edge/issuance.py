@@ -164,28 +164,28 @@ class Issuance:
             self.follow(self._snapshot)
 
     async def _dns_solver(self) -> Solver:
-        acme, lookup = self._config.acme, None
+        acme = self._config.acme
+        if acme.dns == "zone":
+            return await self._zone_solver()
+        from .certificates.dns.lookup import Lookup
+        from .certificates.dns.propagation import CheckedSolver
+
+        lookup = Lookup()
         if acme.dns == "hook":
             from .certificates.dns.hook import HookSolver
 
-            return HookSolver(acme.hook)
-        from .certificates.dns.lookup import Lookup
-
-        lookup = Lookup()
+            return CheckedSolver(HookSolver(acme.hook), lookup)
         if acme.dns == "persistent":
             from .certificates.dns.persistent import PersistentRecordSolver
 
             return PersistentRecordSolver(lookup)
-        if acme.dns == "update":
-            from .certificates.dns.propagation import CheckedSolver
-            from .certificates.dns.update import UpdateServer, UpdateSolver, read_key
+        from .certificates.dns.update import UpdateServer, UpdateSolver, read_key
 
-            server = UpdateServer(
-                host=acme.update_server or "", zone=acme.update_zone or self._config.domain
-            )
-            key = read_key(self._config.data_dir / (acme.update_key or ""))
-            return CheckedSolver(UpdateSolver(server, key, lookup=lookup), lookup)
-        return await self._zone_solver()
+        server = UpdateServer(
+            host=acme.update_server or "", zone=acme.update_zone or self._config.domain
+        )
+        key = read_key(self._config.data_dir / (acme.update_key or ""))
+        return CheckedSolver(UpdateSolver(server, key, lookup=lookup), lookup)
 
     async def _zone_solver(self) -> Solver:
         from .certificates.dns.delegated import DelegatedZoneSolver

@@ -229,12 +229,21 @@ async def _serving(
 
 
 @contextlib.contextmanager
-def start_pebble(folder: Path, *, bad_nonces: int = 30, **config: object) -> Iterator[Pebble]:
+def start_pebble(
+    folder: Path,
+    *,
+    bad_nonces: int = 30,
+    sleeps: bool = False,
+    resolver: str | None = None,
+    **config: object,
+) -> Iterator[Pebble]:
     """Start pebble and its DNS server; end both.
 
     Args:
         folder: For its certificate, configuration and log.
         bad_nonces: How many of 100 nonces it refuses.
+        sleeps: Whether it takes up to five seconds to look for a proof.
+        resolver: HOST:PORT of the DNS server that it asks; its own, when left out.
         config: More of its configuration.
     """
     own = create_internal_certificate("localhost", folder)
@@ -260,22 +269,23 @@ def start_pebble(folder: Path, *, bad_nonces: int = 30, **config: object) -> Ite
     path.write_text(json.dumps({"pebble": settings}))
     env = {
         **os.environ,
-        "PEBBLE_VA_NOSLEEP": "1",
+        "PEBBLE_VA_SLEEPTIME": "5",
+        "PEBBLE_VA_NOSLEEP": "0" if sleeps else "1",
         "PEBBLE_AUTHZREUSE": "0",
         "PEBBLE_CHAIN_LENGTH": "2",
         "PEBBLE_WFE_NONCEREJECT": str(bad_nonces),
     }
-    resolver = [
+    dns_server = [
         *(str(FOLDER / "pebble-challtestsrv"), "-defaultIPv6", "", "-http01", "", "-https01", ""),
         *("-tlsalpn01", "", "-doh", "", "-dnsserver", f"127.0.0.1:{dns}"),
         *("-management", f"127.0.0.1:{dns_manage}"),
     ]
     ca = [
         *(str(FOLDER / "pebble"), "-strict", "-config", str(path)),
-        *("-dnsserver", f"127.0.0.1:{dns}"),
+        *("-dnsserver", resolver or f"127.0.0.1:{dns}"),
     ]
     with (folder / "log").open("wb") as log, contextlib.ExitStack() as stack:
-        for command in (resolver, ca):
+        for command in (dns_server, ca):
             process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
             stack.callback(process.wait, 10)
             stack.callback(process.kill)
