@@ -62,6 +62,8 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
+    "edge/src/asgi_tunnel_edge/commands/cert_list.py": "edge/tests/commands/test_cert.py",
+    "edge/src/asgi_tunnel_edge/commands/cert_renew.py": "edge/tests/commands/test_cert.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"
