@@ -12,8 +12,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COMPILED_VENV := build/compiled-venv
 COMPILED_READY := $(COMPILED_VENV)/.ready
-REALAPPS_VENV := build/realapps-venv
+REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
+AUDIT_VENV := build/audit-venv
+AUDIT_READY := $(AUDIT_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
@@ -23,7 +25,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps fuzz bench check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -32,13 +34,13 @@ setup: $(READY)  ## make .venv with everything for development, tests and exampl
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## all tests of both distributions and the examples; COMPILED=1
-	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not faults_long" $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
-attack: $(TESTED)  ## one address or one token against the others, in the long form
+attack: $(TESTED)  ## one address or one token against the others, in the long form, and all attacks at once
 	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go
 	@scripts/pebble.sh
@@ -47,18 +49,27 @@ autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
+	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
+conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
+	$(BIN)/python -m tests.conformance $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(ARGS),-- $(ARGS))
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
 	@benchmarks/setup.sh $(if $(QUICK),--quick)
 	$(COMPILED_VENV)/bin/python -m benchmarks $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+lock: $(READY) $(AUDIT_READY)  ## write locks/ anew: the hashes of what a release is installed and built with
+	$(BIN)/python scripts/dependencies.py lock --tools $(AUDIT_VENV)/bin
+audit: $(READY) $(AUDIT_READY)  ## is each dependency pinned, hashed, not withdrawn and without known holes? needs network
+	$(BIN)/python scripts/dependencies.py audit --tools $(AUDIT_VENV)/bin
 check: fmt lint types layers docs  ## everything that looks without running the app
 
 fmt: $(READY)  ## is the code formatted?
 	$(BIN)/ruff format --check .
-lint: $(READY)  ## ruff's rules, and one version everywhere
+lint: $(READY)  ## ruff's rules, one version everywhere, dependencies pinned and bounded
 	$(BIN)/ruff check .
 	$(BIN)/python scripts/check_versions.py
+	$(BIN)/python scripts/dependencies.py check
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 	cd examples/fastapi_app && ../../$(BIN)/mypy .
@@ -80,6 +91,10 @@ $(READY): scripts/setup.sh pyproject.toml edge/pyproject.toml requirements-dev.t
 $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.sh benchmarks/requirements.txt
 	@scripts/compiled.sh $(COMPILED_VENV)
 	@touch $@
-$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt
-	@tests/realapps/setup.sh $(REALAPPS_VENV) $(PYTHON)
+$(AUDIT_READY): scripts/audit-requirements.txt
+	@$(PYTHON) -m venv --clear $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt
+	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)
 	@touch $@

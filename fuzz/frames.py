@@ -53,6 +53,8 @@ def run(data: bytes) -> None:
     for at in range(1, len(data), step):
         now += 0.001
         connection.receive_data(data[at : at + step], now)
+        while connection.is_behind:
+            connection.read_on(now)
         for _event in connection.events():
             pass
         connection.data_to_send()

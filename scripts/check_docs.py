@@ -1,7 +1,8 @@
 """Check that the pages say what the code does (`make docs`).
 
 Relative links lead somewhere, Python blocks compile, commands in shell blocks exist with their
-options, and the tables of settings, options and errors list exactly what there is.
+options, and the tables of settings, options, errors and limits list exactly what there is.
+The tests that a page names exist.
 """
 
 from __future__ import annotations
@@ -62,6 +63,29 @@ COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})
 CONFIG_PAGE: Final = "docs/reference/config.md"
 CLI_PAGE: Final = "docs/reference/cli.md"
 ERRORS_PAGE: Final = "docs/reference/errors.md"
+LIMITS_PAGE: Final = "docs/limits.md"
+
+SOURCES: Final = ("src", "edge/src")
+NOT_LIMITS: Final = re.compile(
+    r"""
+    asgi_tunnel\.protocol\.limits\..*  # a table of their own, which a test compares
+    | asgi_tunnel\.testing\..*  # for tests of apps, on no server
+    # Numbers of formats and systems: they bound nothing.
+    | .*\.(?:NO_NUMBER|NEWLINE|PRIVATE|PRIVATE_DIRECTORY|FIRST_UNSEQUENCED|EXIT_[A-Z]+)
+    | .*\._(?:BITS|MAPPED|PERCENT|VERSION|ID_LENGTH|BESIDE_BULK|AVOIDED|NO_RETRY|TCP_GONE)
+    | .*\._(?:M_[A-Z_]+|PR_[A-Z_]+|REFUSED|UNUSABLE|MAX_PORT)
+    | .*\.protocol\.head\._[A-Z]+_(?:SIZE|LINES|PARTS)
+    | .*\.identity\.proxy_protocol\._.* | .*\.listeners\.client_hello\._.*
+    | .*\.(?:transport\._MAX_HEADER|websocket_frames\._HEADER|body\._CRLFS|log_file\._MODE)
+    | .*\.websocket_frames\.[A-Z]+ | .*\.transport\._(?:BINARY|CLOSE|PONG|MASKED)
+    | .*\.dns\.(?:wire|caa)\.(?:_[A-Z]+|_MAX_(?:LABEL|NAME)|CLASS_IN|HEADER_SIZE)
+    | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)
+    | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
+    | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
+    """,
+    re.VERBOSE,
+)
+"""Constants that stand in no table of limits."""
 
 _FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 _LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
@@ -309,6 +333,63 @@ def check_errors(page: Page) -> Iterator[str]:
     yield from _compare(page, "errors", listed=listed, known=known)
 
 
+def check_limits(page: Page) -> Iterator[str]:
+    """Every number that the code names is on the page, with its value; tuples too."""
+    if page.name != LIMITS_PAGE:
+        return
+    rows = {
+        match[1]: match[2]
+        for line in page.section("## The edge and the connector")
+        if (match := re.match(r"\| `([\w.]+)` \| ([^|]*[^| ]) +\|", line))
+    }
+    known = {name: value for name, value in _constants() if not NOT_LIMITS.fullmatch(name)}
+    for name in sorted(known.keys() - rows.keys()):
+        yield f"{page.name}: the table of constants lacks {name}; give its unit and its reason"
+    for name, value in known.items():
+        if isinstance(value, tuple) and rows.get(name) not in {None, ", ".join(map(str, value))}:
+            yield f"{page.name}: {name} is {value}, the table says {rows[name]}"
+
+
+def check_tests(page: Page) -> Iterator[str]:
+    """Every test that a page names is there."""
+    for number, line in enumerate(page.prose, 1):
+        for path, name in re.findall(r"`((?:edge/)?tests/[\w/]+\.py)(?:::(\w+))?`", line):
+            file = ROOT / path
+            if not file.exists() or (name and f"def {name}(" not in file.read_text("utf-8")):
+                shown = f"{path}::{name}" if name else path
+                yield f"{page.name}:{number}: there is no test {shown}"
+
+
+def _constants() -> Iterator[tuple[str, float | tuple[float, ...]]]:
+    """The numbers that modules name, and tuples of them; other values are no limits."""
+    for source in SOURCES:
+        for path in sorted((ROOT / source).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT / source).with_suffix("").parts)
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if (
+                    isinstance(node, ast.AnnAssign)
+                    and isinstance(node.target, ast.Name)
+                    and node.value is not None
+                    and "Final" in ast.unparse(node.annotation)
+                ):
+                    value = _number(node.value)
+                    if value is not None:
+                        yield f"{module}.{node.target.id}", value
+
+
+def _number(node: ast.expr) -> float | tuple[float, ...] | None:
+    """The value of an expression of plain numbers; None for any other."""
+    allowed = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Tuple, ast.operator, ast.unaryop, ast.Load)
+    if not all(isinstance(one, allowed) for one in ast.walk(node)):
+        return None
+    value = eval(compile(ast.Expression(node), "", "eval"))  # noqa: S307 - our own numbers only
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
+        return value
+    return None
+
+
 def _first_cells(lines: list[str], pattern: str) -> list[str]:
     row = re.compile(rf"^\| `({pattern})` ")
     return [match[1] for line in lines if (match := row.match(line))]
@@ -329,6 +410,8 @@ CHECKS: Final = (
     check_edge_settings,
     check_options,
     check_errors,
+    check_limits,
+    check_tests,
 )
 
 

@@ -20,17 +20,6 @@ README = ROOT / "README.md"
 HOSTNAME = "shop.localhost"
 
 
-def test_pages_say_what_the_code_does() -> None:
-    """Links, commands, options and tables of the pages are those of the code (`make docs`)."""
-    check = subprocess.run(
-        [sys.executable, ROOT / "scripts/check_docs.py"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert check.returncode == 0, check.stderr
-
-
 def blocks(section: str, language: str) -> list[str]:
     """The fenced blocks of one section of the README."""
     text = README.read_text(encoding="utf-8")

@@ -24,9 +24,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
-    "src/asgi_tunnel/dial.py": (
-        "tests/e2e/test_tokens.py tests/test_reconnect.py tests/test_proxy.py"
-    ),
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
@@ -92,18 +89,12 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"
     ),
-    "edge/src/asgi_tunnel_edge/exchange/websocket_frames.py": (
-        "edge/tests/http1/test_properties.py edge/tests/hostile/test_websocket.py"
-    ),
     "edge/src/asgi_tunnel_edge/exchange/writer.py": (
         "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
     ),
     "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
-    ),
-    "edge/src/asgi_tunnel_edge/http1/body.py": (
-        "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),
     "edge/src/asgi_tunnel_edge/http1/connection.py": (
         "edge/tests/hostile/test_valid.py "
@@ -115,11 +106,11 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),
     "edge/src/asgi_tunnel_edge/http1/responses.py": "edge/tests/http1/test_writer.py",
-    "edge/src/asgi_tunnel_edge/http1/visitor_socket.py": "edge/tests/hostile/test_gone.py",
     "edge/src/asgi_tunnel_edge/listeners/acceptor.py": "edge/tests/hostile/test_handshakes.py",
     "edge/src/asgi_tunnel_edge/listeners/plain.py": "edge/tests/test_redirect.py",
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
+    "edge/src/asgi_tunnel_edge/route.py": "edge/tests/test_directory.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from asgi_tunnel.outermost import SERVERS as SERVERS_KNOWN
+from asgi_tunnel.outermost import find_outermost
 
 from .e2e.browsing import APPS, ROOT, TIMEOUT, browse
 from .e2e.harness import BIN, Edge, Process, running_edge, spawn
@@ -110,6 +112,23 @@ def test_the_outermost_tunnel_is_open_under_every_server(
         process.wait_for("is live")
         assert visitor.get("/").text == "secret"
         assert process.output.count("is live") == 1
+
+
+def test_the_outermost_server_counts() -> None:
+    """An app that runs another app's lifespan, with a server's own code, is not passed by."""
+    source = """
+class Lifespan:
+    def __init__(self, app):
+        self.app = app
+
+    def _run_lifespan(self, call):
+        return call()
+"""
+    found: dict[str, Any] = {"__name__": "gunicorn.asgi.lifespan"}
+    exec(source, found)  # noqa: S102 - a frame of that module's name
+    outer, inner = found["Lifespan"]("outer"), found["Lifespan"]("inner")
+    assert inner._run_lifespan(find_outermost) == "inner"
+    assert outer._run_lifespan(lambda: inner._run_lifespan(find_outermost)) == "outer"
 
 
 def test_only_servers_are_believed() -> None:

@@ -19,6 +19,14 @@ def test_the_page_names_every_program_and_every_allowed_difference() -> None:
         assert f"| {row.program} | {row.fact} | {row.reason} |" in section
 
 
+def test_the_short_form_installs_what_its_programs_need() -> None:
+    """Where a program of `make realapps QUICK=1` is not installed, it would only be skipped."""
+    lines = (ROOT / "tests/realapps/quick.txt").read_text().lower().splitlines()
+    quick = [one for one in known_programs() if one.quick and one.distribution not in one.needs]
+    assert quick
+    assert [one.name for one in quick if one.distribution.lower() not in lines] == []
+
+
 def test_every_difference_is_found() -> None:
     """A status, a field, a body, a missing step: each is a difference of its own."""
     facts = {"status": 200, "headers": {"a": ["1"], "b": ["2"]}, "body": "x"}

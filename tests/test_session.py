@@ -10,9 +10,9 @@ import pytest
 from asgi_tunnel.pacing import CPUYield, Pacing
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
-from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.frames import FrameType, StreamKind, encode_frame
 from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
-from asgi_tunnel.protocol.limits import Settings, Timing
+from asgi_tunnel.protocol.limits import TURN_FRAMES, Settings, Timing
 from asgi_tunnel.session import Session, StreamHandler
 
 uvloop = pytest.importorskip("uvloop")
@@ -182,6 +182,22 @@ async def test_full_transport_is_not_asked_again_and_again() -> None:
     await turns(2)
     assert sink.sent.is_set()
     session.terminate(GoawayCode.NO_ERROR, "done")
+
+
+async def test_many_frames_are_taken_in_turns() -> None:
+    """T68: a read full of frames is taken a part in each turn of the loop, without another call."""
+    session, _ = new_session()
+    frames = encode_frame(FrameType.PING, bytes(16)) * (3 * TURN_FRAMES)
+    session.data_received(frames)
+    looks = 0
+    while session.is_behind:
+        looks += 1
+        await turns(1)
+    assert looks == 2
+    session.data_received(frames)
+    session.terminate(GoawayCode.NO_ERROR, "done")
+    assert not session.is_behind
+    await turns(2)
 
 
 async def turns(count: int) -> None:

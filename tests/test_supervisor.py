@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.harness import BIN, Process, spawn, wait_until
 
+from asgi_tunnel import parent
 from asgi_tunnel.supervisor import Supervisor, child_command
 from asgi_tunnel.token import Token
 
@@ -255,3 +256,60 @@ def test_modules_named_like_pythons_own(folder: Path, started: list[Process]) ->
 def test_the_command_of_a_child() -> None:
     """A child is started without the current folder before the standard library."""
     assert child_command(["run"])[1:] == ["-P", "-m", "asgi_tunnel", "run"]
+
+
+FOLLOWER = """
+import os, signal, sys, time
+from asgi_tunnel import parent
+parent.END_TIMEOUT = 0.2
+parent.set_grace(0.0)
+if sys.argv[1:] == ["deaf"]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+parent.follow()
+print(f"following <{os.getpid()}>", flush=True)
+time.sleep(120)
+"""
+"""A child that does nothing but follow its supervisor."""
+
+
+def test_a_child_that_ignores_sigterm_is_ended_by_force(tmp_path: Path) -> None:
+    """A child whose supervisor is gone is killed when its time for an end is over."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", FOLLOWER, "deaf"]
+    env = {**os.environ, parent.VARIABLE: str(reading)}
+    child = subprocess.Popen(command, env=env, pass_fds=(reading,), stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith(b"following")
+        os.close(writing)
+        assert child.wait(20) == -signal.SIGKILL
+    finally:
+        child.kill()
+        child.communicate()
+        os.close(reading)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have the pipe only")
+def test_a_child_ends_where_somebody_keeps_the_pipe_open(tmp_path: Path) -> None:
+    """The kernel tells a child of its supervisor's end when the pipe does not."""
+    reading, writing = os.pipe()  # here the other end stays open
+    middle = (
+        "import subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', {FOLLOWER!r}], pass_fds=({reading},)).wait()"
+    )
+    command = [sys.executable, "-c", middle]
+    env = {**os.environ, parent.VARIABLE: str(reading)}
+    supervisor = subprocess.Popen(command, env=env, pass_fds=(reading,), stdout=subprocess.PIPE)
+    pid = 0
+    try:
+        assert supervisor.stdout is not None
+        pid = int(supervisor.stdout.readline().partition(b"<")[2].partition(b">")[0])
+        supervisor.kill()
+        wait_until(lambda: not is_there(pid), what="the child ends")
+    finally:
+        supervisor.kill()
+        if pid and is_there(pid):  # it has the supervisor's output open
+            os.kill(pid, signal.SIGKILL)
+        supervisor.communicate()
+        os.close(reading)
+        os.close(writing)

@@ -12,6 +12,7 @@ from websockets.utils import accept_key
 
 from asgi_tunnel.dial import dial
 from asgi_tunnel.pacing import CPUYield
+from asgi_tunnel.protocol.limits import TURN_FRAMES
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import (
@@ -43,6 +44,7 @@ class Reads:
         self.turn = 0
         self.by_turn: dict[int, int] = {}
         self.done = asyncio.Event()
+        self.is_behind = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Count, as slowly as an app that does something with it."""
@@ -54,6 +56,9 @@ class Reads:
 
     def transport_writable(self) -> None:
         """Nothing waits."""
+
+    def note_overhead(self, units: int) -> None:
+        """There is none."""
 
     def transport_lost(self, transport: object, error: Exception | None) -> None:
         """Nothing to resume."""
@@ -134,6 +139,21 @@ def test_codec_gives_back_what_it_was_given(size: int, step: int, is_private: bo
         assert not is_over
         found += pieces
     assert b"".join(found) == data
+
+
+def test_many_websocket_frames_are_taken_in_turns() -> None:
+    """T68: one call takes so many; the rest needs no more bytes, and what is tiny is counted."""
+    decoder = WebSocketCodec(is_masking=False)
+    wire = b"\x82\x81aaaa\x00" * (2 * TURN_FRAMES) + b"\x8a\x80aaaa" + b"\x82\x89aaaa" + bytes(9)
+    found, _, _ = decoder.decode(wire)
+    assert len(found) == TURN_FRAMES
+    calls = 1
+    while decoder.is_behind:
+        found += decoder.decode(b"")[0]
+        calls += 1
+    assert calls == 3
+    assert b"".join(found) == b"a" * (2 * TURN_FRAMES + 9)
+    assert decoder.overhead == 2 * TURN_FRAMES + 1
 
 
 def test_what_nobody_can_see_is_not_copied() -> None:

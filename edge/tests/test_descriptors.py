@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import time
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 from tests.e2e.harness import BIN, running_edge, spawn, wait_until
 
 from asgi_tunnel_edge.descriptors import DescriptorWatch
-from asgi_tunnel_edge.server import fitting_limits
-from asgi_tunnel_edge.settings.config import Limits
+from asgi_tunnel_edge.server import Edge, fitting_limits
+from asgi_tunnel_edge.settings.config import EdgeConfig, Limits, TlsConfig
+from asgi_tunnel_edge.storage import Store
 
 
 def test_limits_that_fit(caplog: pytest.LogCaptureFixture) -> None:
@@ -39,6 +42,29 @@ def test_shortage_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     now[0] = 61.0
     watch.look()
     assert [message[:9] for message in caplog.messages] == ["1 times n", "4 times n"]
+
+
+async def test_an_edge_looks_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event loop drops what it cannot accept without a word, so the edge looks for it."""
+
+    def no_more(_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    tls = TlsConfig(mode="off")
+    config = EdgeConfig(data_dir=tmp_path, domain="example.test", listen="127.0.0.1:0", tls=tls)
+    Store(config.database_path).migrate()
+    edge = Edge(config)
+    await edge.start()
+    try:
+        monkeypatch.setattr(os, "dup", no_more)
+        await anyio.to_thread.run_sync(
+            wait_until, lambda: "no connection could be accepted (Too many" in caplog.text
+        )
+        monkeypatch.undo()
+    finally:
+        await edge.stop()
 
 
 @pytest.mark.e2e

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocol.pair import examples
 
 from asgi_tunnel_edge import hostname as module
 from asgi_tunnel_edge.errors import HostnameError
@@ -165,6 +166,7 @@ def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(raw.decode() == name for raw, name in cache.items())
 
 
+@examples(60)
 @given(st.binary(max_size=300) | st.text("aA.-:*[]01x", max_size=20).map(str.encode))
 def test_never_raises_and_is_stable(raw: bytes) -> None:
     """Whatever comes, the answer is None or a name that is its own normal form."""

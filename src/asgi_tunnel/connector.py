@@ -517,6 +517,7 @@ class _Greeting:
         self._reader = HandshakeReader()
         self.rest = b""  # frames behind the reply, which the session has to read
         self.is_lost = False
+        self.is_behind = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         if self.reply.done():
@@ -533,6 +534,9 @@ class _Greeting:
 
     def transport_writable(self) -> None:
         """HELLO is small."""
+
+    def note_overhead(self, units: int) -> None:
+        """Not of the edge that this side has chosen."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         self.is_lost = True

@@ -71,6 +71,8 @@ class StreamHandler(Protocol):
 class Session:
     """One session between a connector and an edge.
 
+    Large because each event of the core and each call of a stream's owner is a method of its own.
+
     Args:
         connection: The protocol core, after the handshake.
         session_id: Names the session when it resumes; a secret.
@@ -108,6 +110,7 @@ class Session:
         self._time = self._loop.time
         self._transport: Transport | None = None
         self._is_flush_due = False
+        self._is_reading_on = False
         self._pacing = Pacing() if pacing is None else pacing
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # loop time of the deadline that the timer was set for
@@ -164,8 +167,33 @@ class Session:
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes from the transport."""
         self.moved += len(data)
-        self.connection.receive_data(data, self._time())
+        connection = self.connection
+        connection.receive_data(data, self._time())
         self._dispatch()
+        if connection.is_behind:
+            self._schedule_read_on()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames that came are left for the next turns: the transport stops reading."""
+        return self.connection.is_behind
+
+    def note_overhead(self, units: int) -> None:
+        """Count what the transport received without content."""
+        self.connection.note_overhead(units, self._time())
+        self._dispatch()
+
+    def _read_on(self) -> None:
+        """Take the next frames, and leave the rest for another turn."""
+        self._is_reading_on = False
+        self.connection.read_on(self._time())
+        self._dispatch()
+        self._schedule_read_on()
+
+    def _schedule_read_on(self) -> None:
+        if not self._is_reading_on and self.connection.is_behind:
+            self._is_reading_on = True
+            self._loop.call_soon(self._read_on)
 
     def transport_writable(self) -> None:
         """Go on sending."""

@@ -6,6 +6,8 @@ has arrived is unmasked and passed on.  A general WebSocket library copies each 
 :mod:`.dial`.
 
 Called by :mod:`.session`; both sides use it.
+
+Large because it holds the codec beside the transport that is its only user.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from struct import Struct
 from typing import Final, Protocol, cast
 
 from .pacing import CPUYield, shared_cpu_yield
+from .protocol.limits import FRAME_HEADER_SIZE, TURN_FRAMES
 
 _BINARY: Final = 0x82  # FIN and opcode 2
 _CLOSE: Final = 0x88
@@ -27,6 +30,7 @@ _MASKED: Final = 0x80
 _LONG: Final = Struct(">BBQ")
 _SHORT: Final = Struct(">BBH")
 _MAX_CONTROL: Final = 125  # bytes, RFC 6455 section 5.5
+_MAX_HEADER: Final = 14  # bytes, with eight of length and the mask
 _NO_KEY: Final = bytes(4)  # masks nothing
 
 MAX_ROOM: Final = 128 * 1024
@@ -48,6 +52,10 @@ LONG_READ: Final = 64 * 1024
 full up to 32 times before it looks at another: 5 ms of an upload in front of every click.  After as
 many, read or sent, the other processes come first too: see :mod:`.pacing`."""
 
+_SHORT_READ: Final = TURN_FRAMES * 6
+"""Bytes in which no more frames fit than are taken in one turn: six are the least of a masked one.
+(Of the edge's, which it does not mask, a few more wait in line for no longer.)"""
+
 LARGE: Final = 16 * 1024
 """Bytes of a message from which two buffers cost less than to copy them into one."""
 
@@ -58,8 +66,15 @@ READ_LIMIT: Final = 64
 class Receiver(Protocol):
     """What a transport tells its session."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not taken all that arrived: nothing more should be read until it has."""
+
     def data_received(self, data: bytes | memoryview) -> None:
         """Bytes of the tunnel arrived, cut anywhere."""
+
+    def note_overhead(self, units: int) -> None:
+        """So many WebSocket frames arrived that hold less than a frame of the tunnel's."""
 
     def transport_writable(self) -> None:
         """``is_writable`` is true again."""
@@ -126,6 +141,9 @@ class WebSocketCodec:
         is_masking: True on the side that dialed (RFC 6455 section 5.3).
         is_private: Nobody between the two sides can see the bytes: the key is 0, and masking
             costs nothing.
+
+    Attributes:
+        overhead: WebSocket frames received that hold less than a frame of the tunnel's.
     """
 
     __slots__ = (
@@ -137,6 +155,7 @@ class WebSocketCodec:
         "_mask_at",
         "_opcode",
         "_partial",
+        "overhead",
     )
 
     def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
@@ -148,6 +167,12 @@ class WebSocketCodec:
         self._opcode = 0
         self._mask_at = b""  # the mask, turned to the next payload byte
         self._control = b""  # payload of the current control frame
+        self.overhead = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames are left for the next call of :meth:`decode`, which may have no bytes."""
+        return len(self._partial) > _MAX_HEADER
 
     def encode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the header and the payload of one binary message."""
@@ -174,7 +199,7 @@ class WebSocketCodec:
         return header + key, self._mask(data, key)
 
     def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
-        """Take bytes off the wire.
+        """Take bytes off the wire, at most ``TURN_FRAMES`` frames of them.
 
         Returns:
             Pieces of the tunnel's byte stream; frames to reply with; whether the peer closes.
@@ -190,6 +215,7 @@ class WebSocketCodec:
             self._partial = b""
         view = memoryview(data)
         start, end = 0, len(data)
+        left = TURN_FRAMES
         while True:
             if self._left:
                 stop = min(start + self._left, end)
@@ -214,6 +240,10 @@ class WebSocketCodec:
                     replies.append(b"".join(self._encode(_PONG, payload)))
                     if len(replies) > READ_LIMIT:
                         raise ValueError("a flood of WebSocket pings")
+            if not left and end - start > _MAX_HEADER:
+                self._partial = bytes(view[start:])
+                break
+            left -= 1
             start = self._read_header(view, data, start, end)
             if start < 0:
                 break
@@ -245,6 +275,8 @@ class WebSocketCodec:
         if not self._is_masking:
             self._mask_at = data[at : at + 4]
             at += 4
+        if size < FRAME_HEADER_SIZE or opcode >= 8:
+            self.overhead += 1
         self._left = size
         self._opcode = opcode
         return at
@@ -367,6 +399,20 @@ class WebSocketTransport:
 
     def data_received(self, data: bytes) -> None:
         """Decode; a violation aborts the transport."""
+        self._take(data)
+        size = len(data)
+        if size >= LONG_READ or (size > _SHORT_READ and self._is_behind):
+            transport = self._transport
+            if transport is not None and not transport.is_closing():
+                transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._read_on)
+
+    @property
+    def _is_behind(self) -> bool:
+        receiver = self._receiver
+        return self._codec.is_behind or (receiver is not None and receiver.is_behind)
+
+    def _take(self, data: bytes) -> None:
         if self._is_closing and self._close_timer is None:
             return
         try:
@@ -381,6 +427,10 @@ class WebSocketTransport:
         else:
             for piece in pieces:
                 receiver.data_received(piece)
+            overhead = self._codec.overhead
+            if overhead and self._receiver is not None:
+                self._codec.overhead = 0
+                self._receiver.note_overhead(overhead)
         if self._transport is None:
             return
         if replies and not self._is_closing:
@@ -388,14 +438,19 @@ class WebSocketTransport:
         if is_over:
             self._is_closing = True
             self._transport.close()
-        elif len(data) >= LONG_READ and not self._transport.is_closing():
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
+        """Take what a long read has left, then read again; one turn after the other."""
         self._cpu.yield_now()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._codec.is_behind:
+            self._take(b"")
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_behind:
+            asyncio.get_running_loop().call_soon(self._read_on)
+        else:
+            transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Close: half a WebSocket is none."""

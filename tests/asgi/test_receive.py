@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tests.asgi.memory import Answer, Recorder, Tunnelled, body, rest, start, until
 
-from asgi_tunnel.asgi.inbox import Inbox
+from asgi_tunnel.asgi.inbox import TURN_MESSAGES, Inbox
 from asgi_tunnel.protocol.limits import INITIAL_STREAM_WINDOW
 
 DISCONNECT = {"type": "http.disconnect"}
@@ -272,3 +272,38 @@ async def test_an_answer_needs_no_reading() -> None:
         assert (await visitor.over()).body == b"hello"
     await until(lambda: not tunnel.connector.in_flight, "a handler is left")
     await until(lambda: not tunnel.edge.connection.open_streams, "a stream is left")
+
+
+async def test_many_messages_leave_others_their_turn() -> None:
+    """A call that reads a window full of messages in a circle lets the loop come round."""
+    inbox = Inbox()
+    for _ in range(3 * TURN_MESSAGES):
+        inbox.put({"type": "websocket.receive", "text": ""})
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(count())
+    for _ in range(3 * TURN_MESSAGES):
+        await inbox.get()
+    task.cancel()
+    assert turns == 2
+
+
+async def test_a_cancelled_turn_loses_no_message() -> None:
+    """Where the turn of others comes, nothing has been taken yet."""
+    inbox = Inbox()
+    for number in range(TURN_MESSAGES + 1):
+        inbox.put({"type": "websocket.receive", "text": str(number)})
+    for _ in range(TURN_MESSAGES):
+        await inbox.get()
+    task = asyncio.ensure_future(inbox.get())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await inbox.get())[0]["text"] == str(TURN_MESSAGES)

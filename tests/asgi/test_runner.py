@@ -15,6 +15,7 @@ from tests.e2e.harness import Token as EdgeToken
 from tests.e2e.visitor import visiting
 
 import asgi_tunnel
+from asgi_tunnel import stop
 from asgi_tunnel.cli import main
 from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel.loading import load_app
@@ -484,6 +485,23 @@ def test_load_app_shows_errors_of_the_module(
         load_app("broken_a75:app")
     with pytest.raises(ModuleNotFoundError):
         load_app("lacking_a75:app")
+
+
+async def test_the_same_signal_at_once_again_is_still_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What signals a process and then its group leaves what is in progress its grace."""
+    stopping = stop.Stop()
+    stopping.attach()
+    stopping.is_starting = False
+    with stopping.installed():
+        monkeypatch.setattr(stop, "SAME", 60.0)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert await stopping.guard(asyncio.sleep(0.05), "the test")
+        monkeypatch.setattr(stop, "SAME", 0.0)
+        signal.raise_signal(signal.SIGTERM)
+        assert not await stopping.guard(asyncio.sleep(30), "the test")
 
 
 async def test_serve_runs_in_the_loop_it_finds(connectors: list[FakeConnector]) -> None:

@@ -175,6 +175,14 @@ async def test_answers_without_a_body(method: str, status: int, length: bytes | 
     assert not visitor.field(b"transfer-encoding")
 
 
+async def test_one_length_is_enough() -> None:
+    """A36: an app that says its length twice, the same, has it sent once (RFC 9110, 8.6)."""
+    twice = ((b"content-length", b"2"), (b"Content-Length", b"2"))
+    visitor = await Tunnelled(Recorder(start(200, *twice), body(b"hi"))).ask().over()
+    assert (visitor.status, visitor.body) == (200, b"hi")
+    assert visitor.field(b"content-length") == [b"2"]
+
+
 async def test_events_are_flushed_as_sent() -> None:
     """A38: each body event reaches the visitor while the app waits for the next one."""
     tick = asyncio.Event()

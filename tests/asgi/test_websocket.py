@@ -181,6 +181,26 @@ async def test_a_denial_is_passed_on() -> None:
     assert await app.drain() == [disconnect(1006)]
 
 
+@pytest.mark.parametrize("values", [(b"x",), (b"",), (b"1", b"2")])
+async def test_a_denial_with_a_wrong_length_raises_in_send(values: tuple[bytes, ...]) -> None:
+    """The mistake is the app's, so it hears of it; the visitor gets 500, as for HTTP."""
+    app = Recorder(deny(401, *((b"content-length", value) for value in values)))
+    visitor = await Tunnelled(app).connect().over()
+    assert [type(error) for error in app.errors] == [ValueError]
+    assert (visitor.status, visitor.body) == ERROR
+
+
+@pytest.mark.parametrize(("status", "length"), [(401, [b"0"]), (204, [])])
+async def test_a_denial_has_one_length_and_none_with_a_204(
+    status: int, length: list[bytes]
+) -> None:
+    """What a response may not have twice, or not at all, goes no further than the app's side."""
+    same = ((b"Content-Length", b"0"), (b"content-length", b"0"), (b"x-why", b"no"))
+    visitor = await Tunnelled(Recorder(deny(status, *same), deny_body(b""))).connect().over()
+    assert visitor.field(b"content-length") == length
+    assert visitor.field(b"x-why") == [b"no"]
+
+
 async def test_a_denial_may_take_its_time() -> None:
     """A54: the edge ends its direction when it sees a denial; the body still goes out."""
     app = Held(deny(403))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio.to_thread
 import pytest
-from tests.e2e.harness import BIN
 from tests.e2e.harness import Edge as EdgeFolder
+from tests.e2e.harness import edge_command
 
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
@@ -85,9 +84,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 async def inside(tmp_path: Path) -> AsyncIterator[Inside]:
     """Both sides, connected."""
     folder = tmp_path / "edge"
-    command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(folder), "--tls", "off"]
+    command = ["init", "--data", str(folder), "--tls", "off"]
     command += ["--domain", "example.test", "--listen", "127.0.0.1:0"]
-    await anyio.to_thread.run_sync(lambda: subprocess.run(command, check=True, capture_output=True))
+    await anyio.to_thread.run_sync(edge_command, *command)
     edge = Edge(EdgeConfig.load(folder))
     await edge.start()
     token = await anyio.to_thread.run_sync(lambda: EdgeFolder(folder).create_token(NAME))

@@ -23,7 +23,10 @@ TIMEOUT = 60.0
 
 RETRY_WAIT = 2.0
 """Seconds before a refused connect is tried once more (``curl --retry 1 --retry-connrefused
---retry-delay 2``): on a loaded machine the process of an edge takes 0.6 to 1.5 s to start."""
+--retry-delay 2``): the process of an edge takes 0.6 to 1.5 s to start."""
+
+MAX_TRIES = 10
+"""Connects of a visitor while a loaded machine starts an edge for longer than that."""
 
 Address = tuple[str, int]
 
@@ -240,7 +243,8 @@ class Load:
         method: "GET", or "MIXED" for a POST after each GET.
 
     Each visitor does what browsers and HTTP libraries do: a kept connection that has gone before a
-    byte of the response is replaced once, and a refused connect is tried once more.
+    byte of the response is replaced once, and a refused connect is tried once more. More tries are
+    counted, for the test to judge: nobody can be served while there is no edge.
     """
 
     def __init__(
@@ -251,6 +255,7 @@ class Load:
         self.statuses: Counter[int] = Counter()
         self.failures: list[str] = []
         self.reconnects = 0
+        self.refused_again = 0  # connects that were refused more than once
         self.slowest = 0.0
         self.log: list[tuple[float, float, int]] = []  # start, seconds, status
         self._every = threads / rate
@@ -299,14 +304,15 @@ class Load:
 
     def _get(self, connection: http.client.HTTPConnection) -> int:
         is_kept = connection.sock is not None
-        may_connect_again = True
+        refused = 0
         while True:
             try:
                 return self._once(connection)
             except ConnectionRefusedError:
-                if not may_connect_again:
+                refused += 1
+                self.refused_again += refused == 2
+                if refused == MAX_TRIES:
                     raise
-                may_connect_again = False
                 time.sleep(RETRY_WAIT)
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 if not is_kept:

@@ -80,6 +80,8 @@ def frames_of(data: bytes) -> list[Frame]:
     """Frames of a byte string that holds nothing else."""
     decoder = FrameDecoder()
     frames = decoder.feed(data)
+    while decoder.is_behind:
+        frames += decoder.read_on()
     assert decoder.buffered == 0
     return frames
 
@@ -175,7 +177,10 @@ class ConnectionPair:
         wire = self.wires[role]
         data = bytes(wire[:size])
         del wire[: len(data)]
-        self.ends[role].receive_data(data, self.now)
+        end = self.ends[role]
+        end.receive_data(data, self.now)
+        while end.is_behind:
+            end.read_on(self.now)
         return self.ends[role].events()
 
     def move(self, role: Role) -> list[Event]:

@@ -10,7 +10,7 @@ from asgi_tunnel.protocol.limits import (
     SESSION_WINDOW,
     WINDOW_FLOOR,
 )
-from asgi_tunnel.protocol.window import ReceiveWindow, SendWindow, SessionUse
+from asgi_tunnel.protocol.window import MIN_RETURN, ReceiveWindow, SendWindow, SessionUse
 
 SIZE = INITIAL_STREAM_WINDOW
 FLOOR = WINDOW_FLOOR
@@ -170,10 +170,11 @@ def test_slow_reader_tells_at_half_the_window() -> None:
 
 
 def test_full_session_tells_early() -> None:
-    """When half the session window is used, each read above the floor is told."""
+    """When half the session window is used, reads above the floor are told from 1 KiB on."""
     window = receiver(limit=2 * SIZE, used=SIZE)
     window.receive(SIZE)
-    assert window.consume(10, 9.0, 0.1) == (10, 0)
+    assert window.consume(MIN_RETURN - 1, 9.0, 0.1) is None
+    assert window.consume(1, 9.0, 0.1) == (MIN_RETURN, 0)
 
 
 def test_growth() -> None:

@@ -1,18 +1,26 @@
 #!/bin/sh
 # Make the environment of `make realapps`: pinned programs, and tools that are no Python packages where they can be had.
-# Usage: tests/realapps/setup.sh VENV [PYTHON]
+# Usage: tests/realapps/setup.sh [--quick] VENV [PYTHON]
+#   --quick   only what the programs of the short form need: no browser, a third of the packages
 set -eu
 
+quick=""
+if [ "$1" = --quick ]; then
+    quick=1
+    shift
+fi
 venv=$1
 python=${2:-python3}
 cd "$(dirname "$0")/../.."
 
 # A case whose tool is missing is skipped, with the tool's name: so nothing here is fatal.
 missing=""
-for tool in chromium curl git rclone; do
+wanted="curl git rclone"
+[ -n "$quick" ] || wanted="$wanted chromium"
+for tool in $wanted; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
-command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+[ -n "$quick" ] || command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "realapps: installing$missing"
     # shellcheck disable=SC2086
@@ -26,8 +34,12 @@ if ! "$venv/bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 11)
     "$python" -m venv --clear "$venv"
 fi
 echo "realapps: installing into $venv (some minutes the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    -e . -e edge -r tests/realapps/requirements.txt || {
+if [ -n "$quick" ]; then
+    set -- -r tests/realapps/quick.txt -c tests/realapps/requirements.txt
+else
+    set -- -r tests/realapps/requirements.txt
+fi
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e . -e edge "$@" || {
     echo "realapps: pip could not install everything; its message is above, and the same command continues." >&2
     exit 2
 }

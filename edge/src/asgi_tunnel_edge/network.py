@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .errors import EdgeConfigError, shown
@@ -27,6 +28,7 @@ _V4: Final = 1 << _BITS
 _MAPPED: Final = 0xFFFF << 32  # ::ffff:0:0/96, how IPv4 looks on an IPv6 socket
 
 
+@lru_cache(maxsize=4096)
 def number_of(address: str) -> int:
     """Return the number of an address as a socket spells it; ``NO_NUMBER`` when it is none."""
     try:

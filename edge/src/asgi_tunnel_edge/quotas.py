@@ -15,6 +15,8 @@ from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
 
+from asgi_tunnel.protocol.limits import OVERHEAD_RATE
+
 from .errors import EdgeConfigError, shown
 from .settings.config import Limits
 
@@ -62,7 +64,10 @@ class TokenQuotas(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_visitors: Annotated[int, Meta(title="visitors' requests in flight; more: 503")] | None = (
         None
     )
-    max_frames: Annotated[int, Meta(title="frames a second of one session")] | None = None
+    max_frames: (
+        Annotated[int, Meta(title="frames a second without content or effect; its session ends")]
+        | None
+    ) = None
 
 
 QUOTA_NAMES: Final = TokenQuotas.__struct_fields__
@@ -76,8 +81,8 @@ class TokenLimits(NamedTuple):
     max_tunnels: int  #: connections
     max_pending: int  #: connections
     max_memory: int  #: bytes
-    max_visitors: int = 0  #: requests and WebSockets; 0: no limit
-    max_frames: int = 0  #: a second; 0: no limit of its own
+    max_visitors: int  #: requests and WebSockets
+    max_frames: int  #: a second, without content or effect
 
 
 class TokenLimiter:
@@ -97,6 +102,8 @@ class TokenLimiter:
             max_tunnels=limits.max_tunnels_per_token,
             max_pending=MAX_PENDING_PER_TOKEN,
             max_memory=int(limits.max_buffered_bytes * MEMORY_SHARE),
+            max_visitors=limits.max_visitors_per_token,
+            max_frames=OVERHEAD_RATE,
         )
 
     def of(self, quotas: TokenQuotas) -> TokenLimits:

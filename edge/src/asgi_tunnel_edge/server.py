@@ -168,10 +168,12 @@ class Edge:
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
         )
         snapshot = await self._watcher.start()
-        self.directory = LocalDirectory(snapshot, hides_offline=config.guards.hide_offline)
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
+        self.directory = LocalDirectory(
+            snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
+        )
         proxies = self._proxies()
         self.limiter = ConnectionLimiter(
             self.guards,
@@ -313,11 +315,7 @@ class Edge:
             await self._accept_plain(self._protocol_factory(), sockets)
         else:
             self._acceptor = TLSAcceptor(
-                self._choose,
-                sockets,
-                self.limiter,
-                plain_reply=self._plain_reply,
-                watch=watch,
+                self._choose, sockets, self.limiter, plain_reply=self._plain_reply, watch=watch
             )
             self._acceptor.start()
         return _address(address, sockets)

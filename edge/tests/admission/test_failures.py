@@ -31,9 +31,22 @@ def test_any_text_can_be_counted(text: str) -> None:
 
 
 def test_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A botnet fills the table and empties it; it never grows beyond its bound."""
-    monkeypatch.setattr(failures, "_MAX_ADDRESSES", 3)
+    """A botnet fills the table; it never grows beyond its bound."""
+    monkeypatch.setattr(failures, "MAX_ADDRESSES", 3)
     limiter = FailureLimiter()
     for n in range(10):
         limiter.count(f"address {n}", "wrong", 0.0)
-        assert len(limiter._failures) <= 3
+        assert len(limiter) <= 3
+
+
+def test_other_addresses_do_not_free_who_has_sent_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """T67: one address fills its account; its sender's other addresses do not empty it."""
+    monkeypatch.setattr(failures, "MAX_ADDRESSES", 100)
+    limiter = FailureLimiter()
+    for n in range(FAILURES):
+        limiter.count("attacker", f"token {n}", 0.0)
+    for n in range(1000):
+        limiter.count(f"address {n}", "wrong", 1.0)
+    assert limiter.count("attacker", "one more", 2.0)

@@ -6,9 +6,16 @@ from typing import Any
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Respond to each request with five bytes, or with the names of its fields."""
+    """Respond with five bytes, or the names of the fields; read uploads and WebSockets."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            pass
     if scope["type"] != "http":
         return
+    while scope["path"] == "/upload" and (await receive()).get("more_body"):
+        pass
     body = b"hello"
     if scope["path"] == "/fields":
         body = b"\n".join(name for name, _ in scope["headers"])

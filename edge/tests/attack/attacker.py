@@ -1,7 +1,9 @@
 """Attacks, each in a process of its own: `python attacker.py NAME PORT SOURCE [TOKEN]`.
 
 One goes on until its standard input ends. It prints a line each second: what it has done so far.
-`ATTACK_TLS=1` says that the port speaks TLS.
+`ATTACK_TLS=1` says that the port speaks TLS. A new attack is a function and a line in `ATTACKS`;
+one that opens its connections with :func:`dial` also stands in `OVER_TLS`. ``test_together`` runs
+all that are there.
 """
 
 from __future__ import annotations
@@ -20,21 +22,32 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from asgi_tunnel.protocol.frames import FrameType, encode_frame
+from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.protocol.frames import FrameDecoder, FrameType, encode_frame
 from asgi_tunnel.protocol.handshake import HandshakeReader, Hello, Refuse, encode_handshake
 from asgi_tunnel.protocol.limits import Settings
+
+IS_SECURE = os.environ.get("ATTACK_TLS") == "1"
+
+SLICE = 0.005
+"""Seconds between two writes of a flood with a rate."""
 
 IS_SECURE = os.environ.get("ATTACK_TLS") == "1"
 
 done: Counter[str] = Counter()
 
 
+def edge_at(source: str) -> str:
+    """Return the edge's address in the family of the attacker's own."""
+    return "::1" if ":" in source else "127.0.0.1"
+
+
 def _connect(port: int, source: str) -> socket.socket:
-    sock = socket.socket()
+    sock = socket.socket(socket.AF_INET6 if ":" in source else socket.AF_INET)
     sock.setblocking(False)
     sock.bind((source, 0))
     with contextlib.suppress(BlockingIOError):
-        sock.connect(("127.0.0.1", port))
+        sock.connect((edge_at(source), port))
     return sock
 
 
@@ -43,7 +56,7 @@ async def dial(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection, over TLS where the port speaks it."""
     context = trusting() if secure else None
-    return await asyncio.open_connection("127.0.0.1", port, ssl=context, local_addr=(source, 0))
+    return await asyncio.open_connection(edge_at(source), port, ssl=context, local_addr=(source, 0))
 
 
 @cache
@@ -73,15 +86,13 @@ async def silent(port: int, source: str, _: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _flood(port: int, source: str, data: bytes) -> None:
+async def _flood(port: int, source: str, data: bytes, *, secure: bool = IS_SECURE) -> None:
     """Send this on 32 connections at a time, each replaced as soon as it is refused."""
 
     async def one() -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, local_addr=(source, 0)
-                )
+                reader, writer = await dial(port, source, secure=secure)
                 writer.write(data)
                 reply = await reader.read(100)
                 done[reply[9:12].decode("latin-1") or "closed"] += 1
@@ -100,7 +111,7 @@ async def malformed(port: int, source: str, _: str) -> None:
 
 async def handshakes(port: int, source: str, _: str) -> None:
     """S8: bytes that are no TLS, as fast as they are refused."""
-    await _flood(port, source, b"\x16\x03\x01\x00\x05hello")
+    await _flood(port, source, b"\x16\x03\x01\x00\x05hello", secure=False)
 
 
 def upgrade(token: str) -> bytes:
@@ -127,13 +138,9 @@ def hello(instance: str, **values: Any) -> bytes:
 
 async def tokens(port: int, source: str, _: str) -> None:
     """S8: wrong tokens."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
     for number in itertools.count():
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-            )
+            reader, writer = await dial(port, source)
             writer.write(upgrade(f"at1.wrong.{number}"))
             done[(await reader.read(100))[9:12].decode("latin-1")] += 1
             writer.close()
@@ -143,15 +150,11 @@ async def tokens(port: int, source: str, _: str) -> None:
 
 async def greetings(port: int, source: str, token: str) -> None:
     """S3: one good token, 256 connections that never say HELLO, replaced as they are closed."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
 
     async def one() -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(
-                    "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-                )
+                reader, writer = await dial(port, source)
                 writer.write(upgrade(token))
                 done[(await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")] += 1
                 await reader.read(1)
@@ -165,13 +168,9 @@ async def greetings(port: int, source: str, token: str) -> None:
 
 async def sessions(port: int, source: str, token: str) -> None:
     """S4: one good token opens sessions and leaves them, up to the edge's limit."""
-    secure = ssl.create_default_context()
-    secure.check_hostname, secure.verify_mode = False, ssl.CERT_NONE
     for number in itertools.count():
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=secure, local_addr=(source, 0)
-            )
+            reader, writer = await dial(port, source)
             writer.write(upgrade(token))
             status = (await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
             done[status] += 1
@@ -388,6 +387,304 @@ async def names(port: int, source: str, token: str) -> None:
         await asyncio.sleep(0.01)
 
 
+# -- overhead of visitors: bytes that carry nothing ------------------------------------------------
+
+RATE = 18_000_000 // 8
+"""Bytes a second of one visitor: 18 Mbit/s, a home uplink."""
+
+POST = (
+    b"POST /upload HTTP/1.1\r\nHost: good.example.test\r\nTransfer-Encoding: chunked\r\n"
+    b"Connection: close\r\n\r\n"
+)
+WEBSOCKET = (
+    b"GET /sink HTTP/1.1\r\nHost: good.example.test\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+async def _stream(port: int, source: str, head: bytes, unit: bytes, *, first: bytes = b"") -> None:
+    """Send a request, and then ``unit`` again and again at ``RATE``; one connection at a time."""
+    loop = asyncio.get_running_loop()
+    piece = unit * int(RATE * SLICE / len(unit))
+    while True:
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", port, local_addr=(source, 0)
+            )
+            done["opened"] += 1
+            writer.write(head)
+            if head is WEBSOCKET:
+                await reader.readuntil(b"\r\n\r\n")
+            writer.write(first)
+            reply = asyncio.ensure_future(_last(reader))
+            due = loop.time()
+            while not reply.done():
+                writer.write(piece)
+                done["units"] += len(piece) // len(unit)
+                await writer.drain()
+                due = max(due + SLICE, loop.time() - 1)
+                await asyncio.sleep(max(0.0, due - loop.time()))
+            done[_refusal(reply.result(), is_websocket=head is WEBSOCKET)] += 1
+            writer.transport.abort()
+        except (OSError, asyncio.IncompleteReadError):
+            done["failed"] += 1
+            await asyncio.sleep(0.05)
+
+
+async def _last(reader: asyncio.StreamReader) -> bytes:
+    """Read to the end and return what came last."""
+    last = b""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            last = (last + data)[-1000:]
+    return last
+
+
+def _refusal(reply: bytes, *, is_websocket: bool) -> str:
+    """Return the status of a response, or the code of a close frame."""
+    at = reply.find(b"\x88")
+    if is_websocket and at >= 0:
+        return f"closed {int.from_bytes(reply[at + 2 : at + 4], 'big')}"
+    return reply[9:12].decode("latin-1") if reply[:5] == b"HTTP/" else "cut"
+
+
+async def chunks(port: int, source: str, _: str) -> None:
+    """T67: an upload in chunks of one byte."""
+    await _stream(port, source, POST, b"1\r\na\r\n")
+
+
+async def pongs(port: int, source: str, _: str) -> None:
+    """T67: pongs that nobody asked for."""
+    await _stream(port, source, WEBSOCKET, b"\x8a\x80mask")
+
+
+async def pings(port: int, source: str, _: str) -> None:
+    """T67: pings."""
+    await _stream(port, source, WEBSOCKET, b"\x89\x80mask")
+
+
+async def empty(port: int, source: str, _: str) -> None:
+    """T67: messages without content."""
+    await _stream(port, source, WEBSOCKET, b"\x81\x80mask")
+
+
+async def fragments(port: int, source: str, _: str) -> None:
+    """T67: a message in fragments of one byte that has no end."""
+    await _stream(port, source, WEBSOCKET, b"\x00\x81aaaa\x00", first=b"\x01\x81aaaa\x00")
+
+
+async def messages(port: int, source: str, _: str) -> None:
+    """T67: messages of one byte: they carry something, so they are only slowed down."""
+    await _stream(port, source, WEBSOCKET, b"\x81\x81aaaa\x00")
+
+
+# -- overhead of tenants: frames that carry nothing ------------------------------------------------
+
+FLOOD = 1_000_000
+"""Frames a second of one tenant, or as many as one process can send."""
+
+
+class Tenant:
+    """A connector that breaks the rules.
+
+    Args:
+        reader: Of its connection.
+        writer: Of its connection.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+        self._partial = b""
+        self._frames = FrameDecoder()
+        self.opened = asyncio.Event()
+        self.credit = 60_000
+        self.has_credit = asyncio.Event()
+
+    @classmethod
+    async def connect(cls, port: int, source: str, token: str) -> Tenant | None:
+        """Open a session; None when the edge refuses."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        writer.write(upgrade(token))
+        status = (await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
+        done[status] += 1
+        if status != "101":
+            writer.transport.abort()
+            return None
+        writer.write(hello(f"{time.monotonic_ns()}"))
+        return cls(reader, writer)
+
+    def send(self, frames: bytes) -> None:
+        """Send frames in one binary message."""
+        self.writer.write(b"\x82\xff" + len(frames).to_bytes(8, "big") + bytes(4) + frames)
+
+    async def read(self) -> None:
+        """Read until the end, and note OPEN, WINDOW and GOAWAY."""
+        is_greeted = False
+        while True:
+            head = await self._reader.readexactly(2)
+            size = head[1]
+            if size >= 126:
+                size = int.from_bytes(
+                    await self._reader.readexactly(2 if size == 126 else 8), "big"
+                )
+            data = await self._reader.readexactly(size)
+            if head[0] != 0x82:
+                return
+            for frame in self._frames.feed(data):
+                if frame.type == FrameType.WELCOME:
+                    is_greeted = True
+                elif frame.type == FrameType.OPEN:
+                    self.opened.set()
+                elif frame.type == FrameType.WINDOW:
+                    self.credit += sum(
+                        int.from_bytes(frame.payload[at : at + 4], "big") for at in (0, 4)
+                    )
+                    self.has_credit.set()
+                elif frame.type == FrameType.GOAWAY:
+                    code = int.from_bytes(frame.payload[:2], "big")
+                    done[f"GOAWAY {GoawayCode(code).name}"] += 1
+                    return
+            assert is_greeted
+
+
+async def _accomplice(port: int, source: str) -> None:
+    """Ask the tenant's own app for something, and read what comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    writer.write(b"GET / HTTP/1.1\r\nHost: bad.example.test\r\n\r\n")
+    while await reader.read(65536):
+        pass
+    writer.close()
+
+
+async def _tenant(
+    port: int, source: str, token: str, unit: bytes, *, answers: bytes = b"", raw: bytes = b""
+) -> None:
+    """Open a session and send ``unit`` at ``FLOOD`` until it is ended; then again.
+
+    Args:
+        port: Of the edge.
+        source: Address to come from.
+        token: Of the tenant.
+        unit: One frame.
+        answers: Frames that answer a request of an accomplice, before the flood.
+        raw: A whole message, in the place of a frame.
+    """
+    loop = asyncio.get_running_loop()
+    is_data = not raw and unit[3] == FrameType.DATA and not answers.endswith(END)
+    unit = unit or raw
+    piece = unit * int(min(FLOOD * SLICE, 60_000 / len(unit)))
+    while True:
+        tasks: list[asyncio.Future[None]] = []
+        try:
+            tenant = await Tenant.connect(port, source, token)
+            if tenant is None:
+                await asyncio.sleep(0.05)
+                continue
+            reading = asyncio.ensure_future(tenant.read())
+            tasks.append(reading)
+            if answers:
+                tasks.append(asyncio.ensure_future(_accomplice(port, source)))
+                await asyncio.wait_for(tenant.opened.wait(), 10)
+                tenant.send(answers)
+            due = loop.time()
+            while not reading.done():
+                if is_data:
+                    while tenant.credit < len(piece) + 1000:
+                        tenant.has_credit.clear()
+                        waiting = asyncio.ensure_future(tenant.has_credit.wait())
+                        await asyncio.wait((waiting, reading), return_when=asyncio.FIRST_COMPLETED)
+                        waiting.cancel()
+                        if reading.done():
+                            break
+                    tenant.credit -= len(piece)
+                if raw:
+                    tenant.writer.write(piece)
+                else:
+                    tenant.send(piece)
+                done["units"] += len(piece) // len(unit)
+                await tenant.writer.drain()
+                due = max(due + len(piece) / len(unit) / FLOOD, loop.time() - 0.1)
+                await asyncio.sleep(max(0.0, due - loop.time()))
+            tenant.writer.transport.abort()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            done["failed"] += 1
+            await asyncio.sleep(0.05)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+HEAD = encode_frame(FrameType.HEAD, b"\x00\xc8" + bytes(4), stream_id=1)
+END = encode_frame(FrameType.HEAD, b"\x00\xc8" + bytes(4), stream_id=1, flags=1)
+
+
+def _frames(unit: bytes, answers: bytes = b"") -> Callable[[int, str, str], Awaitable[None]]:
+    async def attack(port: int, source: str, token: str) -> None:
+        await _tenant(port, source, token, unit, answers=answers)
+
+    return attack
+
+
+async def _tiny_messages(port: int, source: str, token: str) -> None:
+    """Send PING in WebSocket messages of one byte, each less than a frame of the tunnel's."""
+    ping = encode_frame(FrameType.PING, bytes(16))
+    raw = b"".join(b"\x82\x81" + bytes(4) + ping[at : at + 1] for at in range(len(ping)))
+    await _tenant(port, source, token, b"", raw=raw)
+
+
+TENANTS = {
+    "frames-ping": _frames(encode_frame(FrameType.PING, bytes(16))),
+    "frames-drain": _frames(encode_frame(FrameType.DRAIN, b"\x02" + bytes(8))),
+    "frames-trailers": _frames(encode_frame(FrameType.TRAILERS, stream_id=1), END),
+    "frames-reset": _frames(encode_frame(FrameType.RESET, b"\x00\x01", stream_id=1), END),
+    "frames-late": _frames(encode_frame(FrameType.DATA, b"a", stream_id=1), END),
+    "frames-window": _frames(encode_frame(FrameType.WINDOW, bytes(8), stream_id=1), HEAD),
+    "frames-interim": _frames(
+        encode_frame(FrameType.HEAD, b"\x00\x67" + bytes(4), stream_id=1),
+        encode_frame(FrameType.PING, bytes(16)),
+    ),
+    "frames-tiny": _tiny_messages,
+    "frames-data": _frames(encode_frame(FrameType.DATA, b"a", stream_id=1), HEAD),
+}
+"""T68: frames of one kind. The last one carries something, so it is only slowed down."""
+
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+# What others can be made to send: an image on a page, a link in a chat, an opened folder.
+MADE_TO_SEND = (
+    ("GET", BROWSER, "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Dest: image\r\n"),
+    ("GET", "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", ""),
+    ("GET", "WhatsApp/2.23.20.0", ""),
+    ("PROPFIND", "WebDAVFS/3.0.0 (03008000) Darwin/24.0.0 (arm64)", "Depth: 1\r\n"),
+)
+PROBES = (
+    *("/.env", "/.git/config", "/wp-login.php", "/.aws/credentials", "/xmlrpc.php"),
+    *("/.svn/entries", "/.htpasswd", "/wp-config.php"),
+)
+
+
+async def probes(port: int, source: str, _: str) -> None:
+    """S5: probes that somebody else makes the visitors of one address send, forty a second."""
+    for number in itertools.count():
+        method, agent, fields = MADE_TO_SEND[number % len(MADE_TO_SEND)]
+        path = PROBES[number // len(MADE_TO_SEND) % len(PROBES)]
+        path = f"{path}.DS_Store" if method == "PROPFIND" and number % 3 else path
+        try:
+            reader, writer = await dial(port, source)
+            writer.write(
+                f"{method} {path} HTTP/1.1\r\nHost: good.example.test\r\nUser-Agent: {agent}\r\n"
+                f"{fields}Connection: close\r\n\r\n".encode()
+            )
+            done[(await reader.read(100))[9:12].decode("latin-1")] += 1
+            writer.close()
+        except OSError:
+            done["failed"] += 1
+        await asyncio.sleep(0.025)
+
+
 ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
     "silent": silent,
     "malformed": malformed,
@@ -400,13 +697,27 @@ ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
     "prefixes": prefixes,
     "fields": fields,
     "names": names,
+    "chunks": chunks,
+    "pongs": pongs,
+    "pings": pings,
+    "empty": empty,
+    "fragments": fragments,
+    "messages": messages,
+    **TENANTS,
+    "probes": probes,
 }
+
+OVER_TLS = frozenset(
+    {"silent", "malformed", "handshakes", "tokens", "greetings", "sessions", "probes"}
+)
+"""Attacks on a port that speaks TLS; the others want one without."""
 
 
 def main() -> None:
     """Run one attack until standard input ends."""
     name, port, source, token = [*sys.argv[1:], ""][:4]
-    os.nice(19)  # an attacker has a machine of its own: not the edge's core, nor a visitor's
+    # Many attackers would have machines of their own, and leave the cores to edge and visitor.
+    os.setpriority(os.PRIO_PROCESS, 0, int(os.environ.get("ATTACK_NICE", "0")))
 
     def run() -> None:
         asyncio.run(ATTACKS[name](int(port), source, token))  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.request import Request
 from asgi_tunnel_edge.settings.config import Limits
+from asgi_tunnel_edge.shares.token import TokenShare
 
 HOSTNAME = "shop.example.test"
 
@@ -207,6 +208,7 @@ class FakeRoute:
     is_closed = False
 
     def __init__(self, upstream: Any = None) -> None:
+        self.share = TokenShare()
         self.ready = upstream
         self.waiting: list[Waiter] = []
         self.paths: list[Sequence[str]] = []

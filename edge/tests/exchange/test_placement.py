@@ -10,7 +10,7 @@ from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.head import ResponseHead
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.exchange.http import HTTPExchange
-from asgi_tunnel_edge.exchange.placement import CROWDED, MAX_TRIES, OFFLINE
+from asgi_tunnel_edge.exchange.placement import CROWDED, FULL, MAX_TRIES, OFFLINE
 from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 
 from .fakes import ARRIVAL, FakeRoute, FakeUpstream, ListWriter, context_of, head_of, request_of
@@ -222,3 +222,20 @@ def test_a_handshake_is_not_repeated(code: ResetCode) -> None:
     assert other.opened == 0
     assert stage.writer.replied is not None
     assert stage.writer.replied.status == 503
+
+
+@KINDS
+def test_a_token_has_a_share_of_visitors(kind: str) -> None:
+    """T69: one above the share is refused; who waits counts, and a place is given back once."""
+    first = Stage(kind=kind)
+    share = first.route.share
+    assert share.visitors == 1
+    share.max_visitors = 1
+    second = ListWriter()
+    route = first.route.as_route()
+    HTTPExchange(second, request_of(), head_of(), route, ()).start()
+    assert second.calls[0] == ("reply", FULL)
+    assert share.visitors == 1
+    first.exchange.time_out()
+    first.exchange.abandon(ResetCode.CANCELLED, "", 499)
+    assert share.visitors == 0

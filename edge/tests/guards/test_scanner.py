@@ -301,10 +301,11 @@ def test_bans_outlive_the_edge() -> None:
 
 
 @pytest.mark.plain  # other bounds
-def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
-    """The first one banned goes first, and the first one counted."""
+def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one banned goes first, and who sent the fewest probes."""
     monkeypatch.setattr(scanner, "MAX_SCANNER_BANS", 10)
     monkeypatch.setattr(scanner, "MAX_SENDERS", 5)
+    world = make_world()
     for number in range(15):
         assert world.scan(address=f"192.0.2.{number}") == [404] * 6
         assert len(world.guards.scanner) <= 10
@@ -316,6 +317,18 @@ def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch, world: World) -> None
     world.status("/wp-login.php", address="198.51.100.19")
     assert world.status("/", address="198.51.100.19") == 403
     assert len(world.guards.scanner.unsaved()) == 10
+
+
+@pytest.mark.plain  # another bound
+def test_other_addresses_do_not_free_who_has_sent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T67: five probes, a thousand addresses with one each, and then the sixth."""
+    monkeypatch.setattr(scanner, "MAX_SENDERS", 100)
+    world = make_world()
+    world.scan(5, address="203.0.113.66")
+    for number in range(1000):
+        world.scan(1, address=f"198.51.{number // 250}.{number % 250}")
+    world.status("/wp-login.php", address="203.0.113.66")
+    assert world.status("/", address="203.0.113.66") == 403
 
 
 @pytest.mark.plain  # another bound

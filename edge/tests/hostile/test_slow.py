@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from tests.e2e.harness import slowdown
 
 from .conftest import World
 from .good import good_visitor
@@ -99,7 +100,7 @@ def test_idle_connection_is_closed(hasty: World) -> None:
         wire.answer()
         start = time.monotonic()
         assert wire.rest() == b""
-        assert 0.7 < time.monotonic() - start < 2.0
+        assert 0.7 < time.monotonic() - start < 2.0 * slowdown()
 
 
 def test_idle_connection_after_a_large_answer_is_closed(hasty: World) -> None:
@@ -110,7 +111,7 @@ def test_idle_connection_after_a_large_answer_is_closed(hasty: World) -> None:
         assert len(wire.answer().body) == 900_000
         start = time.monotonic()
         assert wire.rest() == b""
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < 2.0 * slowdown()
 
 
 def test_second_head_has_its_own_deadline(hasty: World) -> None:
@@ -118,7 +119,7 @@ def test_second_head_has_its_own_deadline(hasty: World) -> None:
     with hasty.wire() as wire:
         wire.send(request())
         wire.answer()
-        assert _drip(wire, b"GET /" + ENDLESS, seconds=3.0) < 2.5
+        assert _drip(wire, b"GET /" + ENDLESS, seconds=3.0) < 2.5 * slowdown()
         assert b" 408 " in wire.buffer + wire.rest()
 
 

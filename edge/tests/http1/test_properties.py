@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.protocol.pair import examples
 
 from asgi_tunnel_edge.errors import RequestError, WebSocketError
 from asgi_tunnel_edge.exchange.websocket_frames import (
@@ -64,6 +65,7 @@ def _status_or_request(whole: bytes, last: LastFields | None = None) -> int | Re
         return error.status
 
 
+@examples(60)
 @given(HEADS)
 @example(b"GET / HTTP/1.1\r\nHost: a.test")
 def test_any_head_is_read_or_refused(data: bytes) -> None:
@@ -108,6 +110,7 @@ BLOCKS = _words(
 ).map(lambda block: block.replace(b"\r\n\r\n", b"\r\n"))
 
 
+@examples(60)
 @given(st.lists(BLOCKS, min_size=1, max_size=3), st.lists(st.tuples(LINES, st.integers(0, 2))))
 def test_remembered_fields_change_nothing(
     blocks: list[bytes], requests: list[tuple[bytes, int]]
@@ -120,6 +123,7 @@ def test_remembered_fields_change_nothing(
     assert len(last.block) <= MAX_LAST_FIELDS
 
 
+@examples(60)
 @given(HEADS)
 def test_line_is_refused_early_only_where_the_head_is(data: bytes) -> None:
     """What is refused at the end of its first line would have been refused at its end."""
@@ -163,6 +167,7 @@ CHUNKS = _words(
 )
 
 
+@examples(60)
 @given(CHUNKS, CUTS)
 @example(b"5;" + b"a" * 254 + b"\r\nhello\r\n0\r\n\r\n", [1])
 @example(b"5;" + b"a" * 255 + b"\r\nhello\r\n0\r\n\r\n", [258])
@@ -175,6 +180,7 @@ def test_chunked_body_cut_anywhere(data: bytes, at: list[int]) -> None:
     assert _read_body(ChunkedBody(), [data[n : n + 1] for n in range(len(data))]) == whole
 
 
+@examples(60)
 @given(CHUNKS, st.integers(1, 20))
 def test_chunked_body_is_never_larger_than_allowed(data: bytes, limit: int) -> None:
     """With a bound, no more than that comes out."""
@@ -182,6 +188,7 @@ def test_chunked_body_is_never_larger_than_allowed(data: bytes, limit: int) -> N
     assert len(body) <= limit
 
 
+@examples(60)
 @given(st.binary(max_size=50), st.integers(0, 60), CUTS)
 def test_length_body_cut_anywhere(data: bytes, length: int, at: list[int]) -> None:
     """The announced bytes are the body, the others are the rest."""
@@ -233,6 +240,7 @@ FRAMES = st.lists(
 ).map(b"".join)
 
 
+@examples(60)
 @given(FRAMES, CUTS)
 @example(b"\x81\xfe\x00\x05", [2])
 @example(b"\x82\xff" + b"\xff" * 8, [3])
@@ -243,6 +251,7 @@ def test_frames_cut_anywhere(data: bytes, at: list[int]) -> None:
     assert _read_frames([data[n : n + 1] for n in range(len(data))]) == whole
 
 
+@examples(60)
 @given(st.binary(max_size=125))
 def test_close_payload_is_read_or_refused(payload: bytes) -> None:
     """A code and a reason, or a close code; what is read can be sent again."""
@@ -257,6 +266,7 @@ def test_close_payload_is_read_or_refused(payload: bytes) -> None:
         assert encode_close(code, reason)[2:] == payload
 
 
+@examples(60)
 @given(st.integers(1000, 4999), st.text(max_size=200))
 def test_close_frames_are_control_frames(code: int, reason: str) -> None:
     """Whatever the reason: at most 125 bytes, and UTF-8."""

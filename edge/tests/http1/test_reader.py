@@ -46,3 +46,21 @@ def test_what_cannot_become_a_head_is_refused_early(data: bytes, status: int) ->
     with pytest.raises(RequestError) as caught:
         reader.read_head(keeps_raw=False)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 1000])
+def test_empty_lines_are_counted_however_they_are_cut(step: int) -> None:
+    """Two in front of each request are skipped, a third is refused, in one read or in many."""
+    reader = RequestReader(Limits())
+
+    def read(data: bytes) -> None:
+        for start in range(0, len(data), step):
+            reader.feed(data[start : start + step])
+            while reader.read_head(keeps_raw=False) is not None:
+                pass
+
+    read((b"\r\n\r\n" + HEAD) * 2)
+    assert reader.heads == 2
+    with pytest.raises(RequestError) as caught:
+        read(b"\r\n" * 3 + HEAD)
+    assert caught.value.status == 400

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocol.pair import examples
 
 from asgi_tunnel_edge.errors import EdgeConfigError, RequestError
 from asgi_tunnel_edge.http1.head import read_head
@@ -175,6 +176,7 @@ def test_trust_is_by_network(address: str, is_trusted: bool) -> None:
 PLAIN, STANDARD = proxies(), proxies("forwarded")
 
 
+@examples(60)
 @given(
     st.lists(
         st.sampled_from(["for=", "10.0.0.2", VISITOR, ",", ";", '"', "[", "]", ":", "::1", " "])

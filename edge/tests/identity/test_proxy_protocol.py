@@ -6,6 +6,7 @@ import struct
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.protocol.pair import examples
 
 from asgi_tunnel_edge.errors import ProxyHeaderError
 from asgi_tunnel_edge.identity.proxy_protocol import (
@@ -134,6 +135,7 @@ def test_refuses_what_is_no_header(name: str) -> None:
     assert isinstance(read(data + REQUEST), str)
 
 
+@examples(60)
 @given(
     st.sampled_from([data for data, _ in GOOD.values()] + list(BAD.values())),
     st.integers(0, 200),

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import BIN, wait_until
+from tests.e2e.harness import BIN, edge_command, wait_until
 
 from asgi_tunnel_edge.observers import log_handler
 from asgi_tunnel_edge.observers.log_handler import LogHandler, Repeats
@@ -212,9 +212,8 @@ TUNNEL = (
 def stuck_edge(folder: Path, output: int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """An edge whose standard output and standard error are this pipe; and its port."""
     data = folder / "edge"
-    init = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data), "--tls", "off"]
-    init += ["--domain", "example.test", "--listen", "127.0.0.1:0"]
-    subprocess.run(init, check=True, capture_output=True, timeout=60)
+    where = ["--data", str(data), "--domain", "example.test", "--listen", "127.0.0.1:0"]
+    edge_command("init", *where, "--tls", "off")
     run = [str(BIN / "asgi-tunnel-edge"), "run", "--data", str(data)]
     edge = subprocess.Popen(run, stdout=output, stderr=output)
     try:

@@ -44,6 +44,20 @@ def normalise_fields(headers: Iterable[Any]) -> Fields:
     return fields
 
 
+def read_length(values: list[bytes]) -> int:
+    """Return the length that an app announces; more than one have to be the same.
+
+    Args:
+        values: Of all its ``content-length`` fields, at least one.
+
+    Raises:
+        ValueError: They are no single number.
+    """
+    if not values[0].isdigit() or len(set(values)) > 1:
+        raise ValueError("the response has a content-length that is no single number")
+    return int(values[0])
+
+
 def _as_bytes(value: object) -> bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)

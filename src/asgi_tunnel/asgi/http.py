@@ -13,7 +13,7 @@ from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead, encode_fields
-from .fields import normalise_fields
+from .fields import normalise_fields, read_length
 from .inbox import Inbox, wait_until_set
 from .types import Message, Scope, StreamLink
 
@@ -191,14 +191,14 @@ class HTTPExchange:
         for field in normalise_fields(message.get("headers", ())):
             if field[0] == b"content-length":
                 lengths.append(field[1])
-                if status == 204:
+                if status == 204 or len(lengths) > 1:
                     continue
             elif field[0] == b"transfer-encoding":
                 continue
             elif field[0] == b"content-type" and field[1].startswith(b"text/event-stream"):
                 self._is_event_stream = True
             fields.append(field)
-        expected = _length(lengths) if lengths else None
+        expected = read_length(lengths) if lengths else None
         self._link.send_head(self.stream_id, _new(ResponseHead, (int(status), fields)))
         # Only now: a head that cannot be sent leaves no trace on the next one.
         self._expected = expected
@@ -341,12 +341,6 @@ def _misplaced(response: ResponseState, kind: str) -> str:
     if expected is None:
         return f"the app sent {kind!r} after its response was complete"
     return f"the app sent {kind!r}; expected {expected}"
-
-
-def _length(values: list[bytes]) -> int:
-    if not values[0].isdigit() or (len(values) > 1 and len(set(values)) > 1):
-        raise ValueError("http.response.start has a content-length that is no single number")
-    return int(values[0])
 
 
 def copy_body(body: Any) -> bytes:

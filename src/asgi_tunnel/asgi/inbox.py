@@ -1,8 +1,8 @@
 """The queue behind ``receive()``.
 
 An event that is there is returned without a turn of the event loop (Starlette asks for a
-disconnect inside an already cancelled scope), and nothing is taken before a wait (a cancelled
-``receive()`` loses nothing).
+disconnect inside an already cancelled scope), up to ``TURN_MESSAGES`` in a row, and nothing is
+taken before a wait (a cancelled ``receive()`` loses nothing).
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ _PATIENCE: Final = 32
 an app that calls ``receive()`` in a circle cannot stop the tunnel's heartbeats."""
 
 
+TURN_MESSAGES: Final = 64
+"""Messages that one call's ``receive()`` returns before the loop has a turn: a visitor that sends
+tiny ones as fast as it can would stop all others, as long as a window's worth is there."""
+
+
 class Inbox:
     """Messages for the app, then the last one for ever."""
 
-    __slots__ = ("_last", "_messages", "_repeats", "_waiters")
+    __slots__ = ("_last", "_messages", "_repeats", "_taken", "_waiters")
 
     def __init__(self) -> None:
         self._messages: deque[tuple[Message, int]] = deque()
         self._last: Message | None = None
         self._repeats = 0
+        self._taken = 0  # messages since the loop had a turn for certain
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
@@ -63,12 +69,18 @@ class Inbox:
         """Return the next message and its flow-controlled size.  Cancelling it loses nothing."""
         while True:
             if self._messages:
+                if self._taken >= TURN_MESSAGES:
+                    self._taken = 0
+                    await asyncio.sleep(0)
+                    continue
+                self._taken += 1
                 return self._messages.popleft()
             if self._last is not None:
                 self._repeats += 1
                 if self._repeats > _PATIENCE:
                     await asyncio.sleep(0)
                 return dict(self._last), 0
+            self._taken = 0
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from ..protocol.limits import MAX_CLOSE_REASON_SIZE
-from .fields import normalise_fields
+from .fields import normalise_fields, read_length
 from .http import copy_body, is_contained
 from .inbox import Inbox, wait_until_set
 from .types import ASGIApp, Message, Scope, StreamLink
@@ -30,6 +31,8 @@ ABNORMAL: Final = 1006
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
+
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds of silence in which the edge has to answer the close of a shutdown.  It answers at once;
@@ -134,13 +137,10 @@ class WebSocketExchange:
             self._link.send_data(self.stream_id, b"", end=True)
             self._closed(ABNORMAL, "")
         elif phase is Phase.CONNECTING and kind == "websocket.http.response.start":
-            fields = normalise_fields(message.get("headers", ()))
             status = message["status"]
             if not isinstance(status, int) or not 200 <= status <= 599:
                 raise ValueError(f"the denial response has the status {status!r}")
-            self._deny(
-                ResponseHead(status, [one for one in fields if one[0] != b"transfer-encoding"])
-            )
+            self._deny(ResponseHead(status, _denial_fields(status, message.get("headers", ()))))
         elif phase is Phase.DENYING and kind == "websocket.http.response.body":
             more = message.get("more_body", False)
             body = copy_body(message.get("body", b""))
@@ -361,6 +361,18 @@ class WebSocketExchange:
             self._inbox.put_last(_disconnect(code, reason))
         if self._room is not None:
             self._room.set()
+
+
+def _denial_fields(status: int, headers: Iterable[Any]) -> Fields:
+    """Return the fields of a denial: of framing only its length, once, and none with a 204."""
+    fields = normalise_fields(headers)
+    lengths = [value for name, value in fields if name == b"content-length"]
+    kept = [one for one in fields if one[0] not in _FRAMING]
+    if lengths:
+        read_length(lengths)
+        if status != 204:
+            kept.append((b"content-length", lengths[0]))
+    return kept
 
 
 def _disconnect(code: int, reason: str) -> Message:

@@ -44,6 +44,7 @@ from .limits import (
     Timing,
 )
 from .output import Output
+from .overhead import OverheadCount
 from .receiving import FrameReceiver, Role
 from .replay import Sequence
 from .streams import Streams
@@ -65,6 +66,8 @@ class State(Enum):
 class Connection:
     """The protocol core of one session.
 
+    Large because everything that happens to a session passes here once, and does little.
+
     What concerns one stream is held in :attr:`streams`, whose methods are offered here as well.
 
     Args:
@@ -76,6 +79,7 @@ class Connection:
         trace: Called for each frame received; None costs nothing.
 
     Attributes:
+        overhead: How many frames without content or effect the peer may send.
         sequence: What the peer has of what was sent.
         state: Where the session is.
         streams: What this side sends on streams.
@@ -98,6 +102,7 @@ class Connection:
             role, local=local, peer=peer, output=self._output, heartbeat=self._heartbeat
         )
         self._trace = trace
+        self.overhead = OverheadCount()
         self._resume_window = timing.resume_window  # seconds
         self._decoder = FrameDecoder(local.max_frame_size)
         self.sequence = Sequence(is_resumable=timing.resume_window > 0)
@@ -179,6 +184,11 @@ class Connection:
             + self._decoder.buffered
             + self.streams.queued
         )
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether :meth:`read_on` has something to read: nothing more should be received."""
+        return self._decoder.is_behind and self.state is State.ACTIVE
 
     def events(self) -> list[Event]:
         """Return the events since the last call, oldest first."""
@@ -363,21 +373,50 @@ class Connection:
     def receive_data(self, data: Buffer, now: float) -> None:
         """Take bytes from the transport, cut anywhere; see :meth:`events` for what they meant.
 
-        Nothing the peer sends raises: a violation ends the session with a coded GOAWAY.
+        Nothing the peer sends raises: a violation ends the session with a coded GOAWAY.  Of many
+        small frames a part is left for the next turns, see :attr:`is_behind`.
         """
         if self.state is not State.ACTIVE:
             return
         self._heartbeat.last_receive = now
         self.streams.heard(now)
         try:
-            for frame in self._decoder.feed(data):
-                self._receive_frame(frame)
-                if self.streams.is_over:
-                    return
-            if self._output.size + self.sequence.replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
-                raise ProtocolError(GoawayCode.OVERLOAD, "the peer does not read what it asks for")
+            self._receive_frames(self._decoder.feed(data), now)
         except ProtocolError as error:
             self.terminate(GoawayCode(error.code), str(error))
+
+    def read_on(self, now: float) -> None:
+        """Take more of what :meth:`receive_data` left."""
+        if not self.is_behind:
+            return
+        self.streams.heard(now)
+        try:
+            self._receive_frames(self._decoder.read_on(), now)
+        except ProtocolError as error:
+            self.terminate(GoawayCode(error.code), str(error))
+
+    def note_overhead(self, units: int, now: float) -> None:
+        """Count what the transport found without content: see ``overhead``."""
+        if self.state is State.ACTIVE:
+            self._output.overhead += units
+            self._count_overhead(now)
+
+    def _receive_frames(self, frames: list[Frame], now: float) -> None:
+        for frame in frames:
+            self._receive_frame(frame)
+            if self.streams.is_over:
+                return
+        if self._output.overhead:
+            self._count_overhead(now)
+        if self._output.size + self.sequence.replay.size > REPLAY_LIMIT + CONTROL_LIMIT:
+            raise ProtocolError(GoawayCode.OVERLOAD, "the peer does not read what it asks for")
+
+    def _count_overhead(self, now: float) -> None:
+        """End the session of a peer that sends too much without content or effect."""
+        why = self.overhead.exceeded(self._output, self.streams.last_stream_id, now)
+        if why is not None:
+            retry_after = self.overhead.wait(now)
+            self.terminate(GoawayCode.OVERLOAD, why, retry_after=retry_after)
 
     def _receive_frame(self, frame: Frame) -> None:
         kind, flags, stream_id, payload = frame
@@ -385,6 +424,8 @@ class Connection:
             self._trace("<", kind, flags, stream_id, len(payload))
         if kind < FIRST_UNSEQUENCED:
             self.sequence.received.add(FRAME_HEADER_SIZE + len(payload))
+        else:
+            self._output.overhead += 1
         receive = self._receivers.get(kind)
         if receive is None:
             raise FrameError(GoawayCode.FRAME_ERROR, f"frame type {kind} is unknown here")
@@ -395,6 +436,7 @@ class Connection:
         receive(flags, stream_id, payload)
 
     def _receive_drain(self, flags: int, stream_id: int, payload: Payload) -> None:
+        self._output.overhead += 1
         self._output.events.append(DrainReceived(*read_drain(payload)))
 
     def _receive_goaway(self, flags: int, stream_id: int, payload: Payload) -> None:

@@ -6,13 +6,14 @@ means is left to :mod:`.head`, :mod:`.handshake` and :mod:`.connection`.
 
 from __future__ import annotations
 
+from collections import deque
 from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
 from ..errors import FrameError
 from .codes import GoawayCode
-from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE
+from .limits import FRAME_HEADER_SIZE, MAX_FRAME_SIZE, TURN_FRAMES
 
 Buffer = bytes | bytearray | memoryview
 Payload = bytes | memoryview
@@ -102,22 +103,32 @@ def encode_frame(kind: int, payload: Buffer = b"", *, stream_id: int = 0, flags:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames; keeps an incomplete one for the next call."""
+    """Cuts a byte stream into frames; keeps an incomplete one for the next call.
 
-    __slots__ = ("_limit", "_need", "_partial")
+    Of more than ``TURN_FRAMES`` the rest is left for :meth:`read_on`, and so is what comes before
+    that was called.  Who feeds it stops reading meanwhile, so it is about one read.
+    """
+
+    __slots__ = ("_limit", "_need", "_partial", "_unread")
 
     def __init__(self, limit: int = MAX_FRAME_SIZE) -> None:
         self._limit = limit  # bytes of payload
         self._partial = bytearray()
         self._need = 0  # bytes that `_partial` must hold before another look is worth it
+        self._unread: deque[Buffer] = deque()
 
     @property
     def buffered(self) -> int:
-        """Bytes of an incomplete frame."""
-        return len(self._partial)
+        """Bytes of an incomplete frame, and those that are left for the next turns."""
+        return len(self._partial) + sum(len(data) for data in self._unread)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is left for :meth:`read_on`."""
+        return bool(self._unread)
 
     def feed(self, data: Buffer) -> list[Frame]:
-        """Return the frames that ``data`` completes, in wire order.
+        """Return the frames that ``data`` completes, in wire order; see :meth:`read_on`.
 
         Payloads are views into ``data`` or into a buffer given up to them: they stay valid.
 
@@ -125,15 +136,42 @@ class FrameDecoder:
             FrameError: A frame announces more than the limit.  The decoder is unusable after.
         """
         frames: list[Frame] = []
+        if self._unread:
+            self._unread.append(data)
+        else:
+            self._cut(data, frames)
+        return frames
+
+    def read_on(self) -> list[Frame]:
+        """Return more frames of what was fed before.
+
+        Raises:
+            FrameError: As :meth:`feed`.
+        """
+        frames: list[Frame] = []
+        unread = self._unread
+        pieces = TURN_FRAMES
+        while unread and pieces and len(frames) < TURN_FRAMES:
+            pieces -= 1
+            self._cut(unread.popleft(), frames)
+        return frames
+
+    def _cut(self, data: Buffer, frames: list[Frame]) -> None:
+        """Append the frames that ``data`` completes."""
         view = memoryview(data)
         start, end = 0, len(data)
         if self._partial:
             start = self._complete(view, frames)
             if start == end:
-                return frames
+                return
         # Of a small read a copy costs less than a view for each frame (0.3 against 0.7 us).
         small = bytes(data) if end <= _SMALL_READ else None
+        left = TURN_FRAMES
         while end - start >= FRAME_HEADER_SIZE:
+            if not left:
+                self._unread.appendleft(view[start:])
+                return
+            left -= 1
             word, flags, stream_id = unpack_header(view, start)
             size = self._check(word >> 8)
             stop = start + FRAME_HEADER_SIZE + size
@@ -148,7 +186,6 @@ class FrameDecoder:
             self._need = FRAME_HEADER_SIZE
         if start < end:
             self._partial = bytearray(view[start:])
-        return frames
 
     def _complete(self, view: memoryview, frames: list[Frame]) -> int:
         """Give the incomplete frame what it lacks, and no more; return where the next starts."""
@@ -183,6 +220,7 @@ class FrameDecoder:
         return size
 
     def clear(self) -> None:
-        """Forget an incomplete frame: its transport is gone and the peer sends it again."""
+        """Forget what was not read: its transport is gone and the peer sends it again."""
+        self._unread.clear()
         self._partial = bytearray()
         self._need = 0

@@ -16,14 +16,18 @@ class Output:
         events: Oldest first.
         frames: Whole frames, in the order in which they leave.
         size: Bytes of the frames.
+        overhead: Frames received that carried nothing or came too late, since the last count.
+        expected: Frames that may come too late, because this side ended their stream.
     """
 
-    __slots__ = ("events", "frames", "size")
+    __slots__ = ("events", "expected", "frames", "overhead", "size")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.frames: list[Buffer] = []
         self.size = 0
+        self.overhead = 0
+        self.expected = 0
 
     def put(self, frame: bytes) -> None:
         """Add a frame."""

@@ -21,7 +21,7 @@ from .events import (
     StreamReset,
     TrailersReceived,
 )
-from .frames import Flag, FrameType, Payload
+from .frames import Flag, FrameType, Payload, StreamKind
 from .halves import Half, Step
 from .head import decode_fields, decode_request, decode_response
 from .limits import (
@@ -34,6 +34,7 @@ from .output import Output
 from .stream import Stream
 from .table import StreamTable
 from .text import read_sentence, unpack
+from .window import MIN_RETURN
 
 WINDOW: Final = Struct(">II")  # bytes consumed, bytes the window grows by
 _SMALL: Final = 4096
@@ -45,6 +46,7 @@ _END: Final = int(Flag.END)
 _ENDED: Final = Half.ENDED
 _INTERIM: Final = Step.INTERIM
 _HEAD: Final = Step.HEAD
+_WEBSOCKET: Final = StreamKind.WEBSOCKET
 _new: Final = tuple.__new__
 
 
@@ -115,9 +117,12 @@ class StreamReceiver:
         if not self._is_edge:
             raise StreamStateError(GoawayCode.STREAM_STATE, "only the app's side sends responses")
         if stream is None:
+            self._output.overhead += 1
             return
         head, start = decode_response(payload)
         interim = 100 <= head.status < 200 and head.status != 101
+        if interim:
+            self._output.overhead += 1
         stream.receive(_INTERIM if interim else _HEAD)
         end = flags & _END != 0
         if interim and (end or start < len(payload)):
@@ -153,10 +158,13 @@ class StreamReceiver:
         """Take bytes of a body or of a WebSocket message."""
         stream = self._table.find(stream_id)
         if stream is None:
+            self._output.overhead += 1
             return
         stream.receive(Step.DATA)
         size = len(payload)
         end = flags & _END != 0
+        if not size and not end and stream.kind is not _WEBSOCKET:
+            self._output.overhead += 1  # an empty message is one, an empty piece of a body is none
         flow_controlled_size = size + FRAME_HEADER_SIZE if size or not end else 0
         if flow_controlled_size:
             stream.receive_window.receive(flow_controlled_size)
@@ -176,6 +184,8 @@ class StreamReceiver:
             stream.receive(Step.TRAILERS)
             self._output.events.append(TrailersReceived(stream_id, decode_fields(payload)))
             self._table.close_if_over(stream)
+        else:
+            self._output.overhead += 1
 
     def on_close(self, flags: int, stream_id: int, payload: Payload) -> None:
         """Take a WebSocket close, which ends the direction."""
@@ -188,6 +198,8 @@ class StreamReceiver:
             reason = read_sentence(payload[2:])
             self._output.events.append(CloseReceived(stream_id, code, reason))
             self._table.close_if_over(stream)
+        else:
+            self._output.overhead += 1
 
     def on_reset(self, flags: int, stream_id: int, payload: Payload) -> None:
         """End both directions."""
@@ -199,6 +211,7 @@ class StreamReceiver:
             # The peer had not seen this direction's end: it has given both windows back.
             table.drop_unread(stream_id)
             table.release_closed(stream_id)
+            self._output.overhead += 1
             return
         table.reset(stream)
         code = payload[0] << 8 | payload[1]
@@ -209,6 +222,8 @@ class StreamReceiver:
         consumed, growth = unpack(WINDOW, payload)
         table = self._table
         stream = table.find(stream_id)
+        if stream is None or consumed < MIN_RETURN:
+            self._output.overhead += 1
         if stream is None:
             table.credit_closed(stream_id, consumed)
         elif stream.sending is not None or stream.sent is not _ENDED:

@@ -25,6 +25,7 @@ from .head import (
 from .heartbeat import Heartbeat
 from .limits import (
     FAST_PATH_LIMIT,
+    FRAME_HEADER_SIZE,
     MAX_CLOSE_REASON_SIZE,
     MAX_REASON_SIZE,
     MAX_STREAM_ID,
@@ -34,6 +35,7 @@ from .limits import (
     Settings,
 )
 from .output import Output
+from .overhead import STREAM_ENDS
 from .receiving import WINDOW, Role, StreamReceiver
 from .stream import Stream
 from .table import StreamTable
@@ -306,6 +308,9 @@ class Streams:
             if unread:  # closed already: nothing to reset, but its bytes still count
                 self._queue_window(stream_id, unread, 0)
             return
+        # What fits into the window may be on its way, in frames of one byte, and its end.
+        room = stream.receive_window.room
+        self._output.expected += room // (FRAME_HEADER_SIZE + 1) + STREAM_ENDS
         self._table.reset(stream)
         payload = int(code).to_bytes(2, "big") + cut_text(reason, MAX_REASON_SIZE)
         self._output.put(encode_frame(FrameType.RESET, payload, stream_id=stream_id))

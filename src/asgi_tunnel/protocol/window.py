@@ -7,6 +7,8 @@ exchange on another one, and both sides reach the same count from the same WINDO
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import FlowControlError
 from .codes import GoawayCode
 from .limits import FRAME_HEADER_SIZE, MAX_STREAM_WINDOW, WINDOW_FLOOR, Settings
@@ -17,6 +19,12 @@ GROWTH_ROUND_TRIPS = 4
 MIN_ROUND_TRIP = 0.0025
 """Seconds that a round trip counts for at least.  On loopback or a fast LAN PING measures less than
 the peer's event loop needs to come round, and a window that stays small makes both wait in turn."""
+
+
+MIN_RETURN: Final = 1024
+"""Bytes that a WINDOW frame returns at least, as long as the reader has not caught up: a frame for
+each message of a byte would cost more than the message.  A peer's frame that returns less counts as
+one without content."""
 
 
 class SessionUse:
@@ -99,6 +107,11 @@ class ReceiveWindow:
         self._last_update = now
         self.unread = 0  # bytes received and not told as consumed
 
+    @property
+    def room(self) -> int:
+        """Bytes that the peer may send, or has sent and are on their way."""
+        return self._size - self.unread
+
     def receive(self, size: int) -> None:
         """Count ``size`` bytes as received.
 
@@ -142,7 +155,9 @@ class ReceiveWindow:
         if not is_half_read:
             if self.unread * 2 <= WINDOW_FLOOR:
                 return None
-            if self._consumed < self.unread and self._session.used * 2 < self._session.limit:
+            if self._consumed < self.unread and (
+                self._consumed < MIN_RETURN or self._session.used * 2 < self._session.limit
+            ):
                 return None
         growth = 0
         if is_half_read:

@@ -56,7 +56,8 @@ class LocalEdge:
         state: What the lifespan state holds at first; what requests see when there is no lifespan.
         hostname: Under which visitors reach the app, over https.
         timing: Of heartbeats and of the resume window; the edge's own by default.
-        grace: Seconds for requests in progress when the app restarts or ends.
+        grace: Seconds for requests in progress when the app restarts or ends: enough for a large
+            body on a loaded CI machine. Nothing waits for it once they have ended.
         seed: Of the link's random cuts.
 
     Attributes:
@@ -73,7 +74,7 @@ class LocalEdge:
         state: dict[str, Any] | None = None,
         hostname: str = "app.test",
         timing: Timing | None = None,
-        grace: float = 2.0,
+        grace: float = 10.0,
         seed: int = 0,
     ) -> None:
         self.link = MemoryLink(seed=seed)
@@ -445,6 +446,7 @@ class _Greeting:
         self._greeted = greeted
         self._lost = lost
         self._reader = HandshakeReader()
+        self.is_behind = False
 
     def data_received(self, data: bytes | memoryview) -> None:
         found = self._reader.feed(bytes(data))
@@ -453,6 +455,9 @@ class _Greeting:
 
     def transport_writable(self) -> None:
         """HELLO and WELCOME are small."""
+
+    def note_overhead(self, units: int) -> None:
+        """There is none in memory."""
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         self._lost(self._transport)

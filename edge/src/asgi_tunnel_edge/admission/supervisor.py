@@ -34,6 +34,19 @@ MAX_SUSPENDED: Final = 10_000
 oldest of the token that has the most is ended."""
 
 
+_FAULTS: Final = frozenset(
+    {
+        GoawayCode.PROTOCOL_ERROR,
+        GoawayCode.FRAME_ERROR,
+        GoawayCode.FLOW_CONTROL,
+        GoawayCode.STREAM_STATE,
+        GoawayCode.STREAM_LIMIT,
+        GoawayCode.OVERLOAD,
+    }
+)
+"""What an operator should see: the app's side broke a rule, or the edge had no room for it."""
+
+
 @runtime_checkable
 class Stallable(Protocol):
     """A stream's handler that can do without its session, or give up."""
@@ -131,7 +144,8 @@ class SessionSupervisor:
         reason = event.reason or (
             GoawayCode(event.code).name if event.code in set(GoawayCode) else str(event.code)
         )
-        _log.info("tunnel %s has ended: %s", session.name, printable(reason))
+        level = logging.INFO if event.by_peer or event.code not in _FAULTS else logging.WARNING
+        _log.log(level, "tunnel %s has ended: %s", session.name, printable(reason))
 
 
 def _is_suspended(session: Session) -> bool:

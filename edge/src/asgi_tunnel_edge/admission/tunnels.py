@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from dataclasses import replace
@@ -27,7 +28,7 @@ from asgi_tunnel.protocol.handshake import (
     agree_version,
     encode_handshake,
 )
-from asgi_tunnel.protocol.limits import PROTOCOL_VERSION, Settings, Timing
+from asgi_tunnel.protocol.limits import MAX_HANDSHAKE_SIZE, PROTOCOL_VERSION, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Transport, WebSocketTransport
 
@@ -60,6 +61,7 @@ MAX_PENDING_HANDSHAKES: Final = 256
 """Connections that may be between the two at one time: caps what a reconnect storm costs. Those of
 tokens with a session to resume have as many places again, which no other token can take."""
 
+_TOO_BUSY: Final = "the token sent too many frames without content"
 _FULL: Final = "this edge has no room for another tunnel right now"
 _CROWDED: Final = "the token has as many tunnels as it may have (max_tunnels)"
 
@@ -150,6 +152,9 @@ class TunnelAcceptor:
         A token that has lost a connection may come to resume its session, which needs no place.
         """
         directory = self._directory
+        wait = directory.shares.of(token.id).overhead.wait(asyncio.get_running_loop().time())
+        if wait:
+            return Reply(429, _TOO_BUSY, math.ceil(wait))
         if directory.has_lost(token.id):
             return None
         if self._is_crowded(token):
@@ -260,14 +265,16 @@ class TunnelAcceptor:
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
         welcome = replace(self._welcome(session_id, hostnames), shared=shared)
         pending.websocket.send(encode_handshake(welcome))
+        connection = Connection(
+            Role.EDGE,
+            local=self._settings,
+            peer=hello.settings,
+            timing=self._timing,
+            now=asyncio.get_running_loop().time(),
+        )
+        connection.overhead.allowance = self._directory.shares.of(token.id).overhead
         session = Session(
-            Connection(
-                Role.EDGE,
-                local=self._settings,
-                peer=hello.settings,
-                timing=self._timing,
-                now=asyncio.get_running_loop().time(),
-            ),
+            connection,
             session_id=session_id,
             name=f"{token.name}/{printable(hello.instance[:8])}/{hello.slot}",
         )
@@ -313,6 +320,8 @@ class PendingTunnel:
         self._on_hello = on_hello
         self._on_end = on_end
         self._reader = HandshakeReader()
+        self.is_behind = False
+        self._overhead = 0  # WebSocket frames of a few bytes
         self._is_over = False  # HELLO was read, or cannot be
         self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, websocket.abort)
 
@@ -343,6 +352,12 @@ class PendingTunnel:
 
     def transport_writable(self) -> None:
         """Nothing waits to be sent."""
+
+    def note_overhead(self, units: int) -> None:
+        """End it above what HELLO needs that comes in messages of one byte."""
+        self._overhead += units
+        if self._overhead > 2 * MAX_HANDSHAKE_SIZE:
+            self.websocket.abort()
 
     def transport_lost(self, transport: Transport, error: Exception | None) -> None:
         """The connection ended before there was a session."""

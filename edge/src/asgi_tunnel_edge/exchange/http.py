@@ -302,6 +302,7 @@ class HTTPExchange(Placed):
 
     def _end(self, status: int) -> None:
         self._phase = _OVER
+        self._placement.end()
         head = self._head
         entry = _new(
             Entry,

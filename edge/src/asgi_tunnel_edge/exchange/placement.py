@@ -23,6 +23,7 @@ MAX_TRIES: Final = 3
 OFFLINE: Final = Reply(503, "the app behind this name is not connected", RETRY_AFTER, closes=False)
 CROWDED: Final = Reply(503, "too many visitors wait for this app", RETRY_AFTER)
 """Closes the connection: a next request in it would take the next one's place, and so on."""
+FULL: Final = Reply(503, "too many visitors use this app right now", RETRY_AFTER)
 
 
 class Repeat(IntEnum):
@@ -75,6 +76,7 @@ class Placement:
 
     __slots__ = (
         "_gives_up",
+        "_is_counted",
         "_repeat",
         "_route",
         "_tries",
@@ -97,6 +99,7 @@ class Placement:
         self._repeat = repeat
         self._gives_up = gives_up
         self._tries = 0
+        self._is_counted = False  # among the visitors of its token
         self._upstream: Upstream | None = None
         self._waiting: Placed | None = None
         self.started = time.perf_counter()
@@ -108,6 +111,10 @@ class Placement:
 
     def start(self, exchange: Placed) -> None:
         """Choose an upstream for an exchange, or wait for one."""
+        if not self._route.share.enter():
+            exchange.refuse(FULL)
+            return
+        self._is_counted = True
         upstream = self._route.choose()
         if upstream is None:
             self._wait(exchange)
@@ -170,6 +177,12 @@ class Placement:
             self.cancel()
             self._writer.release()
             exchange.refuse(OFFLINE)
+
+    def end(self) -> None:
+        """The exchange is over; may be called twice."""
+        if self._is_counted:
+            self._is_counted = False
+            self._route.share.leave()
 
     def cancel(self) -> None:
         """Wait no longer."""

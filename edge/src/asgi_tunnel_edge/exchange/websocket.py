@@ -15,6 +15,7 @@ from typing import Final
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
+from asgi_tunnel.protocol.overhead import Allowance
 from asgi_tunnel.transport import LARGE
 
 from ..context import EdgeContext
@@ -36,6 +37,14 @@ CLOSE_TIMEOUT: Final = 10.0
 
 MAX_PONGS: Final = 16
 """Pings answered in one read: of a flood, the rest gets no pong, as RFC 6455 5.5.3 allows."""
+
+
+OVERHEAD_RATE: Final = 1000
+"""Frames without content that a visitor may send a second: pings, pongs, empty messages, fragments
+smaller than their header. A browser sends none; a message with content is none."""
+
+OVERHEAD_BURST: Final = 65_536
+"""The same at once: what a program sends that empties its queue."""
 
 
 class _Phase(Enum):
@@ -61,6 +70,7 @@ class WebSocketExchange(Placed):
     """
 
     __slots__ = (
+        "_allowance",
         "_channel",
         "_context",
         "_deadline",
@@ -115,6 +125,7 @@ class WebSocketExchange(Placed):
         self._sent = 0
         self._status = 0
         self._outcome = ""
+        self._allowance: Allowance | None = None  # made for the first frame without content
 
     @property
     def is_over(self) -> bool:
@@ -224,16 +235,18 @@ class WebSocketExchange(Placed):
 
     # -- from the visitor --------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
-        """Read frames and relay what they carry."""
+    def data_received(self, data: bytes) -> bytes:
+        """Read frames and relay what they carry; see :class:`.writer.Exchange`."""
         self._heard = self._context.now()
         self._is_pinged = False
         channel = self._channel
         if self._phase is _Phase.OVER or channel is None:
-            return
+            return b""
         pongs = 0
+        self.overhead = 0
+        reader = self._reader
         try:
-            for item in self._reader.feed(data):
+            for item in reader.feed(data):
                 if isinstance(item, Control):
                     if item.opcode == frames.PING:
                         pongs += 1
@@ -242,7 +255,7 @@ class WebSocketExchange(Placed):
                             channel.write(head + item.payload)
                     elif item.opcode == frames.CLOSE:
                         self._visitor_closed(channel, *frames.read_close(item.payload))
-                        return
+                        return b""
                 elif self._phase is _Phase.OPEN and self._upstream is not None:
                     room = self._upstream.send_data(
                         self._stream_id, item.data, text=item.is_text, more=not item.is_last
@@ -250,6 +263,8 @@ class WebSocketExchange(Placed):
                     if not room:
                         channel.pause_reading()
                         self._heard = math.inf  # unread, it cannot be judged silent
+            if reader.overhead:
+                self._count_overhead()
         except WebSocketError as error:
             # RFC 6455 section 7.1.7: what follows is not read, not even the visitor's own close.
             self._outcome = error.why
@@ -257,6 +272,16 @@ class WebSocketExchange(Placed):
             self._tell_app(error.code, error.why)
             self._finish()
             channel.close()
+            return b""
+        return reader.rest
+
+    def _count_overhead(self) -> None:
+        reader, allowance = self._reader, self._allowance
+        if allowance is None:
+            allowance = self._allowance = Allowance(OVERHEAD_RATE, OVERHEAD_BURST)
+        self.overhead, reader.overhead = reader.overhead, 0
+        if not allowance.take(self.overhead, self._context.now()):
+            raise WebSocketError(1008, "too many frames came that carry nothing")
 
     def _may_pong(self, channel: ByteChannel) -> bool:
         """Whether a ping gets a pong: not of a visitor that pings and does not read."""
@@ -427,6 +452,7 @@ class WebSocketExchange(Placed):
         if self._phase is _Phase.OVER:
             return
         self._phase = _Phase.OVER
+        self._placement.end()
         self._deadline = math.inf
         self.writable()  # a visitor that left without reading takes no more: nobody else would ask
         head = self._head

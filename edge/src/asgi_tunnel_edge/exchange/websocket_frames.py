@@ -17,8 +17,13 @@ from ..errors import WebSocketError
 
 _SHORT: Final = Struct(">BBH")
 _LONG: Final = Struct(">BBQ")
+_HEADER: Final = 6  # bytes of the shortest header, mask included
 _MAX_CONTROL: Final = 125  # payload bytes of a control frame
 _MAX_REASON: Final = 123  # bytes of a close reason: the same, less the code
+
+TURN_FRAMES: Final = 512
+"""Frames of one visitor that are taken in one turn of the event loop, before others get theirs: a
+read holds 43,000 empty ones, 20 ms of compiled code; these take 0.4 ms."""
 
 CONTINUATION: Final = 0
 TEXT: Final = 1
@@ -48,6 +53,10 @@ class FrameReader:
 
     Args:
         max_message: Bytes of one message; more is refused as soon as it is announced.
+
+    Attributes:
+        overhead: Pings, pongs, empty messages, and fragments smaller than their own header.
+        rest: What :meth:`feed` has left of its bytes, to be fed again.
     """
 
     __slots__ = (
@@ -62,6 +71,8 @@ class FrameReader:
         "_opcode",
         "_partial",
         "_size",
+        "overhead",
+        "rest",
     )
 
     def __init__(self, max_message: int) -> None:
@@ -76,9 +87,13 @@ class FrameReader:
         self._size = 0  # bytes of it
         self._control = b""
         self._decoder: codecs.IncrementalDecoder | None = None
+        self.overhead = 0
+        self.rest = b""
 
     def feed(self, data: bytes) -> Iterator[Piece | Control]:
         """Yield what ``data`` brings; all that is right before the first thing that is wrong.
+
+        After ``TURN_FRAMES`` frames the others get their turn, and :attr:`rest` is what is left.
 
         Raises:
             WebSocketError: The reader is unusable after.
@@ -87,8 +102,14 @@ class FrameReader:
             data = self._partial + data
             self._partial = b""
         start, end = 0, len(data)
+        left = TURN_FRAMES
+        self.rest = b""
         while True:
             if self._opcode < 0:
+                if not left:
+                    self.rest = data[start:]
+                    break
+                left -= 1
                 start = self._read_header(data, start, end)
                 if start < 0:
                     break
@@ -174,6 +195,11 @@ class FrameReader:
             self._size += size
             if opcode:
                 self._message = opcode
+            is_fragment = not opcode or not self._is_final
+            if size < (_HEADER if is_fragment else 1):
+                self.overhead += 1
+        elif opcode != CLOSE:
+            self.overhead += 1
         return at + 4
 
     def _check_first(self, first: int) -> int:

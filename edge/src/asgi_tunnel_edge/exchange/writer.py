@@ -150,14 +150,16 @@ class Exchange:
     Attributes:
         max_time: Seconds that it may take; 0: no limit.
         max_body: Bytes that a chunked request body may have; 0: no limit.
+        overhead: Units without content in what :meth:`data_received` took last.
         pace: How fast bodies have to move; None: as ``[limits]`` says.
     """
 
-    __slots__ = ("max_body", "max_time", "pace")
+    __slots__ = ("max_body", "max_time", "overhead", "pace")
 
     def __init__(self) -> None:
         self.max_time = 0.0
         self.max_body = 0
+        self.overhead = 0
         self.pace: Pace | None = None
 
     @property
@@ -173,8 +175,12 @@ class Exchange:
         """Relay a piece of the request body."""
         raise NotImplementedError
 
-    def data_received(self, data: bytes) -> None:
-        """Take bytes of the visitor, after an upgrade."""
+    def data_received(self, data: bytes) -> bytes:
+        """Take bytes of the visitor, after an upgrade.
+
+        Returns:
+            What is left for the next turn of the event loop, to be given again.
+        """
         raise NotImplementedError
 
     def writable(self) -> None:

@@ -12,13 +12,14 @@ from collections import OrderedDict
 from typing import Final
 
 from ..replies import Reply
+from ..shares.ledger import forget_one
 from .guard import RateLimit, RequestContext
 
 __all__ = ["MAX_KEYS", "RateGuard"]
 
 MAX_KEYS: Final = 32_768
-"""Addresses and hostnames remembered, 8 MB. The one heard of longest ago goes first: at the default
-rate it is forgotten without harm after 5 seconds of silence."""
+"""Addresses and hostnames remembered, 8 MB. Of those who owe nothing the one heard of longest ago
+is forgotten first: at the default rate that is without harm after 5 seconds of silence."""
 
 _ADDRESS: Final = "too many requests come from this address"
 _HOSTNAME: Final = "too many requests come for this name right now"
@@ -59,7 +60,7 @@ class RateGuard:
         at = due.get(key)
         if at is None:
             if len(due) >= MAX_KEYS:
-                due.popitem(last=False)
+                forget_one(due, now)
             due[key] = now + rate_limit.interval
             return 0.0
         due.move_to_end(key)

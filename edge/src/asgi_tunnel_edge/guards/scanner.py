@@ -32,6 +32,7 @@ from asgi_tunnel.protocol.head import Fields
 from ..ban import MAX_SCANNER_BANS, ScannerBan
 from ..network import NO_NUMBER, Networks
 from ..replies import Reply
+from ..shares.distinct import DistinctCounter
 from .guard import RequestContext, VisitorAddress
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ PROBE_WINDOW: Final = 60.0
 """Seconds in which probes are counted together: scanners send theirs in a few."""
 
 MAX_SENDERS: Final = 10_000
-"""Senders whose probes are counted, 5 MB; the first one to send goes first."""
+"""Senders whose probes are counted, 6 MB; one more takes the place of one that sent the fewest."""
 
 MAX_PATH: Final = 256
 """Bytes of a path that are looked at: probes are short."""
@@ -120,16 +121,6 @@ _BANNED: Final = "this address asked for what only scanners ask for; it is banne
 _agents: dict[bytes, bool] = {}
 
 
-class _Sender:
-    """The probes that one address has sent to one owner's hostnames."""
-
-    __slots__ = ("marks", "since")
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.marks: list[int] = []  # hashes: what was asked for is not kept
-
-
 class ScannerGuard:
     """See the module.
 
@@ -154,7 +145,9 @@ class ScannerGuard:
         self._ban = ban
         # By (group, owner): until when, in the order of bans.
         self._banned: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._senders: OrderedDict[tuple[str, str], _Sender] = OrderedDict()
+        self._senders: DistinctCounter[tuple[str, str]] = DistinctCounter(
+            window=PROBE_WINDOW, most=BAN_AFTER, size=MAX_SENDERS
+        )
         self._owners: Mapping[str, TokenRecord] = {}  # by hostname or wildcard
         self._unsaved: deque[ScannerBan] = deque(maxlen=MAX_SCANNER_BANS)
         self._saving: list[ScannerBan] = []  # handed out by `unsaved`
@@ -229,21 +222,9 @@ class ScannerGuard:
     def _count(self, context: RequestContext, what: bytes, now: float) -> None:
         """Count a probe, and ban its sender when it is one too many."""
         key = (context.visitor.group, self._owner_of(context.name))
-        senders = self._senders
-        sender = senders.get(key)
-        if sender is None or now - sender.since > PROBE_WINDOW:
-            if sender is not None:
-                del senders[key]
-            elif len(senders) >= MAX_SENDERS:
-                senders.popitem(last=False)
-            sender = senders[key] = _Sender(now)
-        mark = hash(what)
-        if mark in sender.marks:
+        if self._senders.add(key, what, now) < BAN_AFTER:
             return
-        sender.marks.append(mark)
-        if len(sender.marks) < BAN_AFTER:
-            return
-        del senders[key]
+        self._senders.forget(key)
         while self._banned and (
             len(self._banned) >= MAX_SCANNER_BANS or next(iter(self._banned.values())) <= now
         ):

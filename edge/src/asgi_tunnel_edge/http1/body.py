@@ -12,10 +12,15 @@ _SIZE_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})((?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb"(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|\"[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]*\"))?)*)"
 ).fullmatch
+_CRLFS: Final = 4  # bytes: behind a chunk's size, and behind its data
 _TRAILER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
 
 MAX_SIZE_LINE: Final = 256
 """Bytes of a chunk's size line, extensions included: nobody uses them but attackers."""
+
+TURN_CHUNKS: Final = 256
+"""Chunks taken in one turn of the event loop, before others get theirs: a read holds 43,000 of one
+byte, 80 ms of compiled code; these take 0.8 ms."""
 
 MAX_TRAILERS: Final = 8192
 """Bytes of all trailers; they are checked and dropped, ASGI has no place for them."""
@@ -28,8 +33,14 @@ class Body(Protocol):
     def is_complete(self) -> bool:
         """All of it was read."""
 
+    def take_overhead(self) -> int:
+        """Return how many chunks were smaller than their own framing, since the last call."""
+
     def feed(self, data: bytes, start: int, pieces: list[bytes]) -> int:
         """Append the body bytes in ``data[start:]`` to ``pieces``; return where they end.
+
+        Of a body that is not complete the rest is for the next turn of the event loop: more than
+        ``TURN_CHUNKS`` are not taken at one time.
 
         Raises:
             RequestError: The framing is broken.
@@ -48,6 +59,10 @@ class LengthBody:
     def is_complete(self) -> bool:
         """All of it was read."""
         return self._left == 0
+
+    def take_overhead(self) -> int:
+        """See :class:`Body`; there is no framing."""
+        return 0
 
     def feed(self, data: bytes, start: int, pieces: list[bytes]) -> int:
         """See :class:`Body`."""
@@ -80,7 +95,7 @@ class ChunkedBody:
         max_size: Bytes of all chunks; 0 for no limit.
     """
 
-    __slots__ = ("_left", "_line", "_max_size", "_size", "_state", "_trailer_size")
+    __slots__ = ("_left", "_line", "_max_size", "_overhead", "_size", "_state", "_trailer_size")
 
     def __init__(self, max_size: int = 0) -> None:
         self._state = _State.SIZE
@@ -89,15 +104,22 @@ class ChunkedBody:
         self._left = 0  # bytes of the current chunk
         self._line = b""  # an incomplete line
         self._trailer_size = 0
+        self._overhead = 0  # chunks smaller than their framing
 
     @property
     def is_complete(self) -> bool:
         """The last chunk and the trailers were read."""
         return self._state is _State.DONE
 
+    def take_overhead(self) -> int:
+        """See :class:`Body`."""
+        overhead, self._overhead = self._overhead, 0
+        return overhead
+
     def feed(self, data: bytes, start: int, pieces: list[bytes]) -> int:
         """See :class:`Body`."""
         end = len(data)
+        chunks = TURN_CHUNKS
         while start < end and self._state is not _State.DONE:
             if self._state is _State.DATA:
                 stop = min(start + self._left, end)
@@ -107,6 +129,10 @@ class ChunkedBody:
                 if not self._left:
                     self._state = _State.DATA_END
                 continue
+            if self._state is _State.SIZE:
+                if not chunks:
+                    break
+                chunks -= 1
             start, line = self._read_line(data, start)
             if line is None:
                 break
@@ -138,6 +164,8 @@ class ChunkedBody:
                 raise RequestError(400, "a chunk's size is malformed")
             self._left = int(match[1], 16)
             self._size += self._left
+            if 0 < self._left < len(line) + _CRLFS:
+                self._overhead += 1
             if 0 < self._max_size < self._size:
                 raise RequestError(413, f"the body is larger than {self._max_size} bytes")
             self._state = _State.DATA if self._left else _State.TRAILERS

@@ -264,7 +264,7 @@ def _authority(method: bytes, target: bytes, hosts: list[bytes] | tuple[()]) -> 
     if match is None:
         raise RequestError(400, "the request target is malformed")
     authority, rest = match[1], match[2] or b"/"
-    if host_from_header(authority) is None or authority.lower() != host.lower():
+    if authority.lower() != host.lower():
         raise RequestError(400, "the request target and the Host field name different hosts")
     return host, rest if rest[:1] == b"/" else b"/" + rest
 

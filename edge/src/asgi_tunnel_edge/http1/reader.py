@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import RequestError
 from ..request import Request
 from ..settings.config import Limits
 from .head import LastFields, check_request_line, read_head
 
 __all__ = ["RequestReader"]
+
+MAX_EMPTY_LINES: Final = 2
+"""In front of a request: RFC 9112 section 2.2 wants at least one to be skipped; more than two are
+noise, which would keep a connection that asks for nothing."""
 
 
 class RequestReader:
@@ -23,12 +29,22 @@ class RequestReader:
         raw_head: The last head as it was sent, where ``keeps_raw`` was asked for.
     """
 
-    __slots__ = ("_last_fields", "_limits", "_scanned", "buffer", "head_size", "heads", "raw_head")
+    __slots__ = (
+        "_empty_lines",
+        "_last_fields",
+        "_limits",
+        "_scanned",
+        "buffer",
+        "head_size",
+        "heads",
+        "raw_head",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.buffer: bytes | bytearray = b""
         self._scanned = 0  # bytes of the buffer that hold no end of a head
+        self._empty_lines = 0  # skipped since the last head, however they were cut into reads
         self._last_fields: LastFields | None = None  # made for the second request
         self.head_size = 0
         self.heads = 0
@@ -56,7 +72,7 @@ class RequestReader:
         """
         data = self.buffer
         while data[:2] == b"\r\n":
-            self._skip_empty_lines()
+            self._skip_empty_line()
             data = self.buffer
         if not data:
             return None
@@ -78,18 +94,16 @@ class RequestReader:
         if keeps_raw:
             self.raw_head = whole[:end]
         self.buffer = whole[end:] if end < len(whole) else b""
-        self._scanned = 0
+        self._scanned = self._empty_lines = 0
         self.head_size = end
         self.heads += 1
         return request
 
-    def _skip_empty_lines(self) -> None:
-        """RFC 9112 section 2.2: an empty line before a request is skipped; not more than two."""
-        data = bytes(self.buffer)
-        stripped = data[2:] if data[2:4] != b"\r\n" else data[4:]
-        if stripped[:2] == b"\r\n":
+    def _skip_empty_line(self) -> None:
+        self._empty_lines += 1
+        if self._empty_lines > MAX_EMPTY_LINES:
             raise RequestError(400, "the request line is malformed")
-        self.buffer = stripped
+        self.buffer = bytes(self.buffer[2:])
         self._scanned = 0
 
     def _check_partial_head(self, data: bytes | bytearray) -> None:

@@ -109,6 +109,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_tunnels_per_token: Annotated[
         Count, Meta(title="tunnel connections of one token; more: 503")
     ] = 256
+    max_visitors_per_token: Annotated[
+        Count, Meta(title="exchanges and WebSockets of one token in progress; more: 503")
+    ] = 8000
     hold_timeout: Annotated[
         SecondsOrZero, Meta(title="a request waits this long for an app that is away, then 503")
     ] = 10.0

@@ -9,19 +9,20 @@ The rate is GCRA (ITU-T I.371), as in ``guards/rate.py``: one number for each ke
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["CONNECTIONS", "ERRORS", "MAX_KEYS", "Allowance", "Ledger"]
+__all__ = ["CONNECTIONS", "ERRORS", "MAX_KEYS", "Allowance", "Ledger", "forget_one"]
 
 MAX_KEYS: Final = 32_768
 """Groups remembered by one ledger: 8 MB. Of those who owe nothing the one heard of longest ago is
 forgotten first; a debt of the defaults is gone after 10 seconds by itself."""
 
 _LOOK: Final = 16
-"""Groups that are looked at for one that owes nothing before the oldest is forgotten anyway. Who
-wants to be forgotten needs ``MAX_KEYS`` other networks that all owe something."""
+"""Keys that are looked at for the one to forget. Who wants to be forgotten needs a whole table of
+other networks that each owe as much."""
 
 _WIDER: Final = (1, 4, 16)
 """How many times the rate and the burst of an address a /56 and a /48 have: many visitors may be in
@@ -76,7 +77,7 @@ class Ledger:
             at = due.get(key)
             if at is None:
                 if len(due) >= MAX_KEYS:
-                    self._forget(now)
+                    forget_one(due, now)
                 due[key] = now + self.interval / width
             else:
                 due.move_to_end(key)
@@ -100,11 +101,20 @@ class Ledger:
                 longest = max(longest, at - now - self._tolerance)
         return longest
 
-    def _forget(self, now: float) -> None:
-        due = self._due
-        for _ in range(_LOOK):
-            key, at = due.popitem(last=False)
-            if at <= now:
-                return
-            due[key] = at
-        due.popitem(last=False)
+
+def forget_one(due: OrderedDict[str, float], now: float) -> None:
+    """Make room in a table of GCRA: forget a key that owes nothing, else one that owes the least.
+
+    Args:
+        due: When each key has paid what it owes; the one heard of longest ago first. Not empty.
+        now: Monotonic seconds.
+    """
+    least, earliest = "", math.inf
+    for _ in range(min(_LOOK, len(due))):
+        key, at = due.popitem(last=False)
+        if at <= now:
+            return
+        due[key] = at
+        if at < earliest:
+            least, earliest = key, at
+    del due[least]

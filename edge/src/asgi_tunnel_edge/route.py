@@ -1,0 +1,298 @@
+"""One registered hostname: the sessions that serve it, and the visitors who wait for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.frames import Buffer, StreamKind
+from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.session import Session, StreamHandler
+
+from .shares.pool import FairPool
+from .shares.token import TokenShare
+from .tokens import TokenRecord
+
+__all__ = ["Route", "SessionEntry", "Upstream", "Waiter", "granted_hostnames"]
+
+MAX_WAITING: Final = 1024
+"""Visitors that wait for one hostname.  A restart under load holds a few hundred."""
+
+WAITING_SHARES: Final = (512, 768, 1024)
+"""The same of one address (IPv6: one /64), one /56 and one /48; the oldest gives way to the newest.
+Half for one address: an office that reloads a page fits."""
+
+ACK_TIMEOUT: Final = 30.0
+"""Seconds without an ACK, while frames enough for one are on their way, after which a session ends.
+A connector sends it at once; over a line of 10 kB/s 64 KiB take 7 seconds."""
+
+BULK_RATE: Final = 512 * 1024
+"""Bytes a second, averaged from one sample to the next, above which a session counts as busy with
+a bulk transfer: 4 Mbit/s."""
+
+# What is added to the streams in flight of a session that should come later; no session has so
+# many streams.
+_BESIDE_BULK: Final = 1 << 30
+_AVOIDED: Final = 1 << 31
+
+
+class Upstream(Protocol):
+    """What an exchange asks of the session that carries it; ``Session`` has all of it."""
+
+    def open_stream(
+        self,
+        kind: StreamKind,
+        head: RequestHead,
+        handler: StreamHandler,
+        *,
+        data: Buffer = b"",
+        end: bool,
+    ) -> int:
+        """Start a stream; return its id."""
+
+    def send_data(
+        self,
+        stream_id: int,
+        data: Buffer,
+        *,
+        end: bool = False,
+        text: bool = False,
+        more: bool = False,
+    ) -> bool:
+        """Queue bytes; False when the caller should wait for ``on_writable``."""
+
+    def send_close(self, stream_id: int, code: int, reason: str = "") -> None:
+        """Queue a WebSocket close, which ends this direction."""
+
+    def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
+        """End a stream at once; its handler is not called again."""
+
+    def consume(self, stream_id: int, cost: int) -> None:
+        """Let the peer send ``cost`` more bytes on the stream."""
+
+    def release(self, stream_id: int) -> None:
+        """Forget the handler of a stream that is finished."""
+
+
+class Waiter(Protocol):
+    """A visitor's request that waits for a session."""
+
+    def resume(self, session: Session) -> None:
+        """A session is ready; the wait is over."""
+
+    def give_way(self) -> None:
+        """Another visitor needs the place; the wait is over."""
+
+
+class SessionEntry:
+    """One session of an app, as the directory sees it.
+
+    Attributes:
+        session: Carries the streams.
+        token: What it was accepted with, as the store has it now.
+        hostnames: The names and wildcards of the token that it serves.
+        instance: The app's process.
+        slot: Which of the process's connections.
+        group: The processes that were started together with it.
+        is_draining: It takes no new streams.
+        is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
+    """
+
+    __slots__ = (
+        "_acknowledged",
+        "_acknowledged_at",
+        "_sampled",
+        "_wanted",
+        "group",
+        "hostnames",
+        "instance",
+        "is_busy",
+        "is_draining",
+        "session",
+        "slot",
+        "token",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        token: TokenRecord,
+        *,
+        instance: str,
+        slot: int,
+        group: str = "",
+        wanted: frozenset[str] = frozenset(),
+    ) -> None:
+        """Make the entry of a new session.
+
+        Args:
+            session: Carries the streams.
+            token: What it was accepted with.
+            instance: The app's process.
+            slot: Which of the process's connections.
+            group: The processes that were started together with it; empty: it alone.
+            wanted: The names of the token that it asked for; empty: all that the token has.
+        """
+        self.session = session
+        self._wanted = wanted
+        self.follow(token)
+        self.instance = instance
+        self.slot = slot
+        self.group = group or instance
+        self.is_draining = False
+        self.is_busy = False
+        self._sampled = 0  # bytes moved up to the last sample
+        self._acknowledged: int | None = None  # frames, at the last look; None: no ACK was due
+        self._acknowledged_at = 0.0  # when that changed, or when nothing had to be acknowledged
+
+    def follow(self, token: TokenRecord) -> None:
+        """Take over the token's hostnames, as far as the session wants them."""
+        self.token = token
+        self.hostnames = granted_hostnames(token, self._wanted)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a new stream may start on it now; not on one that may be dead already."""
+        session = self.session
+        return (
+            not self.is_draining
+            and session.is_attached
+            and session.connection.can_open
+            and not session.is_suspect
+        )
+
+    def sample_throughput(self, seconds: float) -> None:
+        """See whether it was busy in the ``seconds`` since the last sample."""
+        moved = self.session.moved
+        self.is_busy = moved - self._sampled > BULK_RATE * seconds
+        self._sampled = moved
+
+    def is_acknowledgement_overdue(self, now: float) -> bool:
+        """Whether the peer is there, and has said for too long nothing of what it received."""
+        session = self.session
+        count = session.connection.sequence.replay.awaited_ack if session.is_attached else None
+        if count is None or count != self._acknowledged:
+            self._acknowledged, self._acknowledged_at = count, now
+            return False
+        return now - self._acknowledged_at >= ACK_TIMEOUT
+
+
+def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
+    """Return the hostnames of a token that a session serves, in the token's order.
+
+    Source: docs/protocol.md section 6.
+    """
+    if not wanted:
+        return token.hostnames
+    return tuple(name for name in token.hostnames if name in wanted)
+
+
+class Route:
+    """One registered hostname or wildcard, and the sessions that serve it."""
+
+    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "share", "token_id")
+
+    def __init__(self, hostname: str, token_id: str, share: TokenShare | None = None) -> None:
+        self.hostname = hostname
+        self.token_id = token_id
+        self.share = TokenShare() if share is None else share
+        self.is_closed = False  # the edge ends: what is lost now is not tried again
+        self._entries: dict[SessionEntry, None] = {}  # in order of arrival
+        self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
+        # Most names never have anybody who waits: a pool for each would be 10 MB for 10,000.
+        self._waiting: FairPool[Waiter] | None = None
+
+    @property
+    def entries(self) -> list[SessionEntry]:
+        """The sessions that serve it."""
+        return list(self._entries)
+
+    def add(self, entry: SessionEntry) -> None:
+        """Let a session serve it."""
+        self._entries[entry] = None
+        self._only = entry if len(self._entries) == 1 else None
+
+    def remove(self, entry: SessionEntry) -> None:
+        """A session does not serve it any longer."""
+        self._entries.pop(entry, None)
+        self._only = next(iter(self._entries)) if len(self._entries) == 1 else None
+
+    def remove_all(self) -> None:
+        """No session serves it, until they are added again."""
+        self._entries.clear()
+        self._only = None
+
+    def choose(self, avoid: Upstream | None = None) -> Session | None:
+        """Return the ready session with the fewest streams in flight, or None.
+
+        Of the connections of one process, those without a bulk transfer come first: on a slow link
+        what is committed to a socket stands in front of every small response on it.
+
+        Args:
+            avoid: The session that has just failed; used when there is no other.
+        """
+        only = self._only
+        if only is not None:
+            return only.session if only.is_ready else None
+        best: SessionEntry | None = None
+        lowest = 0
+        quiet: set[str] | None = None
+        for entry in self._entries:
+            if not entry.is_ready:
+                continue
+            rank = entry.session.connection.open_streams
+            if entry.session is avoid:
+                rank += _AVOIDED
+            elif entry.is_busy:
+                if quiet is None:
+                    quiet = self._quiet_instances(avoid)
+                if entry.instance in quiet:
+                    rank += _BESIDE_BULK
+            if best is None or rank < lowest:
+                best, lowest = entry, rank
+        return None if best is None else best.session
+
+    def _quiet_instances(self, avoid: Upstream | None) -> set[str]:
+        """The processes that have a ready connection without a bulk transfer."""
+        return {
+            entry.instance
+            for entry in self._entries
+            if not entry.is_busy and entry.session is not avoid and entry.is_ready
+        }
+
+    def wait(self, waiter: Waiter, path: Sequence[str]) -> None:
+        """Resume a visitor's request once a session is ready.
+
+        Where all places are taken, the oldest of the address group that has the most gives way; so
+        nobody fills them for others.
+
+        Args:
+            waiter: Does not wait yet.
+            path: The visitor's address groups (:func:`.address.networks_of`).
+        """
+        pool = self._waiting
+        if pool is None:
+            pool = self._waiting = FairPool(MAX_WAITING, WAITING_SHARES, replaces_own=True)
+        victim = pool.enter(waiter, path).victim
+        if victim is not None:
+            victim.give_way()
+
+    def give_up(self, waiter: Waiter) -> None:
+        """Take back :meth:`wait`."""
+        if self._waiting is not None and self._waiting.leave(waiter) and not self._waiting:
+            self._waiting = None
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether somebody waits."""
+        return self._waiting is not None
+
+    def wake(self) -> None:
+        """Resume those who wait, in order, as long as a session is ready."""
+        while self._waiting is not None and (waiter := self._waiting.first) is not None:
+            session = self.choose()
+            if session is None:
+                return
+            self.give_up(waiter)
+            waiter.resume(session)

@@ -1,0 +1,1 @@
+"""Public test suites of other projects, through an edge and a tunnel (`make conformance`)."""

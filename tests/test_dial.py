@@ -1,0 +1,87 @@
+"""What an edge cannot make an app's side do: go elsewhere, open a byte stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.dial import dial
+from asgi_tunnel.errors import TunnelError
+from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.events import StreamOpened
+from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.head import RequestHead
+
+
+@asynccontextmanager
+async def server(reply: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A listener that sends one reply; its port, and the first bytes of who came."""
+    came: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(await reader.read(65536))
+        writer.write(reply)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        yield listener.sockets[0].getsockname()[1], came
+
+
+@pytest.mark.parametrize("status", [b"301", b"302", b"307", b"308"])
+async def test_redirects_are_not_followed(status: bytes) -> None:
+    """An edge that sends a connector, and its token, to another server has refused it."""
+    async with server(b"") as (other, came):
+        reply = (
+            b"HTTP/1.1 %s Elsewhere\r\nLocation: ws://127.0.0.1:%d/\r\nContent-Length: 0\r\n\r\n"
+            % (status, other)
+        )
+        async with server(reply) as (port, asked):
+            with pytest.raises((TunnelError, OSError)):
+                await dial(f"ws://127.0.0.1:{port}", "Bearer secret")
+            assert len(asked) == 1
+        assert came == []
+
+
+async def test_a_stream_of_bytes_reaches_nothing() -> None:
+    """The wire has a third kind of stream; an app's side refuses it and calls no app."""
+    calls: list[Any] = []
+    resets: list[tuple[int, ResetCode]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(scope)
+
+    class Link:
+        """Notes what is reset."""
+
+        def reset_stream(self, stream_id: int, code: ResetCode, reason: str) -> None:
+            resets.append((stream_id, code))
+
+    link: Any = Link()
+    head: Any = RequestHead
+    Origin(app).serve(link, StreamOpened(1, StreamKind.BYTES, head, b"", False))
+    await asyncio.sleep(0)
+    assert resets == [(1, ResetCode.REFUSED)]
+    assert calls == []
+
+
+@pytest.mark.parametrize("command", [["run"], []])
+def test_no_option_takes_a_token(command: list[str]) -> None:
+    """Arguments can be read by every user of a machine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "asgi_tunnel", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--token" not in done.stdout
