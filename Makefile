@@ -25,7 +25,7 @@ SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -42,6 +42,9 @@ hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 attack: $(TESTED)  ## one address or one token against the others, in the long form, and all attacks at once
 	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
+acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go
+	@scripts/pebble.sh
+	ACME_REQUIRED=1 $(PYTEST) edge/tests/acme $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name

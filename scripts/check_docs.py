@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
+from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.check import Setting, settings_of
 from asgi_tunnel_edge.settings.config import (
     AccessLogConfig,
@@ -42,8 +43,20 @@ PAGES: Final = ("*.md", "edge/*.md", "docs/**/*.md", "examples/*/*.md")
 SHELLS: Final = frozenset({"bash", "console", "sh"})
 OURS: Final = frozenset({"asgi-tunnel", "asgi-tunnel-edge"})
 OTHERS: Final = frozenset(
-    {".", "apt-get", "curl", "daphne", "export", "install", "journalctl", "make", "pip", "pytest"}
-    | {"python", "python3", "ss", "systemctl", "useradd", "uvicorn"}
+    {
+        ".",
+        "apt-get",
+        "curl",
+        "daphne",
+        "dig",
+        "export",
+        "install",
+        "journalctl",
+        "make",
+        "pip",
+        "pytest",
+    }
+    | {"python", "python3", "ss", "systemctl", "tsig-keygen", "useradd", "uvicorn"}
 )
 PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its options are skipped
 COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})
@@ -65,6 +78,9 @@ NOT_LIMITS: Final = re.compile(
     | .*\.identity\.proxy_protocol\._.* | .*\.listeners\.client_hello\._.*
     | .*\.(?:transport\._MAX_HEADER|websocket_frames\._HEADER|body\._CRLFS|log_file\._MODE)
     | .*\.websocket_frames\.[A-Z]+ | .*\.transport\._(?:BINARY|CLOSE|PONG|MASKED)
+    | .*\.dns\.(?:wire|caa)\.(?:_[A-Z]+|_MAX_(?:LABEL|NAME)|CLASS_IN|HEADER_SIZE)
+    | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)
+    | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
     """,
     re.VERBOSE,
@@ -258,6 +274,7 @@ def check_edge_settings(page: Page) -> Iterator[str]:
     tables: dict[str, type[Struct]] = {
         "## The edge": EdgeConfig,
         "### `[tls]`": TlsConfig,
+        "### `[acme]`": AcmeConfig,
         "### `[limits]`": Limits,
         "### `[proxies]`": ProxiesConfig,
         "### `[guards]`": GuardsConfig,

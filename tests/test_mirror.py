@@ -24,9 +24,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
-    "src/asgi_tunnel/dial.py": (
-        "tests/e2e/test_tokens.py tests/test_reconnect.py tests/test_proxy.py"
-    ),
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
@@ -62,7 +59,31 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
+    "edge/src/asgi_tunnel_edge/commands/cert_list.py": "edge/tests/commands/test_cert.py",
+    "edge/src/asgi_tunnel_edge/commands/cert_renew.py": "edge/tests/commands/test_cert.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
+        "edge/tests/certificates/dns/test_propagation.py"
+        " edge/tests/certificates/dns/test_records.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/dns/wire.py": (
+        "edge/tests/certificates/dns/test_zone.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/account.py": (
+        "edge/tests/certificates/acme/test_issuer.py edge/tests/acme/test_client.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/client.py": "edge/tests/acme/test_client.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/failures.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/lease.py": (
+        "edge/tests/certificates/acme/test_issuer.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/order.py": (
+        "edge/tests/acme/test_kinds.py edge/tests/acme/test_restart.py"
+    ),
+    "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
+    "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
@@ -93,6 +114,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
 }
 """Modules whose tests are in files of another name, and in which: what they do shows there."""

@@ -8,6 +8,7 @@ import pytest
 from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel_edge import errors
 from asgi_tunnel_edge.errors import (
+    AcmeError,
     BanNotFoundError,
     CertificateError,
     EdgeConfigError,
@@ -17,6 +18,7 @@ from asgi_tunnel_edge.errors import (
     NameTakenError,
     ProxyHeaderError,
     RequestError,
+    SolverError,
     StorageError,
     TokenNotFoundError,
     TokenRevokedError,
@@ -40,6 +42,8 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         ),
     ),
     (CertificateError("no key"), "no key"),
+    (AcmeError("the CA said no", kind="caa", retry_at=1.0), "the CA said no"),
+    (SolverError("no zone"), "no zone"),
     (RequestError(400, "it is odd"), "400: it is odd"),
     (WebSocketError(1002, "it is odd"), "1002: it is odd"),
     (ProxyHeaderError("it is odd"), "it is odd"),

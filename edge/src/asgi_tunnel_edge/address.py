@@ -63,7 +63,7 @@ def public_address(config: EdgeConfig) -> PublicAddress:
 
     ``public_url`` decides where it is set. Otherwise it is the listener's port, at the domain; or
     at the listener's own address when that is loopback, for nothing else leads there. (Not with
-    ``tls.mode = "files"``: such a certificate names the domain.)
+    ``tls.mode`` "files" and "acme": such a certificate names the domain.)
 
     Raises:
         EdgeConfigError: The port is 0 and no running edge says which one it has.
@@ -80,7 +80,7 @@ def public_address(config: EdgeConfig) -> PublicAddress:
             fix = f"start it first with `asgi-tunnel-edge run --data {config.data_dir}`"
             raise EdgeConfigError("listen", why, fix, file="edge.toml")
         port = running.port
-    at_listener = is_loopback(listen.host) and config.tls.mode != "files"
+    at_listener = is_loopback(listen.host) and config.tls.mode not in ("files", "acme")
     return PublicAddress(
         secure=config.tls.mode != "off",
         host=listen.host if at_listener else config.domain,

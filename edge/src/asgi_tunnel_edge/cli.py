@@ -18,6 +18,8 @@ from . import __version__
 from .commands.ban_add import add
 from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
+from .commands.cert_list import list_certificates
+from .commands.cert_renew import renew
 from .commands.init import init
 from .commands.remake import certificate, database
 from .commands.run import run
@@ -91,6 +93,11 @@ def main() -> None:
 
 
 @main.group()
+def cert() -> None:
+    """Show and renew the certificates that a CA issues for this edge."""
+
+
+@main.group()
 def token() -> None:
     """Make, show, limit and take back the tokens that apps connect with."""
 
@@ -105,6 +112,8 @@ def remake() -> None:
     """Make anew what was lost: the edge's own certificate, the database."""
 
 
+cert.add_command(list_certificates)
+cert.add_command(renew)
 main.add_command(init)
 main.add_command(run)
 token.add_command(create)

@@ -7,6 +7,8 @@
         ├── EdgeConfigError       .setting .why .fix .file    (also ConfigError)
         ├── HostnameError         .text .why              a text is no hostname
         ├── CertificateError                              a certificate or key cannot be used
+        ├── AcmeError             .kind .retry_at         a CA refused, or could not be reached
+        ├── SolverError                                   the proof for a CA cannot be made visible
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
         ├── TokenNotFoundError    .wanted                 no token has this id or name
@@ -32,6 +34,7 @@ from typing import Final
 from asgi_tunnel.errors import ConfigError, TunnelError
 
 __all__ = [
+    "AcmeError",
     "BanNotFoundError",
     "CertificateError",
     "EdgeConfigError",
@@ -41,6 +44,7 @@ __all__ = [
     "NameTakenError",
     "ProxyHeaderError",
     "RequestError",
+    "SolverError",
     "StorageError",
     "TokenNotFoundError",
     "TokenRevokedError",
@@ -96,6 +100,29 @@ class HostnameError(EdgeError):
 
 class CertificateError(EdgeError):
     """A certificate or its key is missing, unreadable or does not fit."""
+
+
+class AcmeError(EdgeError):
+    """A certificate authority refused something, said nothing, or could not be reached.
+
+    Attributes:
+        sentence: What happened, why, and what to do.
+        kind: The last part of the CA's error type (``rateLimited``, ``dns``); empty for others.
+        retry_at: Seconds since 1970 before which the CA wants no further try; None: it did not say.
+    """
+
+    def __init__(self, sentence: str, *, kind: str = "", retry_at: float | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.kind = kind
+        self.retry_at = retry_at
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class SolverError(EdgeError):
+    """The proof that a certificate authority asks for cannot be made visible: one sentence."""
 
 
 class NameTakenError(EdgeError):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import errno
 import gc
 import logging
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -22,8 +18,6 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
-from .certificates.files import FileCertificates
-from .certificates.validity import validity_warnings
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
@@ -49,6 +43,7 @@ from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .listeners.acceptor import Terminate, TLSAcceptor
+from .listeners.advice import listen_advice
 from .listeners.client_hello import ClientHello
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
@@ -58,6 +53,7 @@ from .observers.log_handler import logging_to_stderr
 from .redirect import Redirector
 from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
+from .shown import ShownCertificates
 from .storage import SnapshotWatcher
 from .tokens import Snapshot
 
@@ -77,8 +73,6 @@ SPREAD: Final = 0.5
 
 _EXPIRY_CHECK: Final = 0.5
 
-_CERTIFICATE_CHECK: Final = 86400.0  # seconds between two looks at times and names
-_FILE_CHECK: Final = 2.0  # seconds between two looks whether the files have changed
 _POLL: Final = 0.02
 
 
@@ -115,9 +109,7 @@ class Edge:
         self._plain: list[PlainAcceptor] = []  # of those that do not
         self._sockets: list[socket.socket] = []
         self._descriptors: DescriptorWatch | None = None
-        self._certificates: FileCertificates | None = None  # what the listener shows
-        self._files_due = 0.0  # when their files are looked at next
-        self._certificate_due = 0.0  # when its times and names are
+        self._certificates: ShownCertificates | None = None  # None: TLS is off
         self.guards: Guards
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
@@ -211,11 +203,8 @@ class Edge:
         )
         self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
         if config.tls.mode != "off":
-            self._certificates = FileCertificates(
-                config.certificate_path,
-                config.key_path,
-                is_pinned=config.tls.mode == "internal",
-            )
+            self._certificates = ShownCertificates(config)
+            await self._certificates.start(snapshot)
         try:
             self.address = await self._listen(config.listen_address)
             if config.http_address is not None:
@@ -223,6 +212,8 @@ class Edge:
         except OSError:
             self._close_listeners()
             await self._health.stop()
+            if self._certificates is not None:
+                await self._certificates.stop()
             await self._watcher.stop()
             raise
         self._write_address()
@@ -233,7 +224,8 @@ class Edge:
         # What lives as long as the process need not be looked at by each collection.
         gc.collect()
         gc.freeze()
-        self.look_at_certificate(self.context.now())
+        if self._certificates is not None:
+            self._certificates.look(self.context.now(), self._dialed_names)
         _log.info("listening on %s for %s", self.address, self._public().visitor_url(config.domain))
 
     async def stop(self) -> None:
@@ -268,6 +260,8 @@ class Edge:
             self._sweep.stop()
             self.table.end()
             await self._health.stop()
+            if self._certificates is not None:
+                await self._certificates.stop()
             if self._expiry is not None:
                 self._expiry.cancel()
             if self._watcher is not None:
@@ -321,11 +315,7 @@ class Edge:
             await self._accept_plain(self._protocol_factory(), sockets)
         else:
             self._acceptor = TLSAcceptor(
-                self._choose,
-                sockets,
-                self.limiter,
-                plain_reply=self._plain_reply,
-                watch=watch,
+                self._choose, sockets, self.limiter, plain_reply=self._plain_reply, watch=watch
             )
             self._acceptor.start()
         return _address(address, sockets)
@@ -344,7 +334,7 @@ class Edge:
                 self.context,
                 self.directory,
                 self.guards,
-                [],
+                [] if self._certificates is None else self._certificates.endpoints,
                 https_url=self._visitor_url,
                 is_served=self._is_served,
             ),
@@ -401,7 +391,12 @@ class Edge:
     def _choose(self, hello: ClientHello) -> Terminate | None:
         """What the TLS listener does with a connection."""
         certificates, name = self._certificates, hello.server_name
-        certificate = None if certificates is None else certificates.find(name)
+        if certificates is None:
+            return None
+        proof = certificates.proof(hello)
+        if proof is not None:
+            return Terminate(proof, None)
+        certificate = certificates.find(name)
         if certificate is None:
             return None
         secure = SecureArrival(name, certificate)
@@ -418,6 +413,8 @@ class Edge:
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
+        if self._certificates is not None:
+            self._certificates.follow(snapshot)
         if self.guards.apply(snapshot):
             self._end_banned()
 
@@ -432,33 +429,14 @@ class Edge:
         self.directory.renew()
         now = self.context.now()
         self.context.refusals.flush(now)
-        self._look_at_files(now)
-        self.look_at_certificate(now)
+        if self._certificates is not None:
+            self._certificates.look(now, self._dialed_names)
         if self._descriptors is not None and not self.context.is_stopping:
             self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
-    def _look_at_files(self, now: float) -> None:
-        """Take a new certificate, a few seconds after it was put there."""
-        if self._certificates is not None and now >= self._files_due:
-            self._files_due = now + _FILE_CHECK
-            if self._certificates.look():
-                self._certificate_due = now
-
-    def look_at_certificate(self, now: float) -> None:
-        """Once a day, say what visitors and apps will not like about the certificate.
-
-        Args:
-            now: Monotonic seconds.
-        """
-        if self._certificates is None or now < self._certificate_due:
-            return
-        self._certificate_due = now + _CERTIFICATE_CHECK
-        names: list[str] = []
-        if self.config.tls.mode == "files":  # who pins the edge's own does not read its names
-            names = list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
-        for warning in validity_warnings(self._certificates.pem, names, dt.datetime.now(dt.UTC)):
-            _log.warning("the certificate %s %s", self.config.certificate_path, warning)
+    def _dialed_names(self) -> list[str]:
+        return list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
 
     def _public(self) -> PublicAddress:
         # The port that it has, not the one in the file, which may not have been written.
@@ -498,23 +476,3 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
 def _address(address: ListenAddress, sockets: list[socket.socket]) -> ListenAddress:
     """The same address, with the port that the system chose."""
     return ListenAddress(address.host, int(sockets[0].getsockname()[1]))
-
-
-def listen_advice(error: OSError, address: ListenAddress) -> str:
-    """Return what an operator does about an address that cannot be listened on."""
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return (
-            "ports below 1024 need a right: give it with `sudo setcap cap_net_bind_service=+ep "
-            f"{os.path.realpath(sys.executable)}` or AmbientCapabilities in the systemd unit, or "
-            "set `listen` in edge.toml to a port from 1024 up"
-        )
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        if not set(address.host) - set(":0"):
-            return (
-                "this machine has no IPv6: switch it on, or set `listen` in edge.toml to "
-                f"0.0.0.0:{address.port} for IPv4 alone"
-            )
-        return "this machine has no such address; set `listen` in edge.toml to one that it has"
-    if isinstance(error, socket.gaierror):
-        return "`listen` in edge.toml has to name an address of this machine"
-    return "free the address or change `listen` in edge.toml"

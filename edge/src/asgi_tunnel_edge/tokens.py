@@ -116,6 +116,7 @@ class Snapshot:
     owners: Mapping[str, TokenRecord]  #: by hostname or wildcard; no revoked tokens
     bans: tuple[BanRecord, ...] = ()  #: oldest first; some may be over
     scanner_bans: tuple[ScannerBan, ...] = ()  #: likewise
+    renewals: int = 0  #: grows when somebody asks for certificates to be renewed
 
     @classmethod
     def of(
@@ -124,6 +125,7 @@ class Snapshot:
         records: Iterable[TokenRecord],
         bans: Iterable[BanRecord] = (),
         scanner_bans: Iterable[ScannerBan] = (),
+        renewals: int = 0,
     ) -> Self:
         """Index the records of one moment."""
         tokens = {record.id: record for record in records}
@@ -139,6 +141,7 @@ class Snapshot:
             MappingProxyType(owners),
             tuple(bans),
             tuple(scanner_bans),
+            renewals,
         )
 
     def authenticate(

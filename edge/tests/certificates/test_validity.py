@@ -83,7 +83,8 @@ async def test_edge_says_so(
     try:
         assert caplog.text.count("certificate.pem expired on ") == 1
         assert caplog.text.count("certificate.pem is not for example.test, which") == 1
-        edge._certificate_due = 0.0
+        assert edge._certificates is not None
+        edge._certificates._validity_due = 0.0
         await anyio.to_thread.run_sync(
             wait_until, lambda: "is not for" in caplog.text.partition("is not for")[2]
         )

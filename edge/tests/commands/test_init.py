@@ -126,7 +126,7 @@ def test_keeps_certificate_and_tokens(tmp_path: Path, run: Run) -> None:
         (
             ["--domain", "a.test", "--tls", "on"],
             (
-                "invalid value for '--tls': 'on' is not one of 'off', 'internal', 'files'; "
+                "invalid value for '--tls': 'on' is not one of 'acme', 'internal', 'files', 'off'; "
                 "see `asgi-tunnel-edge init --help`"
             ),
         ),
@@ -179,3 +179,53 @@ def test_failure_keeps_what_was_there(
     monkeypatch.setattr(Store, "migrate", fail)
     assert run("init", "--data", tmp_path, "--domain", "a.test").code == 1
     assert os.listdir(tmp_path) == ["mine"]  # noqa: PTH208
+
+
+ACME = ("--domain", "a.test", "--email", "me@a.test", "--no-check")
+
+
+def test_email_means_a_ca(tmp_path: Path, run: Run) -> None:
+    """Certificates by themselves, on the ports that a CA looks at, with the zone of proofs."""
+    done = run("init", "--data", tmp_path / "d", *ACME)
+    assert (done.code, done.err) == (0, "")
+    config = EdgeConfig.load(tmp_path / "d")
+    assert (config.tls.mode, config.listen, config.http_listen) == ("acme", "[::]:443", "[::]:80")
+    assert (config.acme.email, config.acme.dns) == ("me@a.test", "zone")
+    assert config.acme.directory == "https://acme-v02.api.letsencrypt.org/directory"
+    assert "point to this machine" not in done.out  # the records say it
+
+
+def test_email_and_another_mode(tmp_path: Path, run: Run) -> None:
+    """The mode that is asked for wins."""
+    done = run("init", "--data", tmp_path / "d", *ACME, "--tls", "internal")
+    assert done.code == 0
+    config = EdgeConfig.load(tmp_path / "d")
+    assert (config.tls.mode, config.http_listen, config.acme.dns) == ("internal", None, "none")
+
+
+def test_a_ca_of_ones_own(tmp_path: Path, run: Run) -> None:
+    """Its root is found from anywhere."""
+    root = tmp_path / "root.pem"
+    root.write_text("x")
+    options = ("--acme-directory", "https://ca.test/dir", "--acme-root", root, "--dns", "none")
+    assert run("init", "--data", tmp_path / "d", *ACME, *options).code == 0
+    config = EdgeConfig.load(tmp_path / "d")
+    assert config.acme.directory == "https://ca.test/dir"
+    assert config.acme_root_path == root
+    done = run("init", "--data", tmp_path / "e", *ACME, "--acme-directory", "http://ca.test")
+    assert done.code == 2
+    assert "acme.directory" in done.err
+    assert not (tmp_path / "e").exists()
+
+
+def test_again_goes_on(tmp_path: Path, run: Run) -> None:
+    """The same options look again; others are refused, and nothing is changed."""
+    data = tmp_path / "d"
+    first = run("init", "--data", data, *ACME)
+    before = (data / "edge.toml").read_bytes()
+    again = run("init", "--data", data, *ACME)
+    assert (again.code, again.out) == (0, first.out)
+    other = run("init", "--data", data, *ACME, "--dns", "none")
+    assert other.code == 2
+    assert "which init does not overwrite" in other.err
+    assert (data / "edge.toml").read_bytes() == before

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asgi_tunnel_edge.server import listen_advice
+from asgi_tunnel_edge.listeners.advice import listen_advice
 from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
 from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
 

@@ -74,7 +74,8 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
 
 
 KNOWN = (
-    "domain, listen, http_listen, public_url, tls, limits, proxies, access_log, guards, hostnames"
+    "domain, listen, http_listen, public_url, tls, acme, limits, proxies, access_log, guards, "
+    "hostnames"
 )
 
 
@@ -172,14 +173,14 @@ KNOWN = (
         (
             MINIMAL + '[tls]\nmode = "on"',
             (
-                'tls.mode: expected "off", "internal" or "files", got str "on"; '
+                'tls.mode: expected "off", "internal", "files" or "acme", got str "on"; '
                 'write for example mode = "internal"'
             ),
         ),
         (
             MINIMAL + "[tls]\nmode = {}",
             (
-                'tls.mode: expected "off", "internal" or "files", got a table; '
+                'tls.mode: expected "off", "internal", "files" or "acme", got a table; '
                 'write for example mode = "internal"'
             ),
         ),

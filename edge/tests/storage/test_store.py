@@ -262,7 +262,7 @@ def test_empty_database(tmp_path: Path) -> None:
 
 def test_locked_database(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write waits for another one, and then says that it did in vain."""
-    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("asgi_tunnel_edge.storage.database._BUSY_TIMEOUT", 0.01)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
-__all__ = ["FileCertificates", "server_context"]
+__all__ = ["FileCertificates", "listener_context", "server_context"]
 
 _log = logging.getLogger("asgi_tunnel_edge.certificates")
 
@@ -123,11 +123,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
     for path, what in ((certificate, "certificate"), (key, "key")):
         _check_readable(path, what)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_ciphers(_CIPHERS)
-    context.set_alpn_protocols(["http/1.1"])
+    context = listener_context()
     try:
         context.load_cert_chain(certificate, key, password=no_passphrase)
     except ssl.SSLError as error:
@@ -144,6 +140,16 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
                 "`asgi-tunnel-edge remake certificate`"
             )
         raise CertificateError(sentence) from error
+    return context
+
+
+def listener_context() -> ssl.SSLContext:
+    """The TLS settings of the public listener, still without a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

@@ -1,4 +1,4 @@
-"""``asgi-tunnel-edge init``: make an edge's directory."""
+"""``asgi-tunnel-edge init``: make a directory that ``run`` can start from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError, HostnameError, shown
 from asgi_tunnel_edge.files import PRIVATE_DIRECTORY
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.settings.acme import LETS_ENCRYPT, AcmeConfig
 from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig, TlsConfig, parse_listen
 from asgi_tunnel_edge.settings.file import write_config
 from asgi_tunnel_edge.storage import Store
@@ -22,11 +23,14 @@ from .options import data_option, shell_command
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asgi_tunnel_edge.settings.acme import DnsMethod
+
 __all__ = ["init"]
 
-TlsMode = Literal["off", "internal", "files"]
+TlsMode = Literal["off", "internal", "files", "acme"]
 
 _LISTEN: Final[dict[TlsMode, str]] = {
+    "acme": "[::]:443",
     "internal": "0.0.0.0:443",
     "files": "0.0.0.0:443",
     "off": "127.0.0.1:8080",
@@ -36,35 +40,88 @@ _LISTEN: Final[dict[TlsMode, str]] = {
 @click.command()
 @data_option
 @click.option("--domain", required=True, help="Apps get names below it: shop.DOMAIN.")
+@click.option("--email", help="Yours, for the CA that issues certificates by itself.")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
-    help="Where visitors and apps arrive. [default: 0.0.0.0:443, with --tls off 127.0.0.1:8080]",
+    help="Where visitors and apps arrive. [default: port 443, with --tls off 127.0.0.1:8080]",
+)
+@click.option(
+    "--http-listen",
+    metavar="HOST:PORT",
+    help="Where visitors of plain HTTP are sent to https. [default: port 80 with --tls acme]",
 )
 @click.option(
     "--tls",
     "mode",
-    type=click.Choice(["off", "internal", "files"]),
-    default="internal",
-    show_default=True,
-    help="A certificate of its own making, one from files, or plain HTTP.",
+    type=click.Choice(["acme", "internal", "files", "off"]),
+    help="Certificates from a CA by themselves, one of the edge's own, one from files, or plain "
+    "HTTP. [default: acme with --email, else internal]",
 )
-def init(*, data_dir: Path, domain: str, listen: str | None, mode: TlsMode) -> None:
-    """Set up an edge: a directory with its settings, store and certificate."""
-    config = _checked(data_dir, domain, listen, mode)
-    with _all_or_nothing(config):
-        data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        Store(config.database_path).migrate()
-        if mode != "off":
-            config.certificate_path.parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
-        # A certificate that is there stays: tokens may have pinned it.
-        if mode == "internal" and not _has_certificate(config):
-            create_internal_certificate(config.domain, config.certificate_path.parent)
-        write_config(config)  # last: with it, this is an edge
+@click.option(
+    "--dns",
+    type=click.Choice(["zone", "persistent", "update", "hook", "none"]),
+    default="zone",
+    show_default=True,
+    help="How the names below the domain are proved to the CA.",
+)
+@click.option("--acme-directory", metavar="URL", default=LETS_ENCRYPT, help="Of another CA.")
+@click.option(
+    "--acme-root",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Root certificate to trust that CA's URL by.",
+)
+@click.option("--check/--no-check", default=True, help="Look at DNS, ports, clock and the CA.")
+def init(  # noqa: PLR0913 - one for each option
+    *,
+    data_dir: Path,
+    domain: str,
+    email: str | None,
+    listen: str | None,
+    http_listen: str | None,
+    mode: TlsMode | None,
+    dns: DnsMethod,
+    acme_directory: str,
+    acme_root: Path | None,
+    check: bool,
+) -> None:
+    """Set up an edge: a directory with its settings, store and certificate.
+
+    Again with the same options: look again at what was missing.
+    """
+    mode = mode or ("internal" if email is None else "acme")
+    acme = AcmeConfig(
+        email=email,
+        directory=acme_directory,
+        root=None if acme_root is None else str(acme_root.absolute()),
+        dns=dns if mode == "acme" else "none",
+    )
+    config = _checked(data_dir, domain, listen, http_listen, mode, acme)
+    if not _is_the_same(config):
+        with _all_or_nothing(config):
+            data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            Store(config.database_path).migrate()
+            if mode != "off":
+                config.certificate_path.parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+            # A certificate that is there stays: tokens may have pinned it.
+            if mode == "internal" and not _has_certificate(config):
+                create_internal_certificate(config.domain, config.certificate_path.parent)
+            write_config(config)  # last: with it, this is an edge
+    if mode == "acme" and check:
+        from .prerequisites import report
+
+        click.echo(report(config))
     click.echo(_next_steps(config))
 
 
-def _checked(data_dir: Path, domain: str, listen: str | None, mode: TlsMode) -> EdgeConfig:
+def _checked(
+    data_dir: Path,
+    domain: str,
+    listen: str | None,
+    http_listen: str | None,
+    mode: TlsMode,
+    acme: AcmeConfig,
+) -> EdgeConfig:
     """Settings from the options; nothing is touched yet."""
     try:
         domain = normalise_hostname(domain)
@@ -73,12 +130,39 @@ def _checked(data_dir: Path, domain: str, listen: str | None, mode: TlsMode) -> 
         raise EdgeConfigError("--domain", why, "write a domain name like example.org") from error
     listen = listen if listen is not None else _LISTEN[mode]
     parse_listen(listen, setting="--listen")
+    if http_listen is not None:
+        parse_listen(http_listen, setting="--http-listen")
+    elif mode == "acme":
+        http_listen = "[::]:80"
     if data_dir.exists() and not data_dir.is_dir():
         raise EdgeConfigError("--data", f"{data_dir} is no directory", "choose another one")
-    if (data_dir / CONFIG_FILE).exists():
-        why = f"{data_dir} has an {CONFIG_FILE} already, which init does not overwrite"
-        raise EdgeConfigError("--data", why, "edit that file, or choose another directory")
-    return EdgeConfig(data_dir=data_dir, domain=domain, listen=listen, tls=TlsConfig(mode=mode))
+    return EdgeConfig(
+        data_dir=data_dir,
+        domain=domain,
+        listen=listen,
+        http_listen=http_listen,
+        tls=TlsConfig(mode=mode),
+        acme=acme,
+    )
+
+
+def _is_the_same(config: EdgeConfig) -> bool:
+    """Whether the directory is this edge's already.
+
+    Raises:
+        EdgeConfigError: It is another one's.
+    """
+    if not (config.data_dir / CONFIG_FILE).exists():
+        return False
+    there = EdgeConfig.load(config.data_dir)
+    if config.tls.mode == "acme" and (there.domain, there.tls, there.acme) == (
+        config.domain,
+        config.tls,
+        config.acme,
+    ):
+        return True
+    why = f"{config.data_dir} has an {CONFIG_FILE} already, which init does not overwrite"
+    raise EdgeConfigError("--data", why, "edit that file, or choose another directory")
 
 
 def _has_certificate(config: EdgeConfig) -> bool:
@@ -119,7 +203,7 @@ def _next_steps(config: EdgeConfig) -> str:
             f"Put the certificate at {config.certificate_path}\n"
             f"   and its key at {config.key_path}."
         )
-    if not is_loopback(config.listen_address.host):
+    if config.tls.mode != "acme" and not is_loopback(config.listen_address.host):
         steps.append(
             f"Let {config.domain} and *.{config.domain} point to this machine, in the DNS."
         )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota, option_of
 from asgi_tunnel_edge.settings.check import settings_of
 from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig
@@ -116,3 +117,14 @@ def utc_time(seconds: float) -> str:
 def utc_second(seconds: float | None) -> str | None:
     """A time for a program; None stays None."""
     return None if seconds is None else utc_time(seconds)
+
+
+def require_acme(config: EdgeConfig) -> None:
+    """See that an edge has certificates from a CA.
+
+    Raises:
+        EdgeConfigError: It has others.
+    """
+    if config.tls.mode != "acme":
+        why = f'is "{config.tls.mode}": this edge orders no certificates'
+        raise EdgeConfigError("tls.mode", why, 'write mode = "acme"', file="edge.toml")

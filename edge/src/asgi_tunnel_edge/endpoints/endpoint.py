@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from ..directory import Route
 from ..request import Request
 
-__all__ = ["MAX_BODY", "Endpoint", "PathEndpoint"]
+__all__ = ["MAX_BODY", "Endpoint", "PathEndpoint", "PrefixEndpoint"]
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request's body to one of the edge's own pages: forms, no uploads."""
@@ -41,3 +41,22 @@ class PathEndpoint:
         if target == self._path or target.startswith(self._query):
             return self._route
         return None
+
+
+class PrefixEndpoint:
+    """Claims all paths that begin with one, whatever the host.
+
+    Args:
+        prefix: With its last slash.
+        route: To the app that serves them.
+    """
+
+    __slots__ = ("_prefix", "_route")
+
+    def __init__(self, prefix: str, route: Route) -> None:
+        self._prefix = prefix.encode()
+        self._route = route
+
+    def claim(self, request: Request) -> Route | None:
+        """See :class:`Endpoint`."""
+        return self._route if request.target.startswith(self._prefix) else None

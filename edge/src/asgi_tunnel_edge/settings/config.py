@@ -23,6 +23,7 @@ from msgspec.structs import force_setattr
 
 from ..errors import EdgeConfigError, HostnameError, shown
 from ..hostname import normalise_hostname
+from .acme import AcmeConfig, check_acme
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
 from .types import (
@@ -123,7 +124,8 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[tls]``: how the listener speaks."""
 
     mode: Annotated[
-        Literal["off", "internal", "files"], Meta(description='"off", "internal" or "files"')
+        Literal["off", "internal", "files", "acme"],
+        Meta(description='"off", "internal", "files" or "acme"'),
     ] = "internal"
     certificate: FilePath = "tls/certificate.pem"
     key: FilePath = "tls/key.pem"
@@ -182,6 +184,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[Text, Meta(description="a URL", examples=["https://example.org:8443"])] | None
     ) = None
     tls: TlsConfig = TlsConfig()
+    acme: AcmeConfig = AcmeConfig()
     limits: Limits = Limits()
     proxies: ProxiesConfig = ProxiesConfig()
     access_log: AccessLogConfig = AccessLogConfig()
@@ -206,6 +209,9 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force_setattr(self, "domain", domain)
         parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
         self._check_http_listen()
+        if self.tls.mode == "acme":
+            check_acme(self.acme, file=CONFIG_FILE)
+            parse_listen(self.acme.dns_listen, setting="acme.dns_listen", file=CONFIG_FILE)
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
@@ -291,6 +297,21 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def address_path(self) -> Path:
         """Where a running edge says which port it has."""
         return self.data_dir / "edge.address"
+
+    @property
+    def acme_key_path(self) -> Path:
+        """What keys from a CA are encrypted with in the store."""
+        return self.data_dir / "tls" / "store.key"
+
+    @property
+    def acme_root_path(self) -> Path | None:
+        """``acme.root`` as a path from anywhere."""
+        return None if self.acme.root is None else self.data_dir / self.acme.root
+
+    @property
+    def acme_zone(self) -> str:
+        """The zone that the edge answers itself."""
+        return self.acme.zone or f"_acme-challenge.{self.domain}"
 
     @property
     def certificate_path(self) -> Path:

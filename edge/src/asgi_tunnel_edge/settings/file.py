@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..files import PRIVATE, write_atomically
+from .acme import LETS_ENCRYPT
 from .check import settings_of, toml_value
 from .config import CONFIG_FILE, EdgeConfig, GuardsConfig, Limits
 
@@ -30,7 +31,7 @@ domain = {domain}
 listen = {listen}
 
 # Where visitors come who type http://: HOST:PORT. They are sent to https:// and served nothing.
-# http_listen = "0.0.0.0:80"
+{http_listen}
 
 # What visitors type, when that is not the domain and the port above: behind a proxy that speaks
 # TLS for this edge, or behind a forwarded port.
@@ -38,6 +39,7 @@ listen = {listen}
 
 [tls]
 # "internal": this edge's own certificate, pinned in every token; browsers warn.
+# "acme":     certificates from a CA, ordered and renewed by this edge; see [acme].
 # "files":    a certificate from elsewhere, PEM; the edge's own first, then those up to its CA.
 # "off":      plain HTTP; only for this machine, or behind a proxy that speaks TLS.
 mode = {mode}
@@ -48,6 +50,7 @@ key = {key}
 # 0: the edge does not say so. Browsers cannot be told otherwise before that time is over.
 # hsts = 0
 
+{acme}
 [limits]
 {limits}
 
@@ -80,6 +83,31 @@ format = "text"
 """
 
 
+_ACME: Final = """\
+[acme]
+# For tls.mode = "acme". Where the CA may write to, when a certificate is about to expire.
+{email}
+# Of the CA, and a root certificate for a CA of your own.
+{directory}
+{root}
+# IP addresses of this machine that get certificates too.
+{addresses}
+# How the wildcard below the domain is proved to the CA:
+# "none":       not at all; each name gets a certificate of its own, and is public by it.
+# "zone":       this edge answers DNS for one small zone, which you delegate to it once.
+# "persistent": one TXT record that never changes, where the CA supports it.
+# "update":     dynamic updates of your DNS server (RFC 2136).
+# "hook":       a program of yours sets and removes the record.
+dns = {dns}
+# zone = {zone}
+# zone_servers = {servers}
+# dns_listen = "[::]:53"
+# update_server = "ns1.example.net"
+# update_key = "tsig.key"
+# hook = ["/usr/local/bin/set-txt"]
+"""
+
+
 def render_config(config: EdgeConfig) -> str:
     """The text of an ``edge.toml`` with this domain, listener and TLS; the rest at its defaults."""
     return _TEMPLATE.format(
@@ -87,11 +115,35 @@ def render_config(config: EdgeConfig) -> str:
         domain=toml_value(config.domain),
         listen=toml_value(config.listen),
         public_url=toml_value(f"https://{config.domain}"),
+        http_listen=_written("http_listen", config.http_listen, "0.0.0.0:80"),
+        acme=_acme(config),
         mode=toml_value(config.tls.mode),
         certificate=toml_value(config.tls.certificate),
         key=toml_value(config.tls.key),
         limits=_settings(Limits),
         guards=_settings(GuardsConfig),
+    )
+
+
+def _written(name: str, value: object, example: object) -> str:
+    """A setting as it is, or an example of it as a comment."""
+    if value is None or value == () or value == "":
+        return f"# {name} = {toml_value(example)}"
+    return f"{name} = {toml_value(value)}"
+
+
+def _acme(config: EdgeConfig) -> str:
+    acme, domain = config.acme, config.domain
+    return _ACME.format(
+        email=_written("email", acme.email, f"me@{domain}"),
+        directory=_written("directory", acme.directory, LETS_ENCRYPT)
+        if acme.directory != LETS_ENCRYPT
+        else f"# directory = {toml_value(LETS_ENCRYPT)}",
+        root=_written("root", acme.root, "acme-root.pem"),
+        addresses=_written("addresses", acme.addresses, ("192.0.2.1",)),
+        dns=toml_value(acme.dns),
+        zone=toml_value(f"_acme-challenge.{domain}"),
+        servers=toml_value((domain,)),
     )
 
 

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, String
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-__all__ = ["Audit", "Ban", "Base", "Hostname", "Meta", "ScannerBanRow", "Token"]
+__all__ = [
+    "AcmeAccount",
+    "AcmeAttempt",
+    "AcmeCertificate",
+    "AcmeFailure",
+    "AcmeLease",
+    "AcmeOrder",
+    "Audit",
+    "Ban",
+    "Base",
+    "Hostname",
+    "Meta",
+    "ScannerBanRow",
+    "Token",
+]
 
 
 class Base(DeclarativeBase):
@@ -65,6 +79,86 @@ class ScannerBanRow(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str] = mapped_column(String(200))
+
+
+class AcmeAccount(Base):
+    """The account with one CA, known by the URL of its directory. ``key`` is encrypted."""
+
+    __tablename__ = "acme_accounts"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    url: Mapped[str | None] = mapped_column(String(2048))
+    key: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class AcmeCertificate(Base):
+    """The newest certificate for some names, which are sorted, with a space between two."""
+
+    __tablename__ = "acme_certificates"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    names: Mapped[str] = mapped_column(String, primary_key=True)
+    chain: Mapped[bytes] = mapped_column(LargeBinary)
+    key: Mapped[bytes] = mapped_column(LargeBinary)  # encrypted
+    not_before: Mapped[int] = mapped_column(BigInteger)
+    not_after: Mapped[int] = mapped_column(BigInteger)
+    ari_id: Mapped[str | None] = mapped_column(String(255))
+    profile: Mapped[str | None] = mapped_column(String(255))
+    serial: Mapped[str] = mapped_column(String(64))
+    issuer: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    renew_at: Mapped[int] = mapped_column(BigInteger)
+    ari_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class AcmeOrder(Base):
+    """An order in progress."""
+
+    __tablename__ = "acme_orders"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    names: Mapped[str] = mapped_column(String, primary_key=True)
+    url: Mapped[str] = mapped_column(String(2048))
+    key: Mapped[bytes] = mapped_column(LargeBinary)  # encrypted
+    profile: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class AcmeFailure(Base):
+    """Failures for some names since the last success."""
+
+    __tablename__ = "acme_failures"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    names: Mapped[str] = mapped_column(String, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    count: Mapped[int] = mapped_column(Integer)
+    failed_at: Mapped[int] = mapped_column(BigInteger)
+    retry_at: Mapped[int] = mapped_column(BigInteger)
+    reported_at: Mapped[int] = mapped_column(BigInteger)
+    sentence: Mapped[str] = mapped_column(String)
+
+
+class AcmeAttempt(Base):
+    """An order that was begun, or one that failed: what caps count."""
+
+    __tablename__ = "acme_attempts"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    directory: Mapped[str] = mapped_column(String(2048))
+    at: Mapped[int] = mapped_column(BigInteger, index=True)
+    failed: Mapped[bool] = mapped_column(Boolean)
+
+
+class AcmeLease(Base):
+    """Who orders from a CA now: one process at a time."""
+
+    __tablename__ = "acme_leases"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(64))
+    expires_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class Audit(Base):

@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
 
 from asgi_tunnel_edge.ban import MAX_BANS, MAX_SCANNER_BANS, BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import (
     BanNotFoundError,
     HostnameTakenError,
     NameTakenError,
-    StorageError,
     TokenNotFoundError,
     TokenRevokedError,
     TooManyBansError,
 )
-from asgi_tunnel_edge.files import PRIVATE
 from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
+from .database import (
+    GENERATION,
+    HEAD_REVISION,
+    RENEWALS,
+    Database,
+    raise_number,
+    read_number,
+)
 from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["HEAD_REVISION", "Store"]
 
-#: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0004"
-
-#: Seconds to wait for another process's write; a write here takes milliseconds.
-_BUSY_TIMEOUT: Final = 5.0
 _MAX_NAMED: Final = 5  # bans that one sentence names
-_WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
-
 #: Of two that were made in one second, the one that was kept first.
 _OLDEST_FIRST: Final[tuple[Any, ...]] = (
     Token.created_at,
@@ -50,30 +44,12 @@ _OLDEST_FIRST: Final[tuple[Any, ...]] = (
 )
 
 
-class Store:
+class Store(Database):
     """The tokens, hostnames, bans and audit log in one SQLite file; several processes may use it.
 
-    Nothing is opened between calls, so that there is nothing to close. Every method raises
-    StorageError when the database is missing, locked, broken or of another version.
+    Every method raises StorageError when the database is missing, locked, broken or of another
+    version.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # A creator rather than a URL: `mode=rw` never makes an empty database by mistake.
-        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
-        sa.event.listen(self._engine, "begin", _begin)
-
-    def migrate(self) -> None:
-        """Make the database, or bring it to this version's tables; all or nothing.
-
-        Of two processes that do this at once, one does it and the other finds it done.
-        """
-        with self._errors():
-            # SQLite's own files beside the database take the mode of the database.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
-            if self._revision() == HEAD_REVISION:
-                return  # without the 0.2 s that importing alembic takes
-            self._upgrade()
 
     def create_token(self, record: TokenRecord) -> None:
         """Keep a new token.
@@ -301,12 +277,16 @@ class Store:
         with self._errors(), Session(self._engine) as session, session.begin():
             return _scanner_bans(session)
 
-    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan]]:
-        """What :meth:`read` gives, and all bans of both kinds, of the same moment."""
+    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan], int]:
+        """What :meth:`read` gives, all bans of both kinds, and how often renewals were asked for.
+
+        All of the same moment.
+        """
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
-            return _generation(session), records, _bans(session), _scanner_bans(session)
+            bans = _bans(session), _scanner_bans(session)
+            return _generation(session), records, *bans, read_number(session, RENEWALS)
 
     def generation(self) -> int:
         """A number that grows with each change."""
@@ -319,99 +299,9 @@ class Store:
             rows = session.scalars(sa.select(Audit).order_by(Audit.id))
             return [(row.at, row.action, row.subject, row.detail) for row in rows]
 
-    def _connect(self) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
-        try:
-            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        engine = self._engine.execution_options(**_WRITE)
-        with Session(engine) as session, session.begin():
-            yield session
-
-    def _revision(self) -> str | None:
-        with self._engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-            return None if revision is None else str(revision)
-
-    def _upgrade(self) -> None:
-        from alembic import command
-        from alembic.config import Config
-        from alembic.util import CommandError
-
-        config = Config()
-        config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
-        config.set_main_option("path_separator", "os")
-        with self._engine.execution_options(**_WRITE).begin() as connection:
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                sentence = (
-                    f"the database {self.path} was made by a newer version of asgi-tunnel-edge; "
-                    "upgrade this one"
-                )
-                raise StorageError(sentence) from error
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """One sentence for each way in which a database fails."""
-        try:
-            yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
-            raise StorageError(self._sentence(error)) from error
-        except OSError as error:
-            sentence = (
-                f"the database {self.path} cannot be opened ({error.strerror}); "
-                "run this as the user that owns the directory"
-            )
-            raise StorageError(sentence) from error
-
-    def _sentence(self, error: Exception) -> str:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        said = str(cause)
-        if not self.path.exists():
-            return (
-                f"there is no database {self.path}; put a copy back, or make a new one with "
-                "`asgi-tunnel-edge remake database`, which says what is lost"
-            )
-        if "locked" in said or "busy" in said:
-            return f"the database {self.path} is locked by another process; try again"
-        if "no such column" in said:
-            return (
-                f"the database {self.path} is of an older version; start the edge once with "
-                "`asgi-tunnel-edge run`, which brings it up to date"
-            )
-        if "not a database" in said or "malformed" in said or "no such table" in said:
-            return (
-                f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
-                "with `asgi-tunnel-edge remake database`, which says what is lost"
-            )
-        return f"the database {self.path} cannot be used ({said}); check its disk and permissions"
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Begin the transaction that the driver, in its old form, would begin too late.
-
-    A write takes the lock at once: what it checks stays true until it commits. In a deferred
-    transaction the later upgrade to a write fails when somebody else wrote in between.
-    """
-    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {kind}")
-
 
 def _generation(session: Session) -> int:
-    return session.scalar(sa.select(Meta.value).where(Meta.key == "generation")) or 0
+    return read_number(session, GENERATION)
 
 
 def _bans(session: Session) -> list[BanRecord]:
@@ -437,7 +327,7 @@ def _scanner_bans(session: Session) -> list[ScannerBan]:
 
 
 def _raise_generation(session: Session) -> None:
-    session.execute(sa.update(Meta).where(Meta.key == "generation").values(value=Meta.value + 1))
+    raise_number(session, GENERATION)
 
 
 def _changed(session: Session, action: str, subject: str, detail: str, *, now: int) -> None:

@@ -1,0 +1,113 @@
+"""The certificates that one edge shows, wherever they come from.
+
+Made by ``server`` for each ``tls.mode`` but "off": its own or files, looked at again while it runs,
+or those of a CA (``issuance``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING, Final
+
+from .certificates.collection import CertificateCollection
+from .certificates.files import FileCertificates
+from .certificates.validity import validity_warnings
+from .issuance import Issuance
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from .certificates.source import Certificate, CertificateSource
+    from .endpoints.endpoint import Endpoint
+    from .listeners.client_hello import ClientHello
+    from .settings.config import EdgeConfig
+    from .tokens import Snapshot
+
+__all__ = ["ShownCertificates"]
+
+_log = logging.getLogger("asgi_tunnel_edge.server")
+
+_FILE_CHECK: Final = 2.0  # seconds between two looks whether files have changed
+_VALIDITY_CHECK: Final = 86400.0  # seconds between two looks at times and names
+
+
+class ShownCertificates:
+    """See the module.
+
+    Args:
+        config: The edge's settings.
+
+    Raises:
+        CertificateError: The files cannot be used.
+    """
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self._config = config
+        self._files: FileCertificates | None = None
+        self._issuance: Issuance | None = None
+        self._source: CertificateSource
+        self._look_due = 0.0
+        self._validity_due = 0.0
+        if config.tls.mode == "acme":
+            collection = self._source = CertificateCollection(config.domain)
+            self._issuance = Issuance(config, collection)
+        else:
+            self._source = self._files = FileCertificates(
+                config.certificate_path, config.key_path, is_pinned=config.tls.mode == "internal"
+            )
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What a CA asks for on the port for plain HTTP."""
+        return [] if self._issuance is None else [self._issuance.endpoint]
+
+    async def start(self, snapshot: Snapshot) -> None:
+        """Show what there is, and begin to order what is missing.
+
+        Raises:
+            StorageError: What a CA has issued cannot be read.
+        """
+        if self._issuance is not None:
+            self._issuance.follow(snapshot)
+            await self._issuance.start()
+
+    async def stop(self) -> None:
+        """Order no more."""
+        if self._issuance is not None:
+            await self._issuance.stop()
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Other hostnames are registered."""
+        if self._issuance is not None:
+            self._issuance.follow(snapshot)
+
+    def find(self, server_name: str | None) -> Certificate | None:
+        """See :class:`.certificates.source.CertificateSource`."""
+        return self._source.find(server_name)
+
+    def proof(self, hello: ClientHello) -> ssl.SSLContext | None:
+        """What to show to a CA that looks whose a name is; None: this is no CA."""
+        return None if self._issuance is None else self._issuance.proof(hello)
+
+    def look(self, now: float, names: Callable[[], Sequence[str]]) -> None:
+        """Take files that have changed, and once a day say what visitors will not like about them.
+
+        Args:
+            now: Monotonic seconds.
+            names: Gives the names that visitors and apps dial.
+        """
+        files, mode = self._files, self._config.tls.mode
+        if files is None:
+            return
+        if now >= self._look_due:
+            self._look_due = now + _FILE_CHECK
+            if files.look():
+                self._validity_due = now
+        if now >= self._validity_due:
+            self._validity_due = now + _VALIDITY_CHECK
+            # Who pins the edge's own does not read its names.
+            dialed = names() if mode == "files" else []
+            for warning in validity_warnings(files.pem, dialed, dt.datetime.now(dt.UTC)):
+                _log.warning("the certificate %s %s", self._config.certificate_path, warning)
