@@ -18,6 +18,12 @@ PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
 CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
 GRACE: Final = "ASGI_TUNNEL_GRACE"
 ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
+CERTIFICATE: Final = "ASGI_TUNNEL_CERTIFICATE"
+KEY: Final = "ASGI_TUNNEL_KEY"
+CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
+EMAIL: Final = "ASGI_TUNNEL_ACME_EMAIL"
+DIRECTORY: Final = "ASGI_TUNNEL_ACME_DIRECTORY"
+CA_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -35,6 +41,47 @@ _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndToEndConfig:
+    """Where the certificates of end-to-end hostnames come from."""
+
+    certificate: Path | None = None  # PEM, with those up to its CA; with `key` in place of a CA
+    key: Path | None = None  # PEM, without a passphrase
+    folder: Path = field(default_factory=lambda: _data_folder(os.environ))  # of those from a CA
+    email: str = ""  # that a CA may write to
+    directory: str = ""  # of the CA, an ACME URL; empty: the server's default
+    root: Path | None = None  # PEM, to trust that URL by
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> EndToEndConfig:
+        """Return the settings.
+
+        Raises:
+            ConfigError: One of two files is given without the other.
+        """
+        paths = {
+            name: Path(environ[name]) for name in (CERTIFICATE, KEY, CA_ROOT) if environ.get(name)
+        }
+        if (CERTIFICATE in paths) != (KEY in paths):
+            given, missing = (CERTIFICATE, KEY) if CERTIFICATE in paths else (KEY, CERTIFICATE)
+            raise ConfigError(given, f"is set and {missing} is not", "set both, or none of them")
+        folder = environ.get(CERTIFICATES)
+        return cls(
+            certificate=paths.get(CERTIFICATE),
+            key=paths.get(KEY),
+            folder=Path(folder) if folder else _data_folder(environ),
+            email=environ.get(EMAIL, ""),
+            directory=environ.get(DIRECTORY, ""),
+            root=paths.get(CA_ROOT),
+        )
+
+
+def _data_folder(environ: Mapping[str, str]) -> Path:
+    home = environ.get("XDG_DATA_HOME")
+    base = Path(home) if home else Path.home() / ".local" / "share"
+    return base / "asgi-tunnel" / "certificates"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelConfig:
     """What a connector needs to know."""
 
@@ -45,6 +92,7 @@ class TunnelConfig:
     root_path: str = ""  # put before each path
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
+    end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
     @classmethod
     def from_env(  # noqa: PLR0913 - one argument for each setting
@@ -94,6 +142,7 @@ class TunnelConfig:
             root_path=path.rstrip("/"),
             plaintext_host=host,
             spec_version=spec_version,
+            end_to_end=EndToEndConfig.from_env(environ),
         )
 
 

@@ -27,6 +27,7 @@ from .asgi.websocket import ANSWER_TIMEOUT
 from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import PinError, dial
+from .end_to_end import EndToEnd
 from .errors import (
     AuthenticationError,
     HandshakeError,
@@ -117,6 +118,8 @@ class Connector:
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
         self._proxy: Proxy | None = None  # that was logged last
+        self._end_to_end = EndToEnd(config.end_to_end, origin)
+        origin.serve_bytes = self._end_to_end.serve
 
     @property
     def is_connected(self) -> bool:
@@ -168,6 +171,7 @@ class Connector:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._end_to_end.stop()
             await self._leave()
 
     async def _finish_streams(self, sessions: list[Session]) -> None:
@@ -185,6 +189,7 @@ class Connector:
         patience = min(ANSWER_TIMEOUT, self.config.grace / 2)
         self.origin.close_websockets(1012, "the app restarts", patience=patience)
         self.origin.end_event_streams()
+        self._end_to_end.shut_down()
 
     async def _leave(self) -> None:
         """Wait until the last bytes have left: they are in the transports, which close by then."""
@@ -273,6 +278,7 @@ class Connector:
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
             self.urls = welcome.urls
+            self._end_to_end.expect(welcome.end_to_end)
             for url in welcome.urls:
                 _log.info("%s is live: %s", self._name, _example(url))
             if welcome.shared:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
-from asgi_tunnel.session import Session, StreamHandler
+from asgi_tunnel.session import Session
 
 from .hostname import wildcard_of
 from .shares.pool import FairPool

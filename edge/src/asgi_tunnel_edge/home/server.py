@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 from asgi_tunnel.asgi.types import StreamLink
 from asgi_tunnel.protocol.events import StreamOpened
 
+from ..certificates.files import FileCertificates
 from ..connections.limiter import ConnectionLimiter
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
 from ..endpoints.local_app import LocalUpstream
+from ..errors import CertificateError
 from ..guards import Guards
 from ..http1.arrival import SecureArrival
 from ..http1.connection import HTTP1Connection
@@ -25,9 +27,11 @@ from .dispatch import HomeDispatcher
 from .stream import StreamTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from asgi_tunnel.asgi.origin import Origin
+    from asgi_tunnel.config import EndToEndConfig
 
     from ..certificates.source import CertificateSource
 
@@ -83,6 +87,29 @@ class HomeServer:
         self._loop = asyncio.get_running_loop()
         self._sweep: asyncio.TimerHandle | None = None
         self._look()
+
+    @classmethod
+    def open(cls, config: EndToEndConfig, origin: Origin) -> HomeServer:
+        """Make one from settings.
+
+        Raises:
+            CertificateError: The files cannot be used.
+        """
+        if config.certificate is None or config.key is None:
+            sentence = "set ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY for end-to-end hostnames"
+            raise CertificateError(sentence)
+        files = FileCertificates(config.certificate, config.key, is_pinned=False)
+        return cls(origin, files, config.folder)
+
+    def expect(self, hostnames: Sequence[str]) -> None:
+        """Look whether there is a certificate for each hostname; say what is missing."""
+        for hostname in hostnames:
+            if self._certificates.find(hostname.replace("*", "any", 1)) is None:
+                _log.error(
+                    "the certificate is not for %s, an end-to-end hostname: visitors are refused; "
+                    "get one that is",
+                    hostname,
+                )
 
     @property
     def in_flight(self) -> int:
