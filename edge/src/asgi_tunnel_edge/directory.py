@@ -206,11 +206,20 @@ def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "token_id")
+    __slots__ = (
+        "_entries",
+        "_only",
+        "_waiting",
+        "hostname",
+        "is_closed",
+        "is_end_to_end",
+        "token_id",
+    )
 
     def __init__(self, hostname: str, token_id: str) -> None:
         self.hostname = hostname
         self.token_id = token_id
+        self.is_end_to_end = False  # its TLS is spoken by the app, and passed on
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
@@ -464,6 +473,7 @@ class LocalDirectory:
             else:
                 routes[hostname] = old
                 old.remove_all()
+            routes[hostname].is_end_to_end = hostname in record.end_to_end
         self._routes = routes
         for entry in self._entries.values():
             for route in self._routes_of(entry):

@@ -28,6 +28,7 @@ OVERLOADED: Final = Reply(
     503, "this edge has no memory left for new requests right now", RETRY_AFTER
 )
 UNKNOWN: Final = Reply(404, "no app is served under this name", closes=False)
+END_TO_END: Final = Reply(421, "only the app itself may read what is sent under this name")
 _WRONG_VERSION: Final = Reply(
     426,
     "only WebSocket version 13 is spoken here",
@@ -98,6 +99,8 @@ class Dispatcher:
             return Reply(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or hostname is None:
             return UNKNOWN
+        if route.is_end_to_end:
+            return END_TO_END
         head = self.head(request, arrival, hostname)
         if request.websocket_key is not None:
             channel = WebSocketExchange(writer, request, head, route, self.context)

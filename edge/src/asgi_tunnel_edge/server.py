@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -29,7 +30,7 @@ from .descriptors import (
     has_terminal,
     raise_limit,
 )
-from .directory import LocalDirectory
+from .directory import LocalDirectory, Route
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
 from .endpoints.health import HEALTH_PATH, Health
@@ -42,9 +43,10 @@ from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
-from .listeners.acceptor import Terminate, TLSAcceptor
+from .listeners.acceptor import PassThrough, Terminate, TLSAcceptor
 from .listeners.advice import listen_advice
 from .listeners.client_hello import ClientHello
+from .listeners.pass_through import PassThroughConnection
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
@@ -347,9 +349,10 @@ class Edge:
         return _address(address, sockets)
 
     def _is_served(self, hostname: str) -> bool:
-        if self._certificates is None or self._certificates.find(hostname) is None:
+        route = self.directory.find(hostname)
+        if route is None or self._certificates is None:
             return False
-        return self.directory.find(hostname) is not None
+        return route.is_end_to_end or self._certificates.find(hostname) is not None
 
     async def _open(self, address: ListenAddress) -> list[socket.socket]:
         try:
@@ -390,11 +393,14 @@ class Edge:
     def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
         return HTTP1Connection(self.front, preamble=preamble).as_protocol()
 
-    def _choose(self, hello: ClientHello) -> Terminate | None:
+    def _choose(self, hello: ClientHello) -> Terminate | PassThrough | None:
         """What the TLS listener does with a connection."""
         certificates, name = self._certificates, hello.server_name
         if certificates is None:
             return None
+        route = None if name is None else self.directory.find(name)
+        if name is not None and route is not None and route.is_end_to_end:
+            return PassThrough(partial(self._pass_through, route, name))
         proof = certificates.proof(hello)
         if proof is not None:
             return Terminate(proof, None)
@@ -407,6 +413,10 @@ class Edge:
             return HTTP1Connection(self.front, secure=secure).as_protocol()
 
         return Terminate(certificate.context, make_protocol)
+
+    def _pass_through(self, route: Route, hostname: str, hello: bytes) -> asyncio.Protocol:
+        connection = PassThroughConnection(self.context, self.table, route, hostname, hello)
+        return connection.as_protocol()
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
