@@ -99,6 +99,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
     ),
     "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
+    "edge/src/asgi_tunnel_edge/home/dispatch.py": "edge/tests/home/test_server.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
     ),
@@ -110,7 +111,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/hostile/test_slow.py "
         "tests/e2e/test_edge_http.py"
     ),
-    "edge/src/asgi_tunnel_edge/http1/front.py": "edge/tests/http1/test_outbox.py",
+    "edge/src/asgi_tunnel_edge/http1/front.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/http1/head.py": (
         "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),

@@ -20,10 +20,6 @@ GRACE: Final = "ASGI_TUNNEL_GRACE"
 ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
 CERTIFICATE: Final = "ASGI_TUNNEL_CERTIFICATE"
 KEY: Final = "ASGI_TUNNEL_KEY"
-CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
-EMAIL: Final = "ASGI_TUNNEL_ACME_EMAIL"
-DIRECTORY: Final = "ASGI_TUNNEL_ACME_DIRECTORY"
-CA_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -42,43 +38,25 @@ _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEndConfig:
-    """Where the certificates of end-to-end hostnames come from."""
+    """The certificate of end-to-end hostnames, which the app shows itself."""
 
-    certificate: Path | None = None  # PEM, with those up to its CA; with `key` in place of a CA
+    certificate: Path | None = None  # PEM, with those up to its CA
     key: Path | None = None  # PEM, without a passphrase
-    folder: Path = field(default_factory=lambda: _data_folder(os.environ))  # of those from a CA
-    email: str = ""  # that a CA may write to
-    directory: str = ""  # of the CA, an ACME URL; empty: the server's default
-    root: Path | None = None  # PEM, to trust that URL by
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> EndToEndConfig:
         """Return the settings.
 
         Raises:
-            ConfigError: One of two files is given without the other.
+            ConfigError: One of the two files is given without the other.
         """
-        paths = {
-            name: Path(environ[name]) for name in (CERTIFICATE, KEY, CA_ROOT) if environ.get(name)
-        }
-        if (CERTIFICATE in paths) != (KEY in paths):
-            given, missing = (CERTIFICATE, KEY) if CERTIFICATE in paths else (KEY, CERTIFICATE)
+        certificate, key = environ.get(CERTIFICATE), environ.get(KEY)
+        if bool(certificate) != bool(key):
+            given, missing = (CERTIFICATE, KEY) if certificate else (KEY, CERTIFICATE)
             raise ConfigError(given, f"is set and {missing} is not", "set both, or none of them")
-        folder = environ.get(CERTIFICATES)
-        return cls(
-            certificate=paths.get(CERTIFICATE),
-            key=paths.get(KEY),
-            folder=Path(folder) if folder else _data_folder(environ),
-            email=environ.get(EMAIL, ""),
-            directory=environ.get(DIRECTORY, ""),
-            root=paths.get(CA_ROOT),
-        )
-
-
-def _data_folder(environ: Mapping[str, str]) -> Path:
-    home = environ.get("XDG_DATA_HOME")
-    base = Path(home) if home else Path.home() / ".local" / "share"
-    return base / "asgi-tunnel" / "certificates"
+        if not certificate or not key:
+            return cls()
+        return cls(certificate=Path(certificate), key=Path(key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
@@ -103,6 +103,7 @@ class Connector:
 
     Attributes:
         on_refused: Called with a refusal that no retry is expected to change.
+        end_to_end: Serves streams of bytes.
     """
 
     def __init__(self, config: TunnelConfig, origin: Origin, *, name: str = "the app") -> None:
@@ -118,8 +119,8 @@ class Connector:
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
         self._proxy: Proxy | None = None  # that was logged last
-        self._end_to_end = EndToEnd(config.end_to_end, origin)
-        origin.serve_bytes = self._end_to_end.serve
+        self.end_to_end = EndToEnd(config.end_to_end, origin)
+        origin.serve_bytes = self.end_to_end.serve
 
     @property
     def is_connected(self) -> bool:
@@ -171,7 +172,7 @@ class Connector:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._end_to_end.stop()
+            self.end_to_end.stop()
             await self._leave()
 
     async def _finish_streams(self, sessions: list[Session]) -> None:
@@ -189,7 +190,7 @@ class Connector:
         patience = min(ANSWER_TIMEOUT, self.config.grace / 2)
         self.origin.close_websockets(1012, "the app restarts", patience=patience)
         self.origin.end_event_streams()
-        self._end_to_end.shut_down()
+        self.end_to_end.shut_down()
 
     async def _leave(self) -> None:
         """Wait until the last bytes have left: they are in the transports, which close by then."""
@@ -200,6 +201,7 @@ class Connector:
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
         self.is_stopping = True
+        self.end_to_end.stop()
         for task in self._tasks:
             task.cancel()
         for slot in self._slots.values():
@@ -278,7 +280,6 @@ class Connector:
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
             self.urls = welcome.urls
-            self._end_to_end.expect(welcome.end_to_end)
             for url in welcome.urls:
                 _log.info("%s is live: %s", self._name, _example(url))
             if welcome.shared:
@@ -439,7 +440,7 @@ class _Slot:
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
                 hello = self._connector.hello(self._number, session)
-                welcome, rest = await _greet(transport, hello)
+                welcome, rest = await _greet(transport, hello, self._connector.end_to_end.expect)
             session = self._adopt(transport, welcome, session, hello)
         except BaseException:
             transport.abort()
@@ -496,6 +497,7 @@ class _Slot:
         if session is self.session:
             self.session = None
             self.retiring.append(session)
+            self._connector.end_to_end.drain(session)
             self._hint = event.delay
             self._interrupted.set()
 
@@ -548,7 +550,12 @@ class _Greeting:
             )
 
 
-async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, bytes]:
+async def _greet(
+    transport: WebSocketTransport,
+    hello: Hello,
+    make_ready: Callable[[tuple[str, ...]], Awaitable[None]],
+) -> tuple[Welcome, bytes]:
+    """Return the edge's reply and the bytes behind it, once the app's end-to-end side is ready."""
     greeting = _Greeting()
     transport.start(greeting)
     transport.send(encode_handshake(hello))
@@ -559,6 +566,7 @@ async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, 
         raise (kind or HandshakeError)(reply.code, reply.reason, retry_after=reply.retry_after)
     if not isinstance(reply, Welcome):
         raise ConnectionError("the edge answered HELLO with HELLO")
+    await make_ready(reply.end_to_end)
     if greeting.is_lost:
         raise ConnectionResetError("the edge closed after the handshake")
     return reply, greeting.rest

@@ -8,13 +8,16 @@ one needs nothing of it. Called by ``connector``.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+import anyio.to_thread
+
+from ._version import __version__
 from .errors import TunnelError
 from .protocol.codes import ResetCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .asgi.origin import Origin
     from .asgi.types import StreamHandler, StreamLink
@@ -25,23 +28,31 @@ __all__ = ["EndToEnd", "HomeServer"]
 
 _log = logging.getLogger("asgi_tunnel.end_to_end")
 
-_MISSING = (
-    "end-to-end hostnames need more than asgi-tunnel alone, and are not served: "
-    'pip install "asgi-tunnel[end-to-end]"'
+_INSTALL: Final = 'pip install "asgi-tunnel[end-to-end]"'
+_MISSING: Final = (
+    "end-to-end hostnames are not served, for they need more than asgi-tunnel alone ({}); "
+    f"install it: {_INSTALL}"
+)
+_OTHER: Final = (
+    "end-to-end hostnames are not served, for asgi-tunnel-edge is of version {} here and "
+    f"asgi-tunnel of {{}}; install both of one version: {_INSTALL}"
 )
 
 
 class HomeServer(Protocol):
     """What ``asgi_tunnel_edge.home`` makes."""
 
-    def expect(self, hostnames: Sequence[str]) -> None:
-        """Make ready for hostnames: certificates are made or renewed for them."""
+    async def expect(self, hostnames: Sequence[str]) -> None:
+        """Make ready for hostnames; the log says what is missing for them."""
 
-    def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
-        """Begin with a connection; return the handler of its stream."""
+    def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler | None:
+        """Begin with a connection; return the handler of its stream, or None when it is reset."""
+
+    def drain(self, link: StreamLink) -> None:
+        """A session is to end: close what is idle of it, and the rest once it is."""
 
     def shut_down(self) -> None:
-        """The app ends: close what is idle."""
+        """The app ends: the same for all."""
 
     def stop(self) -> None:
         """End everything."""
@@ -51,7 +62,7 @@ class EndToEnd:
     """Serves the byte streams of one process.
 
     Args:
-        config: Where certificates come from.
+        config: Where the certificate is.
         origin: The app's driver; it hands byte streams to this.
     """
 
@@ -59,21 +70,33 @@ class EndToEnd:
         self._config = config
         self._origin = origin
         self._server: HomeServer | None = None
-        self._has_failed = False
+        self._expected: tuple[str, ...] = ()
+        self._is_over = False  # stopped, or it cannot be had
 
-    def expect(self, hostnames: Sequence[str]) -> None:
-        """The edge serves these end to end; what is missing for them is logged."""
-        server = self._load() if hostnames else None
+    async def expect(self, hostnames: tuple[str, ...]) -> None:
+        """The edge serves these end to end: make ready before the first visitor comes.
+
+        What is missing for them is logged, and the app goes on without. Cancelling it leaves that
+        to the next call.
+        """
+        if not hostnames or self._is_over or hostnames == self._expected:
+            return
+        server = self._server or await self._load()
         if server is not None:
-            server.expect(hostnames)
+            self._expected = hostnames
+            await server.expect(hostnames)
 
     def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler | None:
         """Begin with a connection; None, and the stream reset, when it cannot be served."""
-        server = self._load()
-        if server is None:
+        if self._server is None:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "end to end is not served here")
             return None
-        return server.serve(link, event)
+        return self._server.serve(link, event)
+
+    def drain(self, link: StreamLink) -> None:
+        """The edge wants a session to end: its connections close once they are idle."""
+        if self._server is not None:
+            self._server.drain(link)
 
     def shut_down(self) -> None:
         """The app ends: connections close once they are idle."""
@@ -82,32 +105,38 @@ class EndToEnd:
 
     def stop(self) -> None:
         """End all connections."""
+        self._is_over = True
         if self._server is not None:
             self._server.stop()
             self._server = None
-        self._has_failed = True
 
-    def _load(self) -> HomeServer | None:
-        if self._server is None and not self._has_failed:
-            try:
-                self._server = load_server(self._config, self._origin)
-            except TunnelError as error:
-                self._has_failed = True  # once is enough in a log
-                _log.error("%s", error)
+    async def _load(self) -> HomeServer | None:
+        try:
+            # In a thread: an import reads many files, and the app may be serving already.
+            make = await anyio.to_thread.run_sync(find_server)
+        except TunnelError as error:
+            self._is_over = True  # once is enough in a log
+            _log.error("%s", error)
+            return None
+        if self._server is None and not self._is_over:  # as it may be meanwhile
+            self._server = make(self._config, self._origin)
         return self._server
 
 
-def load_server(config: EndToEndConfig, origin: Origin) -> HomeServer:
-    """Import and make the server.
+def find_server() -> Callable[[EndToEndConfig, Origin], HomeServer]:
+    """Import the server; it may take half a second.
 
     Raises:
-        TunnelError: It is not installed, or its settings or files cannot be used.
+        TunnelError: It is not installed, or of another version.
     """
     import importlib
 
     try:
+        edge = importlib.import_module("asgi_tunnel_edge")
+        if edge.__version__ != __version__:
+            raise TunnelError(_OTHER.format(edge.__version__, __version__))
         home = importlib.import_module("asgi_tunnel_edge.home")
     except ImportError as error:
-        raise TunnelError(_MISSING) from error
-    server: HomeServer = home.HomeServer.open(config, origin)
-    return server
+        raise TunnelError(_MISSING.format(error)) from error
+    make: Callable[[EndToEndConfig, Origin], HomeServer] = home.HomeServer
+    return make

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from edge.tests.home.world import HOME, SHOP, World, world
 
+from asgi_tunnel_edge.home import server as home_server
+
 MIB = 1024 * 1024
 
 
@@ -144,3 +146,69 @@ async def test_rubbish_behind_the_name_is_an_alert(tmp_path: Path) -> None:
             pass
         writer.close()
         assert (await exchange(one, request_for("/"))).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_who_stays_silent_in_the_handshake_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ClientHello alone holds a stream and memory of TLS for a bounded time."""
+    monkeypatch.setattr(home_server, "HANDSHAKE_TIMEOUT", 0.3)
+    async with world(tmp_path) as one:
+        outgoing = ssl.MemoryBIO()
+        client = one.trust.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=HOME)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        reader, writer = await asyncio.open_connection("127.0.0.1", one.edge.address.port)
+        writer.write(outgoing.read())
+        assert (await reader.read(5))[0] == 22  # the reply, and then nothing
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(MIB)
+        writer.close()
+        assert one.server.in_flight == 0
+
+
+async def test_the_edge_restarts(tmp_path: Path) -> None:
+    """A response in progress ends whole and its connection with it; an idle one is closed."""
+    async with world(tmp_path) as one:
+        idle = await one.dial()
+        idle[1].write(f"GET / HTTP/1.1\r\nHost: {HOME}\r\n\r\n".encode())
+        await idle[0].readuntil(b"0\r\n\r\n")
+        busy = await one.dial()
+        busy[1].write(f"GET /wait HTTP/1.1\r\nHost: {HOME}\r\n\r\n".encode())
+        await one.is_waiting.wait()
+        stopping = asyncio.ensure_future(one.edge.stop())
+        assert await asyncio.wait_for(idle[0].read(), 5.0) == b""
+        one.may_go_on.set()
+        response = await busy[0].read()
+        assert response.endswith(b"hello\n\r\n0\r\n\r\n")
+        await asyncio.wait_for(stopping, 5.0)
+        for _, writer in (idle, busy):
+            writer.close()
+
+
+async def test_the_app_stops(tmp_path: Path) -> None:
+    """The same when it is the app that ends: what is in progress gets its grace."""
+    async with world(tmp_path) as one:
+        idle = await one.dial()
+        busy = await one.dial()
+        busy[1].write(f"GET /wait HTTP/1.1\r\nHost: {HOME}\r\n\r\n".encode())
+        await one.is_waiting.wait()
+        stopping = asyncio.ensure_future(one.connector.stop())
+        assert await asyncio.wait_for(idle[0].read(), 5.0) == b""
+        one.may_go_on.set()
+        assert (await busy[0].read()).endswith(b"hello\n\r\n0\r\n\r\n")
+        await asyncio.wait_for(stopping, 5.0)
+        for _, writer in (idle, busy):
+            writer.close()
+
+
+async def test_the_app_stops_during_a_transfer(tmp_path: Path) -> None:
+    """One that takes longer than the grace is cut, and not taken for whole."""
+    async with world(tmp_path) as one:
+        reader, writer = await one.dial()
+        writer.write(request_for(f"/size/{512 * MIB}"))
+        await reader.readexactly(1024)
+        await asyncio.wait_for(one.connector.stop(), 10.0)
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await reader.readexactly(512 * MIB)
+        writer.close()

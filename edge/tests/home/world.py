@@ -15,6 +15,7 @@ from asgi_tunnel.config import EndToEndConfig, TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
+from asgi_tunnel_edge.home import HomeServer
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
@@ -30,19 +31,23 @@ class World:
 
     Attributes:
         scopes: Of the app's calls, in order.
+        is_waiting: A call of ``/wait`` has begun.
+        may_go_on: Lets it go on.
         trust: For the certificate that the app shows.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.scopes: list[dict[str, Any]] = []
+        self.is_waiting = asyncio.Event()
+        self.may_go_on = asyncio.Event()
         self.home = create_internal_certificate(HOME, folder / "home")
         self.trust = ssl.create_default_context(cafile=str(self.home.certificate))
         self.edge: Edge
         self.connector: Connector
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        """``/size/N`` sends N bytes, ``/echo`` and a WebSocket send back, others say hello."""
+        """``/size/N`` sends N bytes, a WebSocket sends back, others say hello, ``/wait`` late."""
         self.scopes.append(scope)
         if scope["type"] == "websocket":
             await receive()
@@ -51,6 +56,9 @@ class World:
                 await send({"type": "websocket.send", "text": message["text"]})
             return
         body = b"hello\n"
+        if scope["path"] == "/wait":
+            self.is_waiting.set()
+            await self.may_go_on.wait()
         if scope["path"] == "/digest":
             digest = hashlib.sha256()
             while True:
@@ -69,6 +77,13 @@ class World:
                 await send(piece)
             body = b""
         await send({"type": "http.response.body", "body": body})
+
+    @property
+    def server(self) -> HomeServer:
+        """What serves end-to-end hostnames."""
+        server = self.connector.end_to_end._server
+        assert isinstance(server, HomeServer)
+        return server
 
     async def dial(
         self, name: str = HOME, trust: ssl.SSLContext | None = None
@@ -111,11 +126,11 @@ async def world(
         end_to_end=(HOME,),
     )
     one.edge._apply(Snapshot.of(1, [record]))
-    files = EndToEndConfig(certificate=one.home.certificate, key=one.home.key, folder=folder)
+    files = EndToEndConfig(certificate=one.home.certificate, key=one.home.key)
     settings = TunnelConfig(
         token=token,
         text=token.format(),
-        end_to_end=files if has_certificate else EndToEndConfig(folder=folder),
+        end_to_end=files if has_certificate else EndToEndConfig(),
         grace=2.0,
     )
     one.connector = Connector(settings, Origin(one.app))

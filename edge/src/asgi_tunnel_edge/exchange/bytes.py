@@ -174,9 +174,18 @@ class ByteExchange(Placed):
 
     def writable(self) -> None:
         """See :class:`.writer.Exchange`."""
-        size, self._unconsumed = self._unconsumed, 0
-        if size and self._upstream is not None:
-            self._upstream.consume(self._stream_id, size)
+        self.taken_but(0)
+
+    def taken_but(self, size: int) -> None:
+        """The visitor has taken all but ``size`` bytes: let the app send as many more.
+
+        A slow one takes long for a whole window, and the app's side sees that it reads at all by
+        the window alone.
+        """
+        given = self._unconsumed - size
+        if given > 0 and self._upstream is not None:
+            self._unconsumed = size
+            self._upstream.consume(self._stream_id, given)
 
     def abandon(self, code: int, outcome: str, status: int) -> None:
         """See :class:`.writer.Exchange`."""
@@ -281,10 +290,12 @@ class ByteExchange(Placed):
         was_open = self._phase is _OPEN
         self._outcome = why
         self._end(200 if was_open else 502)
-        if was_open:
-            self._line.cut()
-        else:
+        if not was_open:
             self._line.refuse()
+        elif self._has_app_ended:
+            self._line.close()  # what the visitor has not taken yet is complete
+        else:
+            self._line.cut()
 
     def _end(self, status: int) -> None:
         self._phase = _OVER

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
-from asgi_tunnel.asgi.types import StreamLink
-from asgi_tunnel.protocol.events import StreamOpened
+from asgi_tunnel.protocol.codes import ResetCode
 
-from ..certificates.files import FileCertificates
 from ..connections.limiter import ConnectionLimiter
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
 from ..endpoints.local_app import LocalUpstream
-from ..errors import CertificateError
 from ..guards import Guards
 from ..http1.arrival import SecureArrival
 from ..http1.connection import HTTP1Connection
@@ -23,165 +22,213 @@ from ..listeners.client_hello import Alert, ClientHello, ClientHelloError, Clien
 from ..listeners.tls import TLSLayer
 from ..settings.config import EdgeConfig, Limits
 from ..settings.guards import GuardsConfig
+from .certificates import HomeCertificates
 from .dispatch import HomeDispatcher
 from .stream import StreamTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from asgi_tunnel.asgi.origin import Origin
+    from asgi_tunnel.asgi.types import StreamLink
     from asgi_tunnel.config import EndToEndConfig
+    from asgi_tunnel.protocol.events import StreamOpened
 
-    from ..certificates.source import CertificateSource
+    from ..certificates.source import Certificate
 
 __all__ = ["HomeServer"]
 
 _log = logging.getLogger("asgi_tunnel.end_to_end")
 
 HANDSHAKE_TIMEOUT: Final = 10.0
-"""Seconds from the first byte to the end of the handshake; the edge has bounded the first part."""
+"""Seconds from the first byte to the end of the handshake."""
 
 SWEEP: Final = 0.25
 """Seconds between two looks at the deadlines of all connections."""
 
 MAX_CONNECTIONS: Final = 10_000
-"""The edge bounds them by streams; this is against one that does not."""
+"""Of one tunnel connection. The edge bounds them, by its visitors; this is against one that does
+not."""
+
+BODY_GRACE: Final = 300.0
+"""Seconds in which a body has to move here. The edge sees each byte that a visitor takes and cuts
+one who takes none for 60; here they show only when a part of the window comes back, and not at all
+while the tunnel is away."""
+
+PING_INTERVAL: Final = 45.0
+"""Seconds of silence after which a WebSocket is pinged: longer than a tunnel may be away."""
 
 
 class HomeServer:
     """See the package.
 
     Args:
+        config: Where its certificate is.
         origin: The app's driver.
-        certificates: For its end-to-end hostnames.
-        folder: Of the certificates; nothing is read from it here.
 
     One for each process; all methods belong to its event loop.
     """
 
-    def __init__(self, origin: Origin, certificates: CertificateSource, folder: Path) -> None:
-        self._certificates = certificates
+    def __init__(self, config: EndToEndConfig, origin: Origin) -> None:
+        self._certificates = HomeCertificates(config)
         # The edge has looked at who the visitor is; here its limits of requests hold, and no rates.
-        config = EdgeConfig(
-            data_dir=folder,
+        edge = EdgeConfig(
+            data_dir=Path(),  # nothing is kept there
             domain="end-to-end.invalid",
             listen="127.0.0.1:0",
-            limits=Limits(max_connections_per_address=MAX_CONNECTIONS),
+            limits=Limits(
+                max_connections_per_address=MAX_CONNECTIONS,
+                body_grace=BODY_GRACE,
+                websocket_ping_interval=PING_INTERVAL,
+            ),
             guards=GuardsConfig(rate=0.0, scanner=False),
         )
-        self._context = EdgeContext(limits=config.limits)
-        guards = Guards(config, self._context.now)
-        self._table = ConnectionTable(
-            max_connections=MAX_CONNECTIONS, max_per_address=MAX_CONNECTIONS
-        )
+        self._limits = edge.limits
+        self._loop = asyncio.get_running_loop()
+        self._guards = Guards(edge, self._loop.time)
+        self._limiter = ConnectionLimiter(self._guards, self._loop.time)
         self._upstream = LocalUpstream(origin)
         self._upstream.start()
-        self._front = HTTP1Front(
-            self._context,
-            limiter=ConnectionLimiter(guards, self._context.now),
-            table=self._table,
-            dispatcher=HomeDispatcher(self._context, guards, self._upstream.route),
-            tunnels=None,
-        )
-        self._loop = asyncio.get_running_loop()
+        self._fronts: dict[StreamLink, _Front] = {}
+        self._is_stopping = False
         self._sweep: asyncio.TimerHandle | None = None
         self._look()
 
-    @classmethod
-    def open(cls, config: EndToEndConfig, origin: Origin) -> HomeServer:
-        """Make one from settings.
+    async def expect(self, hostnames: Sequence[str]) -> None:
+        """Make ready for hostnames; the log says what is missing for them.
 
-        Raises:
-            CertificateError: The files cannot be used.
+        Cancelling it leaves that for later.
         """
-        if config.certificate is None or config.key is None:
-            sentence = "set ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY for end-to-end hostnames"
-            raise CertificateError(sentence)
-        files = FileCertificates(config.certificate, config.key, is_pinned=False)
-        return cls(origin, files, config.folder)
-
-    def expect(self, hostnames: Sequence[str]) -> None:
-        """Look whether there is a certificate for each hostname; say what is missing."""
-        for hostname in hostnames:
-            if self._certificates.find(hostname.replace("*", "any", 1)) is None:
-                _log.error(
-                    "the certificate is not for %s, an end-to-end hostname: visitors are refused; "
-                    "get one that is",
-                    hostname,
-                )
+        await self._certificates.expect(hostnames)
 
     @property
     def in_flight(self) -> int:
         """Connections."""
-        return len(self._table.connections)
+        return sum(front.in_flight for front in self._fronts.values())
 
-    def serve(self, link: StreamLink, event: StreamOpened) -> StreamTransport:
-        """Begin with a connection; return the handler of its stream."""
+    def serve(self, link: StreamLink, event: StreamOpened) -> StreamTransport | None:
+        """Begin with a connection; return the handler of its stream.
+
+        Returns:
+            None, and the stream is reset, where there is no certificate or too much is open.
+        """
+        front = self._fronts.get(link)
+        if front is None:
+            front = self._fronts[link] = self._make_front()
+        if not self._certificates.is_ready or front.in_flight >= MAX_CONNECTIONS:
+            link.reset_stream(event.stream_id, ResetCode.REFUSED, "end to end is not served here")
+            return None
         transport = StreamTransport(link, event)
-        transport.start(_Arriving(self).as_protocol())
+        transport.start(_Arriving(front, self._certificates.find).as_protocol())
         return transport
 
+    def drain(self, link: StreamLink) -> None:
+        """A session is to end: its connections close once they are idle."""
+        front = self._fronts.get(link)
+        if front is not None:
+            front.shut_down()
+
     def shut_down(self) -> None:
-        """The app ends: connections close once they are idle, and what comes hears so."""
-        self._context.is_stopping = True
-        self._table.shut_down()
+        """The app ends: all connections close once they are idle. May be called again."""
+        self._is_stopping = True
+        for front in self._fronts.values():
+            front.shut_down()
 
     def stop(self) -> None:
         """End all connections."""
-        self._table.end()
+        for front in self._fronts.values():
+            front.end()
+        self._fronts.clear()
         self._upstream.stop()
+        self._certificates.stop()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
 
-    def choose(self, hello: ClientHello, data: bytes) -> TLSLayer | None:
-        """Return the TLS of a connection; None: there is no certificate for what it asks."""
-        name = hello.server_name
-        certificate = self._certificates.find(name)
-        if certificate is None:
-            return None
-        secure = SecureArrival(name, certificate)
-
-        def make_protocol() -> asyncio.Protocol:
-            return HTTP1Connection(self._front, secure=secure).as_protocol()
-
-        return TLSLayer(certificate.context, make_protocol, data, _note)
+    def _make_front(self) -> _Front:
+        context = EdgeContext(limits=self._limits, now=self._loop.time)
+        context.is_stopping = self._is_stopping
+        table = ConnectionTable(max_connections=MAX_CONNECTIONS, max_per_address=MAX_CONNECTIONS)
+        return _Front(
+            HTTP1Front(
+                context,
+                limiter=self._limiter,
+                table=table,
+                dispatcher=HomeDispatcher(context, self._guards, self._upstream.route),
+                tunnels=None,
+            )
+        )
 
     def _look(self) -> None:
-        now = self._context.now()
-        for connection in list(self._table.connections):
-            connection.check(now)
+        now = self._loop.time()
+        for link, front in list(self._fronts.items()):
+            if front.in_flight:
+                front.check(now)
+            else:
+                del self._fronts[link]
         self._sweep = self._loop.call_later(SWEEP, self._look)
 
 
-def _note(error: Exception | None) -> None:
-    if error is not None:
-        _log.debug("a TLS handshake failed: %s", error)
+class _Front:
+    """What the connections of one session share: it drains alone.
+
+    Args:
+        front: Theirs.
+
+    Attributes:
+        arriving: Connections before the end of their handshake.
+    """
+
+    def __init__(self, front: HTTP1Front) -> None:
+        self.front = front
+        self.arriving: set[_Arriving] = set()
+
+    @property
+    def in_flight(self) -> int:
+        """Connections."""
+        return len(self.arriving) + len(self.front.table.connections)
+
+    def check(self, now: float) -> None:
+        """Look at the deadlines."""
+        for connection in list(self.front.table.connections):
+            connection.check(now)
+
+    def shut_down(self) -> None:
+        """Close what is idle, now and later."""
+        self.front.context.is_stopping = True
+        self.front.table.shut_down()
+
+    def end(self) -> None:
+        """End all."""
+        for arriving in list(self.arriving):
+            arriving.end()
+        self.front.table.end()
 
 
 class _Arriving:
-    """A connection up to its ClientHello; a protocol.
+    """A connection up to the end of its handshake; a protocol up to its ClientHello.
 
     Args:
-        server: Whose it is.
+        front: Gets it then.
+        find: Finds the certificate for a name.
     """
 
-    def __init__(self, server: HomeServer) -> None:
-        self._server = server
+    def __init__(self, front: _Front, find: Callable[[str | None], Certificate | None]) -> None:
+        self._front = front
+        self._find = find
         self._reader = ClientHelloReader()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def as_protocol(self) -> asyncio.Protocol:
         """Return this as what asyncio's signatures name."""
-        return self  # type: ignore[return-value]
+        return cast(asyncio.Protocol, self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Wait for the first bytes."""
         self._transport = transport
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(HANDSHAKE_TIMEOUT, transport.abort)
+        self._front.arriving.add(self)
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, self.end)
 
     def data_received(self, data: bytes) -> None:
         """Read the ClientHello, and go on with TLS."""
@@ -193,22 +240,40 @@ class _Arriving:
         except ClientHelloError as error:
             self._deny(transport, error.alert)
             return
-        if hello is None:
-            return
-        layer = self._server.choose(hello, bytes(self._reader.data))
-        if layer is None:
+        if hello is not None:
+            self._accept(transport, hello)
+
+    def _accept(self, transport: asyncio.Transport, hello: ClientHello) -> None:
+        certificate = self._find(hello.server_name)
+        if certificate is None:
             self._deny(transport, Alert.UNRECOGNIZED_NAME)
             return
-        self._stop_timer()
+        secure = SecureArrival(hello.server_name, certificate)
+        make = partial(_make_connection, self._front.front, secure)
+        layer = TLSLayer(certificate.context, make, bytes(self._reader.data), self._end_handshake)
         transport.set_protocol(layer.as_protocol())
         layer.connection_made(transport)
 
+    def _end_handshake(self, error: Exception | None) -> None:
+        if error is not None:
+            _log.debug("a TLS handshake failed: %s", error)
+        self._leave()
+
     def _deny(self, transport: asyncio.Transport, alert: int) -> None:
-        self._stop_timer()
+        self._leave()
         transport.write(Alert.encode(alert))
         transport.close()
 
-    def _stop_timer(self) -> None:
+    def end(self) -> None:
+        """End it now."""
+        transport = self._transport
+        self._leave()
+        if transport is not None:
+            transport.abort()
+
+    def _leave(self) -> None:
+        self._front.arriving.discard(self)
+        self._transport = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -225,5 +290,8 @@ class _Arriving:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The visitor has gone."""
-        self._stop_timer()
-        self._transport = None
+        self._leave()
+
+
+def _make_connection(front: HTTP1Front, secure: SecureArrival) -> asyncio.Protocol:
+    return HTTP1Connection(front, secure=secure).as_protocol()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
@@ -32,6 +33,7 @@ class StreamTransport:
         "_has_ended",
         "_has_peer_ended",
         "_is_closing",
+        "_is_end_due",
         "_is_paused",
         "_is_reading",
         "_link",
@@ -48,13 +50,20 @@ class StreamTransport:
         self._stream_id = event.stream_id
         self._arrival = event.head.arrival
         self._protocol: asyncio.Protocol | None = None
-        self._waiting: list[tuple[bytes, int]] = []  # received, with their cost, and not read yet
+        # Received, with their cost, and not read yet: no more than the stream's window.
+        self._waiting: deque[tuple[bytes, int]] = deque()
         self._written = 0  # bytes since the session said to wait
         self._is_paused = False  # the session has said so
         self._is_reading = True
         self._has_ended = False  # this side writes no more
         self._has_peer_ended = False
+        self._is_end_due = False  # the protocol has not heard of that yet
         self._is_closing = False
+
+    @property
+    def link(self) -> StreamLink | None:
+        """The session; None once the stream was reset."""
+        return self._link
 
     def start(self, protocol: asyncio.Protocol) -> None:
         """Accept the stream; ``protocol`` gets what comes."""
@@ -72,7 +81,8 @@ class StreamTransport:
         self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
     ) -> None:
         """Hand bytes to the protocol, or keep them: as many as the stream's window."""
-        self._has_peer_ended = self._has_peer_ended or end
+        if end:
+            self._has_peer_ended = self._is_end_due = True
         if self._is_closing:
             self._consume(flow_controlled_size)
             self._release_if_over()
@@ -197,11 +207,12 @@ class StreamTransport:
 
     def _deliver(self) -> None:
         while self._waiting and self._is_reading and not self._is_closing:
-            data, cost = self._waiting.pop(0)
+            data, cost = self._waiting.popleft()
             self._consume(cost)
             if data and self._protocol is not None:
                 self._protocol.data_received(data)
-        if self._has_peer_ended and not self._waiting and not self._is_closing:
+        if self._is_end_due and not self._waiting and not self._is_closing:
+            self._is_end_due = False
             self._end_reading()
 
     def _end_reading(self) -> None:

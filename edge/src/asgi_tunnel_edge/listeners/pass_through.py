@@ -26,14 +26,14 @@ from ..directory import Route
 from ..exchange.bytes import ByteExchange, ByteLine
 from .client_hello import Alert
 
-__all__ = ["END_GRACE", "IDLE", "PassThroughConnection"]
+__all__ = ["END_GRACE", "REFUSED_GRACE", "PassThroughConnection"]
 
 END_GRACE: Final = 30.0
-"""Seconds that a visitor may still send when the app's side has ended, and a refused one may take
-to go away."""
+"""Seconds that a visitor may still send when the app's side has ended; counted from the last byte
+that it has taken of what was sent before."""
 
-IDLE: Final = 0.5
-"""Seconds without a byte after which nothing seems to be in progress when the edge stops."""
+REFUSED_GRACE: Final = 0.5
+"""Seconds that a refused visitor gets to read why, and to go away."""
 
 KEEP_ALIVE: Final = 60
 """Seconds of silence after which the system asks whether the visitor is there: nothing that could
@@ -59,16 +59,14 @@ class PassThroughConnection(ByteLine):
     __slots__ = (
         "_context",
         "_end_due",
+        "_ended_taken",
         "_exchange",
         "_hello",
         "_hold_due",
         "_hostname",
         "_is_reading",
-        "_moved",
-        "_moved_at",
         "_outbox",
         "_route",
-        "_seen",
         "_table",
         "_taken",
         "_transport",
@@ -93,13 +91,11 @@ class PassThroughConnection(ByteLine):
         self._outbox: Outbox | None = None  # from connection_made on
         self._exchange: ByteExchange | None = None
         self._is_reading = True
-        self._moved = 0  # bytes, both ways
-        self._seen = 0  # of them, at the last look
-        self._moved_at = context.now()
         self._taken = 0  # bytes that the visitor had taken when it began to be slow
         self._write_due = math.inf
         self._hold_due = math.inf
         self._end_due = math.inf
+        self._ended_taken = 0  # bytes that it had taken when that was set
         self.address = ""
 
     # -- asyncio -----------------------------------------------------------------------------
@@ -141,7 +137,6 @@ class PassThroughConnection(ByteLine):
 
     def data_received(self, data: bytes) -> None:
         """Relay."""
-        self._moved += len(data)
         if self._exchange is None:
             return
         self._exchange.send_body(data, end=False)
@@ -185,7 +180,6 @@ class PassThroughConnection(ByteLine):
     def write_large(self, pieces: Sequence[Buffer]) -> None:
         """See :class:`ByteLine`."""
         if self._outbox is not None:
-            self._moved += sum(map(len, pieces))
             self._outbox.write_large(pieces)
 
     def end_stream(self) -> None:
@@ -193,7 +187,7 @@ class PassThroughConnection(ByteLine):
         if self._transport is not None and self._outbox is not None:
             self._outbox.flush()
             self._transport.write_eof()
-            self._end_due = self._context.now() + END_GRACE
+            self._expect_end(self._outbox)
 
     def pause_reading(self) -> None:
         """See :class:`ByteLine`."""
@@ -221,7 +215,7 @@ class PassThroughConnection(ByteLine):
         if self._transport is not None:
             self._transport.write(Alert.encode(Alert.INTERNAL_ERROR))
             self._transport.write_eof()
-            self._end_due = self._context.now() + IDLE
+            self._end_due = self._context.now() + REFUSED_GRACE
             self.resume_reading()  # a reset would take the alert away
 
     def close(self) -> None:
@@ -230,6 +224,12 @@ class PassThroughConnection(ByteLine):
         if self._transport is not None and self._outbox is not None:
             self._outbox.flush()
             self._transport.close()
+            self._expect_end(self._outbox)
+
+    def _expect_end(self, outbox: Outbox) -> None:
+        """Nothing more is written: bound what the rest takes, and what the visitor still sends."""
+        self._ended_taken = outbox.taken
+        self._end_due = self._context.now() + END_GRACE
 
     def cut(self) -> None:
         """See :class:`ByteLine`."""
@@ -263,10 +263,8 @@ class PassThroughConnection(ByteLine):
 
     @property
     def is_busy(self) -> bool:
-        """Whether bytes have passed a moment ago, or wait."""
-        if self._transport is None or self._exchange is None:
-            return False
-        return self._context.now() - self._moved_at < IDLE or self.buffered > 0
+        """Whether it is open: its app knows what is in progress, and ends what is idle."""
+        return self._transport is not None and (self._exchange is not None or self.buffered > 0)
 
     @property
     def is_idle(self) -> bool:
@@ -275,17 +273,21 @@ class PassThroughConnection(ByteLine):
 
     def check(self, now: float) -> None:
         """See :class:`..connections.table.Tracked`."""
-        if self._moved != self._seen:
-            self._seen, self._moved_at = self._moved, now
+        outbox, exchange = self._outbox, self._exchange
+        if outbox is not None and exchange is not None and outbox.is_paused:
+            exchange.taken_but(outbox.size)
         if now >= self._hold_due:
             self._hold_due = math.inf
-            if self._exchange is not None:
-                self._exchange.time_out()
-        if now >= self._end_due and self._transport is not None:
-            self._transport.abort()
-        if now >= self._write_due and self._outbox is not None:
-            if self._outbox.taken > self._taken:
-                self._taken = self._outbox.taken
+            if exchange is not None:
+                exchange.time_out()
+        if now >= self._end_due and outbox is not None and self._transport is not None:
+            if outbox.size and outbox.taken > self._ended_taken:
+                self._expect_end(outbox)
+            else:
+                self._transport.abort()
+        if now >= self._write_due and outbox is not None:
+            if outbox.taken > self._taken:
+                self._taken = outbox.taken
                 self._write_due = now + self._context.limits.body_grace
             else:
                 self._abandon(ResetCode.TIMEOUT, "visitor too slow")
@@ -298,9 +300,9 @@ class PassThroughConnection(ByteLine):
         self._abandon(ResetCode.CANCELLED, "the edge had no memory left")
 
     def shut_down(self) -> None:
-        """See :class:`..connections.table.Tracked`."""
-        if not self.is_busy:
-            self.end()
+        """See :class:`..connections.table.Tracked`: its app is told, and ends what is idle."""
+        if self._hold_due < math.inf:
+            self._hold_due = 0.0  # seen at the next look
 
     def end(self) -> None:
         """See :class:`..connections.table.Tracked`."""
