@@ -30,7 +30,7 @@ from .descriptors import (
     has_terminal,
     raise_limit,
 )
-from .directory import LocalDirectory, Route
+from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
 from .endpoints.health import HEALTH_PATH, Health
@@ -400,7 +400,8 @@ class Edge:
             return None
         route = None if name is None else self.directory.find(name)
         if name is not None and route is not None and route.is_end_to_end:
-            return PassThrough(partial(self._pass_through, route, name))
+            make = partial(PassThroughConnection, self.context, self.table, route, name)
+            return PassThrough(lambda hello: make(hello).as_protocol())
         proof = certificates.proof(hello)
         if proof is not None:
             return Terminate(proof, None)
@@ -413,10 +414,6 @@ class Edge:
             return HTTP1Connection(self.front, secure=secure).as_protocol()
 
         return Terminate(certificate.context, make_protocol)
-
-    def _pass_through(self, route: Route, hostname: str, hello: bytes) -> asyncio.Protocol:
-        connection = PassThroughConnection(self.context, self.table, route, hostname, hello)
-        return connection.as_protocol()
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
