@@ -137,6 +137,7 @@ async def test_half_closes_pass(tmp_path: Path) -> None:
         visitor.close()
 
 
+@pytest.mark.plain
 async def test_a_slow_reader_is_not_cut_behind_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
