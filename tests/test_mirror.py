@@ -88,6 +88,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
+    "edge/src/asgi_tunnel_edge/choice.py": (
+        "edge/tests/home/test_server.py edge/tests/listeners/test_names.py"
+    ),
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"

@@ -9,7 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
@@ -37,16 +37,13 @@ from .endpoints.health import HEALTH_PATH, Health
 from .endpoints.local_app import LocalApp
 from .errors import EdgeConfigError
 from .guards import Guards
-from .http1.arrival import SecureArrival
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
-from .listeners.acceptor import PassThrough, Terminate, TLSAcceptor
+from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
-from .listeners.client_hello import ClientHello
-from .listeners.pass_through import PassThroughConnection
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
@@ -315,7 +312,7 @@ class Edge:
             await self._accept_plain(self._protocol_factory(), sockets)
         else:
             self._acceptor = TLSAcceptor(
-                self._choose,
+                TLSChoice(self.front, self.directory, self.guards, self._certificates).choose,
                 sockets,
                 self.limiter,
                 plain_reply=self._plain_reply,
@@ -392,28 +389,6 @@ class Edge:
 
     def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
         return HTTP1Connection(self.front, preamble=preamble).as_protocol()
-
-    def _choose(self, hello: ClientHello) -> Terminate | PassThrough | None:
-        """What the TLS listener does with a connection."""
-        certificates, name = self._certificates, hello.server_name
-        if certificates is None:
-            return None
-        route = None if name is None else self.directory.find(name)
-        if name is not None and route is not None and route.is_end_to_end:
-            make = partial(PassThroughConnection, self.context, self.table, route, name)
-            return PassThrough(lambda hello: make(hello).as_protocol())
-        proof = certificates.proof(hello)
-        if proof is not None:
-            return Terminate(proof, None)
-        certificate = certificates.find(name)
-        if certificate is None:
-            return None
-        secure = SecureArrival(name, certificate)
-
-        def make_protocol() -> asyncio.Protocol:
-            return HTTP1Connection(self.front, secure=secure).as_protocol()
-
-        return Terminate(certificate.context, make_protocol)
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""

@@ -10,7 +10,7 @@ from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import ResponseHead
 from asgi_tunnel_edge.exchange.bytes import FIRST_BYTES, ByteExchange, ByteLine
-from asgi_tunnel_edge.exchange.placement import MAX_TRIES
+from asgi_tunnel_edge.exchange.placement import CROWDED, MAX_TRIES
 
 from .fakes import FakeRoute, FakeUpstream, Log, head_of
 
@@ -241,3 +241,12 @@ def test_frames_that_are_not_for_bytes_break_it(how: str) -> None:
             stage.exchange.on_head(ACCEPT, b"", end=False)
     assert upstream.resets == [ResetCode.PROTOCOL_ERROR]
     assert stage.line.calls == ["cut"]
+
+
+def test_it_gives_way_to_others_that_wait() -> None:
+    """It waits in the share of its own address; where that is full it is refused."""
+    stage = Stage()
+    assert stage.route.paths[0][0] == "192.0.2.7"
+    stage.route.waiting.pop().give_way()
+    assert stage.line.calls == ["hold", "release", "refuse"]
+    assert stage.log.entries[0].outcome == CROWDED.why

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from edge.tests.home.world import HOME, World, world
 
+from asgi_tunnel_edge.guards.guard import Rules
 from asgi_tunnel_edge.home.stream import StreamTransport
 from asgi_tunnel_edge.listeners import pass_through
 from asgi_tunnel_edge.listeners.client_hello import Alert
-from asgi_tunnel_edge.settings.config import Limits
+from asgi_tunnel_edge.settings.config import HostnameConfig, Limits
 
 MIB = 1024 * 1024
 
@@ -57,6 +58,15 @@ class Raw(asyncio.Protocol):
         self.is_lost.set()
 
 
+def client_hello() -> bytes:
+    """Return what a client says first."""
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=HOME)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
 class Stage:
     """A world, and the app's side of its connections in order."""
 
@@ -74,13 +84,7 @@ class Stage:
 
     async def dial(self) -> tuple[socket.socket, Raw]:
         """Open a connection with a small buffer, and say for whom it is."""
-        outgoing = ssl.MemoryBIO()
-        client = ssl.create_default_context().wrap_bio(
-            ssl.MemoryBIO(), outgoing, server_hostname=HOME
-        )
-        with pytest.raises(ssl.SSLWantReadError):
-            client.do_handshake()
-        hello = outgoing.read()
+        hello = client_hello()
         visitor = socket.socket()
         visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         visitor.setblocking(False)
@@ -194,26 +198,36 @@ async def test_memory_for_a_slow_reader_is_bounded(tmp_path: Path) -> None:
         await raw.is_lost.wait()
 
 
+async def refused(one: Stage) -> bytes:
+    """Say for whom a new connection is; return all that comes back."""
+    visitor = socket.socket()
+    visitor.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(visitor, ("127.0.0.1", one.edge.address.port))
+    await loop.sock_sendall(visitor, client_hello())
+    received = await read_all(visitor)
+    visitor.close()
+    return received
+
+
 async def test_a_full_table_refuses_with_an_alert(tmp_path: Path) -> None:
     """No stream is opened for it."""
     async with stage(tmp_path) as one:
         first, _ = await one.dial()
         one.edge.table._pool._size = 1  # as many as there are
-        loop = asyncio.get_running_loop()
-        visitor = socket.socket()
-        visitor.setblocking(False)
-        await loop.sock_connect(visitor, ("127.0.0.1", one.edge.address.port))
-        outgoing = ssl.MemoryBIO()
-        client = ssl.create_default_context().wrap_bio(
-            ssl.MemoryBIO(), outgoing, server_hostname=HOME
-        )
-        with pytest.raises(ssl.SSLWantReadError):
-            client.do_handshake()
-        await loop.sock_sendall(visitor, outgoing.read())
-        assert await read_all(visitor) == Alert.encode(Alert.INTERNAL_ERROR)
+        assert await refused(one) == Alert.encode(Alert.INTERNAL_ERROR)
         assert one.made.empty()
-        for sock in (first, visitor):
-            sock.close()
+        first.close()
+
+
+async def test_addresses_that_may_not_visit_are_refused(tmp_path: Path) -> None:
+    """``allow`` and ``deny`` need no request to be read."""
+    async with stage(tmp_path) as one:
+        rules = Rules(one.edge.config, HostnameConfig(deny=("127.0.0.0/8",)))
+        one.edge.guards._rules[HOME] = rules
+        assert await refused(one) == Alert.encode(Alert.INTERNAL_ERROR)
+        assert one.made.empty()
+        assert one.edge.guards.addresses.denied == 1
 
 
 async def test_a_connection_in_use_survives_until_the_edge_has_stopped(tmp_path: Path) -> None:

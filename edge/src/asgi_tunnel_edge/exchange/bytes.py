@@ -141,6 +141,11 @@ class ByteExchange(Placed):
         """See :class:`.writer.Exchange`."""
         return self._phase is _OVER
 
+    @property
+    def visitor(self) -> str:
+        """See :class:`.placement.Placed`."""
+        return self._head.arrival.peer_host.decode("latin-1")
+
     # -- from the visitor --------------------------------------------------------------------
 
     def start(self) -> None:

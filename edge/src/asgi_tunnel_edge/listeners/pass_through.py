@@ -1,8 +1,8 @@
 """A visitor's connection that is end to end: its TLS is spoken by the app, and not read here.
 
 All that is known of it is the name in its ClientHello and how many bytes pass. It has no requests,
-so that guards, limits of requests and the access log's lines for them are not for it; bans, shares
-of connections, memory and slow readers are.
+so that guards and limits of requests, and the access log's lines for them, are not for it; bans,
+lists of addresses, shares of connections, memory and slow readers are.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..connections.table import ConnectionTable
 from ..context import EdgeContext
 from ..directory import Route
 from ..exchange.bytes import ByteExchange, ByteLine
+from ..guards import Guards
 from .client_hello import Alert
 
 __all__ = ["END_GRACE", "REFUSED_GRACE", "PassThroughConnection"]
@@ -48,6 +49,7 @@ class PassThroughConnection(ByteLine):
     Args:
         context: Of the edge.
         table: Where connections are counted.
+        guards: Know from where its hostname may be visited.
         route: Whose sessions to use.
         hostname: That the visitor asks for.
         hello: What it has sent so far.
@@ -61,6 +63,7 @@ class PassThroughConnection(ByteLine):
         "_end_due",
         "_ended_taken",
         "_exchange",
+        "_guards",
         "_hello",
         "_hold_due",
         "_hostname",
@@ -78,12 +81,14 @@ class PassThroughConnection(ByteLine):
         self,
         context: EdgeContext,
         table: ConnectionTable,
+        guards: Guards,
         route: Route,
         hostname: str,
         hello: bytes,
     ) -> None:
         self._context = context
         self._table = table
+        self._guards = guards
         self._route = route
         self._hostname = hostname
         self._hello = hello
@@ -114,7 +119,8 @@ class PassThroughConnection(ByteLine):
         peer = transport.get_extra_info("peername") or ("", 0)
         local = transport.get_extra_info("sockname") or ("", 0)
         self.address = peer[0]
-        if self._table.enter(self) is not None:
+        is_denied = self._guards.denies_address(self.address, self._hostname)
+        if self._table.enter(self) is not None or is_denied:
             self.refuse()
             return
         arrival = Arrival(b"https", b"1.1", peer[0].encode(), peer[1], local[0].encode(), local[1])
