@@ -46,6 +46,11 @@ class Edge(WebSocketTransport):
             greeting.transport_lost(transport, None)
 
 
+async def ready(hostnames: tuple[str, ...]) -> None:
+    """Nothing is end to end."""
+    assert hostnames == ()
+
+
 def hello() -> Hello:
     """What a connector says."""
     return Hello(instance="instance-1", slot=0)
@@ -54,7 +59,7 @@ def hello() -> Hello:
 async def test_frames_right_behind_welcome_are_kept() -> None:
     """Frames that come with WELCOME, in its message or in later ones, are the session's to read."""
     edge = Edge(encode_handshake(WELCOME) + b"one", b"two", memoryview(b"three").tobytes())
-    welcome, rest = await _greet(edge, hello())
+    welcome, rest = await _greet(edge, hello(), ready)
     assert welcome.session == "session-1"
     assert rest == b"onetwothree"
 
@@ -62,7 +67,7 @@ async def test_frames_right_behind_welcome_are_kept() -> None:
 async def test_loss_right_behind_welcome_is_noticed() -> None:
     """A connection that breaks in the same moment is not taken for a good one."""
     with pytest.raises(ConnectionResetError, match="closed after the handshake"):
-        await _greet(Edge(encode_handshake(WELCOME), leaves=True), hello())
+        await _greet(Edge(encode_handshake(WELCOME), leaves=True), hello(), ready)
 
 
 class Clock:

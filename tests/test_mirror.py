@@ -85,6 +85,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/certificates/acme/records.py": "edge/tests/storage/test_acme.py",
     "edge/src/asgi_tunnel_edge/certificates/acme/solver.py": "edge/tests/acme/test_kinds.py",
     "edge/src/asgi_tunnel_edge/certificates/source.py": "edge/tests/certificates/test_files.py",
+    "edge/src/asgi_tunnel_edge/choice.py": (
+        "edge/tests/home/test_server.py edge/tests/listeners/test_names.py"
+    ),
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"
@@ -93,6 +96,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/exchange/fakes.py edge/tests/http1/test_writer.py"
     ),
     "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
+    "edge/src/asgi_tunnel_edge/home/dispatch.py": "edge/tests/home/test_server.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
     ),
@@ -101,7 +105,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/hostile/test_slow.py "
         "tests/e2e/test_edge_http.py"
     ),
-    "edge/src/asgi_tunnel_edge/http1/front.py": "edge/tests/http1/test_outbox.py",
+    "edge/src/asgi_tunnel_edge/http1/front.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/http1/head.py": (
         "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),

@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import pytest
 
+from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.pacing import CPUYield, Pacing
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.frames import FrameType, StreamKind, encode_frame
 from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import TURN_FRAMES, Settings, Timing
-from asgi_tunnel.session import Session, StreamHandler
+from asgi_tunnel.session import Session
 
 uvloop = pytest.importorskip("uvloop")
 

@@ -18,6 +18,8 @@ PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
 CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
 GRACE: Final = "ASGI_TUNNEL_GRACE"
 ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
+CERTIFICATE: Final = "ASGI_TUNNEL_CERTIFICATE"
+KEY: Final = "ASGI_TUNNEL_KEY"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -35,6 +37,29 @@ _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndToEndConfig:
+    """The certificate of end-to-end hostnames, which the app shows itself."""
+
+    certificate: Path | None = None  # PEM, with those up to its CA
+    key: Path | None = None  # PEM, without a passphrase
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> EndToEndConfig:
+        """Return the settings.
+
+        Raises:
+            ConfigError: One of the two files is given without the other.
+        """
+        certificate, key = environ.get(CERTIFICATE), environ.get(KEY)
+        if bool(certificate) != bool(key):
+            given, missing = (CERTIFICATE, KEY) if certificate else (KEY, CERTIFICATE)
+            raise ConfigError(given, f"is set and {missing} is not", "set both, or none of them")
+        if not certificate or not key:
+            return cls()
+        return cls(certificate=Path(certificate), key=Path(key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TunnelConfig:
     """What a connector needs to know."""
 
@@ -45,6 +70,7 @@ class TunnelConfig:
     root_path: str = ""  # put before each path
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
+    end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
     @classmethod
     def from_env(  # noqa: PLR0913 - one argument for each setting
@@ -94,6 +120,7 @@ class TunnelConfig:
             root_path=path.rstrip("/"),
             plaintext_host=host,
             spec_version=spec_version,
+            end_to_end=EndToEndConfig.from_env(environ),
         )
 
 

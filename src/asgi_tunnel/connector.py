@@ -16,7 +16,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
@@ -27,6 +27,7 @@ from .asgi.websocket import ANSWER_TIMEOUT
 from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import PinError, dial
+from .end_to_end import EndToEnd
 from .errors import (
     AuthenticationError,
     HandshakeError,
@@ -102,6 +103,7 @@ class Connector:
 
     Attributes:
         on_refused: Called with a refusal that no retry is expected to change.
+        end_to_end: Serves streams of bytes.
     """
 
     def __init__(self, config: TunnelConfig, origin: Origin, *, name: str = "the app") -> None:
@@ -117,6 +119,8 @@ class Connector:
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
         self._proxy: Proxy | None = None  # that was logged last
+        self.end_to_end = EndToEnd(config.end_to_end, origin)
+        origin.serve_bytes = self.end_to_end.serve
 
     @property
     def is_connected(self) -> bool:
@@ -168,6 +172,7 @@ class Connector:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self.end_to_end.stop()
             await self._leave()
 
     async def _finish_streams(self, sessions: list[Session]) -> None:
@@ -185,6 +190,7 @@ class Connector:
         patience = min(ANSWER_TIMEOUT, self.config.grace / 2)
         self.origin.close_websockets(1012, "the app restarts", patience=patience)
         self.origin.end_event_streams()
+        self.end_to_end.shut_down()
 
     async def _leave(self) -> None:
         """Wait until the last bytes have left: they are in the transports, which close by then."""
@@ -195,6 +201,7 @@ class Connector:
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
         self.is_stopping = True
+        self.end_to_end.stop()
         for task in self._tasks:
             task.cancel()
         for slot in self._slots.values():
@@ -433,7 +440,7 @@ class _Slot:
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
                 hello = self._connector.hello(self._number, session)
-                welcome, rest = await _greet(transport, hello)
+                welcome, rest = await _greet(transport, hello, self._connector.end_to_end.expect)
             session = self._adopt(transport, welcome, session, hello)
         except BaseException:
             transport.abort()
@@ -490,6 +497,7 @@ class _Slot:
         if session is self.session:
             self.session = None
             self.retiring.append(session)
+            self._connector.end_to_end.drain(session)
             self._hint = event.delay
             self._interrupted.set()
 
@@ -546,7 +554,12 @@ class _Greeting:
             )
 
 
-async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, bytes]:
+async def _greet(
+    transport: WebSocketTransport,
+    hello: Hello,
+    make_ready: Callable[[tuple[str, ...]], Awaitable[None]],
+) -> tuple[Welcome, bytes]:
+    """Return the edge's reply and the bytes behind it, once the app's end-to-end side is ready."""
     greeting = _Greeting()
     transport.start(greeting)
     transport.send(encode_handshake(hello))
@@ -557,6 +570,7 @@ async def _greet(transport: WebSocketTransport, hello: Hello) -> tuple[Welcome, 
         raise (kind or HandshakeError)(reply.code, reply.reason, retry_after=reply.retry_after)
     if not isinstance(reply, Welcome):
         raise ConnectionError("the edge answered HELLO with HELLO")
+    await make_ready(reply.end_to_end)
     if greeting.is_lost:
         raise ConnectionResetError("the edge closed after the handshake")
     return reply, greeting.rest

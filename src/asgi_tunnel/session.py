@@ -2,7 +2,7 @@
 
 A session outlives its transports: when one is lost, :attr:`Session.on_suspended` is told, and
 :meth:`Session.attach` goes on with the next.  What a stream carries is left to its
-:class:`StreamHandler`.  Both sides use it: the connector dials, the edge accepts.
+:class:`.asgi.types.StreamHandler`.  Both sides use it: the connector dials, the edge accepts.
 
 One writer for each session: frames collect during a turn of the event loop and leave together.
 That batch, and the absence of a task or a future for each frame, is what makes the tunnel fast.
@@ -14,8 +14,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from .asgi.types import StreamHandler
 from .errors import LocalProtocolError
 from .pacing import BURST, Pacing
 from .protocol.codes import DrainReason, GoawayCode, ResetCode
@@ -42,30 +43,6 @@ _log = logging.getLogger("asgi_tunnel.session")
 _LATE = 1.0
 """Seconds a timer may be late; a later one means that this process slept or its loop was blocked,
 and that what the peer sent meanwhile has to be read before the peer is judged."""
-
-
-class StreamHandler(Protocol):
-    """What the peer does on one stream.  No method may block, and none may raise."""
-
-    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """The head of the response (edge only)."""
-
-    def on_data(
-        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
-    ) -> None:
-        """Bytes; give ``flow_controlled_size`` back with :meth:`Session.consume`."""
-
-    def on_trailers(self, fields: Fields) -> None:
-        """Trailers, which end the peer's direction."""
-
-    def on_close(self, code: int, reason: str) -> None:
-        """A WebSocket close, which ends the peer's direction."""
-
-    def on_writable(self) -> None:
-        """A ``send_`` method that returned False may be called again."""
-
-    def on_reset(self, code: int, reason: str) -> None:
-        """The stream is over: reset by the peer, or lost with its session. The last call."""
 
 
 class Session:

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from asgi_tunnel.asgi.origin import Origin
-from asgi_tunnel.asgi.types import ASGIApp, Message, StreamLink
+from asgi_tunnel.asgi.types import ASGIApp, Message, StreamHandler, StreamLink
 from asgi_tunnel.protocol.codes import GoawayCode, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.events import StreamOpened
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import Settings, Timing
-from asgi_tunnel.session import Session, StreamHandler
+from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Receiver, Transport
 
 TURNS: Final = 20_000

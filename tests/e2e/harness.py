@@ -120,6 +120,7 @@ class Token:
     id: str
     hostnames: list[str]
     urls: list[str]
+    end_to_end: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -206,6 +206,7 @@ class LocalDirectory:
             else:
                 routes[hostname] = old
                 old.remove_all()
+            routes[hostname].is_end_to_end = hostname in record.end_to_end
         self._routes = routes
         self.shares.keep(snapshot.tokens)
         for entry in self._entries.values():

@@ -28,6 +28,7 @@ OVERLOADED: Final = Reply(
     503, "this edge has no memory left for new requests right now", RETRY_AFTER
 )
 UNKNOWN: Final = Reply(404, "no app is served under this name", closes=False)
+END_TO_END: Final = Reply(421, "only the app itself may read what is sent under this name")
 _WRONG_VERSION: Final = Reply(
     426,
     "only WebSocket version 13 is spoken here",
@@ -59,7 +60,7 @@ class Dispatcher:
     ) -> None:
         self.guards = guards
         self._endpoints = endpoints
-        self._context = context
+        self.context = context
         self._directory = directory
 
     def dispatch(
@@ -79,7 +80,7 @@ class Dispatcher:
         local = self.claim(request, arrival, writer)
         if local is not None:
             return local
-        reply = self._refuse(request)
+        reply = self.refuse(request)
         if reply is not None:
             return reply
         hostname = request.hostname
@@ -98,12 +99,14 @@ class Dispatcher:
             return Reply(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or hostname is None:
             return UNKNOWN
-        head = self._head(request, arrival, hostname)
+        if route.is_end_to_end:
+            return END_TO_END
+        head = self.head(request, arrival, hostname)
         if request.websocket_key is not None:
-            channel = WebSocketExchange(writer, request, head, route, self._context)
+            channel = WebSocketExchange(writer, request, head, route, self.context)
             channel.pace = rules.pace
             return channel
-        exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+        exchange = HTTPExchange(writer, request, head, route, self.context.observers)
         if rules.hsts and arrival.scheme == "https":
             writer.keep_to_https(rules.hsts)
         exchange.pace = rules.pace
@@ -111,13 +114,13 @@ class Dispatcher:
         exchange.max_time = rules.max_time
         return exchange
 
-    def _refuse(self, request: Request) -> Reply | None:
-        """Say why no app gets a request, whoever sent it."""
+    def refuse(self, request: Request) -> Reply | None:
+        """Say why no app gets a request, whoever sent it; None: nothing is wrong with it."""
         if not request.host:
             return _NO_HOST
         if request.websocket_error:
             return _WRONG_VERSION if request.websocket_error == 426 else _BAD_HANDSHAKE
-        return OVERLOADED if self._context.is_overloaded else None
+        return OVERLOADED if self.context.is_overloaded else None
 
     def claim(
         self, request: Request, arrival: Arrival, writer: ResponseWriter
@@ -134,21 +137,22 @@ class Dispatcher:
     ) -> Reply | Exchange:
         if request.length is not None and request.length > MAX_BODY:
             return Reply(413, f"the body is larger than {MAX_BODY} bytes")
-        head = self._head(request, arrival, request.hostname or "")
+        head = self.head(request, arrival, request.hostname or "")
         if request.websocket_key is not None:
-            return WebSocketExchange(writer, request, head, route, self._context)
-        exchange = HTTPExchange(writer, request, head, route, self._context.observers)
+            return WebSocketExchange(writer, request, head, route, self.context)
+        exchange = HTTPExchange(writer, request, head, route, self.context.observers)
         exchange.max_body = MAX_BODY
         return exchange
 
-    def _head(self, request: Request, arrival: Arrival, hostname: str) -> RequestHead:
+    def head(self, request: Request, arrival: Arrival, hostname: str) -> RequestHead:
+        """Return what is relayed of a request."""
         return _new(
             RequestHead,
             (
                 request.method,
                 request.target,
                 arrival,
-                self._context.next_request_id(),
+                self.context.next_request_id(),
                 hostname.encode(),
                 request.fields,
             ),

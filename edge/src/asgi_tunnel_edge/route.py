@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import RequestHead
-from asgi_tunnel.session import Session, StreamHandler
+from asgi_tunnel.session import Session
 
 from .shares.pool import FairPool
 from .shares.token import TokenShare
@@ -191,12 +192,22 @@ def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, 
 class Route:
     """One registered hostname or wildcard, and the sessions that serve it."""
 
-    __slots__ = ("_entries", "_only", "_waiting", "hostname", "is_closed", "share", "token_id")
+    __slots__ = (
+        "_entries",
+        "_only",
+        "_waiting",
+        "hostname",
+        "is_closed",
+        "is_end_to_end",
+        "share",
+        "token_id",
+    )
 
     def __init__(self, hostname: str, token_id: str, share: TokenShare | None = None) -> None:
         self.hostname = hostname
         self.token_id = token_id
         self.share = TokenShare() if share is None else share
+        self.is_end_to_end = False  # its TLS is spoken by the app, and passed on
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen

@@ -18,6 +18,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
@@ -36,15 +37,13 @@ from .endpoints.health import HEALTH_PATH, Health
 from .endpoints.local_app import LocalApp
 from .errors import EdgeConfigError
 from .guards import Guards
-from .http1.arrival import SecureArrival
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
-from .listeners.acceptor import Terminate, TLSAcceptor
+from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
-from .listeners.client_hello import ClientHello
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
@@ -315,7 +314,11 @@ class Edge:
             await self._accept_plain(self._protocol_factory(), sockets)
         else:
             self._acceptor = TLSAcceptor(
-                self._choose, sockets, self.limiter, plain_reply=self._plain_reply, watch=watch
+                TLSChoice(self.front, self.directory, self.guards, self._certificates).choose,
+                sockets,
+                self.limiter,
+                plain_reply=self._plain_reply,
+                watch=watch,
             )
             self._acceptor.start()
         return _address(address, sockets)
@@ -345,9 +348,10 @@ class Edge:
         return _address(address, sockets)
 
     def _is_served(self, hostname: str) -> bool:
-        if self._certificates is None or self._certificates.find(hostname) is None:
+        route = self.directory.find(hostname)
+        if route is None or self._certificates is None:
             return False
-        return self.directory.find(hostname) is not None
+        return route.is_end_to_end or self._certificates.find(hostname) is not None
 
     async def _open(self, address: ListenAddress) -> list[socket.socket]:
         try:
@@ -387,24 +391,6 @@ class Edge:
 
     def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
         return HTTP1Connection(self.front, preamble=preamble).as_protocol()
-
-    def _choose(self, hello: ClientHello) -> Terminate | None:
-        """What the TLS listener does with a connection."""
-        certificates, name = self._certificates, hello.server_name
-        if certificates is None:
-            return None
-        proof = certificates.proof(hello)
-        if proof is not None:
-            return Terminate(proof, None)
-        certificate = certificates.find(name)
-        if certificate is None:
-            return None
-        secure = SecureArrival(name, certificate)
-
-        def make_protocol() -> asyncio.Protocol:
-            return HTTP1Connection(self.front, secure=secure).as_protocol()
-
-        return Terminate(certificate.context, make_protocol)
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""

@@ -65,6 +65,7 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     revoked_at: int | None = None
     quotas: TokenQuotas = TokenQuotas()
+    end_to_end: tuple[str, ...] = ()  #: those of the hostnames whose TLS is spoken by the app
 
     @property
     def revoked(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import write_edge_address
-from asgi_tunnel_edge.certificates.internal import fingerprint
+from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
 from asgi_tunnel_edge.storage import Store, load_snapshot
 from asgi_tunnel_edge.tokens import TokenRecord
@@ -32,7 +32,7 @@ def create(run: Run, data: Path, *words: object) -> dict[str, Any]:
 def test_json(data: Path, run: Run) -> None:
     """A program gets exactly the token, its id, hostnames and URLs; the token lets an app in."""
     result = create(run, data, "shop")
-    assert set(result) == {"token", "id", "hostnames", "urls"}
+    assert set(result) == {"token", "id", "hostnames", "urls", "end_to_end"}
     token = Token.parse(result["token"])
     assert token == Token(
         edge="ws://127.0.0.1:8080", id=result["id"], secret=token.secret, pin=None
@@ -201,3 +201,31 @@ def test_locked_store(data: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     other.close()
     assert (done.code, done.out) == (1, "")
     assert done.err.endswith("is locked by another process; try again\n")
+
+
+def test_end_to_end(data: Path, run: Run) -> None:
+    """All of its hostnames; a person hears what the edge cannot do, and what the app needs."""
+    (data / "edge.toml").write_text('domain = "a.test"\nlisten = "127.0.0.1:8443"\n')
+    create_internal_certificate("a.test", data / "tls")
+    words = ["--end-to-end", "--hostname", "home.test", "--hostname", "*.home.test"]
+    result = create(run, data, "home", *words)
+    assert result["end_to_end"] == ["home.test", "*.home.test"]
+    store = Store(EdgeConfig.load(data).database_path)
+    _, (record,) = store.read()
+    assert record.end_to_end == ("*.home.test", "home.test")
+    done = run("token", "create", "shop", "--end-to-end", "--data", data)
+    assert 'pip install "asgi-tunnel[end-to-end]"' in done.out
+    assert "max_body" in done.out
+    listed = run("token", "list", "--data", data).out
+    assert "*.home.test (end to end), home.test (end to end)" in listed
+    listed = json.loads(run("token", "list", "--json", "--data", data).out)
+    assert listed[0]["end_to_end"] == ["*.home.test", "home.test"]
+    assert "end to end" not in run("token", "create", "blog", "--data", data).out
+
+
+def test_end_to_end_needs_tls(data: Path, run: Run) -> None:
+    """An edge that gets plain HTTP from a proxy cannot pass TLS on."""
+    done = run("token", "create", "home", "--end-to-end", "--data", data)
+    assert done.code == 2
+    assert "--end-to-end" in done.err
+    assert "tls.mode is off" in done.err

@@ -58,6 +58,7 @@ def test_json(data: Path, run: Run) -> None:
         "id": "tok_1",
         "name": "two",
         "hostnames": ["*.two.test", "two.test"],
+        "end_to_end": [],
         "created_at": "1970-01-01T00:01:00Z",
         "expires_at": "1970-01-02T00:00:00Z",
         "revoked_at": None,

@@ -41,7 +41,8 @@ def test_file_round_trip(tmp_path: Path) -> None:
     """A saved snapshot reads back equal, and only its owner can read it."""
     path = tmp_path / "snapshot.json"
     limited = replace(TOKEN, id="tok_2", quotas=TokenQuotas(max_tunnels=3))
-    snapshot = Snapshot.of(5, [TOKEN, limited])
+    passed = replace(TOKEN, id="tok_3", hostnames=("b.test",), end_to_end=("b.test",))
+    snapshot = Snapshot.of(5, [TOKEN, limited, passed])
     save_snapshot_file(snapshot, path)
     assert load_snapshot_file(path) == snapshot
     assert path.stat().st_mode & 0o777 == 0o600

@@ -20,7 +20,7 @@ from asgi_tunnel_edge.errors import (
     TokenRevokedError,
 )
 from asgi_tunnel_edge.quotas import TokenQuotas
-from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage import Store, load_snapshot
 from asgi_tunnel_edge.storage import store as module
 from asgi_tunnel_edge.storage.models import Base
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
@@ -309,3 +309,17 @@ def test_two_at_once(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert sorted(results) == ["mine", "taken"]
+
+
+def test_end_to_end_hostnames_are_kept(store: Store, tmp_path: Path) -> None:
+    """Each with its hostname, in the audit log, and in a database that is made anew."""
+    store.create_token(replace(record("home", "a.test", "b.test"), end_to_end=("b.test",)))
+    _, (kept,) = store.read()
+    assert kept.end_to_end == ("b.test",)
+    assert any("end_to_end=b.test" in line for line in dump(store.path))
+    other = Store(tmp_path / "other.sqlite3")
+    other.migrate()
+    other.restore(load_snapshot(store))
+    assert other.read()[1] == [kept]
+    store.revoke_tokens(["home"])
+    assert store.read()[1][0].end_to_end == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from ..protocol.codes import ResetCode
@@ -15,13 +16,16 @@ from .adapt import as_single_callable
 from .http import HTTPExchange
 from .lifespan import tunnelled
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
-from .types import ASGIApp, Scope, StreamLink
+from .types import ASGIApp, Scope, StreamHandler, StreamLink
 from .websocket import ANSWER_TIMEOUT, WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
 
 _HTTP: Final = StreamKind.HTTP
 _WEBSOCKET: Final = StreamKind.WEBSOCKET
+
+ServeBytes = Callable[[StreamLink, StreamOpened], StreamHandler | None]
+"""Begins with a stream of bytes; returns its handler, or None when it has reset the stream."""
 
 CANCEL_TIMEOUT = 2.0
 """Seconds a cancelled task is waited for."""
@@ -39,6 +43,9 @@ class Origin:
         root_path: Put before each path.
         spec_version: Of HTTP; "2.4" makes sends after a disconnect raise.
         context: Copied for each call; by default the current one.
+
+    Attributes:
+        serve_bytes: Gets streams of bytes, those of end-to-end hostnames; None: they are refused.
 
     Each exchange has a task of its own in a copy of the context that the tunnel was started in:
     what it raises is logged and goes no further, and what it sets is not seen by another exchange.
@@ -60,15 +67,14 @@ class Origin:
         self._raises = spec_version >= "2.4"
         self._tasks: dict[HTTPExchange | WebSocketExchange, asyncio.Task[None]] = {}
         self._context = tunnelled(context)
+        self.serve_bytes: ServeBytes | None = None
 
     @property
     def in_flight(self) -> int:
         """Calls of the app that have not returned, background work included."""
         return len(self._tasks)
 
-    def serve(
-        self, link: StreamLink, event: StreamOpened
-    ) -> HTTPExchange | WebSocketExchange | Idle:
+    def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Start to serve a stream; return its handler."""
         exchange: HTTPExchange | WebSocketExchange
         if event.kind is _HTTP:
@@ -82,6 +88,8 @@ class Origin:
         elif event.kind is _WEBSOCKET:
             exchange = WebSocketExchange(link, event)
             scope = websocket_scope(event.head, state=self._state, root_path=self._root_path)
+        elif self.serve_bytes is not None:
+            return self.serve_bytes(link, event) or Idle()
         else:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "no byte streams are served here")
             return Idle()

@@ -49,3 +49,27 @@ class StreamLink(Protocol):
 
     def release(self, stream_id: int) -> None:
         """Forget the stream's handler."""
+
+
+class StreamHandler(Protocol):
+    """What the peer does on one stream.  No method may block, and none may raise."""
+
+    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
+        """The head of the response (edge only)."""
+
+    def on_data(
+        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
+    ) -> None:
+        """Bytes; give ``flow_controlled_size`` back with :meth:`StreamLink.consume`."""
+
+    def on_trailers(self, fields: Fields) -> None:
+        """Trailers, which end the peer's direction."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """A WebSocket close, which ends the peer's direction."""
+
+    def on_writable(self) -> None:
+        """A ``send_`` method that returned False may be called again."""
+
+    def on_reset(self, code: int, reason: str) -> None:
+        """The stream is over: reset by the peer, or lost with its session. The last call."""

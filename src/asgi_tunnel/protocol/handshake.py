@@ -30,7 +30,7 @@ SUBPROTOCOL: Final = "asgi-tunnel.v1"
 TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 """Path of the WebSocket handshake that opens a tunnel."""
 
-_LATER: Final = ("group", "shared")
+_LATER: Final = ("group", "shared", "end_to_end")
 """Keys that came after the format was frozen; absent while they are empty."""
 
 _MAX_NAMES: Final = 256
@@ -67,6 +67,7 @@ class Welcome:
     agent: str = ""
     hostnames: tuple[str, ...] = ()  # granted
     urls: tuple[str, ...] = ()  # where visitors find them
+    end_to_end: tuple[str, ...] = ()  # those of the hostnames whose bytes are passed on unread
     shared: tuple[str, ...] = ()  # those of the hostnames that processes of other groups serve too
     capabilities: tuple[str, ...] = ()
     settings: Settings = field(default_factory=Settings)
@@ -235,6 +236,7 @@ def _welcome(values: dict[str, Any]) -> Welcome:
         agent=_text(values, "agent"),
         hostnames=_names(values, "hostnames"),
         urls=_names(values, "urls"),
+        end_to_end=_names(values, "end_to_end"),
         shared=_names(values, "shared"),
         capabilities=_names(values, "capabilities"),
         settings=_settings(values),

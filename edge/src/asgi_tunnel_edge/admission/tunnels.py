@@ -221,9 +221,10 @@ class TunnelAcceptor:
         refusal = None if slot is not None else self._take_place(token)
         return refusal or self._begin(pending, hello, token, wanted)
 
-    def _welcome(self, session_id: str, hostnames: tuple[str, ...]) -> Welcome:
+    def _welcome(self, session_id: str, hostnames: tuple[str, ...], token: TokenRecord) -> Welcome:
         return Welcome(
             session=session_id,
+            end_to_end=tuple(name for name in hostnames if name in token.end_to_end),
             agent=f"asgi-tunnel-edge/{__version__}",
             hostnames=hostnames,
             urls=tuple(self._url_of(name) for name in hostnames),
@@ -245,7 +246,7 @@ class TunnelAcceptor:
         if hello.received > session.connection.sent_frames:
             return None
         welcome = replace(
-            self._welcome(session.session_id, entry.hostnames),
+            self._welcome(session.session_id, entry.hostnames, entry.token),
             resumed=True,
             received=session.connection.received_frames,
         )
@@ -263,7 +264,7 @@ class TunnelAcceptor:
         hostnames = granted_hostnames(token, wanted)
         group = hello.group or hello.instance
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
-        welcome = replace(self._welcome(session_id, hostnames), shared=shared)
+        welcome = replace(self._welcome(session_id, hostnames, token), shared=shared)
         pending.websocket.send(encode_handshake(welcome))
         connection = Connection(
             Role.EDGE,

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["FileCertificates", "listener_context", "server_context"]
 
 _log = logging.getLogger("asgi_tunnel_edge.certificates")
+_HOME_LOG: Final = logging.getLogger("asgi_tunnel.end_to_end")
 
 _Version = tuple[int, ...]
 
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2: those with forward secrecy that no scan complains about; 1.3 has no others."""
+
+_REMAKE: Final = ", or make the edge's own anew: `asgi-tunnel-edge remake certificate`"
+_HOME_FIX: Final = "set ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY to files that this app may read"
 
 
 class FileCertificates:
@@ -37,6 +41,7 @@ class FileCertificates:
         certificate: PEM, the edge's own first, then those between it and its CA.
         key: PEM, without a passphrase.
         is_pinned: It is the edge's own, and shown whatever name is asked for.
+        is_home: They are an app's, so that its variables are what errors name.
 
     Attributes:
         pem: The certificates, as read.
@@ -45,9 +50,13 @@ class FileCertificates:
         CertificateError: A file is missing, unreadable, encrypted, or they do not belong together.
     """
 
-    def __init__(self, certificate: Path, key: Path, *, is_pinned: bool) -> None:
+    def __init__(
+        self, certificate: Path, key: Path, *, is_pinned: bool, is_home: bool = False
+    ) -> None:
         self._files = (certificate, key)
         self._is_pinned = is_pinned
+        self._is_home = is_home
+        self._log = _HOME_LOG if is_home else _log
         self._version = self._look_at_files()
         self._failed: _Version | None = None  # what could not be used at the last look
         self._warned: _Version | None = None  # what the log has named
@@ -73,15 +82,15 @@ class FileCertificates:
         except CertificateError as error:
             if version == self._failed:
                 self._warned = version
-                _log.error("the certificate in use stays: %s", error)
+                self._log.error("the certificate in use stays: %s", error)
             self._failed = version
             return False
         self._version, self._failed, self._warned = version, None, None
-        _log.info("%s has changed and is shown from now on", self._files[0])
+        self._log.info("%s has changed and is shown from now on", self._files[0])
         return True
 
     def _read(self) -> None:
-        context = server_context(*self._files)
+        context = server_context(*self._files, is_home=self._is_home)
         self.pem = self._files[0].read_bytes()
         self._current = Certificate(context, None if self._is_pinned else _names(self.pem))
 
@@ -105,12 +114,13 @@ def _names(pem: bytes) -> set[str] | None:
         return None
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path, *, is_home: bool = False) -> ssl.SSLContext:
     """The TLS settings of the public listener: TLS 1.2 or later, HTTP/1.1.
 
     Args:
         certificate: PEM, the edge's own first, then those between it and its CA.
         key: PEM, without a passphrase.
+        is_home: They are an app's, so that its variables are what errors name.
 
     Raises:
         CertificateError: A file is missing, unreadable, encrypted, or they do not belong together.
@@ -122,7 +132,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise CertificateError(message)
 
     for path, what in ((certificate, "certificate"), (key, "key")):
-        _check_readable(path, what)
+        _check_readable(path, what, _HOME_FIX if is_home else _edge_fix(what))
     context = listener_context()
     try:
         context.load_cert_chain(certificate, key, password=no_passphrase)
@@ -130,14 +140,13 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         if error.reason == "KEY_VALUES_MISMATCH":
             sentence = (
                 f"the key {key} does not belong to the certificate {certificate}; "
-                "give the two files that were issued together, or make the edge's own anew: "
-                "`asgi-tunnel-edge remake certificate`"
+                f"give the two files that were issued together{'' if is_home else _REMAKE}"
             )
         else:
-            sentence = (
-                f"{certificate} and {key} are not a certificate and a key in PEM form; "
-                "set [tls] certificate and key to the right files, or make the edge's own anew: "
-                "`asgi-tunnel-edge remake certificate`"
+            sentence = f"{certificate} and {key} are not a certificate and a key in PEM form; " + (
+                _HOME_FIX
+                if is_home
+                else f"set [tls] certificate and key to the right files{_REMAKE}"
             )
         raise CertificateError(sentence) from error
     return context
@@ -153,14 +162,17 @@ def listener_context() -> ssl.SSLContext:
     return context
 
 
-def _check_readable(path: Path, what: str) -> None:
+def _edge_fix(what: str) -> str:
+    return (
+        f"put it there, or change [tls] {what} in edge.toml; one of the edge's own making is "
+        "made anew with `asgi-tunnel-edge remake certificate`"
+    )
+
+
+def _check_readable(path: Path, what: str, fix: str) -> None:
     try:
         with path.open("rb"):
             pass
     except OSError as error:
-        sentence = (
-            f"the {what} {path} cannot be read ({error.strerror}); "
-            f"put it there, or change [tls] {what} in edge.toml; one of the edge's own making is "
-            "made anew with `asgi-tunnel-edge remake certificate`"
-        )
+        sentence = f"the {what} {path} cannot be read ({error.strerror}); {fix}"
         raise CertificateError(sentence) from error

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Final
 
 import click
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.certificates.internal import fingerprint
-from asgi_tunnel_edge.errors import CertificateError
+from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -29,6 +30,16 @@ from .options import data_option, json_option, quota_options, quota_warnings, ut
 
 __all__ = ["create"]
 
+_END_TO_END: Final = (
+    "",
+    "It is end to end: TLS ends in the app, and the edge sees names and sizes, and no contents.",
+    'The app needs `pip install "asgi-tunnel[end-to-end]"` and a certificate of its own, in',
+    "ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY. What the edge cannot do for it: guards that",
+    "read requests (rate, origins, scanner), max_body and max_time, a line in the log for each",
+    "request, and a page while the app is away: visitors then see a failed connection.",
+    "Bans, limits of connections and of slow readers, and the shares of visitors still hold.",
+)
+
 
 @click.command()
 @click.argument("name")
@@ -40,6 +51,12 @@ __all__ = ["create"]
     help="What the token may serve; may be repeated, may be *.HOST. [default: NAME.DOMAIN]",
 )
 @click.option("--expires", metavar="TIME", help="90d, 12h or 30m from now. [default: never]")
+@click.option(
+    "--end-to-end",
+    "is_end_to_end",
+    is_flag=True,
+    help="Pass the visitors' TLS on to the app: the edge cannot read it.",
+)
 @quota_options
 @data_option
 @json_option
@@ -48,6 +65,7 @@ def create(
     name: str,
     hostnames: tuple[str, ...],
     expires: str | None,
+    is_end_to_end: bool,
     data_dir: Path,
     as_json: bool,
     **given: str | None,
@@ -59,6 +77,8 @@ def create(
     """
     config = EdgeConfig.load(data_dir)
     check_name(name)
+    if is_end_to_end:
+        _check_tls(config)
     wanted = hostnames or (f"{name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
     lifetime = None if expires is None else parse_duration(expires, setting="--expires")
@@ -76,16 +96,29 @@ def create(
         created_at=now,
         expires_at=None if lifetime is None else now + lifetime,
         quotas=quotas,
+        end_to_end=tuple(names) if is_end_to_end else (),
     )
     Store(config.database_path).create_token(record)
     for warning in quota_warnings(config, quotas):
         click.echo(f"warning: {warning}", err=True)
     urls = [address.visitor_url(host) for host in names]
     if as_json:
-        result = {"token": token.format(), "id": token.id, "hostnames": names, "urls": urls}
+        result = {
+            "token": token.format(),
+            "id": token.id,
+            "hostnames": names,
+            "urls": urls,
+            "end_to_end": list(record.end_to_end),
+        }
         click.echo(json.dumps(result))
     else:
         click.echo(_for_a_person(token, record, urls))
+
+
+def _check_tls(config: EdgeConfig) -> None:
+    if config.tls.mode == "off":
+        why = "end-to-end hostnames need an edge that visitors reach with TLS, and tls.mode is off"
+        raise EdgeConfigError("--end-to-end", why, 'set mode = "internal" or "acme" in edge.toml')
 
 
 def _pin(config: EdgeConfig) -> str | None:
@@ -119,5 +152,6 @@ def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
             *(f"  {url}" for url in urls),
             "",
             "On the machine with the app:  asgi-tunnel run module:app",
+            *(_END_TO_END if record.end_to_end else ()),
         ]
     )

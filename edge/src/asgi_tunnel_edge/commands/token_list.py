@@ -48,6 +48,7 @@ def _fields(record: TokenRecord, now: float) -> dict[str, object]:
         "id": record.id,
         "name": record.name,
         "hostnames": list(record.hostnames),
+        "end_to_end": list(record.end_to_end),
         "created_at": utc_second(record.created_at),
         "expires_at": utc_second(record.expires_at),
         "revoked_at": utc_second(record.revoked_at),
@@ -60,12 +61,16 @@ def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
     return (
         record.id,
         record.name,
-        ", ".join(record.hostnames) or "-",
+        ", ".join(_hostname(record, name) for name in record.hostnames) or "-",
         utc_time(record.created_at),
         "never" if record.expires_at is None else utc_time(record.expires_at),
         record.state(now),
         _limits(record),
     )
+
+
+def _hostname(record: TokenRecord, name: str) -> str:
+    return f"{name} (end to end)" if name in record.end_to_end else name
 
 
 def _limits(record: TokenRecord) -> str:

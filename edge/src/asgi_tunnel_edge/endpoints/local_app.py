@@ -20,13 +20,42 @@ from asgi_tunnel.session import Session
 
 from ..directory import Route, Upstream
 
-__all__ = ["LocalApp"]
+__all__ = ["LocalApp", "LocalUpstream"]
 
 ROOM: Final = 256 * 1024
 """Bytes under way in one direction at which a session sends no more until they are taken."""
 
 _NAME: Final = "-"
 """What the access log has in place of a hostname."""
+
+
+class LocalUpstream:
+    """A driver of this process at the end of a tunnel in memory.
+
+    Args:
+        origin: Serves the streams.
+
+    Attributes:
+        route: To it, for exchanges.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self._edge = _session(Role.EDGE)
+        self._app = _session(Role.CONNECTOR)
+        self._app.on_stream = origin.serve
+        self.route = _LocalRoute(self._edge)
+
+    def start(self) -> None:
+        """Take requests from now on."""
+        to_app, to_edge = _Pipe(), _Pipe()
+        to_app.join(to_edge, self._app)
+        to_edge.join(to_app, self._edge)
+        self._app.attach(to_edge)
+        self._edge.attach(to_app)
+
+    def stop(self) -> None:
+        """End what is in progress."""
+        self._edge.terminate(GoawayCode.SHUTDOWN, "the edge has stopped")
 
 
 class LocalApp:
@@ -42,10 +71,8 @@ class LocalApp:
     def __init__(self, app: ASGIApp) -> None:
         self._lifespan = Lifespan(app)
         self._origin = Origin(app, state=self._lifespan.state)
-        self._edge = _session(Role.EDGE)
-        self._app = _session(Role.CONNECTOR)
-        self._app.on_stream = self._origin.serve
-        self.route = _LocalRoute(self._edge)
+        self._upstream = LocalUpstream(self._origin)
+        self.route = self._upstream.route
 
     async def start(self) -> None:
         """Run the app's startup, then take requests.
@@ -54,11 +81,7 @@ class LocalApp:
             LifespanError: The app's startup failed.
         """
         await self._lifespan.startup()
-        to_app, to_edge = _Pipe(), _Pipe()
-        to_app.join(to_edge, self._app)
-        to_edge.join(to_app, self._edge)
-        self._app.attach(to_edge)
-        self._edge.attach(to_app)
+        self._upstream.start()
 
     async def stop(self, grace: float = 0.0) -> None:
         """End the calls in progress within ``grace`` seconds, then the app.
@@ -66,7 +89,7 @@ class LocalApp:
         Cancelling it ends them at once.
         """
         await self._origin.finish(grace)
-        self._edge.terminate(GoawayCode.SHUTDOWN, "the edge has stopped")
+        self._upstream.stop()
         await self._lifespan.shutdown()
 
 

@@ -15,7 +15,7 @@ from asgi_tunnel.protocol.codes import ResetCode
 from ..address import networks_of
 from ..directory import Route, Upstream
 from ..replies import RETRY_AFTER, Reply
-from .writer import Exchange, ResponseWriter
+from .writer import Exchange, Holder
 
 MAX_TRIES: Final = 3
 """Upstreams that one exchange is tried on."""
@@ -89,7 +89,7 @@ class Placement:
     def __init__(
         self,
         route: Route,
-        writer: ResponseWriter,
+        writer: Holder,
         *,
         repeat: Repeat,
         gives_up: bool,

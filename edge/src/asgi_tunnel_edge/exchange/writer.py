@@ -15,7 +15,21 @@ from asgi_tunnel.protocol.head import Fields, ResponseHead
 from ..replies import Reply
 from ..settings.guards import Pace
 
-__all__ = ["ByteChannel", "Exchange", "ResponseWriter"]
+__all__ = ["ByteChannel", "Exchange", "Holder", "ResponseWriter"]
+
+
+class Holder:
+    """Where it is noted that an exchange waits for an app."""
+
+    __slots__ = ()
+
+    def hold(self) -> None:
+        """Start to wait for an app; the front calls :meth:`Exchange.time_out` when it is over."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """The wait is over."""
+        raise NotImplementedError
 
 
 class ByteChannel:
@@ -58,7 +72,7 @@ class ByteChannel:
         raise NotImplementedError
 
 
-class ResponseWriter:
+class ResponseWriter(Holder):
     """Where an exchange writes its response, and how it steers the request's body.
 
     One writer may serve one exchange after the other; the front says when the next one begins.
@@ -133,14 +147,6 @@ class ResponseWriter:
 
     def resume_request(self) -> None:
         """Go on taking it."""
-        raise NotImplementedError
-
-    def hold(self) -> None:
-        """Start to wait for an app; the front calls :meth:`Exchange.time_out` when it is over."""
-        raise NotImplementedError
-
-    def release(self) -> None:
-        """The wait is over."""
         raise NotImplementedError
 
 

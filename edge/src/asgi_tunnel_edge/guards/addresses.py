@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..replies import Reply
-from .guard import RequestContext
+from .guard import RequestContext, Rules
 
 __all__ = ["AddressGuard"]
 
@@ -25,12 +25,14 @@ class AddressGuard:
 
     def check(self, context: RequestContext, now: float) -> Reply | None:
         """See :class:`.guard.Guard`."""
-        rules = context.rules
+        return _DENY if self.denies(context.rules, context.visitor.number) else None
+
+    def denies(self, rules: Rules, number: int) -> bool:
+        """Whether an address may not visit a hostname; counted."""
         if rules.allow is None and rules.deny is None:
-            return None
-        number = context.visitor.number
+            return False
         is_denied = rules.deny is not None and rules.deny.find(number, 0.0) is not None
         if is_denied or (rules.allow is not None and rules.allow.find(number, 0.0) is None):
             self.denied += 1
-            return _DENY
-        return None
+            return True
+        return False

@@ -93,6 +93,10 @@ class Guards:
                 return deny
         return None
 
+    def denies_address(self, address: str, hostname: str) -> bool:
+        """Whether ``allow`` or ``deny`` turns a visitor away whose requests cannot be read."""
+        return self.addresses.denies(self.rules(hostname), number_of(address))
+
     def is_banned(self, address: str) -> bool:
         """Whether an address may have no connection at all."""
         return self.bans.is_banned(number_of(address), self.now())

@@ -18,6 +18,7 @@ from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Fields, ResponseHead
 from asgi_tunnel.transport import LARGE
 
+from ..connections.outbox import Outbox
 from ..exchange.fields import (
     FORBIDDEN_TRAILERS,
     HOP_FIELDS,
@@ -32,7 +33,6 @@ from ..exchange.fields import (
 from ..exchange.writer import ByteChannel, Exchange, ResponseWriter
 from ..replies import Reply
 from ..request import Request
-from .outbox import Outbox
 from .responses import date_field, encode_reply, status_line
 
 __all__ = ["HTTP1Channel", "HTTP1Writer", "Line"]

@@ -32,6 +32,7 @@ class Alert:
     UNEXPECTED_MESSAGE: Final = 10
     RECORD_OVERFLOW: Final = 22
     DECODE_ERROR: Final = 50
+    INTERNAL_ERROR: Final = 80
     UNRECOGNIZED_NAME: Final = 112
 
     @staticmethod

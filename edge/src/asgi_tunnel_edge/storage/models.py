@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, LargeBinary, String
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, LargeBinary, String, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
@@ -55,6 +55,7 @@ class Hostname(Base):
 
     hostname: Mapped[str] = mapped_column(String(255), primary_key=True)
     token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), index=True)
+    end_to_end: Mapped[bool] = mapped_column(Boolean, server_default=false())
     token: Mapped[Token] = relationship(back_populates="hostnames")
 
 

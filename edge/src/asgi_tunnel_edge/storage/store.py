@@ -72,11 +72,13 @@ class Store(Database):
                     secret_sha256=record.secret_sha256,
                     created_at=record.created_at,
                     expires_at=record.expires_at,
-                    hostnames=[Hostname(hostname=hostname) for hostname in record.hostnames],
+                    hostnames=_hostnames(record, record.hostnames),
                     **_columns(record.quotas),
                 )
             )
             detail = f"name={record.name} hostnames={','.join(record.hostnames)}"
+            if record.end_to_end:
+                detail += f" end_to_end={','.join(record.end_to_end)}"
             _changed(session, "token.create", record.id, detail, now=record.created_at)
 
     def revoke_tokens(
@@ -168,7 +170,7 @@ class Store(Database):
                         created_at=record.created_at,
                         expires_at=record.expires_at,
                         revoked_at=record.revoked_at,
-                        hostnames=[Hostname(hostname=hostname) for hostname in names],
+                        hostnames=_hostnames(record, names),
                         **_columns(record.quotas),
                     )
                 )
@@ -351,12 +353,17 @@ def _columns(quotas: TokenQuotas) -> dict[str, int | None]:
     return {name: getattr(quotas, name) for name in QUOTA_NAMES}
 
 
+def _hostnames(record: TokenRecord, names: Sequence[str]) -> list[Hostname]:
+    return [Hostname(hostname=name, end_to_end=name in record.end_to_end) for name in names]
+
+
 def _record(token: Token) -> TokenRecord:
     return TokenRecord(
         id=token.id,
         name=token.name,
         secret_sha256=token.secret_sha256,
         hostnames=tuple(sorted(hostname.hostname for hostname in token.hostnames)),
+        end_to_end=tuple(sorted(one.hostname for one in token.hostnames if one.end_to_end)),
         created_at=token.created_at,
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,

@@ -10,9 +10,9 @@ from typing import cast
 import pytest
 
 from asgi_tunnel.protocol.frames import Buffer
+from asgi_tunnel_edge.connections.outbox import PINNED, TRUSTED, WRITE_BURST, WRITE_HIGH, Outbox
 from asgi_tunnel_edge.http1.connection import HTTP1Connection
 from asgi_tunnel_edge.http1.front import HTTP1Front
-from asgi_tunnel_edge.http1.outbox import PINNED, TRUSTED, WRITE_BURST, WRITE_HIGH, Outbox
 from asgi_tunnel_edge.settings.config import Limits
 
 pytestmark = pytest.mark.plain
