@@ -419,13 +419,14 @@ async def _stream(port: int, source: str, head: bytes, unit: bytes, *, first: by
             writer.write(first)
             reply = asyncio.ensure_future(_last(reader))
             due = loop.time()
-            while not reply.done():
-                writer.write(piece)
-                done["units"] += len(piece) // len(unit)
-                await writer.drain()
-                due = max(due + SLICE, loop.time() - 1)
-                await asyncio.sleep(max(0.0, due - loop.time()))
-            done[_refusal(reply.result(), is_websocket=head is WEBSOCKET)] += 1
+            with contextlib.suppress(ConnectionError):  # refused, and what came is still read
+                while not reply.done():
+                    writer.write(piece)
+                    done["units"] += len(piece) // len(unit)
+                    await writer.drain()
+                    due = max(due + SLICE, loop.time() - 1)
+                    await asyncio.sleep(max(0.0, due - loop.time()))
+            done[_refusal(await reply, is_websocket=head is WEBSOCKET)] += 1
             writer.transport.abort()
         except (OSError, asyncio.IncompleteReadError):
             done["failed"] += 1
