@@ -22,6 +22,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 NAME = "shop.example.test"
 APP = """
+import asyncio
+
+said = asyncio.Event()
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         while True:
@@ -34,7 +38,10 @@ async def app(scope, receive, send):
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
+        said.set()
         return
+    if scope["path"] == "/wait":  # the page has loaded when its chat is over
+        await said.wait()
     size, more = 0, True
     while more:
         message = await receive()
@@ -50,9 +57,12 @@ PAGE = b'''<!doctype html><title>wait</title><script>
   const size = await upload.text()
   const chat = new WebSocket(`wss://${location.host}/chat`)
   chat.onopen = () => chat.send("hello")
-  chat.onmessage = (said) => { document.title = `${location.protocol} ${size} ${said.data}` }
+  chat.onmessage = (said) => {
+    document.title = `${location.protocol} ${size} ${said.data}`
+    chat.close()
+  }
 })()
-</script>'''
+</script><img src=/wait>'''
 """
 
 GO = """
@@ -184,7 +194,7 @@ def test_chromium(world: AcmeEdge, tmp_path: Path) -> None:
     )
     page = printed(
         *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-        *("--virtual-time-budget=20000", f"--user-data-dir={tmp_path / 'profile'}"),
+        f"--user-data-dir={tmp_path / 'profile'}",
         f"--host-resolver-rules=MAP {NAME} 127.0.0.1",
         url(world, "/page"),
         HOME=str(tmp_path),
