@@ -7,7 +7,6 @@ import socket
 import socketserver
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,17 +25,7 @@ from asgi_tunnel_edge.storage.acme import AcmeStore
 
 from .pebble import Pebble
 
-ROOT: Final = Path(__file__).parents[3]
 PATIENCE: Final = 45.0  # seconds for a certificate, on a loaded machine
-
-#: The command of an app, with names of the test edges leading to this machine.
-RUN_APP: Final = """
-import sys
-import tests.e2e.names
-from asgi_tunnel.cli import main
-sys.argv[0] = "asgi-tunnel"
-main()
-"""
 
 
 @dataclass
@@ -167,9 +156,9 @@ def app_behind(
     one: AcmeEdge, token: Token, app: str, folder: Path, *, app_dir: Path | None = None
 ) -> Iterator[Process]:
     """An app whose connector trusts the CA by the system's means; live when the block starts."""
-    command = [sys.executable, "-c", RUN_APP, "run", app, "--app-dir", str(app_dir or folder)]
+    command = [str(BIN / "asgi-tunnel"), "run", app, "--app-dir", str(app_dir or folder)]
     env = {"ASGI_TUNNEL_TOKEN": token.token, "SSL_CERT_FILE": str(one.root)}
-    process = spawn(command, folder, env=env, cwd=ROOT)
+    process = spawn(command, folder, env=env)
     try:
         process.wait_for("is live")
         yield process
