@@ -16,7 +16,7 @@ from typing import Final
 
 from asgi_tunnel_edge.identity.fields import is_identity
 
-from .compare import MISSING, Difference
+from .compare import MISSING, NO_TRAILERS, Difference, expected_trailers
 from .script import (
     HOST,
     Action,
@@ -327,7 +327,7 @@ def _cut_by_uvicorn(found: Difference) -> bool:
 
 def _odd_trailers(found: Difference) -> bool:
     return (bool(_request_field(found)) or _uvicorn_gave_up(found)) and any(
-        name.lower() in {b"transfer-encoding", b"content-length", b"host"}
+        name.lower() in NO_TRAILERS
         for exchange in _before(found)
         for name, _ in exchange.request.body.trailers
     )
@@ -348,6 +348,10 @@ def _own_coding(found: Difference) -> bool:
         and found.key in {"response framing", "response flaws", "response field content-length"}
         and found.fact("response flaws") == []
     )
+
+
+def _trailers(found: Difference) -> bool:
+    return found.key == "response trailers" and found.tunnel == expected_trailers(found.exchange)
 
 
 def _reason(found: Difference) -> bool:
@@ -491,6 +495,13 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "an app's `http.response.early_hint` is sent as 103",
         "uvicorn does not offer the extension",
         _hint,
+    ),
+    Allowed(
+        "trailers",
+        "an app's `http.response.trailers` reach a visitor that takes them (`te: trailers`), but "
+        "for those that frame or route",
+        "uvicorn does not offer the extension; RFC 9110, section 6.5.1",
+        _trailers,
     ),
     Allowed(
         "the app fails before its response",

@@ -12,7 +12,22 @@ from typing import Final
 
 from .app import Call
 from .client import Response
-from .script import Action, BodyKind, Case, Conversation, Deny, End, Exchange, Read, Send, Socket
+from .script import (
+    Action,
+    BodyKind,
+    Case,
+    Conversation,
+    Deny,
+    End,
+    Exchange,
+    Fields,
+    Hint,
+    Read,
+    Send,
+    Socket,
+    Start,
+    Trailers,
+)
 from .visit import Outcome
 
 Facts = dict[str, object]
@@ -72,6 +87,24 @@ class Difference:
         return [one.get(f"{self.number} {key}", MISSING) for one in self.all_references]
 
 
+NO_TRAILERS: Final = frozenset({b"transfer-encoding", b"content-length", b"host"})
+"""Of those that the suite makes up: what may not stand in trailers (RFC 9110, section 6.5.1)."""
+
+
+def expected_trailers(exchange: Exchange) -> Fields | None:
+    """Return what a visitor gets of an app's trailers in chunks; None where it takes none."""
+    offers = b",".join(exchange.request.values(b"te")).split(b",")
+    if exchange.request.version != b"1.1" or b"trailers" not in [one.strip() for one in offers]:
+        return None
+    return tuple(
+        (name.lower(), value)
+        for one in exchange.app
+        if isinstance(one, Trailers)
+        for name, value in one.fields
+        if name.lower() not in NO_TRAILERS
+    )
+
+
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 300 else f"{text[:200]}...{text[-60:]} ({len(text)} characters)"
@@ -87,7 +120,11 @@ def facts(case: Case, outcome: Outcome) -> Facts:
         if number < len(outcome.calls):
             _call(found, f"{number} app ", outcome.calls[number], outcome, exchange)
         if number < len(outcome.responses):
-            _response(found, f"{number} response ", outcome.responses[number], exchange.app)
+            response = outcome.responses[number]
+            _response(found, f"{number} response ", response, exchange.app)
+            if number < len(outcome.calls) and response is not None:
+                call = outcome.calls[number]
+                found[f"{number} response has all"] = _has_all(response, call, exchange)
     found["-1 connection trouble"] = outcome.trouble
     if isinstance(case, Conversation):
         found["-1 connection calls beyond"] = max(0, len(outcome.calls) - len(exchanges) - 1)
@@ -100,6 +137,25 @@ def facts(case: Case, outcome: Outcome) -> Facts:
         found["0 websocket close reason"] = None if outcome.close is None else outcome.close[1]
         found["0 websocket is ended"] = outcome.is_ended
     return found
+
+
+def _has_all(response: Response, call: Call, exchange: Exchange) -> bool:
+    """Whether hints and trailers, which uvicorn does not offer, have arrived where they are."""
+    offered = call.scope.get("extensions") or {}
+    if call.outcome != "returned" or not response.is_complete:
+        return True
+    hints = [one for one in exchange.app if isinstance(one, Hint)]
+    if "http.response.early_hint" in offered and exchange.request.version == b"1.1" and hints:
+        links = tuple((b"link", link) for link in hints[0].links)
+        if (103, links) not in response.interim:
+            return False
+    expected = expected_trailers(exchange)
+    if "http.response.trailers" not in offered or expected is None:
+        return True
+    started = any(isinstance(one, Start) and one.has_trailers for one in exchange.app)
+    ended = any(isinstance(one, Trailers) and not one.more for one in exchange.app)
+    is_due = started and ended and response.framing == "chunked"
+    return response.trailers == expected if is_due else True
 
 
 def _call(found: Facts, prefix: str, call: Call, outcome: Outcome, exchange: Exchange) -> None:

@@ -327,7 +327,11 @@ def apps(draw: _Draw) -> tuple[Action, ...]:
     return actions
 
 
-def _exchange(request: Request, app: tuple[Action, ...], cuts: tuple[int, ...]) -> Exchange:
+def _exchange(
+    request: Request, app: tuple[Action, ...], cuts: tuple[int, ...], *, takes_trailers: bool
+) -> Exchange:
+    if takes_trailers and any(isinstance(one, Trailers) for one in app):
+        request = replace(request, fields=(*request.fields, (b"TE", b"trailers")))
     starts = [at for at, one in enumerate(app) if isinstance(one, Start)]
     if starts and Read.BODY in app[starts[0] :]:
         # With a final response in hand a visitor sends no body, for which this app waits.
@@ -351,7 +355,10 @@ def conversations(draw: _Draw) -> Conversation:
     """One connection that speaks HTTP."""
     end = draw(st.sampled_from((*[End.PROBE] * 6, *End)))
     count = draw(st.sampled_from((1, 1, 1, 1, 2, 3)))
-    exchanges = [_exchange(draw(requests()), draw(apps()), draw(_cuts)) for _ in range(count)]
+    exchanges = [
+        _exchange(draw(requests()), draw(apps()), draw(_cuts), takes_trailers=draw(st.booleans()))
+        for _ in range(count)
+    ]
     is_pipelined = count > 1 and end in (End.PROBE, End.HALF_CLOSE) and draw(st.booleans())
     if is_pipelined:
         exchanges = [_without_close(exchange) for exchange in exchanges]

@@ -17,7 +17,19 @@ from .app import Call
 from .client import Response
 from .compare import differences
 from .page import BEGIN, END, PAGE, read_run, render
-from .script import HOST, Case, Conversation, Exchange, Read, Request, Send, Start
+from .script import (
+    HOST,
+    Case,
+    Conversation,
+    Exchange,
+    Fields,
+    Hint,
+    Read,
+    Request,
+    Send,
+    Start,
+    Trailers,
+)
 from .show import Shown, read
 from .strategies import cases
 from .suite import DifferenceError, Tally, run_case, unexplained
@@ -132,6 +144,31 @@ def test_each_difference_is_found(tunnel: Outcome, key: str) -> None:
     references = [outcome(2, RIGHT), outcome(3, RIGHT)]
     assert key in [one.key for one in unexplained(CASE, tunnel, references, Tally())]
     assert not list(differences(CASE, outcome(1, RIGHT), references))
+
+
+def test_lost_trailers_and_hints_are_found() -> None:
+    """What uvicorn does not offer is compared with what the app has sent."""
+    request = Request(fields=((b"TE", b"trailers"),))
+    app = (
+        Hint((b"</a>",)),
+        Start(200, has_trailers=True),
+        Send(b"hello"),
+        Trailers(((b"X-T", b"1"), (b"host", b"a"))),
+    )
+    case = Conversation((Exchange(request, app),))
+    offers: dict[str, object] = {"http.response.trailers": {}, "http.response.early_hint": {}}
+    hints: list[tuple[int, Fields]] = [(103, ((b"link", b"</a>"),))]
+    right = replace(RIGHT, framing="chunked", interim=hints, trailers=((b"x-t", b"1"),))
+
+    def keys(response: Response) -> list[str]:
+        tunnel = outcome(1, response)
+        tunnel.calls[0].scope["extensions"] = offers
+        reference = outcome(2, replace(RIGHT, framing="chunked"))
+        return [one.key for one in unexplained(case, tunnel, [reference], Tally())]
+
+    assert keys(right) == []
+    assert keys(replace(right, trailers=())) == ["response has all"]
+    assert keys(replace(right, interim=[])) == ["response has all"]
 
 
 def test_either_form_of_uvicorn_is_right() -> None:
