@@ -341,7 +341,7 @@ def _own_coding(found: Difference) -> bool:
         if isinstance(one, Start)
         for name, _ in one.fields
     )
-    if found.key in {"app error", "app outcome", "app actions"}:
+    if found.key in {"app error", "app outcome", "app actions", "app received"}:
         return named and found.fact("app error") == "mistake in Send"
     return (
         named
@@ -609,12 +609,12 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         _no_continue,
     ),
     Allowed(
-        "a WebSocket of *",
-        "`GET *` is refused with 400",
+        "the target *",
+        "it is refused with 400 for a WebSocket, and for every method but OPTIONS",
         "the form is for OPTIONS alone (RFC 9112, section 3.2.4)",
         lambda found: (
-            isinstance(found.case, Socket)
-            and found.case.request.target == b"*"
+            found.exchange.request.target == b"*"
+            and (isinstance(found.case, Socket) or found.exchange.request.method != b"OPTIONS")
             and _is_refused(found)
         ),
         Ends.NOW,
