@@ -242,6 +242,7 @@ def _uvicorn_gave_up(found: Difference) -> bool:
         or any(
             one.get(f"{number} response status", MISSING) in (400, None, MISSING)
             or one.get(f"{number} app outcome", MISSING) in ("raised", "running")
+            or one.get(f"{number} response is complete") is False
             for number in numbers
         )
         for one in found.all_references
