@@ -205,7 +205,6 @@ def test_chromium(world: AcmeEdge, tmp_path: Path) -> None:
 def test_renewals_under_load(world: AcmeEdge) -> None:
     """Three renewals: no handshake fails, and no connection of a visitor or an app is dropped."""
     stop, context = threading.Event(), world.trust()
-    app_before = world.edge.running.output.count("tunnel shop/")
 
     def handshakes() -> int:
         count = 0
@@ -244,4 +243,4 @@ def test_renewals_under_load(world: AcmeEdge) -> None:
             stop.set()
         counts = [one.result(30) for one in running]
     assert min(counts) > 0
-    assert world.edge.running.output.count("tunnel shop/") == app_before
+    assert "has lost its connection" not in world.edge.running.output
