@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..address import networks_of
 from ..shares.pool import FairPool
+from .accepting import ListeningSockets
 from .client_hello import (
     MAX_CLIENT_HELLO,
     Alert,
@@ -51,9 +52,6 @@ HANDSHAKE_TIMEOUT: Final = 5.0
 """Seconds for the ClientHello, and as many for the rest of the handshake: it takes two round trips,
 half of one holds memory."""
 
-ACCEPTS: Final = 64
-"""Connections accepted in one turn of the event loop before others get theirs."""
-
 REFUSED_LINGER: Final = 2.0
 """Seconds that a refused connection is read and dropped, so that what it is told is not lost to a
 reset."""
@@ -63,9 +61,6 @@ REFUSED_BYTES: Final = 256 * 1024
 
 _LETTERS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """First bytes of HTTP methods; TLS begins with 0x16."""
-
-PAUSE: Final = 0.25
-"""Seconds without accepting after the system had no descriptor left: no busy loop."""
 
 
 class Terminate(NamedTuple):
@@ -111,28 +106,16 @@ class TLSAcceptor:
         self._limiter = limiter
         self._plain_reply = plain_reply
         self._choose = choose
-        self._sockets = list(sockets)
-        self._watch = watch
+        self._listening = ListeningSockets(sockets, self._accept, watch)
         self.loop = asyncio.get_running_loop()
-        self._pause: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Accept from now on."""
-        self._pause = None
-        for sock in self._sockets:
-            self.loop.add_reader(sock.fileno(), self._accept, sock)
+        self._listening.start()
 
     def close(self) -> None:
         """Accept no more; may be called twice."""
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
-        self._pause_accepting()
-        self._sockets.clear()
-
-    def _pause_accepting(self) -> None:
-        for sock in self._sockets:
-            self.loop.remove_reader(sock.fileno())
+        self._listening.close()
 
     def stop(self) -> None:
         """Accept no more and end the handshakes in progress."""
@@ -140,27 +123,15 @@ class TLSAcceptor:
         for pending in self._pending:
             pending.end()
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                connection, peer = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:  # no descriptor or no memory left
-                self._watch.note(error)
-                self._pause_accepting()
-                self._pause = self.loop.call_later(PAUSE, self.start)
-                return
-            connection.setblocking(False)
-            address = str(peer[0])
-            if self._limiter.admit(address) is not None:
-                connection.close()
-                continue
-            pending = _Pending(self, connection, address)
-            victim = self._pending.enter(pending, networks_of(address)).victim
-            if victim is not None:
-                victim.end()
-            pending.start()
+    def _accept(self, sock: socket.socket, address: str) -> None:
+        if self._limiter.admit(address) is not None:
+            sock.close()
+            return
+        pending = _Pending(self, sock, address)
+        victim = self._pending.enter(pending, networks_of(address)).victim
+        if victim is not None:
+            victim.end()
+        pending.start()
 
     def leave(self, pending: _Pending) -> None:
         """A connection is pending no longer."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from .accepting import ListeningSockets
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
+
+    from ..descriptors import DescriptorWatch
 
 __all__ = ["PlainAcceptor"]
 
@@ -18,7 +22,7 @@ class PlainAcceptor:
     Args:
         make_protocol: Makes the protocol of a connection.
         sockets: Listening and non-blocking; they stay the caller's.
-        backlog: Connections that the system keeps until they are accepted.
+        watch: Hears that no descriptor was left.
     """
 
     def __init__(
@@ -26,21 +30,32 @@ class PlainAcceptor:
         make_protocol: Callable[[], asyncio.Protocol],
         sockets: Sequence[socket.socket],
         *,
-        backlog: int,
+        watch: DescriptorWatch,
     ) -> None:
         self._make_protocol = make_protocol
-        self._sockets = sockets
-        self._backlog = backlog
-        self._servers: list[asyncio.Server] = []  # one a socket
+        self._listening = ListeningSockets(sockets, self._connect, watch)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()  # transports that are being made
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Accept from now on."""
-        loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            server = await loop.create_server(self._make_protocol, sock=sock, backlog=self._backlog)
-            self._servers.append(server)
+        self._listening.start()
 
     def close(self) -> None:
         """Accept no more; may be called twice."""
-        for server in self._servers:
-            server.close()
+        self._listening.close()
+
+    def _connect(self, sock: socket.socket, address: str) -> None:
+        task = self._loop.create_task(self._make_transport(sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _make_transport(self, sock: socket.socket) -> None:
+        """Hand a connection to its protocol; cancelling it closes the connection."""
+        try:
+            await self._loop.connect_accepted_socket(self._make_protocol, sock)
+        except OSError:  # the peer has gone
+            sock.close()
+        except asyncio.CancelledError:
+            sock.close()
+            raise
