@@ -13,9 +13,9 @@ from typing import Final
 
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, notify
-from .observers.refusals import RefusalSum
+from .observers.refusals import RefusalFilter, RefusalSum
 from .quotas import TokenLimiter
-from .replies import Reply
+from .replies import BY_SHARE, Reply
 from .request import Request
 from .settings.config import Limits
 
@@ -50,9 +50,11 @@ class EdgeContext:
     ) -> None:
         self.limits = limits
         self.tokens = TokenLimiter(limits)
-        self.observers = observers
-        self.refusals = RefusalSum(observers)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
+        self.refusals = RefusalSum(observers)
+        self.observers: Sequence[ExchangeObserver] = ()
+        if observers:
+            self.observers = (RefusalFilter(self.refusals, observers, BY_SHARE, self.now),)
         self.is_stopping = False
         self.is_overloaded = False
         self._ids = b""

@@ -12,7 +12,15 @@ from html import escape
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-__all__ = ["RETRY_AFTER", "Reply", "phrase", "render"]
+__all__ = [
+    "BY_SHARE",
+    "RETRY_AFTER",
+    "TOO_MANY_CONNECTIONS",
+    "TOO_MANY_WAITING",
+    "Reply",
+    "phrase",
+    "render",
+]
 
 RETRY_AFTER: Final = 5
 """Seconds after which to come back, for what a moment may mend: an app that is away, memory."""
@@ -33,6 +41,12 @@ class Reply(NamedTuple):
         """What the access log says of it."""
         return f"refused: {self.source}" if self.source else self.why
 
+
+TOO_MANY_CONNECTIONS: Final = Reply(503, "too many connections come from this address", RETRY_AFTER)
+TOO_MANY_WAITING: Final = Reply(503, "too many visitors wait for this app", RETRY_AFTER)
+
+BY_SHARE: Final = frozenset({TOO_MANY_CONNECTIONS.why, TOO_MANY_WAITING.why})
+"""What is said to a group that has its share: its own doing, as with a 4xx."""
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import pytest
 
 from asgi_tunnel_edge.context import EdgeContext
 from asgi_tunnel_edge.observers import refusals
 from asgi_tunnel_edge.observers.access_log import Entry
+from asgi_tunnel_edge.observers.observer import notify
 from asgi_tunnel_edge.observers.refusals import RefusalSum
-from asgi_tunnel_edge.replies import Reply
+from asgi_tunnel_edge.replies import TOO_MANY_CONNECTIONS, TOO_MANY_WAITING, Reply
 from asgi_tunnel_edge.settings.config import Limits
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Seen:
@@ -63,6 +62,7 @@ def test_visitors_and_reasons_are_counted_apart() -> None:
     assert sums(seen) == [(b"2001:db8::/64", 400, "malformed (5 more times in a minute)")]
 
 
+@pytest.mark.plain  # other bounds
 def test_all_visitors_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither lines nor memory grow with the number of visitors."""
     monkeypatch.setattr(refusals, "MAX_ALL_LINES", 50)
@@ -75,6 +75,19 @@ def test_all_visitors_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     log.closed(refused("10.0.0.1"), 61.0)
     log.stop()
     assert [one[0] for one in sums(seen)] == [b"-"]
+
+
+def test_who_has_its_share_fills_no_log() -> None:
+    """T69: 503 to one who opens, or waits for, too much: twenty lines, then one with a count."""
+    seen = Seen()
+    context = EdgeContext(limits=Limits(), observers=[seen], now=lambda: 1.0)
+    for reply in (TOO_MANY_CONNECTIONS, TOO_MANY_WAITING):
+        for _ in range(500):
+            notify(context.observers, refused(status=reply.status, why=reply.outcome))
+            context.note_reply(reply, None, b"192.0.2.8")
+    assert len(seen.entries) == 4 * 20
+    context.refusals.stop()
+    assert len(seen.entries) == 4 * 21
 
 
 def test_what_is_not_the_visitors_fault_has_its_lines() -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from ..address import networks_of
-from ..replies import RETRY_AFTER, Reply
+from ..replies import RETRY_AFTER, TOO_MANY_CONNECTIONS, Reply
 from ..shares.pool import FairPool, Refused
 from .memory import Stalling
 
 __all__ = ["CROWDED", "FULL", "WIDER", "ConnectionTable", "Tracked"]
 
 FULL: Final = Reply(503, "this edge has no room for another connection right now", RETRY_AFTER)
-CROWDED: Final = Reply(503, "too many connections come from this address", RETRY_AFTER)
+CROWDED: Final = TOO_MANY_CONNECTIONS
 
 WIDER: Final = (1, 2, 4)
 """How many times the connections of one address an IPv6 /56 and a /48 may have."""

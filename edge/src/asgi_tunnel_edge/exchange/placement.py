@@ -14,14 +14,14 @@ from asgi_tunnel.protocol.codes import ResetCode
 
 from ..address import networks_of
 from ..directory import Route, Upstream
-from ..replies import RETRY_AFTER, Reply
+from ..replies import RETRY_AFTER, TOO_MANY_WAITING, Reply
 from .writer import Exchange, Holder
 
 MAX_TRIES: Final = 3
 """Upstreams that one exchange is tried on."""
 
 OFFLINE: Final = Reply(503, "the app behind this name is not connected", RETRY_AFTER, closes=False)
-CROWDED: Final = Reply(503, "too many visitors wait for this app", RETRY_AFTER)
+CROWDED: Final = TOO_MANY_WAITING
 """Closes the connection: a next request in it would take the next one's place, and so on."""
 FULL: Final = Reply(503, "too many visitors use this app right now", RETRY_AFTER)
 

@@ -8,14 +8,14 @@ is one line with a count.  Called by :mod:`..context` for each reply to what a v
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from ..address import group_of
 from .access_log import Entry
 from .observer import ExchangeObserver, notify
 
-__all__ = ["RefusalSum"]
+__all__ = ["RefusalFilter", "RefusalSum"]
 
 WINDOW: Final = 60.0
 """Seconds for which refusals are counted."""
@@ -93,6 +93,36 @@ class RefusalSum:
     def stop(self) -> None:
         """Tell all, at the end."""
         self.flush(math.inf)
+
+
+class RefusalFilter:
+    """Observes exchanges: what is a group's own doing is summed up, all else has its line.
+
+    Args:
+        refusals: Sums up.
+        observers: Hear of the others.
+        outcomes: Of exchanges that are summed up.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        refusals: RefusalSum,
+        observers: Sequence[ExchangeObserver],
+        outcomes: Collection[str],
+        now: Callable[[], float],
+    ) -> None:
+        self._refusals = refusals
+        self._observers = observers
+        self._outcomes = outcomes
+        self._now = now
+
+    def closed(self, entry: Entry) -> None:
+        """See :class:`.observer.ExchangeObserver`."""
+        if entry.outcome and entry.outcome in self._outcomes:
+            self._refusals.closed(entry, self._now())
+        else:
+            notify(self._observers, entry)
 
 
 def _sum(key: tuple[str, int, str], left_out: int) -> Entry:
