@@ -6,12 +6,13 @@ from typing import Any
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Respond with five bytes, or the names of the fields; read uploads and WebSockets."""
+    """Respond with five bytes, or the names of the fields; read uploads; echo at /echo."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
-        while (await receive())["type"] == "websocket.receive":
-            pass
+        while (message := await receive())["type"] == "websocket.receive":
+            if scope["path"] == "/echo":
+                await send({"type": "websocket.send", "text": message["text"]})
     if scope["type"] != "http":
         return
     while scope["path"] == "/upload" and (await receive()).get("more_body"):

@@ -1,9 +1,8 @@
-"""Attacks, each in a process of its own: `python attacker.py NAME PORT SOURCE [TOKEN]`.
+"""Attacks, in a process of their own: `python attacker.py PORT TOKEN NAME@ADDRESS...`.
 
 One goes on until its standard input ends. It prints a line each second: what it has done so far.
-`ATTACK_TLS=1` says that the port speaks TLS. A new attack is a function and a line in `ATTACKS`;
-one that opens its connections with :func:`dial` also stands in `OVER_TLS`. ``test_together`` runs
-all that are there.
+`ATTACK_TLS=1` says that the port speaks TLS. A new attack is a function that opens its connections
+with :func:`dial`, and a line in `ATTACKS`; ``test_together`` runs all that are there.
 """
 
 from __future__ import annotations
@@ -409,9 +408,7 @@ async def _stream(port: int, source: str, head: bytes, unit: bytes, *, first: by
     piece = unit * int(RATE * SLICE / len(unit))
     while True:
         try:
-            reader, writer = await asyncio.open_connection(
-                "127.0.0.1", port, local_addr=(source, 0)
-            )
+            reader, writer = await dial(port, source)
             done["opened"] += 1
             writer.write(head)
             if head is WEBSOCKET:
@@ -506,7 +503,7 @@ class Tenant:
     @classmethod
     async def connect(cls, port: int, source: str, token: str) -> Tenant | None:
         """Open a session; None when the edge refuses."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        reader, writer = await dial(port, source)
         writer.write(upgrade(token))
         status = (await reader.readuntil(b"\r\n\r\n"))[9:12].decode("latin-1")
         done[status] += 1
@@ -552,7 +549,7 @@ class Tenant:
 
 async def _accomplice(port: int, source: str) -> None:
     """Ask the tenant's own app for something, and read what comes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+    reader, writer = await dial(port, source)
     writer.write(b"GET / HTTP/1.1\r\nHost: bad.example.test\r\n\r\n")
     while await reader.read(65536):
         pass
@@ -708,20 +705,23 @@ ATTACKS: dict[str, Callable[[int, str, str], Awaitable[None]]] = {
     "probes": probes,
 }
 
-OVER_TLS = frozenset(
-    {"silent", "malformed", "handshakes", "tokens", "greetings", "sessions", "probes"}
-)
-"""Attacks on a port that speaks TLS; the others want one without."""
+WITHOUT_TLS = frozenset({"prefixes"})
+"""Attacks that want a port without TLS: a PROXY header comes before the handshake."""
 
 
 def main() -> None:
     """Run one attack until standard input ends."""
-    name, port, source, token = [*sys.argv[1:], ""][:4]
-    # Many attackers would have machines of their own, and leave the cores to edge and visitor.
-    os.setpriority(os.PRIO_PROCESS, 0, int(os.environ.get("ATTACK_NICE", "0")))
+    port, token, *those = sys.argv[1:]
+    if os.environ.get("ATTACK_CROWD"):
+        # So many would have machines of their own: here they come after everybody else.
+        os.setpriority(os.PRIO_PROCESS, 0, 5)
+
+    async def attack() -> None:
+        pairs = [one.split("@") for one in those]
+        await asyncio.gather(*(ATTACKS[name](int(port), source, token) for name, source in pairs))
 
     def run() -> None:
-        asyncio.run(ATTACKS[name](int(port), source, token))  # type: ignore[arg-type]
+        asyncio.run(attack())
 
     threading.Thread(target=run, daemon=True).start()
 

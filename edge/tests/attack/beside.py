@@ -30,9 +30,9 @@ ENOUGH = 10
 
 PATIENCE = 20.0
 """Seconds that they may take on a loaded machine, beside the attack's own."""
-CORES = 2
-"""More attackers than this run at a lower priority: together they have the machine's other core,
-and not the edge's and the visitor's too, which an attack over a network would leave to them."""
+PROCESSES = 4
+"""In which more attackers than this run, at a lower priority: one for each would be busy with
+starting, and would take the cores that an attack over a network leaves to edge and visitor."""
 
 
 @dataclass
@@ -104,7 +104,6 @@ def world(
     tls: str,
     limits: str = "",
     proxies: str = "",
-    app: str = "app:app",
     has_ipv6: bool = False,
     has_other: bool = False,
 ) -> Iterator[World]:
@@ -115,7 +114,6 @@ def world(
         tls: As ``init --tls``.
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
-        app: A module beside this one and its app.
         has_ipv6: The edge listens on both families.
         has_other: There is a third token.
     """
@@ -133,7 +131,7 @@ def world(
         other = edge.create_token("other") if has_other else None
         # The app dials from 127.0.0.1, which no attack comes from.
         with running_app(
-            folder, good, app, app_dir=Path(__file__).parent, ready="is live"
+            folder, good, "app:app", app_dir=Path(__file__).parent, ready="is live"
         ) as process:
             yield World(edge, process, good, bad, folder, tls != "off", other)
         output = edge.running.output
@@ -152,16 +150,17 @@ def attack(world: World, name: str, *sources: str) -> Iterator[list[Process]]:
 def attacks(world: World, those: Sequence[tuple[str, str]]) -> Iterator[list[Process]]:
     """Attackers, each by its attack's name and its address; all are at work in the block."""
     env = {"ATTACK_TLS": "1"} if world.is_secure else {}
-    if len(those) > CORES:
-        env["ATTACK_NICE"] = "10"
+    if len(those) > PROCESSES:
+        env["ATTACK_CROWD"] = "1"
+    shares = [those[number::PROCESSES] for number in range(min(PROCESSES, len(those)))]
     processes: list[Process] = []
     try:
-        for name, source in those:
-            command = [sys.executable, str(ATTACKER), name, str(world.edge.port), source]
-            command.append(world.bad.token)
+        for share in shares:
+            command = [sys.executable, str(ATTACKER), str(world.edge.port), world.bad.token]
+            command += [f"{name}@{source}" for name, source in share]
             processes.append(spawn(command, world.folder, stdin=subprocess.PIPE, env=env))
         for process in processes:
-            process.wait_for("{", timeout=60)
+            process.wait_for("{", timeout=120)
         yield processes
     finally:
         for process in processes:
