@@ -172,6 +172,7 @@ class Nobody(Waiter):
         self.gave_way = True
 
 
+@pytest.mark.plain  # a waiter of the test's own
 def test_waiting_places_do_not_tell_them_apart(tmp_path: Path) -> None:
     """An unknown name has places of its own, as many, for as long as somebody waits for it."""
     directory = Stage(tmp_path).directory
