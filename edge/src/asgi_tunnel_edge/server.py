@@ -311,7 +311,7 @@ class Edge:
         sockets = await self._open(address)
         watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
         if self._certificates is None:
-            self._accept_plain(self._protocol_factory(), sockets, watch)
+            await self._accept_plain(self._protocol_factory(), sockets, watch)
         else:
             self._acceptor = TLSAcceptor(
                 TLSChoice(self.front, self.directory, self.guards, self._certificates).choose,
@@ -345,7 +345,7 @@ class Edge:
         )
         sockets = await self._open(address)
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
-        self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
+        await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
 
     def _is_served(self, hostname: str) -> bool:
@@ -368,15 +368,15 @@ class Edge:
         self._sockets += sockets
         return sockets
 
-    def _accept_plain(
+    async def _accept_plain(
         self,
         make: Callable[[], asyncio.Protocol],
         sockets: list[socket.socket],
         watch: DescriptorWatch,
     ) -> None:
-        acceptor = PlainAcceptor(make, sockets, watch=watch)
+        acceptor = PlainAcceptor(make, sockets, backlog=BACKLOG, watch=watch)
         self._plain.append(acceptor)
-        acceptor.start()
+        await acceptor.start()
 
     def _close_listeners(self) -> None:
         for acceptor in self._plain:

@@ -4,6 +4,8 @@ That queue is first come, first served, and the one place in which no group has 
 last waits for all who came before. So it is emptied at once, and whoever is taken is judged here,
 where the largest group gives way. uvloop's own servers accept one connection in a turn: with long
 turns, those that others' floods make, a visitor behind 1,500 silent connections waited 9 s.
+
+Called by :mod:`.acceptor` and :mod:`.plain`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..descriptors import DescriptorWatch
 
-__all__ = ["ListeningSockets"]
+__all__ = ["ListeningSockets", "accept_all"]
 
 ACCEPTS: Final = 1024
 """Connections accepted in one turn of the event loop before others get theirs: at 20 us for one
@@ -25,6 +27,27 @@ that is turned away, 20 ms."""
 
 PAUSE: Final = 0.25
 """Seconds without accepting after the system had no descriptor left: no busy loop."""
+
+
+def accept_all(
+    listener: socket.socket, on_connection: Callable[[socket.socket, str], None]
+) -> None:
+    """Accept what waits, :data:`ACCEPTS` at most.
+
+    Args:
+        listener: Listening and non-blocking.
+        on_connection: Gets each connection, non-blocking, and its peer's address.
+
+    Raises:
+        OSError: There is no descriptor or no memory left.
+    """
+    for _ in range(ACCEPTS):
+        try:
+            connection, peer = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        connection.setblocking(False)
+        on_connection(connection, str(peer[0]))
 
 
 class ListeningSockets:
@@ -67,15 +90,9 @@ class ListeningSockets:
             self._loop.remove_reader(sock.fileno())
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(ACCEPTS):
-            try:
-                connection, peer = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:  # no descriptor or no memory left
-                self._watch.note(error)
-                self._stop_reading()
-                self._pause = self._loop.call_later(PAUSE, self.start)
-                return
-            connection.setblocking(False)
-            self._on_connection(connection, str(peer[0]))
+        try:
+            accept_all(listener, self._on_connection)
+        except OSError as error:  # no descriptor or no memory left
+            self._watch.note(error)
+            self._stop_reading()
+            self._pause = self._loop.call_later(PAUSE, self.start)

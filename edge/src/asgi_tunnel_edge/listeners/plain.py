@@ -1,11 +1,16 @@
-"""Accepts connections on a port without TLS."""
+"""Accepts connections that no TLS of ours comes before: those of a proxy in front, and port 80's.
+
+The event loop's own server accepts, for it makes a transport at a third of the cost, but uvloop's
+takes one connection in a turn. So a connection is also the sign to look for more: those that wait
+behind it are taken here, all in the next turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from .accepting import ListeningSockets
+from .accepting import accept_all
 
 if TYPE_CHECKING:
     import socket
@@ -21,7 +26,8 @@ class PlainAcceptor:
 
     Args:
         make_protocol: Makes the protocol of a connection.
-        sockets: Listening and non-blocking; they stay the caller's.
+        sockets: Bound and non-blocking; closed by :meth:`close`.
+        backlog: Connections that the system keeps until they are accepted.
         watch: Hears that no descriptor was left.
     """
 
@@ -30,22 +36,47 @@ class PlainAcceptor:
         make_protocol: Callable[[], asyncio.Protocol],
         sockets: Sequence[socket.socket],
         *,
+        backlog: int,
         watch: DescriptorWatch,
     ) -> None:
         self._make_protocol = make_protocol
-        self._listening = ListeningSockets(sockets, self._connect, watch)
+        self._sockets = sockets
+        self._backlog = backlog
+        self._watch = watch
         self._loop = asyncio.get_running_loop()
+        self._servers: list[asyncio.Server] = []  # one a socket
+        self._is_looking = False  # for more, in the next turn
         self._tasks: set[asyncio.Task[None]] = set()  # transports that are being made
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Accept from now on."""
-        self._listening.start()
+        for sock in self._sockets:
+            server = await self._loop.create_server(
+                self._accepted, sock=sock, backlog=self._backlog
+            )
+            self._servers.append(server)
 
     def close(self) -> None:
         """Accept no more; may be called twice."""
-        self._listening.close()
+        self._sockets = ()
+        for server in self._servers:
+            server.close()
 
-    def _connect(self, sock: socket.socket, address: str) -> None:
+    def _accepted(self) -> asyncio.Protocol:
+        if not self._is_looking:
+            self._is_looking = True
+            self._loop.call_soon(self._look_for_more)
+        return self._make_protocol()
+
+    def _look_for_more(self) -> None:
+        self._is_looking = False
+        for sock in self._sockets:
+            try:
+                accept_all(sock, self._take)
+            except OSError as error:  # no descriptor or no memory left; the server tries again
+                self._watch.note(error)
+
+    def _take(self, sock: socket.socket, address: str) -> None:
         task = self._loop.create_task(self._make_transport(sock))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
