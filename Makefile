@@ -1,9 +1,10 @@
 # Each verb sets up what it needs: `make demo` and `make test` work in a fresh clone with Python 3.11 or later.
 # PYTHON=python3.12   the Python that makes .venv
 # WORKERS=2           test processes (0: none, for a debugger); ARGS="-k name": more arguments for pytest
-# COMPILED=1          `make test`, `faults`, `hostile` with the hot path compiled, as wheels have it; needs a C compiler
+# COMPILED=1          `make test`, `faults`, `hostile`, `attack` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
+#                     `make attack` and `make conformance` run their short forms
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
 PYTHON ?= python3
@@ -33,15 +34,16 @@ help:  ## list the verbs
 setup: $(READY)  ## make .venv with everything for development, tests and examples
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
-test: $(TESTED)  ## all tests of both distributions and the examples; COMPILED=1
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(ARGS)
+test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
+		--ignore=edge/tests/attack --ignore=edge/tests/acme $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
-attack: $(TESTED)  ## one address or one token against the others, in the long form, and all attacks at once
-	ATTACK_LONG=1 $(PYTEST) edge/tests/attack $(ARGS)
+attack: $(TESTED)  ## one address or one token against the others, and all attacks at once; QUICK=1, COMPILED=1
+	$(if $(QUICK),,ATTACK_LONG=1) $(PYTEST) edge/tests/attack $(ARGS)
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go
 	@scripts/pebble.sh
 	ACME_REQUIRED=1 $(PYTEST) edge/tests/acme $(ARGS)
