@@ -273,6 +273,22 @@ def _refused_by_uvicorn(found: Difference) -> bool:
     )
 
 
+def _refused_by_each(found: Difference) -> bool:
+    """Whether httptools refuses one thing of an exchange, and h11 another one."""
+    exchange = found.exchange
+    request = exchange.request
+    no_path = request.target[:4] == b"http" and request.target.count(b"/") == 2
+    spaced = any(
+        isinstance(one, Start) and any(value != value.strip(b" ") for _, value in one.fields)
+        for one in exchange.app
+    )
+    return (
+        _uvicorn_gave_up(found)
+        and (request.method == b"FOO" or no_path)
+        and (request.empty_lines > 0 or spaced)
+    )
+
+
 def _http10_kept(found: Difference) -> bool:
     if found.exchange.request.version != b"1.0":
         return False
@@ -594,6 +610,15 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "they are read; uvicorn responds with 400",
         "RFC 9112, section 7.1.1, allows them",
         _refused_by_uvicorn,
+        Ends.NOW,
+    ),
+    Allowed(
+        "what only one of uvicorn's readers refuses",
+        "an unknown method and `http://host` without a path, which httptools refuses, and an empty "
+        "line before a request and a value between spaces, which h11 refuses, are taken together "
+        "too",
+        "all are allowed (RFC 9110, section 9.1; RFC 9112, sections 2.2, 3.2.2 and 5.1)",
+        _refused_by_each,
         Ends.NOW,
     ),
     Allowed(

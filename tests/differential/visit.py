@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,7 @@ from .script import (
     Conversation,
     End,
     Exchange,
+    Fields,
     FromApp,
     FromVisitor,
     Message,
@@ -150,9 +151,9 @@ class _Talk:
         """Send a request and read its response; whether another one may follow."""
         request, visitor = exchange.request, self._visitor
         body = request.body.encoded()
+        interim: list[tuple[int, Fields]] = []  # before the body
         if request.expects_continue and body:
             await visitor.send(request.head(), exchange.cuts)
-            interim = []
             found = await visitor.interim_or_final(request.method)
             while found is not None and 100 < found.status < 200:
                 interim.append((found.status, found.fields))
@@ -168,10 +169,12 @@ class _Talk:
             await visitor.send(request.head() + body, exchange.cuts)
         if is_half:
             await visitor.end()
-        return await self._read(request)
+        return await self._read(request, interim)
 
-    async def _read(self, request: Request) -> bool:
+    async def _read(self, request: Request, interim: Sequence[tuple[int, Fields]] = ()) -> bool:
         response = await self._visitor.response(request.method)
+        if response is not None:
+            response.interim[:0] = interim
         self._outcome.responses.append(response)
         return response is not None and response.is_complete
 
