@@ -1,6 +1,6 @@
 # Each verb sets up what it needs: `make demo` and `make test` work in a fresh clone with Python 3.11 or later.
 # PYTHON=python3.12   the Python that makes .venv
-# WORKERS=2           test processes (0: none, for a debugger); ARGS="-k name": more arguments for pytest
+# WORKERS=4           test processes, which mostly wait (0: none, for a debugger); ARGS="-k name": more arguments for pytest
 # COMPILED=1          `make test`, `faults`, `hostile`, `attack` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
@@ -20,10 +20,13 @@ AUDIT_READY := $(AUDIT_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
-WORKERS ?= 2
+WORKERS ?= 4
 ARGS ?=
 SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
+
+# Tests start hundreds of processes: without cached bytecode each of them compiles every module, 0.3 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
