@@ -13,7 +13,9 @@ from asgi_tunnel_edge.errors import (
     CertificateError,
     EdgeConfigError,
     EdgeError,
+    HostnameElsewhereError,
     HostnameError,
+    HostnameNotFoundError,
     HostnameTakenError,
     NameTakenError,
     ProxyHeaderError,
@@ -23,6 +25,7 @@ from asgi_tunnel_edge.errors import (
     TokenNotFoundError,
     TokenRevokedError,
     TooManyBansError,
+    TooManyHostnamesError,
     WebSocketError,
     shown,
 )
@@ -55,7 +58,22 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         HostnameTakenError("a.test", "shop"),
         (
             "the hostname a.test belongs to the token named shop; "
-            "take another hostname, or revoke that token first"
+            "take another hostname, or release this one with `asgi-tunnel-edge host rm`"
+        ),
+    ),
+    (
+        HostnameNotFoundError("a.test"),
+        ("no token has the hostname a.test; see the hostnames with `asgi-tunnel-edge host list`"),
+    ),
+    (
+        HostnameElsewhereError("a.test", "a.test leads elsewhere"),
+        "a.test leads elsewhere; --unchecked keeps the hostname as it is",
+    ),
+    (
+        TooManyHostnamesError("shop", 100, 4000),
+        (
+            "token shop would have more than 100 hostnames, or of more than 4000 characters "
+            "together; take a wildcard, or make another token"
         ),
     ),
     (

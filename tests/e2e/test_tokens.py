@@ -123,6 +123,25 @@ def test_revoked_token_ends_its_session(edge: Edge, tmp_path: Path) -> None:
         assert app.stop() == 0
 
 
+def test_hostnames_come_and_go_with_the_same_token(edge: Edge, tmp_path: Path) -> None:
+    """A running edge and a running app serve one more hostname, and then no longer."""
+    name = new_name()
+    token = edge.create_token(name)
+    more = f"more-{name}.example.test"
+
+    def status(hostname: str) -> int:
+        with browse(edge, hostname) as web:
+            return web.get("/").status_code
+
+    with running_app(tmp_path, token, APP, app_dir=ROOT, env=ONE):
+        assert status(more) == 404
+        edge.command("host", "add", name, more)
+        wait_until(lambda: status(more) == 200, timeout=REVOKED_IN, what="the new hostname")
+        edge.command("host", "rm", token.hostnames[0])
+        wait_until(lambda: status(token.hostnames[0]) == 404, timeout=REVOKED_IN, what="its end")
+        assert status(more) == 200
+
+
 def test_expired_token_ends_its_session(edge: Edge, tmp_path: Path) -> None:
     """When the time of a token is over, its app is taken off, and says why."""
     name = new_name()

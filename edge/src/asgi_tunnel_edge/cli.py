@@ -20,6 +20,9 @@ from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
 from .commands.cert_list import list_certificates
 from .commands.cert_renew import renew
+from .commands.host_add import add_hosts
+from .commands.host_list import list_hosts
+from .commands.host_rm import remove_hosts
 from .commands.init import init
 from .commands.remake import certificate, database
 from .commands.run import run
@@ -103,6 +106,11 @@ def token() -> None:
 
 
 @main.group()
+def host() -> None:
+    """Give hostnames to tokens, show whose they are, and take them back."""
+
+
+@main.group()
 def ban() -> None:
     """Shut addresses out, show who is, and let them in again."""
 
@@ -120,6 +128,9 @@ token.add_command(create)
 token.add_command(limit)
 token.add_command(list_tokens)
 token.add_command(revoke)
+host.add_command(add_hosts)
+host.add_command(list_hosts)
+host.add_command(remove_hosts)
 ban.add_command(add)
 ban.add_command(list_bans)
 ban.add_command(rm)

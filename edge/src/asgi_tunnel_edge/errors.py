@@ -11,6 +11,9 @@
         ├── SolverError                                   the proof for a CA cannot be made visible
         ├── NameTakenError        .name .owner            a live token has this name
         ├── HostnameTakenError    .hostname .owner        a live token has this hostname
+        ├── HostnameNotFoundError .hostname               no live token has this hostname
+        ├── HostnameElsewhereError .hostname .why         its DNS records do not lead to this edge
+        ├── TooManyHostnamesError .name                   a token cannot have so many
         ├── TokenNotFoundError    .wanted                 no token has this id or name
         ├── TokenRevokedError     .name .id               the token was revoked
         ├── BanNotFoundError      .address .covered_by    nobody has banned this address
@@ -39,7 +42,9 @@ __all__ = [
     "CertificateError",
     "EdgeConfigError",
     "EdgeError",
+    "HostnameElsewhereError",
     "HostnameError",
+    "HostnameNotFoundError",
     "HostnameTakenError",
     "NameTakenError",
     "ProxyHeaderError",
@@ -49,6 +54,7 @@ __all__ = [
     "TokenNotFoundError",
     "TokenRevokedError",
     "TooManyBansError",
+    "TooManyHostnamesError",
     "WebSocketError",
 ]
 
@@ -156,7 +162,54 @@ class HostnameTakenError(EdgeError):
     def __str__(self) -> str:
         return (
             f"the hostname {self.hostname} belongs to the token named {self.owner}; "
-            "take another hostname, or revoke that token first"
+            "take another hostname, or release this one with `asgi-tunnel-edge host rm`"
+        )
+
+
+class HostnameNotFoundError(EdgeError):
+    """No token that is not revoked has this hostname."""
+
+    def __init__(self, hostname: str) -> None:
+        super().__init__(hostname)
+        self.hostname = hostname
+
+    def __str__(self) -> str:
+        return (
+            f"no token has the hostname {self.hostname}; "
+            "see the hostnames with `asgi-tunnel-edge host list`"
+        )
+
+
+class HostnameElsewhereError(EdgeError):
+    """The DNS records of a hostname do not lead to this edge.
+
+    Attributes:
+        hostname: As it was given.
+        why: Where they lead, and what to do: a whole sentence.
+    """
+
+    def __init__(self, hostname: str, why: str) -> None:
+        super().__init__(hostname, why)
+        self.hostname = hostname
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.why}; --unchecked keeps the hostname as it is"
+
+
+class TooManyHostnamesError(EdgeError):
+    """A token has, or would have, more hostnames than fit into the reply to its app."""
+
+    def __init__(self, name: str, most: int, characters: int) -> None:
+        super().__init__(name, most, characters)
+        self.name = name
+        self.most = most
+        self.characters = characters
+
+    def __str__(self) -> str:
+        return (
+            f"token {self.name} would have more than {self.most} hostnames, or of more than "
+            f"{self.characters} characters together; take a wildcard, or make another token"
         )
 
 

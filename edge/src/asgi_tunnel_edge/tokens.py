@@ -10,7 +10,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
 from .ban import BanRecord, ScannerBan
-from .errors import EdgeConfigError, shown
+from .errors import EdgeConfigError, TooManyHostnamesError, shown
 from .quotas import TokenQuotas
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "Snapshot",
     "TokenRecord",
     "TokenState",
+    "check_hostname_count",
     "check_name",
     "new_secret",
     "new_token_id",
@@ -46,6 +47,11 @@ CLOCK_DIFFERENCE: Final = 60.0
 
 #: Ten years in seconds: a longer life is a typing mistake or no expiry at all.
 MAX_LIFETIME: Final = 10 * 365 * 86400
+
+#: Hostnames of one token, and their characters together. WELCOME names each up to three times, and
+#: has room for 16 KiB.
+MAX_HOSTNAMES: Final = 100
+MAX_HOSTNAME_CHARACTERS: Final = 4000
 
 TokenState = Literal["active", "expired", "revoked"]
 
@@ -210,6 +216,16 @@ def check_name(name: str) -> str:
     if name.startswith("tok_"):
         raise EdgeConfigError("NAME", "tok_ begins the ids of tokens", "write for example shop")
     return name
+
+
+def check_hostname_count(name: str, hostnames: Collection[str]) -> None:
+    """Check that a token's hostnames fit into the reply to its app.
+
+    Raises:
+        TooManyHostnamesError: They do not.
+    """
+    if len(hostnames) > MAX_HOSTNAMES or sum(map(len, hostnames)) > MAX_HOSTNAME_CHARACTERS:
+        raise TooManyHostnamesError(name, MAX_HOSTNAMES, MAX_HOSTNAME_CHARACTERS)
 
 
 def parse_duration(text: str, *, setting: str) -> int:

@@ -132,7 +132,7 @@ def test_hostname_of_another_token(data: Path, run: Run) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         "error: the hostname shop.a.test belongs to the token named shop; "
-        "take another hostname, or revoke that token first\n"
+        "take another hostname, or release this one with `asgi-tunnel-edge host rm`\n"
     )
     run("token", "revoke", "shop", "--data", data)
     assert create(run, data, "other", "--hostname", "shop.a.test")["hostnames"] == ["shop.a.test"]

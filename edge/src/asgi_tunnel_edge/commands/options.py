@@ -17,6 +17,7 @@ from asgi_tunnel_edge.settings.check import settings_of
 from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig
 
 __all__ = [
+    "check_end_to_end",
     "data_option",
     "default_directory",
     "json_option",
@@ -76,6 +77,17 @@ def quota_options(command: Callable[..., Any]) -> Callable[..., Any]:
         title = settings[name].title
         command = click.option(option_of(name), name, metavar=metavar, help=f"{title}.")(command)
     return command
+
+
+def check_end_to_end(config: EdgeConfig) -> None:
+    """See that an edge can pass TLS on.
+
+    Raises:
+        EdgeConfigError: Visitors do not reach it with TLS.
+    """
+    if config.tls.mode == "off":
+        why = "end-to-end hostnames need an edge that visitors reach with TLS, and tls.mode is off"
+        raise EdgeConfigError("--end-to-end", why, 'set mode = "internal" or "acme" in edge.toml')
 
 
 def quota_warnings(config: EdgeConfig, quotas: TokenQuotas) -> list[str]:

@@ -12,7 +12,7 @@ import click
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.certificates.internal import fingerprint
-from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError
+from asgi_tunnel_edge.errors import CertificateError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -26,7 +26,14 @@ from asgi_tunnel_edge.tokens import (
     secret_digest,
 )
 
-from .options import data_option, json_option, quota_options, quota_warnings, utc_time
+from .options import (
+    check_end_to_end,
+    data_option,
+    json_option,
+    quota_options,
+    quota_warnings,
+    utc_time,
+)
 
 __all__ = ["create"]
 
@@ -72,13 +79,14 @@ def create(
 ) -> None:
     """Make a token named NAME and show it, once.
 
-    A hostname belongs to one token until that is revoked; an expired token keeps its own. Limits
+    A hostname belongs to one token until that is revoked, or `host rm` takes it; an expired token
+    keeps its own. Limits
     that are not given are those of edge.toml; `token limit` changes them later.
     """
     config = EdgeConfig.load(data_dir)
     check_name(name)
     if is_end_to_end:
-        _check_tls(config)
+        check_end_to_end(config)
     wanted = hostnames or (f"{name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
     lifetime = None if expires is None else parse_duration(expires, setting="--expires")
@@ -113,12 +121,6 @@ def create(
         click.echo(json.dumps(result))
     else:
         click.echo(_for_a_person(token, record, urls))
-
-
-def _check_tls(config: EdgeConfig) -> None:
-    if config.tls.mode == "off":
-        why = "end-to-end hostnames need an edge that visitors reach with TLS, and tls.mode is off"
-        raise EdgeConfigError("--end-to-end", why, 'set mode = "internal" or "acme" in edge.toml')
 
 
 def _pin(config: EdgeConfig) -> str | None:

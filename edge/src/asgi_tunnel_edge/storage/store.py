@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from asgi_tunnel_edge.ban import MAX_BANS, MAX_SCANNER_BANS, BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import (
     BanNotFoundError,
+    HostnameNotFoundError,
     HostnameTakenError,
     NameTakenError,
     TokenNotFoundError,
@@ -19,7 +20,7 @@ from asgi_tunnel_edge.errors import (
 )
 from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
-from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
+from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, check_hostname_count
 
 from .database import (
     GENERATION,
@@ -57,14 +58,14 @@ class Store(Database):
         Raises:
             NameTakenError: A token that is not revoked has the name.
             HostnameTakenError: A token that is not revoked has one of the hostnames.
+            TooManyHostnamesError: It would have more than fit.
         """
+        check_hostname_count(record.name, record.hostnames)
         with self._errors(), self._write() as session:
             by_name = sa.select(Token).where(Token.name == record.name, Token.revoked_at.is_(None))
             if (same := session.scalars(by_name).first()) is not None:
                 raise NameTakenError(record.name, same.id)
-            taken = sa.select(Hostname).where(Hostname.hostname.in_(record.hostnames))
-            for hostname in session.scalars(taken.order_by(Hostname.hostname)):
-                raise HostnameTakenError(hostname.hostname, hostname.token.name)
+            _check_free(session, record.hostnames)
             session.add(
                 Token(
                     id=record.id,
@@ -141,6 +142,84 @@ class Store(Database):
                 )
                 _changed(session, "token.limit", token.id, f"name={token.name} {said}", now=at)
             return _record(token)
+
+    def add_hostnames(
+        self,
+        wanted: str,
+        hostnames: Sequence[str],
+        *,
+        end_to_end: bool = False,
+        now: float | None = None,
+    ) -> TokenRecord:
+        """Give a token more hostnames, all or none.
+
+        Args:
+            wanted: An id, or the name of the token that has it now, or had it last.
+            hostnames: Normal names and wildcards, each once.
+            end_to_end: Their TLS is spoken by the app.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The token as it is after that.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+            TokenRevokedError: It is revoked.
+            HostnameTakenError: A token that is not revoked, perhaps this one, has one of them.
+            TooManyHostnamesError: It would have more than fit.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            _check_free(session, hostnames)
+            token.hostnames += [Hostname(hostname=one, end_to_end=end_to_end) for one in hostnames]
+            check_hostname_count(token.name, [one.hostname for one in token.hostnames])
+            detail = f"name={token.name} hostnames={','.join(hostnames)}"
+            if end_to_end:
+                detail += f" end_to_end={','.join(hostnames)}"
+            _changed(session, "host.add", token.id, detail, now=at)
+            return _record(token)
+
+    def check_hostnames(self, wanted: str, hostnames: Sequence[str]) -> None:
+        """See whether :meth:`add_hostnames` would work now; it raises the same."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            _check_free(session, hostnames)
+            names = [*(one.hostname for one in token.hostnames), *hostnames]
+            check_hostname_count(token.name, names)
+
+    def remove_hostnames(
+        self, hostnames: Sequence[str], *, now: float | None = None
+    ) -> list[tuple[str, str]]:
+        """Take hostnames from their tokens, all or none; other tokens may have them then.
+
+        Args:
+            hostnames: Normal names and wildcards.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            Each hostname, once, and the NAME of the token that had it.
+
+        Raises:
+            HostnameNotFoundError: No token has one of them; then none is taken.
+        """
+        at = int(time.time() if now is None else now)
+        removed = []
+        with self._errors(), self._write() as session:
+            for name in dict.fromkeys(hostnames):
+                row = session.get(Hostname, name)
+                if row is None:
+                    raise HostnameNotFoundError(name)
+                token = row.token
+                token.hostnames.remove(row)
+                removed.append((name, token.name))
+                detail = f"name={token.name} hostnames={name}"
+                _changed(session, "host.rm", token.id, detail, now=at)
+        return removed
 
     def find_token(self, wanted: str) -> TokenRecord:
         """Return a token by its id or name, as :meth:`limit_token` finds it.
@@ -347,6 +426,12 @@ def _find(session: Session, wanted: str) -> Token:
     if token is None:
         raise TokenNotFoundError(wanted)
     return token
+
+
+def _check_free(session: Session, hostnames: Sequence[str]) -> None:
+    taken = sa.select(Hostname).where(Hostname.hostname.in_(hostnames))
+    for hostname in session.scalars(taken.order_by(Hostname.hostname)):
+        raise HostnameTakenError(hostname.hostname, hostname.token.name)
 
 
 def _columns(quotas: TokenQuotas) -> dict[str, int | None]:

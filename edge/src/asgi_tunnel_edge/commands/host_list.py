@@ -1,0 +1,55 @@
+"""``asgi-tunnel-edge host list``: which hostnames there are, and whose."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store
+
+from .options import data_option, json_option, shell_command, table
+
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.tokens import TokenRecord
+
+__all__ = ["list_hosts"]
+
+_HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS")
+
+
+@click.command("list")
+@data_option
+@json_option
+def list_hosts(*, data_dir: Path, as_json: bool) -> None:
+    """Show all hostnames, sorted, and the token that each belongs to."""
+    config = EdgeConfig.load(data_dir)
+    _, records = Store(config.database_path).read()
+    owned = sorted((name, record) for record in records for name in record.hostnames)
+    if as_json:
+        address = public_address(config)
+        click.echo(json.dumps([_fields(*one, address.visitor_url(one[0])) for one in owned]))
+    elif owned:
+        click.echo(table([_HEAD, *(_row(*one) for one in owned)]))
+    else:
+        command = shell_command("token", "create", "shop", "--data", data_dir)
+        click.echo(f"There are no hostnames yet. Make a token, which has one:  {command}")
+
+
+def _fields(name: str, record: TokenRecord, url: str) -> dict[str, object]:
+    return {
+        "hostname": name,
+        "url": url,
+        "token": record.name,
+        "token_id": record.id,
+        "end_to_end": name in record.end_to_end,
+    }
+
+
+def _row(name: str, record: TokenRecord) -> tuple[str, ...]:
+    where = "in the app" if name in record.end_to_end else "at the edge"
+    return name, f"{record.name} ({record.id})", where
