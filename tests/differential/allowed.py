@@ -71,6 +71,7 @@ _LEFT_OPEN: Final[dict[tuple[object, str], object]] = {
     (Turn.RAISE, "websocket close code"): 1011,
     (Turn.RAISE, "websocket close reason"): b"",
 }
+_OFFERS: Final = frozenset({b"sec-websocket-protocol", b"sec-websocket-extensions"})
 _HEX: Final = re.compile(rb"[0-9a-f]{32}").fullmatch
 _OWN_ORDER: Final = frozenset({"date", "server", "connection", "transfer-encoding"})
 
@@ -709,13 +710,14 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         ),
     ),
     Allowed(
-        "the subprotocols that a visitor offers",
-        "`sec-websocket-protocol` is among the scope's fields, as sent; wsproto leaves it out",
+        "what a visitor offers for a WebSocket",
+        "`sec-websocket-protocol` and `-extensions` are among the scope's fields, as sent; wsproto "
+        "leaves them out",
         "the scope has the fields of the request",
         lambda found: (
             isinstance(found.case, Socket)
-            and _request_field(found) == b"sec-websocket-protocol"
-            and found.tunnel == found.case.request.values(b"sec-websocket-protocol")
+            and (name := _request_field(found)) in _OFFERS
+            and found.tunnel == found.case.request.values(name)
         ),
     ),
     Allowed(
