@@ -17,6 +17,8 @@ REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
 AUDIT_VENV := build/audit-venv
 AUDIT_READY := $(AUDIT_VENV)/.ready
+SCAN_VENV := build/scan-venv
+SCAN_READY := $(SCAN_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
@@ -29,7 +31,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz bench lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz scan bench lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -60,6 +62,8 @@ conformance: $(READY)  ## public test suites of frameworks and servers, through 
 	$(BIN)/python -m tests.conformance $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(if $(ARGS),-- $(ARGS))
 fuzz: $(READY)  ## coverage-guided fuzzing of what strangers send; SECONDS=60, ONLY=name
 	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY))
+scan: $(READY) $(SCAN_READY)  ## sslyze, and testssl.sh where it is installed, against a real edge; QUICK=1 without the latter
+	$(BIN)/python scripts/scan.py --sslyze $(SCAN_VENV)/bin/python $(if $(QUICK),--quick) $(ARGS)
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
 	@benchmarks/setup.sh $(if $(QUICK),--quick)
 	$(COMPILED_VENV)/bin/python -m benchmarks $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
@@ -99,6 +103,10 @@ $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.
 $(AUDIT_READY): scripts/audit-requirements.txt
 	@$(PYTHON) -m venv --clear $(AUDIT_VENV)
 	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(SCAN_READY): scripts/scan-requirements.txt
+	@$(PYTHON) -m venv --clear $(SCAN_VENV)
+	@$(SCAN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 $(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)
