@@ -18,11 +18,14 @@ from benchmarks.model import FULL, QUICK, Running, Scale, Scene, System, Workloa
 from benchmarks.process import BrokenSystemError
 from benchmarks.report import Kind, Measured, Report, Result, number, render
 from benchmarks.scenes import SCENES
-from benchmarks.systems import SYSTEMS, ours
+from benchmarks.systems import SYSTEMS, caddy, nginx, ours
 from benchmarks.workloads import WORKLOADS
 
 _FAULTS = (BrokenSystemError, DriverError, OSError, subprocess.SubprocessError)
 """What a broken system raises: it is reported, and the others are still measured."""
+
+
+_REVERSE_PROXIES = (nginx.SYSTEM, nginx.TLS, caddy.TLS)
 
 
 class UsageError(Exception):
@@ -38,7 +41,7 @@ def main(arguments: list[str]) -> int:
     """
     options = _parse(arguments)
     try:
-        workloads, scenes = select(options.only)
+        workloads, scenes = select(options.only, is_quick=options.quick)
         systems = _select_systems(options.system)
         scale = _scale(options)
     except UsageError as error:
@@ -90,15 +93,20 @@ def _scale(options: argparse.Namespace) -> Scale:
     return Scale(seconds, rounds, scale.share)
 
 
-def select(names: list[str]) -> tuple[list[Workload], list[Scene]]:
+def select(names: list[str], *, is_quick: bool = False) -> tuple[list[Workload], list[Scene]]:
     """Return the workloads and scenes of these names; all, without a name.
+
+    Args:
+        names: Given by the user.
+        is_quick: Without a name, leave those out that a quick run is not for.
 
     Raises:
         UsageError: There is none of that name.
     """
     known = [*(one.name for one in WORKLOADS), *(one.name for one in SCENES)]
     _check(names, known, "workload or scene")
-    wanted = names or known
+    is_left_out = {one.name for one in WORKLOADS if is_quick and not one.is_quick}
+    wanted = names or [name for name in known if name not in is_left_out]
     return (
         [one for one in WORKLOADS if one.name in wanted],
         [one for one in SCENES if one.name in wanted],
@@ -132,9 +140,9 @@ def _measured(system: System) -> Measured:
     elif system in ours.SYSTEMS:
         kind = Kind.OURS
     else:
-        # nginx is no tunnel: it needs the app on its own machine.
-        kind = Kind.REFERENCE if system.name == "nginx" else Kind.PEER
-    return Measured(kind, "" if missing else system.version(), missing)
+        # No tunnels: they need the app on their own machine.
+        kind = Kind.REFERENCE if system in _REVERSE_PROXIES else Kind.PEER
+    return Measured(kind, "" if missing else system.version(), missing, system.is_tls)
 
 
 def _machine() -> dict[str, str]:
@@ -160,7 +168,8 @@ def _run_workload(workload: Workload, systems: list[System], scale: Scale) -> Re
     if missing:
         print(f"  not measured: {missing}", flush=True)
         return result
-    wanted = [one for one in systems if not workload.systems or one.name in workload.systems]
+    names = workload.systems
+    wanted = [one for one in systems if (one.name in names if names else not one.is_tls)]
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         started = _start(wanted, Path(name), stack, result)
         for _ in range(scale.rounds):

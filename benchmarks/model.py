@@ -10,6 +10,9 @@ from pathlib import Path
 HOSTNAME = "shop.example.test"
 """The name each request carries: the tunnels that route by name need one."""
 
+HTTPS_HOSTNAME = "localhost"
+"""The same for systems with TLS: wrk asks for a certificate by the name that it connects to."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -20,17 +23,26 @@ class Running:
         host: The address that visitors connect to.
         port: The port that visitors connect to.
         processes: Ids of its processes by role ("edge", "app", "frps", ...), for CPU and memory.
+        root: Certificate of the CA that visitors trust: they speak TLS. None: they do not.
     """
 
     name: str
     host: str
     port: int
     processes: dict[str, int]
+    root: Path | None = None
+
+    @property
+    def hostname(self) -> str:
+        """The name that visitors ask for."""
+        return HOSTNAME if self.root is None else HTTPS_HOSTNAME
 
     @property
     def url(self) -> str:
         """The base address, without a slash at its end."""
-        return f"http://{self.host}:{self.port}"
+        if self.root is None:
+            return f"http://{self.host}:{self.port}"
+        return f"https://{self.hostname}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class System:
         version: What is measured, with the settings that matter, in one line.
         missing: Why it cannot be measured here, or an empty string.
         is_direct: No tunnel: visitors reach the app's own port.
+        is_tls: Visitors speak TLS; for the workloads that name it only.
     """
 
     name: str
@@ -50,6 +63,7 @@ class System:
     version: Callable[[], str]
     missing: Callable[[], str] = lambda: ""
     is_direct: bool = False
+    is_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,8 +109,9 @@ class Workload:
         title: One line for the report.
         figures: What :attr:`run` measures, by key.
         run: Drives a running system once and returns its figures; a missing key was not measured.
-        systems: Names of the systems it is for; empty: all.
+        systems: Names of the systems it is for; empty: all without TLS.
         missing: Why it cannot be measured here, or an empty string.
+        is_quick: A run that only shows that all works has it, too.
     """
 
     name: str
@@ -105,6 +120,7 @@ class Workload:
     run: Callable[[Running, Scale], dict[str, float]]
     systems: frozenset[str] = field(default_factory=frozenset)
     missing: Callable[[], str] = lambda: ""
+    is_quick: bool = True
 
 
 @dataclass(frozen=True)

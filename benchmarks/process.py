@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.model import HOSTNAME
+from benchmarks.model import HOSTNAME, HTTPS_HOSTNAME
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,9 +81,9 @@ class Process:
         """Return when something accepts connections on a port."""
         self.wait_until(lambda: _accepts(host, port), f"listener on port {port}")
 
-    def wait_for_app(self, port: int, host: str = "127.0.0.1") -> None:
+    def wait_for_app(self, port: int, host: str = "127.0.0.1", *, root: Path | None = None) -> None:
         """Return when the app answers through a port: the whole way is there."""
-        self.wait_until(lambda: _answers(host, port), f"answer of the app on port {port}")
+        self.wait_until(lambda: _answers(host, port, root), f"answer of the app on port {port}")
 
     def stop(self) -> None:
         """End it."""
@@ -106,32 +107,44 @@ def _accepts(host: str, port: int) -> bool:
     return True
 
 
-def _answers(host: str, port: int) -> bool:
-    request = f"GET / HTTP/1.1\r\nHost: {HOSTNAME}\r\nConnection: close\r\n\r\n"
-    answer = b""
+def _answers(host: str, port: int, root: Path | None = None) -> bool:
     try:
         with socket.create_connection((host, port), timeout=2.0) as connection:
-            connection.sendall(request.encode())
-            while piece := connection.recv(4096):
-                answer += piece
+            if root is None:
+                answer = _ask(connection, HOSTNAME)
+            else:
+                trust = ssl.create_default_context(cafile=str(root))
+                with trust.wrap_socket(connection, server_hostname=HTTPS_HOSTNAME) as inside:
+                    answer = _ask(inside, HTTPS_HOSTNAME)
     except OSError:
         return False
     return answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello")
 
 
-def wait_for_answer(host: str, port: int, *, pause: float = _LOOK_AGAIN) -> None:
+def _ask(connection: socket.socket, name: str) -> bytes:
+    connection.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+    answer = b""
+    while piece := connection.recv(4096):
+        answer += piece
+    return answer
+
+
+def wait_for_answer(
+    host: str, port: int, *, root: Path | None = None, pause: float = _LOOK_AGAIN
+) -> None:
     """Return when the app answers through a port.
 
     Args:
         host: Where to ask.
         port: Where to ask.
+        root: Of the CA that the certificate has to be from; None: without TLS.
         pause: Seconds between two tries.
 
     Raises:
         BrokenSystemError: It does not.
     """
     deadline = time.monotonic() + READY_TIMEOUT
-    while not _answers(host, port):
+    while not _answers(host, port, root):
         if time.monotonic() > deadline:
             raise BrokenSystemError(f"no answer of the app in {READY_TIMEOUT:g} s")
         time.sleep(pause)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -38,11 +39,13 @@ class Measured:
         kind: What it is compared as.
         version: Versions and settings.
         missing: Why it was not measured, or an empty string.
+        is_tls: Visitors spoke TLS.
     """
 
     kind: Kind
     version: str
     missing: str = ""
+    is_tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,13 @@ class Report:
     systems: dict[str, Measured]
     results: list[Result] = field(default_factory=list)
 
-    def names(self, kind: Kind) -> list[str]:
-        """Return the systems of a kind that were not missing."""
-        return [name for name, one in self.systems.items() if one.kind is kind and not one.missing]
+    def names(self, kind: Kind, *, is_tls: bool = False) -> list[str]:
+        """Return the systems of a kind that were not missing, with or without TLS."""
+        return [
+            name
+            for name, one in self.systems.items()
+            if one.kind is kind and one.is_tls is is_tls and not one.missing
+        ]
 
     def result(self, name: str) -> Result | None:
         """Return what a workload or a scene gave, or None when it was not in this run."""
@@ -172,8 +179,11 @@ def _result(report: Report, result: Result) -> str:
     head += [f"{result.figures[one].name}, by process" for one in by_role]
     if is_compared:
         head += [f"{first.name} / uvicorn direct", f"{first.name} / best peer"]
-    direct = next((result.median(name, key) for name in report.names(Kind.DIRECT)), None)
-    best = result.best(report.names(Kind.PEER), key)
+    is_tls = any(report.systems[one].is_tls for one in result.rounds if one in report.systems)
+    of = partial(report.names, is_tls=is_tls)
+    direct = next((result.median(name, key) for name in of(Kind.DIRECT)), None)
+    # A reverse proxy is what TLS at the public machine is compared with: peers leave it to the app.
+    best = result.best(of(Kind.PEER) + (of(Kind.REFERENCE) if is_tls else []), key)
     rows = []
     for name in result.rounds:
         row = [name, *(cell(result.values(name, one)) for one in result.figures)]

@@ -39,6 +39,7 @@ try() {
 debian=
 have wrk || debian="$debian wrk"
 have nginx || debian="$debian nginx-light"
+have caddy || debian="$debian caddy"
 have sshd || debian="$debian openssh-server"
 have curl || debian="$debian curl"
 if [ -n "$debian" ]; then

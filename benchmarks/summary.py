@@ -41,6 +41,7 @@ def lines(report: Report) -> Iterator[Line]:
         yield from _echo(report, name)
         yield from _bulk(report, name)
         yield from _beside(report, name)
+    yield from _https(report)
     yield from _shaped(report)
     yield _scene(report, "idle", "edge_kib", "idle TLS tunnel on the edge", 60, "KiB")
     yield _scene(report, "visitors", "lost", "10,000 visitor WebSockets: echoes lost", 0, "")
@@ -95,11 +96,16 @@ def _small_gets(report: Report, name: str) -> Iterator[Line]:
         yield _lowest(f"{title}, {what}", mine, best)
 
 
-def _lowest(title: str, mine: float | None, best: tuple[str, float] | None) -> Line:
+def _lowest(
+    title: str,
+    mine: float | None,
+    best: tuple[str, float] | None,
+    asked: str = "below every peer",
+) -> Line:
     if mine is None or best is None:
-        return Line(title, "below every peer", "-", None)
+        return Line(title, asked, "-", None)
     found = f"{number(mine)}; {best[0]} {number(best[1])}"
-    return Line(title, "below every peer", found, mine < best[1])
+    return Line(title, asked, found, mine < best[1])
 
 
 def _below(title: str, value: float | None, most: float, unit: str) -> Line:
@@ -139,6 +145,21 @@ def _beside(report: Report, name: str) -> Iterator[Line]:
         found = f"{p99 / alone:.2f}x, {number(p99 / 1e3)} ms"
         is_met = p99 <= 3 * alone and p99 <= 20_000
         yield Line(full, "<= 3x alone and <= 20 ms", found, is_met)
+
+
+def _https(report: Report) -> Iterator[Line]:
+    """TLS ends at the edge: beside the reverse proxies that people put in front of an app."""
+    proxies = report.names(Kind.REFERENCE, is_tls=True)
+    name = next(iter(report.names(Kind.OURS, is_tls=True)), "asgi-tunnel run, TLS")
+    for count in (1, 32, 256):
+        workload = f"tls-get-{count}"
+        title = f"{name}: small GET, {count} connection{'s' if count > 1 else ''}"
+        nginx = _median(report, workload, "nginx, TLS", "rate")
+        mine = _median(report, workload, name, "rate")
+        yield _at_least(f"{title} / nginx and uvicorn", mine, nginx, 1.0)
+        best = _best(report, workload, proxies, "cpu_us")
+        mine = _median(report, workload, name, "cpu_us")
+        yield _lowest(f"{title}: CPU of all processes, us", mine, best, "below nginx and Caddy")
 
 
 def _shaped(report: Report) -> Iterator[Line]:

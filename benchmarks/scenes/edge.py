@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from asgi_tunnel_edge.settings.config import EdgeConfig
 from benchmarks.model import HOSTNAME
 from benchmarks.process import BrokenSystemError, Process, running
+
+if TYPE_CHECKING:
+    from scripts.authority import Files
 
 BIN = Path(sys.executable).parent
 COMMAND = BIN / "asgi-tunnel-edge"
@@ -62,15 +67,37 @@ def port(data: Path) -> int:
     return int((data / "edge.address").read_text().strip().rpartition(":")[2])
 
 
-def create_token(data: Path) -> str:
-    """Make a token for ``HOSTNAME``; a running edge knows it when this returns or soon after."""
+def use_certificate(data: Path, files: Files) -> None:
+    """Give an edge with ``--tls files`` its certificate, and tokens the address that is in it."""
+    settings = data / "edge.toml"
+    listen = EdgeConfig.load(data).listen
+    settings.write_text(f'public_url = "https://{listen}"\n{settings.read_text()}')
+    config = EdgeConfig.load(data)
+    config.certificate_path.parent.mkdir(exist_ok=True)
+    config.certificate_path.write_bytes(files.certificate.read_bytes())
+    config.key_path.write_bytes(files.key.read_bytes())
+
+
+def create_token(data: Path, *options: str) -> str:
+    """Make a token for ``HOSTNAME``; a running edge knows it when this returns or soon after.
+
+    Args:
+        data: The edge's folder.
+        options: Of ``token create``: other hostnames.
+    """
     name = HOSTNAME.partition(".")[0]
-    token: str = json.loads(command(data, "token", "create", name, "--json"))["token"]
+    token: str = json.loads(command(data, "token", "create", name, "--json", *options))["token"]
     return token
 
 
 @contextmanager
-def app(folder: Path, token: str, *, prefix: Sequence[str] = ()) -> Iterator[Process]:
+def app(
+    folder: Path,
+    token: str,
+    *,
+    prefix: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
     """Run ``benchmarks.app`` under ``asgi-tunnel run``; it is live when the block starts."""
     line: list[str | Path] = [
         *prefix,
@@ -79,6 +106,7 @@ def app(folder: Path, token: str, *, prefix: Sequence[str] = ()) -> Iterator[Pro
         "benchmarks.app:app",
         "--no-access-log",
     ]
-    with running("app", line, folder, env={"ASGI_TUNNEL_TOKEN": token}) as process:
+    own = {"ASGI_TUNNEL_TOKEN": token, **(env or {})}
+    with running("app", line, folder, env=own) as process:
         process.wait_for("is live")
         yield process

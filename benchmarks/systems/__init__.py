@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.model import System
 from benchmarks.systems import (
     bore,
+    caddy,
     chisel,
     frp,
     localtunnel,
@@ -25,4 +26,9 @@ SYSTEMS: tuple[System, ...] = (
     bore.SYSTEM,
     chisel.SYSTEM,
     localtunnel.SYSTEM,
+    uvicorn.TLS,
+    nginx.TLS,
+    caddy.TLS,
+    ssh.TLS,
+    *frp.TLS_SYSTEMS,
 )

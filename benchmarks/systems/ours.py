@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.model import Running, System
+from benchmarks.model import HTTPS_HOSTNAME, Running, System
+from benchmarks.process import free_port
 from benchmarks.scenes import edge as own
-from benchmarks.systems import uvicorn
+from benchmarks.systems import certificate, uvicorn
 
 _MODULES = {
     "asgi-tunnel": "asgi_tunnel.session",
@@ -43,6 +45,25 @@ def _middleware(folder: Path) -> Iterator[Running]:
             yield Running(MIDDLEWARE.name, "127.0.0.1", port, processes)
 
 
+@contextmanager
+def _tls(folder: Path, *, is_end_to_end: bool) -> Iterator[Running]:
+    """An edge with the certificate in files; end to end, the app has it as well and speaks TLS."""
+    root, files = certificate.shared()
+    data = own.init(folder, tls="files", listen=f"127.0.0.1:{free_port()}")
+    own.use_certificate(data, files)
+    hostname = ["--hostname", HTTPS_HOSTNAME, *(["--end-to-end"] if is_end_to_end else [])]
+    env = {"SSL_CERT_FILE": str(root)}
+    if is_end_to_end:
+        env |= {"ASGI_TUNNEL_CERTIFICATE": str(files.certificate)}
+        env |= {"ASGI_TUNNEL_KEY": str(files.key)}
+    with own.edge(data) as edge:
+        token = own.create_token(data, *hostname)
+        with own.app(folder, token, env=env) as app:
+            port, name = own.port(data), (END_TO_END if is_end_to_end else TLS).name
+            edge.wait_for_app(port, root=root)
+            yield Running(name, "127.0.0.1", port, {"edge": edge.pid, "app": app.pid}, root)
+
+
 def _versions() -> str:
     """Return what this interpreter has: the ends run with it."""
     return ", ".join(f"{one} {version(one)} ({_form(module)})" for one, module in _MODULES.items())
@@ -60,4 +81,16 @@ MIDDLEWARE = System(
     _middleware,
     lambda: f"{_versions()}; {_SETTINGS}; uvicorn as above, visitors through the tunnel",
 )
-SYSTEMS = (RUNNER, MIDDLEWARE)
+TLS = System(
+    "asgi-tunnel run, TLS",
+    partial(_tls, is_end_to_end=False),
+    lambda: f"as asgi-tunnel run, with --tls files: {certificate.KIND}; the tunnel over TLS, too",
+    is_tls=True,
+)
+END_TO_END = System(
+    "asgi-tunnel run, end to end",
+    partial(_tls, is_end_to_end=True),
+    lambda: "as asgi-tunnel run, TLS; visitors' TLS is spoken by the app, the edge passes it on",
+    is_tls=True,
+)
+SYSTEMS = (RUNNER, MIDDLEWARE, TLS, END_TO_END)

@@ -14,6 +14,7 @@ from shutil import which
 
 from benchmarks.model import Running
 from benchmarks.process import ROOT, free_port, running
+from benchmarks.systems import certificate
 from benchmarks.systems.uvicorn import serving
 
 PEERS = ROOT / "build" / "peers"
@@ -61,15 +62,24 @@ Ends = Callable[[Path, Ports], tuple[End, ...]]
 """Writes a peer's configuration into a folder; its ends in the order of their start."""
 
 
-def start_of(name: str, ends: Ends) -> Callable[[Path], AbstractContextManager[Running]]:
-    """Return a peer's :attr:`benchmarks.model.System.start`."""
-    return partial(_start, name, ends)
+def start_of(
+    name: str, ends: Ends, *, is_tls: bool = False
+) -> Callable[[Path], AbstractContextManager[Running]]:
+    """Return a peer's :attr:`benchmarks.model.System.start`.
+
+    Args:
+        name: Of the system.
+        ends: Its processes.
+        is_tls: The app behind it speaks TLS, and the peer passes that on.
+    """
+    return partial(_start, name, ends, is_tls=is_tls)
 
 
 @contextmanager
-def _start(name: str, ends: Ends, folder: Path) -> Iterator[Running]:
+def _start(name: str, ends: Ends, folder: Path, *, is_tls: bool) -> Iterator[Running]:
+    root = certificate.shared().root if is_tls else None
     with ExitStack() as stack:
-        app, app_port = stack.enter_context(serving(folder))
+        app, app_port = stack.enter_context(serving(folder, is_tls=is_tls))
         ports = Ports(app_port, free_port(), free_port())
         processes = {}
         *first, last = ends(folder, ports)
@@ -78,9 +88,9 @@ def _start(name: str, ends: Ends, folder: Path) -> Iterator[Running]:
             process.wait_for_port(end.port)
             processes[end.role] = process.pid
         process = stack.enter_context(running(last.role, last.command, folder, env=last.env))
-        process.wait_for_app(ports.public)
+        process.wait_for_app(ports.public, root=root)
         processes[last.role] = process.pid
-        yield Running(name, "127.0.0.1", ports.public, {**processes, "uvicorn": app.pid})
+        yield Running(name, "127.0.0.1", ports.public, {**processes, "uvicorn": app.pid}, root)
 
 
 def find(program: str) -> str:

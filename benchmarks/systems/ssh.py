@@ -66,3 +66,10 @@ SYSTEM = System(
     lambda: f"{version_of('ssh', '-V')}; cipher {_CIPHER}, no compression, all else as it comes",
     missing_of("sshd", "ssh", "ssh-keygen"),
 )
+TLS = System(
+    "ssh -R, TLS app",
+    start_of("ssh -R, TLS app", _ends, is_tls=True),
+    lambda: "as ssh -R; uvicorn behind it speaks TLS",
+    missing_of("sshd", "ssh", "ssh-keygen"),
+    is_tls=True,
+)

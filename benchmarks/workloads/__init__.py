@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.model import Workload
-from benchmarks.workloads import beside, bulk, events, http, websocket
+from benchmarks.workloads import beside, bulk, events, http, https, websocket
 
 WORKLOADS: tuple[Workload, ...] = (
     *http.WORKLOADS,
@@ -11,4 +11,5 @@ WORKLOADS: tuple[Workload, ...] = (
     *beside.WORKLOADS,
     *websocket.WORKLOADS,
     *events.WORKLOADS,
+    *https.WORKLOADS,
 )

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.drivers.launch import DriverError
-from benchmarks.model import HOSTNAME, Figure, Running, Scale, Workload
+from benchmarks.model import Figure, Running, Scale, Workload
 from benchmarks.workloads.cost import Meter
 
 GIB = 1 << 30
@@ -36,7 +36,17 @@ def command(running: Running, path: str, upload: Path | None = None) -> list[str
         upload: A file to send.
     """
     line = ["curl", "--silent", "--show-error", "--fail", "--output", "/dev/null"]
-    line += ["--header", f"Host: {HOSTNAME}", "--header", "Expect:", "--write-out", "%{json}"]
+    line += [
+        "--header",
+        f"Host: {running.hostname}",
+        "--header",
+        "Expect:",
+        "--write-out",
+        "%{json}",
+    ]
+    if running.root is not None:
+        line += ["--http1.1", "--cacert", str(running.root)]
+        line += ["--resolve", f"{running.hostname}:{running.port}:{running.host}"]
     if upload is not None:
         line += ["--request", "POST", "--upload-file", str(upload)]
     return [*line, running.url + path]
@@ -65,7 +75,7 @@ def _curl(line: Sequence[str]) -> dict[str, float]:
     return result
 
 
-def _transfer(running: Running, scale: Scale, *, is_upload: bool) -> dict[str, float]:
+def transfer(running: Running, scale: Scale, *, is_upload: bool) -> dict[str, float]:
     """Move the body once.
 
     Raises:
@@ -93,7 +103,7 @@ WORKLOADS = tuple(
         name=f"bulk-{way}",
         title=f"1 GiB {way}",
         figures=FIGURES,
-        run=partial(_transfer, is_upload=way == "up"),
+        run=partial(transfer, is_upload=way == "up"),
     )
     for way in ("down", "up")
 )

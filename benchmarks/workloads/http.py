@@ -8,7 +8,7 @@ from functools import partial
 from shutil import which
 
 from benchmarks.drivers.launch import ROOT, DriverError, driver
-from benchmarks.model import HOSTNAME, Figure, Running, Scale, Workload
+from benchmarks.model import Figure, Running, Scale, Workload
 from benchmarks.process import wait_for_answer
 from benchmarks.workloads.cost import Meter
 
@@ -37,7 +37,8 @@ PAGE_FIGURES = {
 }
 
 
-def _missing() -> str:
+def missing() -> str:
+    """Return why wrk cannot be used here, or an empty string."""
     return "" if which("wrk") else "wrk is not installed"
 
 
@@ -47,7 +48,7 @@ def _wrk(
     # wrk takes whole seconds only: the shortest load is one.
     duration = f"{max(1, round(seconds))}s"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}", "--timeout", "10s"]
-    command += ["-H", f"Host: {HOSTNAME}", "-s", str(_SCRIPT), running.url + path]
+    command += ["-H", f"Host: {running.hostname}", "-s", str(_SCRIPT), running.url + path]
     command += ["--", "POST" if post else "GET", str(post)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=seconds + _GRACE
@@ -59,7 +60,7 @@ def _wrk(
     return result
 
 
-def _load(
+def load(
     running: Running, scale: Scale, *, path: str, connections: int, post: int = 0
 ) -> dict[str, float]:
     """Let some connections ask as fast as they are answered.
@@ -70,7 +71,8 @@ def _load(
     drive = partial(_wrk, running, path, connections=connections, post=post)
     drive(seconds=scale.seconds * _WARM_UP)
     # wrk cuts its connections in the middle of answers, from which not everybody recovers at once.
-    wait_for_answer(running.host, running.port)
+    # It does not look at certificates, either: this does.
+    wait_for_answer(running.host, running.port, root=running.root)
     meter = Meter(running)
     result = drive(seconds=scale.seconds)
     requests = result["requests"]
@@ -91,7 +93,7 @@ def _pages(running: Running, scale: Scale) -> dict[str, float]:
     Raises:
         DriverError: No page came whole.
     """
-    options = ["--host", running.host, "--port", running.port, "--name", HOSTNAME]
+    options = ["--host", running.host, "--port", running.port, "--name", running.hostname]
     with driver("page", *options, "--seconds", scale.seconds) as visitor:
         meter = Meter(running)
         result = visitor.run()
@@ -113,8 +115,8 @@ WORKLOADS = (
             name=f"small-get-{connections}",
             title=f"GET of 5 bytes, {connections} connection{'s' if connections > 1 else ''}",
             figures=FIGURES,
-            run=partial(_load, path="/", connections=connections),
-            missing=_missing,
+            run=partial(load, path="/", connections=connections),
+            missing=missing,
         )
         for connections in (1, 32, 256)
     ),
@@ -122,15 +124,15 @@ WORKLOADS = (
         name="get-64k",
         title="GET of 64 KiB, 32 connections",
         figures=FIGURES,
-        run=partial(_load, path="/64k", connections=32),
-        missing=_missing,
+        run=partial(load, path="/64k", connections=32),
+        missing=missing,
     ),
     Workload(
         name="post-10k",
         title="POST of 10 KiB, 32 connections",
         figures=FIGURES,
-        run=partial(_load, path="/echo-size", connections=32, post=10 * 1024),
-        missing=_missing,
+        run=partial(load, path="/echo-size", connections=32, post=10 * 1024),
+        missing=missing,
     ),
     Workload(
         name="page-40",
