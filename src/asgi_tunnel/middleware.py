@@ -26,7 +26,7 @@ from .outermost import daphne_application, find_outermost, is_below_daphne
 if TYPE_CHECKING:
     from .connector import Connector
 
-__all__ = ["Tunnel", "TunnelMiddleware"]
+__all__ = ["Tunnel", "TunnelMiddleware", "open_beside_daphne"]
 
 _log = logging.getLogger("asgi_tunnel.middleware")
 
@@ -212,11 +212,8 @@ class Tunnel:
             ensure_handler()
             _log.error("no tunnel, although one is required: %s", error)
             return
-        if config is None or _daphne_tunnels:
-            return  # several in one module: Daphne serves one app
-        from .thread import start_with
-
-        _daphne_tunnels.append(start_with(_find_daphne_app, config, display_name(self.app)))
+        if config is not None:
+            open_beside_daphne(config, display_name(self.app))
 
     def _start(
         self,
@@ -304,6 +301,21 @@ TunnelMiddleware = Tunnel
 
 _daphne_tunnels: Final[list[object]] = []
 """The one tunnel of a process of Daphne."""
+
+
+def open_beside_daphne(config: TunnelConfig, name: str) -> None:
+    """Open the tunnel of a process of Daphne, once it serves; a second call changes nothing.
+
+    Several apps of one module may ask for it, and Daphne serves one.
+
+    Args:
+        config: The settings.
+        name: What the log calls the app.
+    """
+    if not _daphne_tunnels:
+        from .thread import start_with
+
+        _daphne_tunnels.append(start_with(_find_daphne_app, config, name))
 
 
 def _find_daphne_app() -> ASGIApp | None:
