@@ -128,3 +128,18 @@ def test_edge_with_half_handshakes_stops(edge: Edge) -> None:
         one.close()
     edge.start()
     assert ask(edge) == 404
+
+
+def test_a_crowd_behind_one_address_is_served(edge: Edge) -> None:
+    """256 visitors who connect at once, before any of them says a byte, all get their handshake."""
+    trust = ssl.create_default_context(cafile=str(edge.folder / "tls" / "certificate.pem"))
+    trust.check_hostname = False
+    with ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", edge.port), timeout=30))
+            for _ in range(256)
+        ]
+        for one in crowd:
+            with trust.wrap_socket(one, server_hostname="localhost") as inside:
+                inside.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert inside.recv(12) == b"HTTP/1.1 404"
