@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import page
 from benchmarks.drivers.launch import DriverError
 from benchmarks.model import FULL, QUICK, Running, Scale, Scene, System, Workload
 from benchmarks.process import BrokenSystemError
@@ -59,6 +60,12 @@ def main(arguments: list[str]) -> int:
         report.results.append(_run_scene(scene, scale))
         _write(report, options.out)
     _plot(report, options.out)
+    if options.write:
+        try:
+            page.write(report)
+        except ValueError as error:
+            print(f"benchmarks: {error}", file=sys.stderr)
+            return 2
     print(f"\nwritten: {options.out}/bench.json, bench.md, bench.svg")
     is_broken = False
     for result in report.results:
@@ -75,6 +82,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--system", action="append", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, help="instead of the scale's own")
     parser.add_argument("--seconds", type=float, help="of one load, instead of the scale's own")
+    what = f"put the tables of HTTPS into {page.PAGE.relative_to(page.PAGE.parents[1])}"
+    parser.add_argument("--write", action="store_true", help=what)
     parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR")
     return parser.parse_args(arguments)
 

@@ -5,6 +5,7 @@ Nothing here starts or drives anything: :mod:`benchmarks.__main__` fills a :clas
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 
 from benchmarks.model import Figure
 
-_HOW_TO_READ = (
+HOW_TO_READ = (
     "Cells are the median of all rounds, with the smallest and the largest one."
     " Ratios are quotients of medians; CPU is of all processes of a system together."
 )
@@ -159,19 +160,20 @@ def render(report: Report) -> str:
     parts = [
         "# Benchmark",
         f"{report.made}; `{report.command}`.",
-        _HOW_TO_READ,
+        HOW_TO_READ,
         "## The figures that are asked for",
         summary(report),
     ]
     for result in report.results:
-        parts += [f"## {result.title}", f"`{result.name}`", _result(report, result)]
+        parts += [f"## {result.title}", f"`{result.name}`", result_table(report, result)]
         parts += [f"- {name}: failed. {why}" for name, why in result.failures.items()]
     parts += ["## Machine", table(["", ""], [[k, v] for k, v in report.machine.items()])]
-    parts += ["## Systems", "\n".join(_systems(report))]
+    parts += ["## Systems", "\n".join(describe(report))]
     return "\n\n".join(parts) + "\n"
 
 
-def _result(report: Report, result: Result) -> str:
+def result_table(report: Report, result: Result) -> str:
+    """Return the figures of one workload or scene as Markdown."""
     key, first = next(iter(result.figures.items()))
     is_compared = any(name in result.rounds for name in report.systems)
     head = ["system", *(_title(figure) for figure in result.figures.values())]
@@ -215,8 +217,15 @@ def _parts(result: Result, system: str, key: str) -> str:
     )
 
 
-def _systems(report: Report) -> list[str]:
+def describe(report: Report, names: Container[str] | None = None) -> list[str]:
+    """Return a line for each system: what was measured, or why it was not.
+
+    Args:
+        report: Of a run.
+        names: Only these; None: all.
+    """
     return [
         f"- {name}: {f'not measured, {one.missing}' if one.missing else one.version}"
         for name, one in report.systems.items()
+        if names is None or name in names
     ]

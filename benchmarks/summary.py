@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.report import Kind, Report, number, table
@@ -29,9 +29,13 @@ class Line:
 
 def summary(report: Report) -> str:
     """Return the table of the asked figures, one row for each of our systems where both have it."""
+    return table(["figure", "asked", "measured", "met"], rows(lines(report)))
+
+
+def rows(found: Iterable[Line]) -> list[list[str]]:
+    """Return the table's rows for some figures."""
     words = {True: "yes", False: "**no**", None: "-"}
-    rows = [[line.title, line.asked, line.found, words[line.is_met]] for line in lines(report)]
-    return table(["figure", "asked", "measured", "met"], rows)
+    return [[line.title, line.asked, line.found, words[line.is_met]] for line in found]
 
 
 def lines(report: Report) -> Iterator[Line]:
@@ -41,7 +45,7 @@ def lines(report: Report) -> Iterator[Line]:
         yield from _echo(report, name)
         yield from _bulk(report, name)
         yield from _beside(report, name)
-    yield from _https(report)
+    yield from https_lines(report)
     yield from _shaped(report)
     yield _scene(report, "idle", "edge_kib", "idle TLS tunnel on the edge", 60, "KiB")
     yield _scene(report, "visitors", "lost", "10,000 visitor WebSockets: echoes lost", 0, "")
@@ -147,7 +151,7 @@ def _beside(report: Report, name: str) -> Iterator[Line]:
         yield Line(full, "<= 3x alone and <= 20 ms", found, is_met)
 
 
-def _https(report: Report) -> Iterator[Line]:
+def https_lines(report: Report) -> Iterator[Line]:
     """TLS ends at the edge: beside the reverse proxies that people put in front of an app."""
     proxies = report.names(Kind.REFERENCE, is_tls=True)
     name = next(iter(report.names(Kind.OURS, is_tls=True)), "asgi-tunnel run, TLS")

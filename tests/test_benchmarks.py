@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as command_line
+from benchmarks import page
 from benchmarks.model import Figure
 from benchmarks.report import Kind, Measured, Report, Result, cell, number, ratio, render
 from benchmarks.summary import lines
@@ -145,3 +147,50 @@ def test_names_are_unique() -> None:
     workloads, scenes = command_line.select([])
     names = [*(one.name for one in workloads), *(one.name for one in scenes)]
     assert len(set(names)) == len(names)
+
+
+def https_report() -> Report:
+    """Small GETs over HTTPS: ours, and a reverse proxy."""
+    figures = {"rate": RATE, "cpu_us": CPU}
+    rounds = {
+        "asgi-tunnel run, TLS": [{"rate": 300.0, "cpu_us": 3.0}],
+        "nginx, TLS": [{"rate": 200.0, "cpu_us": 4.0}],
+    }
+    systems = {
+        "asgi-tunnel run": Measured(Kind.OURS, "asgi-tunnel 1"),
+        "asgi-tunnel run, TLS": Measured(Kind.OURS, "with TLS", is_tls=True),
+        "nginx": Measured(Kind.REFERENCE, "nginx 1"),
+        "nginx, TLS": Measured(Kind.REFERENCE, "nginx 1 with TLS", is_tls=True),
+    }
+    result = Result("tls-get-32", "Small GETs over HTTPS", figures, rounds)
+    return Report("today", "python -m benchmarks", {"cores": "2"}, systems, [result])
+
+
+def test_https_is_compared_with_reverse_proxies() -> None:
+    """And not with systems that spoke no TLS; without TLS, those with it are left out."""
+    found = {line.title: line for line in lines(https_report())}
+    start = "asgi-tunnel run, TLS: small GET, 32 connections"
+    rate, cpu = found[f"{start} / nginx and uvicorn"], found[f"{start}: CPU of all processes, us"]
+    assert (rate.found, rate.is_met) == ("1.50x", True)
+    assert (cpu.found, cpu.is_met) == ("3.00; nginx, TLS 4.00", True)
+    assert row(render(https_report()), "asgi-tunnel run, TLS")[-2:] == ["-", "1.50x"]
+    assert "asgi-tunnel run, TLS: small GET, 32 connections / uvicorn direct" not in found
+
+
+def test_the_page_gets_the_tables_of_a_run(tmp_path: Path) -> None:
+    """In the place of those before; a run without HTTPS leaves the page as it is."""
+    copy = tmp_path / "page.md"
+    text = ""
+    copy.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    for _ in range(2):
+        page.write(https_report(), copy)
+        text = copy.read_text()
+        assert text.startswith("before\n")
+        assert text.endswith("\nafter\n")
+        assert "old" not in text
+        assert text.count("### Small GETs over HTTPS") == 1
+        assert "- nginx, TLS: nginx 1 with TLS" in text
+    with pytest.raises(ValueError, match="no HTTPS"):
+        page.write(report(small_gets()), copy)
+    assert copy.read_text() == text
+    assert page.BEGIN in page.PAGE.read_text()
