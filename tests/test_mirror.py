@@ -24,6 +24,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
+    "src/asgi_tunnel/contrib/django/apps.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/django/checks.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/django/management/commands/tunnel.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/django/serving.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
@@ -61,6 +65,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/cert_list.py": "edge/tests/commands/test_cert.py",
     "edge/src/asgi_tunnel_edge/commands/cert_renew.py": "edge/tests/commands/test_cert.py",
+    "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",
+    "edge/src/asgi_tunnel_edge/commands/host_list.py": "edge/tests/commands/test_host.py",
+    "edge/src/asgi_tunnel_edge/commands/host_rm.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"

@@ -329,8 +329,8 @@ def _cut_by_uvicorn(found: Difference) -> bool:
     """Whether uvicorn closes while it has not read all requests, and so loses the response."""
     return (
         _http(found)
-        and (_early(found) or _is_pipelined(found))
-        and found.key.startswith("response ")
+        and (_early(found) or _is_pipelined(found) or _is_refused(found))
+        and (found.key.startswith("response ") or found.key == "connection is kept")
         and found.fact("response is complete") is True
         and all(
             is_complete is not True or status == 400

@@ -9,6 +9,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
+from django.utils.autoreload import file_changed
 from django.utils.module_loading import import_string
 
 from asgi_tunnel.config import TunnelConfig
@@ -17,6 +18,8 @@ from asgi_tunnel.middleware import open_beside_daphne
 from asgi_tunnel.thread import start_with
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgi_tunnel.asgi.types import ASGIApp
     from asgi_tunnel.thread import ThreadHandle
 
@@ -66,7 +69,7 @@ def open_in_thread(**given: Any) -> ThreadHandle:
             "make a token with `asgi-tunnel-edge token create` and export it",
         )
     app = application()
-    return start_with(lambda: app, config, title())
+    return _start(lambda: app, config)
 
 
 def open_beside_runserver() -> None:
@@ -85,4 +88,16 @@ def open_beside_runserver() -> None:
     if apps.is_installed("daphne"):
         open_beside_daphne(config, title())
     else:
-        start_with(lambda: application() if apps.ready else None, config, title())
+        _start(lambda: application() if apps.ready else None, config)
+
+
+def _start(find: Callable[[], ASGIApp | None], config: TunnelConfig) -> ThreadHandle:
+    """Start the thread; before the reloader starts the process again, it ends."""
+    handle = start_with(find, config, title())
+
+    def end(**_: Any) -> None:
+        handle.stop()
+
+    # Not left to the end of the process: no thread for a view can be started there.
+    file_changed.connect(end, weak=False)
+    return handle
