@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from .certificates.acme import (
-    ACME_TLS,
+    ACME_TLS_ONLY,
     AcmeSettings,
     HttpTokens,
     Issuer,
@@ -47,8 +47,6 @@ _log = logging.getLogger("asgi_tunnel_edge.certificates")
 FALLBACK: Final = 2 * 86400.0
 """Seconds before a wildcard that cannot be renewed ends, from which on each name gets its own: what
 a CA's limits put off for a day still comes in time."""
-
-_PROOF: Final = (ACME_TLS.encode(),)  # and nothing else: RFC 8737 section 3
 
 
 class Issuance:
@@ -131,7 +129,7 @@ class Issuance:
 
     def proof(self, hello: ClientHello) -> ssl.SSLContext | None:
         """What to show to a CA that looks for the proof of a name (RFC 8737); None: it is none."""
-        if hello.protocols != _PROOF or hello.server_name is None:
+        if hello.protocols != ACME_TLS_ONLY or hello.server_name is None:
             return None
         return self._proofs.context(hello.server_name)
 

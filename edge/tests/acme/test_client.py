@@ -28,7 +28,7 @@ async def test_account_is_made_and_found(pebble: Pebble, client: AcmeClient) -> 
 
 async def test_key_without_account(client: AcmeClient) -> None:
     """A key that the CA does not know is said so, with what happens next."""
-    with pytest.raises(AcmeError, match="does not know this edge's account") as caught:
+    with pytest.raises(AcmeError, match="does not know this account") as caught:
         await client.find_account()
     assert caught.value.kind == "accountDoesNotExist"
 
@@ -73,7 +73,7 @@ async def test_external_account(customers_only: Pebble) -> None:
 async def test_external_account_missing(customers_only: Pebble) -> None:
     """Without them the CA's refusal says what to get."""
     async with customers_only.client() as client:
-        with pytest.raises(AcmeError, match="give the edge the key id and the HMAC key") as caught:
+        with pytest.raises(AcmeError, match="give the key id and the HMAC key") as caught:
             await client.register()
     assert caught.value.kind == "externalAccountRequired"
 

@@ -115,7 +115,7 @@ async def test_another_kind_after_a_failure(pebble: Pebble, client: AcmeClient) 
 
 async def test_no_solver_for_a_wildcard(client: AcmeClient) -> None:
     """A wildcard without DNS is refused before the CA counts a failure."""
-    with pytest.raises(SolverError, match=r"prove \*\.shop\.test.*has http-01 set up"):
+    with pytest.raises(SolverError, match=r"prove \*\.shop\.test.*http-01 is set up here"):
         await obtain(client, ["*.shop.test"], [HttpTokens()])
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from asgi_tunnel_edge.certificates.acme.records import (
+    KEEP,
     AccountRecord,
     AcmeState,
     CertificateRecord,
@@ -13,7 +14,7 @@ from asgi_tunnel_edge.certificates.acme.records import (
     OrderRecord,
 )
 from asgi_tunnel_edge.errors import StorageError
-from asgi_tunnel_edge.storage.acme import KEEP, AcmeStore
+from asgi_tunnel_edge.storage.acme import AcmeStore
 
 REAL = "https://ca.test/directory"
 STAGING = "https://staging.ca.test/directory"

@@ -5,11 +5,12 @@ Implements ``certificates.acme.records.AcmeStorage``. Imported only where ACME i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
 from asgi_tunnel_edge.certificates.acme.records import (
+    KEEP,
     AccountRecord,
     AcmeState,
     CertificateRecord,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["AcmeStore"]
 
 _Row = TypeVar("_Row", AcmeCertificate, AcmeFailure, AcmeOrder)
-
-KEEP: Final = 30 * 24 * 3600
-"""Seconds that what is over stays for a look: expired certificates, old failures and orders."""
 
 
 class AcmeStore(Database):

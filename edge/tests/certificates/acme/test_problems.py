@@ -61,8 +61,8 @@ def test_rate_limit() -> None:
     assert str(error) == (
         "the CA ca.test issues no more for a.test, b.test for a while: one of its rate limits is "
         'reached (it says: "too many certificates"); it wants no further try before '
-        "2023-11-14T22:13:20Z; nothing has to be done, the edge waits; if it comes back, ask for "
-        "fewer certificates (one wildcard for all names below a domain)"
+        "2023-11-14T22:13:20Z; nothing has to be done, it is tried again then; if it comes back, "
+        "ask for fewer certificates (one wildcard for all names below a domain)"
     )
 
 
@@ -87,7 +87,7 @@ def test_unknown_kind() -> None:
     for kind in ("about:blank", f"{URN}newIdea", "https://ca.test/problem"):
         error = explain(Problem(type=kind, detail="no"), ca="ca.test", names=[])
         assert str(error).startswith(
-            'the CA ca.test refused the request about this edge (it says: "no'
+            'the CA ca.test refused the request about this account (it says: "no'
         )
 
 

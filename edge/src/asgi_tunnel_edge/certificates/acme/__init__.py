@@ -29,6 +29,7 @@ from __future__ import annotations
 from .account import AcmeSettings
 from .challenges import (
     ACME_TLS,
+    ACME_TLS_ONLY,
     HttpTokens,
     TlsAlpnCertificates,
     persistent_record,
@@ -43,6 +44,7 @@ from .solver import Solver
 
 __all__ = [
     "ACME_TLS",
+    "ACME_TLS_ONLY",
     "AcmeClient",
     "AcmeSettings",
     "AcmeState",

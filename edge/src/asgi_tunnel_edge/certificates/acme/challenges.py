@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACME_TLS",
+    "ACME_TLS_ONLY",
     "DNS_01",
     "DNS_PERSIST_01",
     "HTTP_01",
@@ -45,6 +46,7 @@ __all__ = [
     "persistent_record",
     "persistent_record_fits",
     "proof",
+    "proof_context",
     "tls_alpn_certificate",
 ]
 
@@ -55,6 +57,10 @@ DNS_PERSIST_01: Final = "dns-persist-01"
 
 ACME_TLS: Final = "acme-tls/1"
 """The ALPN protocol of tls-alpn-01."""
+
+ACME_TLS_ONLY: Final = (ACME_TLS.encode(),)
+"""What a ClientHello offers that looks for a proof: this and nothing else (RFC 8737 section 3). A
+visitor must not get a proof in the place of a certificate."""
 
 MAX_PROOFS: Final = 1000
 """Proofs that one solver shows at a time: ten orders of a hundred names."""
@@ -182,7 +188,7 @@ class HttpTokens:
             SolverError: Too many are shown already.
         """
         if len(self._authorizations) >= MAX_PROOFS:
-            raise SolverError(f"{MAX_PROOFS} proofs are shown at once; the edge tries again")
+            raise SolverError(f"{MAX_PROOFS} proofs are shown at once; it is tried again")
         self._authorizations[value.partition(".")[0]] = value
 
     async def clear(self, name: str, value: str) -> None:
@@ -201,8 +207,7 @@ class TlsAlpnCertificates:
     def context(self, server_name: str | None) -> ssl.SSLContext | None:
         """The settings with the proof for a name.
 
-        Only for a connection that offers ``acme-tls/1`` and nothing else (RFC 8737 section 3): a
-        visitor must not get this certificate.
+        Only for a connection that offers :data:`ACME_TLS_ONLY`.
 
         Args:
             server_name: What the CA asks for (SNI): a hostname, or for an address its name in
@@ -218,9 +223,9 @@ class TlsAlpnCertificates:
             SolverError: Too many are shown already, or there is no room for a temporary file.
         """
         if len(self._contexts) >= MAX_PROOFS:
-            raise SolverError(f"{MAX_PROOFS} proofs are shown at once; the edge tries again")
+            raise SolverError(f"{MAX_PROOFS} proofs are shown at once; it is tried again")
         try:
-            context = await asyncio.to_thread(_context, name, value)
+            context = await asyncio.to_thread(_make_context, name, value)
         except OSError as error:
             sentence = (
                 f"the certificate for tls-alpn-01 cannot be made ({error}); "
@@ -242,8 +247,19 @@ def _server_name(name: str) -> str:
     return base_name(name)
 
 
-def _context(name: str, authorization: str) -> ssl.SSLContext:
-    certificate, key = tls_alpn_certificate(name, authorization)
+def _make_context(name: str, authorization: str) -> ssl.SSLContext:
+    return proof_context(b"".join(tls_alpn_certificate(name, authorization)))
+
+
+def proof_context(pem: bytes) -> ssl.SSLContext:
+    """The TLS settings that show a proof of tls-alpn-01.
+
+    Args:
+        pem: The certificate and its key.
+
+    Raises:
+        OSError: There is no room for a temporary file, or they cannot be used (ssl.SSLError).
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([ACME_TLS])
@@ -251,6 +267,6 @@ def _context(name: str, authorization: str) -> ssl.SSLContext:
     with tempfile.TemporaryDirectory(prefix="asgi-tunnel-acme-") as folder:
         path = Path(folder) / "proof.pem"
         path.touch(mode=PRIVATE)
-        path.write_bytes(certificate + key)
+        path.write_bytes(pem)
         context.load_cert_chain(path)
     return context

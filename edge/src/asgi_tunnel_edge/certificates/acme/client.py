@@ -234,9 +234,7 @@ class AcmeClient:
     async def certificate(self, order: Order) -> bytes:
         """The certificates of an order that is valid, PEM, the new one first; not checked."""
         if order.certificate is None:
-            raise AcmeError(
-                f"the CA {self.host} says where no certificate is; the edge tries again"
-            )
+            raise AcmeError(f"the CA {self.host} says where no certificate is; it is tried again")
         return (await self._post(order.certificate, None)).body
 
     async def wait_authorization(self, url: str, names: Sequence[str] = ()) -> Authorization:
@@ -335,7 +333,7 @@ class AcmeClient:
             reply = await self._http.request("HEAD", directory.new_nonce)
             self._keep_nonce(reply)
             if not self._nonces:
-                sentence = f"the CA {self.host} gives no nonce; the edge tries again"
+                sentence = f"the CA {self.host} gives no nonce; it is tried again"
                 raise AcmeError(sentence, kind=UNREACHABLE)
         return self._nonces.popleft()
 
@@ -376,7 +374,7 @@ class AcmeClient:
             if waited >= POLL_BOUND:
                 sentence = (
                     f"the CA {self.host} has not {what} within {POLL_BOUND:.0f} s; "
-                    "the edge goes on with this order at its next try"
+                    "the next try goes on with this order"
                 )
                 raise AcmeError(sentence, kind=UNREACHABLE)
             wanted = pause if found.next_at is None else found.next_at - self._now()

@@ -74,6 +74,9 @@ class IssuerHooks:
     failed: Callable[[IssuanceFailure], None]
     """Gets failures: the first one, one of another kind, and again each day."""
 
+    log: logging.Logger = _log
+    """Gets what is no failure of single names."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerClock:
@@ -82,6 +85,7 @@ class IssuerClock:
     now: Now = time.time  #: seconds since 1970
     sleep: Sleep = asyncio.sleep
     chance: random.Random = field(default_factory=random.SystemRandom)
+    busy: float = LEASE / 3  #: seconds between two looks while another process orders
 
 
 @dataclass(slots=True, kw_only=True)
@@ -119,12 +123,15 @@ class Issuer:
         self._storage = storage
         self._solvers = solvers
         self._hooks = hooks
-        self._now, self._chance = clock.now, clock.chance
+        self._now, self._chance, self._busy = clock.now, clock.chance, clock.busy
+        self._log = hooks.log
         self._account = Account(settings, storage, now=clock.now, sleep=clock.sleep)
         self._failures = Failures(
             self._directory, storage, hooks.failed, now=clock.now, chance=clock.chance
         )
-        self._lease = Lease(storage, self._directory, now=clock.now, sleep=clock.sleep)
+        self._lease = Lease(
+            storage, self._directory, now=clock.now, sleep=clock.sleep, log=hooks.log
+        )
         self._serials: dict[Names, str] = {}  # of what was handed on
         self._refused: set[str] = set()  # sentences about wanted names, said once
         self._paused_until = 0.0
@@ -141,11 +148,11 @@ class Issuer:
             try:
                 delay = await self.step()
             except StorageError as error:
-                _log.error("certificates cannot be renewed now: %s", error)
+                self._log.error("certificates cannot be renewed now: %s", error)
                 delay = LOOK_EVERY
             except Exception:  # noqa: BLE001
                 # The task's outer edge. A defect here must not end renewals for good.
-                _log.exception("looking after certificates failed")
+                self._log.exception("looking after certificates failed")
                 delay = LOOK_EVERY
             try:
                 async with asyncio.timeout(delay):
@@ -176,7 +183,7 @@ class Issuer:
         due = self._due(state, wanted)
         if (due.orders or due.windows) and self._now() >= self._paused_until:
             if not await self._lease.run(self._work(wanted)):
-                return LEASE / 3
+                return self._busy
             due = self._due(await self._load(wanted), wanted)
         next_at = max(due.next_at, self._paused_until)
         return min(max(next_at - self._now(), 1.0), LOOK_EVERY)
@@ -200,7 +207,7 @@ class Issuer:
     def _say_once(self, sentence: str) -> None:
         if sentence not in self._refused and len(self._refused) < MAX_CERTIFICATES:
             self._refused.add(sentence)
-            _log.error("%s", sentence)
+            self._log.error("%s", sentence)
 
     async def _load(self, wanted: Sequence[Names]) -> AcmeState:
         """Read what is kept, and hand on certificates that are new to this process."""
@@ -278,7 +285,7 @@ class Issuer:
             try:
                 info = None if record.ari_id is None else await client.renewal_info(record.ari_id)
             except AcmeError as error:
-                _log.debug("the CA does not say when to renew: %s", error)
+                self._log.debug("the CA does not say when to renew: %s", error)
                 info, gone = None, error.kind == UNREACHABLE
             if info is not None:
                 wanted = None if info.next_at is None else info.next_at - self._now()
@@ -329,7 +336,7 @@ class Issuer:
         except TimeoutError:
             sentence = (
                 f"the order for {name_list(names)} took more than {ORDER_BOUND:.0f} s; "
-                "look at what makes its proofs visible; the edge goes on with it later"
+                "look at what makes its proofs visible; it is gone on with later"
             )
             await self._fail(state, names, AcmeError(sentence, kind="slow"))
         except (AcmeError, SolverError, CertificateError) as error:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from typing import TYPE_CHECKING, Final
 
 from asgi_tunnel_edge.errors import StorageError
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Coroutine
 
     from .client import Now, Sleep
     from .records import AcmeStorage
 
 __all__ = ["LEASE", "Lease"]
-
-_log = logging.getLogger("asgi_tunnel_edge.certificates")
 
 LEASE: Final = 60.0
 """Seconds that a lease lasts; renewed each third of it. After a crash the next waits so long."""
@@ -31,13 +29,23 @@ class Lease:
         directory: The URL of the CA's directory.
         now: Seconds since 1970.
         sleep: Waits between two renewals.
+        log: Hears that it is lost.
     """
 
-    def __init__(self, storage: AcmeStorage, directory: str, *, now: Now, sleep: Sleep) -> None:
+    def __init__(
+        self,
+        storage: AcmeStorage,
+        directory: str,
+        *,
+        now: Now,
+        sleep: Sleep,
+        log: logging.Logger,
+    ) -> None:
         self._storage = storage
         self._directory = directory
         self._now = now
         self._sleep = sleep
+        self._log = log
         self._holder = secrets.token_hex(8)
 
     async def run(self, work: Coroutine[None, None, None]) -> bool:
@@ -84,8 +92,12 @@ class Lease:
             await self._sleep(LEASE / 3)
             try:
                 if not await self._acquire():
-                    _log.warning("another process orders certificates now; it goes on with them")
+                    self._log.warning(
+                        "another process orders certificates now; it goes on with them"
+                    )
                     return
             except StorageError as error:
-                _log.warning("the lease for ordering certificates cannot be renewed: %s", error)
+                self._log.warning(
+                    "the lease for ordering certificates cannot be renewed: %s", error
+                )
                 return

@@ -184,7 +184,7 @@ class Ordering:
                 raise explain(challenge.error, ca=self.client.host, names=[name])
         sentence = (
             f"the CA {self.client.host} no longer accepts a proof for {name} (it is "
-            f"{shown(found.status)}); the edge orders again"
+            f"{shown(found.status)}); it is ordered again"
         )
         raise AcmeError(sentence, kind="unauthorized")
 
@@ -224,7 +224,7 @@ class Ordering:
         what = f"*.{name}" if wildcard else name
         sentence = (
             f"the CA {self.client.host} offers {offered or 'nothing'} to prove {what}, "
-            f"and this edge has {has} set up; set up one that it offers (a wildcard needs DNS)"
+            f"and {has} is set up here; set up one that it offers (a wildcard needs DNS)"
         )
         raise SolverError(sentence)
 
@@ -233,7 +233,7 @@ class Ordering:
             return explain(order.error, ca=self.client.host, names=self.names)
         sentence = (
             f"the CA {self.client.host} ended the order for {name_list(self.names)} (it is "
-            f"{shown(order.status)}) without saying why; the edge orders again"
+            f"{shown(order.status)}) without saying why; it is ordered again"
         )
         return AcmeError(sentence, kind="orderEnded")
 

@@ -43,12 +43,12 @@ class _Meaning:
 
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "accountDoesNotExist": _Meaning(
-        "does not know this edge's account",
-        "the edge makes a new account at its next try",
+        "does not know this account",
+        "the next try makes a new one",
     ),
     "alreadyReplaced": _Meaning(
         "has already replaced the certificate for {names}",
-        "the edge orders again without naming the old one",
+        "it is ordered again without naming the old one",
     ),
     "alreadyRevoked": _Meaning(
         "has revoked this certificate already", "nothing is left to do for it; renew it"
@@ -58,10 +58,10 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
         "look whether it issues for such names and for keys on P-256, or use another CA",
     ),
     "badNonce": _Meaning(
-        "refused every nonce that it gave", "the edge tries again; if it stays so, tell the CA"
+        "refused every nonce that it gave", "it is tried again; if it stays so, tell the CA"
     ),
     "badPublicKey": _Meaning(
-        "does not accept this edge's key", "use a CA that takes ECDSA keys on P-256"
+        "does not accept this account's key", "use a CA that takes ECDSA keys on P-256"
     ),
     "badRevocationReason": _Meaning(
         "does not take this reason for a revocation", "revoke without a reason"
@@ -75,7 +75,7 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
     ),
     "connection": _Meaning(
         "could not connect to {names}",
-        "let the A and AAAA records of the name lead to this machine and open its ports 80 and 443 "
+        "let the A and AAAA records of the name lead to the edge and open its ports 80 and 443 "
         "to everybody, or prove by DNS",
     ),
     "dns": _Meaning(
@@ -84,54 +84,54 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
     ),
     "externalAccountRequired": _Meaning(
         "takes orders of its customers only",
-        "give the edge the key id and the HMAC key that the CA shows in your account there",
+        "give the key id and the HMAC key that the CA shows in your account there",
     ),
     "incorrectResponse": _Meaning(
         "got something else than the proof for {names}",
-        "look whether the name leads to this machine, or to a proxy or a cache in between",
+        "look whether the name leads to the edge, or to a proxy or a cache in between",
     ),
     "invalidContact": _Meaning(
-        "does not accept the e-mail address of this edge's account", "give another address"
+        "does not accept the e-mail address of this account", "give another address"
     ),
     "invalidProfile": _Meaning(
         "does not offer the profile asked for", "ask for one that it offers, or for none"
     ),
     "malformed": _Meaning(
         "could not read the request about {names}",
-        "look whether the URL of its directory is right; if it is, this is a defect of the edge",
+        "look whether the URL of its directory is right; if it is, this is a defect of asgi-tunnel",
     ),
-    "orderNotReady": _Meaning("is not ready to issue for {names}", "the edge tries again"),
+    "orderNotReady": _Meaning("is not ready to issue for {names}", "it is tried again"),
     "rateLimited": _Meaning(
         "issues no more for {names} for a while: one of its rate limits is reached",
-        "nothing has to be done, the edge waits; if it comes back, ask for fewer certificates "
-        "(one wildcard for all names below a domain)",
+        "nothing has to be done, it is tried again then; if it comes back, ask for fewer "
+        "certificates (one wildcard for all names below a domain)",
     ),
     "rejectedIdentifier": _Meaning(
-        "does not issue for {names}", "take the name out of the edge's settings, or use another CA"
+        "does not issue for {names}", "take the name out of the settings, or use another CA"
     ),
     "serverInternal": _Meaning(
-        "has an error of its own", "nothing has to be done, the edge tries again"
+        "has an error of its own", "nothing has to be done, it is tried again"
     ),
     "tls": _Meaning(
         "could not speak TLS with {names}",
-        "open port 443 of this machine to everybody, without a proxy that ends TLS, or prove by "
+        "open port 443 of the edge to everybody, without a proxy that ends TLS, or prove by "
         "another way",
     ),
     "unauthorized": _Meaning(
         "did not find the right proof for {names}",
-        "look whether the records of the name lead to this machine, for a proof by DNS whether "
-        "its records are those that the edge asks for, and take away old ones",
+        "look whether the records of the name lead to the edge, for a proof by DNS whether "
+        "its records are those that were asked for, and take away old ones",
     ),
     "unsupportedContact": _Meaning(
         "does not accept this kind of contact", "give an e-mail address, or none"
     ),
     "unsupportedIdentifier": _Meaning(
         "does not issue for such identifiers as {names}",
-        "use a CA that does, or take the name out of the edge's settings",
+        "use a CA that does, or take the name out of the settings",
     ),
     "userActionRequired": _Meaning(
         "wants something of the owner of the account first, as to agree to new terms",
-        "follow the link in what it says; the edge tries again",
+        "follow the link in what it says; it is tried again",
     ),
 }
 _OTHER: Final = _Meaning(
@@ -168,7 +168,7 @@ def explain(
 def name_list(names: Sequence[str]) -> str:
     """The first names of a list, each escaped, for a sentence."""
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(_one_line(name) for name in names[:_SHOWN_NAMES]) + more or "this edge"
+    return ", ".join(_one_line(name) for name in names[:_SHOWN_NAMES]) + more or "this account"
 
 
 def time_text(when: float) -> str:

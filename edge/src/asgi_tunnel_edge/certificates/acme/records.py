@@ -6,11 +6,12 @@ the URL of a CA's directory: what came from a staging directory is never mixed w
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 __all__ = [
+    "KEEP",
     "AccountRecord",
     "AcmeState",
     "AcmeStorage",
@@ -18,6 +19,9 @@ __all__ = [
     "FailureRecord",
     "OrderRecord",
 ]
+
+KEEP: Final = 30 * 24 * 3600
+"""Seconds that what is over stays for a look: expired certificates, old failures and orders."""
 
 
 class AccountRecord(Struct, frozen=True, kw_only=True):

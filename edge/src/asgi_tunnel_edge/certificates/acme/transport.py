@@ -183,7 +183,7 @@ def _context(root: Path | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         sentence = (
             f"the root certificate {root} cannot be read ({error}); give a file in PEM form, with "
-            "BEGIN CERTIFICATE in it, that the edge's user may read"
+            "BEGIN CERTIFICATE in it, that this user may read"
         )
         raise AcmeError(sentence) from error
 
@@ -212,11 +212,11 @@ def _unreachable(host: str, why: str, error: BaseException | None = None) -> Acm
         sentence = (
             f"the CA {host} shows a certificate that is not trusted ({cause.verify_message}); "
             "install the system's root certificates (Debian: ca-certificates), or give the root "
-            "of a private CA with --acme-root FILE"
+            "of a private CA with --acme-root FILE (an app: ASGI_TUNNEL_ACME_ROOT)"
         )
     else:
         sentence = (
             f"the CA {host} gave no reply that can be used ({why}); look whether this machine "
-            "reaches it (DNS, firewall, proxy); the edge tries again"
+            "reaches it (DNS, firewall, proxy); it is tried again"
         )
     return AcmeError(sentence, kind=UNREACHABLE)
