@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,7 +90,7 @@ async def test_nothing_is_loaded_without_such_a_hostname(servers: list[Server]) 
 
 
 async def test_one_server_for_all_connections(servers: list[Server]) -> None:
-    """Each WELCOME names the hostnames; the server hears of them when they are others."""
+    """Each WELCOME names the hostnames; the server hears of them when they are others, or none."""
     one = EndToEnd(EndToEndConfig(), Origin(app))
     for _ in range(3):
         await one.expect(NAMES)
@@ -97,11 +98,12 @@ async def test_one_server_for_all_connections(servers: list[Server]) -> None:
     (server,) = servers
     served: Any = one.serve(link, EVENT)
     assert served is server
+    await one.expect(())
     one.drain(link)
     one.shut_down()
     one.stop()
     await one.expect(NAMES)
-    assert server.calls == [NAMES, "serve", "drain", "shut down", "stop"]
+    assert server.calls == [NAMES, "serve", (), "drain", "shut down", "stop"]
     assert servers == [server]
 
 
@@ -140,9 +142,43 @@ def test_the_real_one_is_found() -> None:
 
 def test_both_files_or_none() -> None:
     """One without the other is a mistake, and said as one."""
-    assert EndToEndConfig.from_env({}) == EndToEndConfig()
+    assert EndToEndConfig.from_env({}).certificate is None
     both = {"ASGI_TUNNEL_CERTIFICATE": "/c.pem", "ASGI_TUNNEL_KEY": "/k.pem"}
     assert EndToEndConfig.from_env(both).key is not None
     for name in both:
         with pytest.raises(ConfigError, match="set both, or none of them"):
             EndToEndConfig.from_env({name: "/x.pem"})
+
+
+def test_certificates_from_a_ca(tmp_path: Path) -> None:
+    """Without an e-mail address there is none; the folder is the user's, or the one that is set."""
+    home = {"XDG_DATA_HOME": str(tmp_path)}
+    config = EndToEndConfig.from_env(home)
+    assert (config.acme_email, config.acme_directory, config.acme_root) == (None, None, None)
+    assert config.folder == tmp_path / "asgi-tunnel" / "certificates"
+    given = {
+        "ASGI_TUNNEL_ACME_EMAIL": "me@example.org",
+        "ASGI_TUNNEL_ACME_DIRECTORY": "https://ca.test/dir",
+        "ASGI_TUNNEL_ACME_ROOT": "/root.pem",
+        "ASGI_TUNNEL_CERTIFICATES": "/own",
+    }
+    assert EndToEndConfig.from_env(home | given) == EndToEndConfig(
+        acme_email="me@example.org",
+        acme_directory="https://ca.test/dir",
+        acme_root=Path("/root.pem"),
+        folder=Path("/own"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASGI_TUNNEL_ACME_EMAIL", "yes"),
+        ("ASGI_TUNNEL_ACME_EMAIL", "me@example.org you@example.org"),
+        ("ASGI_TUNNEL_ACME_DIRECTORY", "letsencrypt.org"),
+    ],
+)
+def test_values_of_no_use(name: str, value: str) -> None:
+    """Each is refused with what to write."""
+    with pytest.raises(ConfigError, match=f"{name} .*write it"):
+        EndToEndConfig.from_env({name: value})

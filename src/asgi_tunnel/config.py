@@ -20,6 +20,10 @@ GRACE: Final = "ASGI_TUNNEL_GRACE"
 ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
 CERTIFICATE: Final = "ASGI_TUNNEL_CERTIFICATE"
 KEY: Final = "ASGI_TUNNEL_KEY"
+ACME_EMAIL: Final = "ASGI_TUNNEL_ACME_EMAIL"
+ACME_DIRECTORY: Final = "ASGI_TUNNEL_ACME_DIRECTORY"
+ACME_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
+CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -38,25 +42,38 @@ _LOOPBACK: Final = frozenset({"localhost", "::1"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEndConfig:
-    """The certificate of end-to-end hostnames, which the app shows itself."""
+    """The certificate of end-to-end hostnames, which the app shows itself.
+
+    From two files, or else from a CA where there is an e-mail address.
+    """
 
     certificate: Path | None = None  # PEM, with those up to its CA
     key: Path | None = None  # PEM, without a passphrase
+    acme_email: str | None = None  # agrees to the CA's terms; None: nothing is ordered
+    acme_directory: str | None = None  # the URL of the CA; None: Let's Encrypt
+    acme_root: Path | None = None  # PEM that this URL is trusted by; None: the system's CAs
+    folder: Path | None = None  # for what the CA gives; None: this user has none of its own
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> EndToEndConfig:
         """Return the settings.
 
         Raises:
-            ConfigError: One of the two files is given without the other.
+            ConfigError: One of the two files is given without the other, or a value cannot be used.
         """
         certificate, key = environ.get(CERTIFICATE), environ.get(KEY)
         if bool(certificate) != bool(key):
             given, missing = (CERTIFICATE, KEY) if certificate else (KEY, CERTIFICATE)
             raise ConfigError(given, f"is set and {missing} is not", "set both, or none of them")
-        if not certificate or not key:
-            return cls()
-        return cls(certificate=Path(certificate), key=Path(key))
+        root = environ.get(ACME_ROOT)
+        return cls(
+            certificate=Path(certificate) if certificate else None,
+            key=Path(key) if key else None,
+            acme_email=_email(environ.get(ACME_EMAIL, "")),
+            acme_directory=_directory(environ.get(ACME_DIRECTORY, "")),
+            acme_root=Path(root) if root else None,
+            folder=_folder(environ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +182,34 @@ def _is_loopback(name: str) -> bool:
     parts = name.split(".")
     is_ipv4 = len(parts) == 4 and all(part.isdigit() for part in parts)
     return name in _LOOPBACK or (is_ipv4 and parts[0] == "127")
+
+
+def _email(text: str) -> str | None:
+    name, at, domain = text.partition("@")
+    if text and not (at and name and domain and text.isprintable() and " " not in text):
+        raise ConfigError(ACME_EMAIL, "is no e-mail address", "write it like me@example.org")
+    return text or None
+
+
+def _directory(url: str) -> str | None:
+    if url and not url.startswith(("https://", "http://")):
+        raise ConfigError(
+            ACME_DIRECTORY,
+            "is no URL of a CA's directory",
+            "leave it out to get Let's Encrypt, or write it with https://",
+        )
+    return url or None
+
+
+def _folder(environ: Mapping[str, str]) -> Path | None:
+    """Where an app keeps its certificates."""
+    if environ.get(CERTIFICATES):
+        return Path(environ[CERTIFICATES])
+    try:
+        own = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    except RuntimeError:  # a user without a home
+        return None
+    return own / "asgi-tunnel" / "certificates"
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

@@ -43,7 +43,7 @@ class HomeServer(Protocol):
     """What ``asgi_tunnel_edge.home`` makes."""
 
     async def expect(self, hostnames: Sequence[str]) -> None:
-        """Make ready for hostnames; the log says what is missing for them."""
+        """Make ready for these hostnames and no others; the log says what is missing for them."""
 
     def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler | None:
         """Begin with a connection; return the handler of its stream, or None when it is reset."""
@@ -62,7 +62,7 @@ class EndToEnd:
     """Serves the byte streams of one process.
 
     Args:
-        config: Where the certificate is.
+        config: Where the certificate is, or comes from.
         origin: The app's driver; it hands byte streams to this.
     """
 
@@ -79,7 +79,7 @@ class EndToEnd:
         What is missing for them is logged, and the app goes on without. Cancelling it leaves that
         to the next call.
         """
-        if not hostnames or self._is_over or hostnames == self._expected:
+        if self._is_over or hostnames == self._expected:
             return
         server = self._server or await self._load()
         if server is not None:

@@ -94,4 +94,10 @@ async def test_nothing_is_set(caplog: pytest.LogCaptureFixture) -> None:
     await certificates.expect([HOME])
     certificates.stop()
     (sentence,) = said(caplog)
+    assert "set ASGI_TUNNEL_ACME_EMAIL" in sentence
     assert "set ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY" in sentence
+    certificates = HomeCertificates(EndToEndConfig(acme_email="me@example.test"))
+    await certificates.expect([HOME])
+    certificates.stop()
+    (sentence,) = said(caplog)
+    assert "set ASGI_TUNNEL_CERTIFICATES to " in sentence

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from edge.tests.home.world import HOME, SHOP, World, world
 
+from asgi_tunnel.config import EndToEndConfig
 from asgi_tunnel_edge.home import server as home_server
 
 MIB = 1024 * 1024
@@ -122,7 +123,7 @@ async def test_an_app_that_has_no_certificate_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, in its log; the visitor gets an alert."""
-    async with world(tmp_path, has_certificate=False) as one:
+    async with world(tmp_path, end_to_end=EndToEndConfig()) as one:
         for _ in range(2):
             with pytest.raises(ssl.SSLError, match=r"(?i)internal.error"):
                 await one.dial()

@@ -100,9 +100,15 @@ class World:
 
 @asynccontextmanager
 async def world(
-    folder: Path, *, has_certificate: bool = True, has_app: bool = True
+    folder: Path,
+    *,
+    has_app: bool = True,
+    end_to_end: EndToEndConfig | None = None,
 ) -> AsyncIterator[World]:
-    """An edge with a certificate of its own, and a token with one hostname of each kind."""
+    """An edge with a certificate of its own, and a token with one hostname of each kind.
+
+    The app's settings of certificates are two files, when left out.
+    """
     one = World(folder)
     config = EdgeConfig(data_dir=folder / "edge", domain="example.test", listen="127.0.0.1:0")
     config.data_dir.mkdir()
@@ -126,11 +132,12 @@ async def world(
         end_to_end=(HOME,),
     )
     one.edge._apply(Snapshot.of(1, [record]))
-    files = EndToEndConfig(certificate=one.home.certificate, key=one.home.key)
+    if end_to_end is None:
+        end_to_end = EndToEndConfig(certificate=one.home.certificate, key=one.home.key)
     settings = TunnelConfig(
         token=token,
         text=token.format(),
-        end_to_end=files if has_certificate else EndToEndConfig(),
+        end_to_end=end_to_end,
         grace=2.0,
     )
     one.connector = Connector(settings, Origin(one.app))

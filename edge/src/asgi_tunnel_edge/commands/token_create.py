@@ -40,8 +40,9 @@ __all__ = ["create"]
 _END_TO_END: Final = (
     "",
     "It is end to end: TLS ends in the app, and the edge sees names and sizes, and no contents.",
-    'The app needs `pip install "asgi-tunnel[end-to-end]"` and a certificate of its own, in',
-    "ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY. What the edge cannot do for it: guards that",
+    'The app needs `pip install "asgi-tunnel[end-to-end]"` and a certificate of its own: it gets',
+    "one by itself with ASGI_TUNNEL_ACME_EMAIL=YOU@EXAMPLE.ORG, or reads the files that you name",
+    "in ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY. What the edge cannot do for it: guards that",
     "read requests (rate, origins, scanner), max_body and max_time, a line in the log for each",
     "request, and a page while the app is away: visitors then see a failed connection.",
     "Bans, limits of connections and of slow readers, and the shares of visitors still hold.",

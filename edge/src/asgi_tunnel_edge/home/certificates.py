@@ -25,8 +25,13 @@ FILE_CHECK: Final = 10.0
 """Seconds between two looks whether the files have changed, or are there by now."""
 
 _UNSET: Final = (
-    "end-to-end hostnames need a certificate of the app's own: set ASGI_TUNNEL_CERTIFICATE and "
-    "ASGI_TUNNEL_KEY to its files; until then visitors are refused"
+    "end-to-end hostnames need a certificate of the app's own: set ASGI_TUNNEL_ACME_EMAIL to your "
+    "e-mail address to get it from Let's Encrypt, whose terms you agree to by that, or set "
+    "ASGI_TUNNEL_CERTIFICATE and ASGI_TUNNEL_KEY to its files; until then visitors are refused"
+)
+_NO_FOLDER: Final = (
+    "end-to-end hostnames get no certificate, for this user has no folder of its own to keep it "
+    "in; set ASGI_TUNNEL_CERTIFICATES to one; until then visitors are refused"
 )
 
 
@@ -59,9 +64,11 @@ class HomeCertificates:
     async def expect(self, hostnames: Iterable[str]) -> None:
         """Read the files, and again when they change; say which hostnames they are not for.
 
+        The hostnames take the place of those before.
+
         Cancelling it leaves that to the next look.
         """
-        self._hostnames.update(hostnames)
+        self._hostnames = set(hostnames)
         if self._task is None:
             self._task = asyncio.create_task(self._watch(), name="asgi-tunnel certificate")
         await self.look()
@@ -82,7 +89,7 @@ class HomeCertificates:
         """Read the files if they are new, in a thread; return whether another one is shown now."""
         certificate, key = self._config.certificate, self._config.key
         if certificate is None or key is None:
-            self._say(_UNSET)
+            self._say(_UNSET if self._config.acme_email is None else _NO_FOLDER)
             return False
         try:
             if self._files is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
 
+from ..certificates.acme import ACME_TLS_ONLY
 from ..connections.limiter import ConnectionLimiter
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
@@ -24,10 +25,12 @@ from ..settings.config import EdgeConfig, Limits
 from ..settings.guards import GuardsConfig
 from .certificates import HomeCertificates
 from .dispatch import HomeDispatcher
+from .issuance import HomeIssuance
 from .stream import StreamTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import ssl
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asgi_tunnel.asgi.origin import Origin
     from asgi_tunnel.asgi.types import StreamLink
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from asgi_tunnel.protocol.events import StreamOpened
 
     from ..certificates.source import Certificate
+
+    _FindProof = Callable[[str], Awaitable[ssl.SSLContext | None]]
 
 __all__ = ["HomeServer"]
 
@@ -63,14 +68,20 @@ class HomeServer:
     """See the package.
 
     Args:
-        config: Where its certificate is.
+        config: Where its certificate is, or comes from.
         origin: The app's driver.
 
     One for each process; all methods belong to its event loop.
     """
 
     def __init__(self, config: EndToEndConfig, origin: Origin) -> None:
-        self._certificates = HomeCertificates(config)
+        self._certificates: HomeCertificates | HomeIssuance
+        self._find_proof: _FindProof | None = None
+        if config.certificate is None and config.acme_email and config.folder is not None:
+            self._certificates = issuance = HomeIssuance(config, config.folder)
+            self._find_proof = issuance.find_proof
+        else:
+            self._certificates = HomeCertificates(config)
         # The edge has looked at who the visitor is; here its limits of requests hold, and no rates.
         edge = EdgeConfig(
             data_dir=Path(),  # nothing is kept there
@@ -95,7 +106,7 @@ class HomeServer:
         self._look()
 
     async def expect(self, hostnames: Sequence[str]) -> None:
-        """Make ready for hostnames; the log says what is missing for them.
+        """Make ready for these hostnames and no others; the log says what is missing for them.
 
         Cancelling it leaves that for later.
         """
@@ -110,7 +121,8 @@ class HomeServer:
         """Begin with a connection; return the handler of its stream.
 
         Returns:
-            None, and the stream is reset, where there is no certificate or too much is open.
+            None, and the stream is reset, where there is no certificate and none is ordered, or
+            too much is open.
         """
         front = self._fronts.get(link)
         if front is None:
@@ -119,7 +131,8 @@ class HomeServer:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "end to end is not served here")
             return None
         transport = StreamTransport(link, event)
-        transport.start(_Arriving(front, self._certificates.find).as_protocol())
+        arriving = _Arriving(front, self._certificates.find, self._find_proof)
+        transport.start(arriving.as_protocol())
         return transport
 
     def drain(self, link: StreamLink) -> None:
@@ -211,11 +224,19 @@ class _Arriving:
     Args:
         front: Gets it then.
         find: Finds the certificate for a name.
+        find_proof: Finds what a CA looks for under a name; None: nothing is ordered here.
     """
 
-    def __init__(self, front: _Front, find: Callable[[str | None], Certificate | None]) -> None:
+    def __init__(
+        self,
+        front: _Front,
+        find: Callable[[str | None], Certificate | None],
+        find_proof: _FindProof | None,
+    ) -> None:
         self._front = front
         self._find = find
+        self._find_proof = find_proof
+        self._task: asyncio.Task[None] | None = None  # looks for a proof
         self._reader = ClientHelloReader()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -240,8 +261,29 @@ class _Arriving:
         except ClientHelloError as error:
             self._deny(transport, error.alert)
             return
-        if hello is not None:
+        if hello is None:
+            return
+        find_proof, name = self._find_proof, hello.server_name
+        if find_proof is None or name is None or hello.protocols != ACME_TLS_ONLY:
             self._accept(transport, hello)
+            return
+        transport.pause_reading()
+        work = self._prove(transport, find_proof, name)
+        self._task = asyncio.get_running_loop().create_task(work, name="asgi-tunnel proof")
+
+    async def _prove(
+        self, transport: asyncio.Transport, find_proof: _FindProof, server_name: str
+    ) -> None:
+        """Show a CA the proof for a name, and nothing else; cancelling it leaves that."""
+        context = await find_proof(server_name)
+        self._task = None
+        if context is None:
+            self._deny(transport, Alert.UNRECOGNIZED_NAME)
+            return
+        layer = TLSLayer(context, None, bytes(self._reader.data), self._end_handshake)
+        transport.set_protocol(layer.as_protocol())
+        layer.connection_made(transport)
+        transport.resume_reading()
 
     def _accept(self, transport: asyncio.Transport, hello: ClientHello) -> None:
         certificate = self._find(hello.server_name)
@@ -274,6 +316,9 @@ class _Arriving:
     def _leave(self) -> None:
         self._front.arriving.discard(self)
         self._transport = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
