@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
@@ -395,6 +396,25 @@ async def test_session_is_renewed_before_its_ids_run_out() -> None:
     session.reset_stream(stream_id, ResetCode.CANCELLED)
     directory.renew()
     assert session.is_over
+
+
+async def test_session_is_renewed_for_other_end_to_end_hostnames() -> None:
+    """Only WELCOME names them; for a hostname that the edge reads all goes on."""
+    directory = make_directory()
+    session, other = join(directory), join(directory, BLOG)
+    more = (*SHOP.hostnames, "more.test")
+    directory.apply(Snapshot.of(2, [msgspec.structs.replace(SHOP, hostnames=more), BLOG]))
+    directory.renew()
+    directory.renew()
+    assert [one.is_over for one in (session, other)] == [False, False]
+    end_to_end = msgspec.structs.replace(SHOP, hostnames=more, end_to_end=("more.test",))
+    directory.apply(Snapshot.of(3, [end_to_end, BLOG]))
+    directory.renew()
+    directory.renew()
+    fresh = join(directory, end_to_end)
+    directory.renew()
+    directory.renew()
+    assert [one.is_over for one in (session, other, fresh)] == [True, False, False]
 
 
 async def test_routing_is_the_same_with_one_and_with_a_thousand_names() -> None:

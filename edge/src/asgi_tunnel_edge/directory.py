@@ -260,9 +260,13 @@ class LocalDirectory:
                 session.terminate(GoawayCode.REVOKED, "the token has expired")
 
     def renew(self) -> None:
-        """Where stream ids run out, ask for a fresh session; end the old one once it is empty."""
+        """Ask for a fresh session where an old one will not do; end that once it is empty.
+
+        Its stream ids run out, or its app does not know for which hostnames it speaks TLS: WELCOME
+        says that, and nothing after it.
+        """
         for session, entry in list(self._entries.items()):
-            if session.connection.last_stream_id < STREAM_ID_DRAIN:
+            if session.connection.last_stream_id < STREAM_ID_DRAIN and not entry.is_outdated:
                 continue
             if not entry.is_draining:
                 entry.is_draining = True

@@ -98,18 +98,21 @@ class SessionEntry:
         group: The processes that were started together with it.
         is_draining: It takes no new streams.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
+        is_outdated: Its WELCOME named other end-to-end hostnames than the token has now.
     """
 
     __slots__ = (
         "_acknowledged",
         "_acknowledged_at",
         "_sampled",
+        "_told",
         "_wanted",
         "group",
         "hostnames",
         "instance",
         "is_busy",
         "is_draining",
+        "is_outdated",
         "session",
         "slot",
         "token",
@@ -137,6 +140,8 @@ class SessionEntry:
         """
         self.session = session
         self._wanted = wanted
+        self._told: tuple[str, ...] | None = None  # the end-to-end hostnames in its WELCOME
+        self.is_outdated = False
         self.follow(token)
         self.instance = instance
         self.slot = slot
@@ -151,6 +156,10 @@ class SessionEntry:
         """Take over the token's hostnames, as far as the session wants them."""
         self.token = token
         self.hostnames = granted_hostnames(token, self._wanted)
+        end_to_end = tuple(name for name in self.hostnames if name in token.end_to_end)
+        if self._told is None:
+            self._told = end_to_end
+        self.is_outdated = end_to_end != self._told
 
     @property
     def is_ready(self) -> bool:

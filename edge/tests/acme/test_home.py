@@ -94,6 +94,7 @@ def world(pebble: Pebble, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     one.edge.start()
     try:
         one.wait_shown("127.0.0.1")
+        one.wait_shown("example.test")
         yield one
     finally:
         one.edge.stop()
@@ -108,7 +109,8 @@ def make_home(world: AcmeEdge, name: str, *options: str) -> Home:
 def test_two_processes_make_one_order(world: AcmeEdge) -> None:
     """The first page is trusted without a file made by hand; so is the one after a restart.
 
-    The CA's connections come to either process, and both show what one has ordered.
+    The CA's connections come to either process, and both show what one has ordered. A hostname that
+    is added while the app runs gets its own.
     """
     home = make_home(world, "home")
     with home.running(2) as processes:
@@ -128,11 +130,17 @@ def test_two_processes_make_one_order(world: AcmeEdge) -> None:
         assert before is not None
     assert home.attempts() == (1, 0)
     assert list((home.folder / "proofs").iterdir()) == []
-    with home.running():
+    with home.running() as (process,):
         assert world.shown(home.name) == before
-    assert home.attempts() == (1, 0)
-    assert (home.name,) not in world.state().certificates  # the edge has ordered none for it
-    assert (home.name,) not in world.state().failures
+        assert home.attempts() == (1, 0)
+        later = "later.example.test"
+        world.edge.command("host", "add", "home", later, "--end-to-end")
+        process.wait_for(f"the certificate for {later} is shown", timeout=PATIENCE)
+        assert world.shown(later) is not None
+    assert home.attempts() == (2, 0)
+    # The edge has ordered none for them.
+    assert set(world.state().certificates) == {("127.0.0.1",), ("example.test",)}
+    assert world.state().failures == {}
 
 
 def test_renewal_while_a_download_runs(world: AcmeEdge) -> None:

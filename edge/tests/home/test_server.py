@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from edge.tests.home.world import HOME, SHOP, World, world
+from msgspec.structs import replace
 
 from asgi_tunnel.config import EndToEndConfig
 from asgi_tunnel_edge.home import server as home_server
+from asgi_tunnel_edge.tokens import Snapshot
 
 MIB = 1024 * 1024
 
@@ -66,6 +68,26 @@ async def test_bulk_both_ways(tmp_path: Path) -> None:
         )
         response = await exchange(one, head.encode() + data)
         assert hashlib.sha256(data).hexdigest().encode() in response
+
+
+async def test_a_hostname_that_comes_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The app hears of it by a fresh session; a request in progress is not lost by that."""
+    async with world(tmp_path) as one:
+        visitor = asyncio.create_task(exchange(one, request_for("/wait")))
+        await one.is_waiting.wait()
+        (record,) = one.edge.directory.snapshot.tokens.values()
+        names = ("later.example.test",)
+        later = replace(
+            record, hostnames=record.hostnames + names, end_to_end=record.end_to_end + names
+        )
+        one.edge._apply(Snapshot.of(2, [later]))
+        async with asyncio.timeout(20):
+            while "is not for later.example.test" not in caplog.text:  # noqa: ASYNC110 - a log
+                await asyncio.sleep(0.02)
+        one.may_go_on.set()
+        assert (await visitor).endswith(b"hello\n\r\n0\r\n\r\n")
 
 
 async def test_keep_alive_and_pipelining(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class DrainReason(IntEnum):
 
     RESTART = 1  #: back in a moment: hold new exchanges
     SHUTDOWN = 2  #: gone after the streams that are open
-    RENEW = 3  #: stream ids run out: open a fresh session
+    RENEW = 3  #: stream ids run out, or WELCOME would be another one: open a fresh session
 
 
 class RefuseCode(IntEnum):
