@@ -25,7 +25,7 @@ def _ends(folder: Path, ports: Ports, *, mux: bool, is_https: bool) -> tuple[End
     )
     (folder / "frpc.toml").write_text(
         f'serverAddr = "127.0.0.1"\nserverPort = {ports.control}\n{shared}'
-        "transport.poolCount = 1\ntransport.tls.enable = false\n"
+        f"transport.poolCount = 1\ntransport.tls.enable = {str(is_https).lower()}\n"
         f'[[proxies]]\nname = "app"\ntype = "{kind}"\nlocalIP = "127.0.0.1"\n'
         f"localPort = {ports.app}\n{where}"
         "transport.useEncryption = false\ntransport.useCompression = false\n"
@@ -43,7 +43,8 @@ def _system(name: str, *, mux: bool, is_https: bool = False) -> System:
         settings = shared if mux else "a TCP connection for each visitor"
         return (
             f"frp {version_of('frps', '--version')}; proxy of type {kind}, {settings}, poolCount 1,"
-            " no TLS between its ends, no encryption, no compression"
+            f" {'TLS (its default)' if is_https else 'no TLS'} between its ends, no encryption, no"
+            " compression"
         )
 
     start = start_of(name, partial(_ends, mux=mux, is_https=is_https), is_tls=is_https)
