@@ -82,6 +82,7 @@ NOT_LIMITS: Final = re.compile(
     | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)
     | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
+    | asgi_tunnel\.services\.(?:settings\._REDIRECTS|proxy\.websocket\._LOST)  # codes
     """,
     re.VERBOSE,
 )

@@ -15,6 +15,7 @@ PUBLIC = [
     "HostnameUnavailableError",
     "LocalProtocolError",
     "ProtocolError",
+    "Services",
     "StreamResetError",
     "Tunnel",
     "TunnelConfig",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from .middleware import Tunnel, TunnelMiddleware
     from .runner import run, serve
+    from .services.app import Services
     from .thread import start_in_thread
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "HostnameUnavailableError",
     "LocalProtocolError",
     "ProtocolError",
+    "Services",
     "StreamResetError",
     "Tunnel",
     "TunnelConfig",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Services": "services.app",
     "Tunnel": "middleware",
     "TunnelConfig": "config",
     "TunnelMiddleware": "middleware",

@@ -20,15 +20,30 @@ _MAX_FOLDERS: Final = 200  # looked at for a module that was not found
 
 
 def load_app(where: str, *, factory: bool = False) -> ASGIApp:
-    """Import ``module:attribute``.
+    """Import ``module:attribute`` of an ASGI app.
 
     Args:
         where: Module and attribute, both may have dots.
         factory: The attribute is called to get the app.
 
     Raises:
-        ConfigError: The form is wrong, module or attribute do not exist, or what is there is no
-            ASGI app.  An error inside the module is raised as it is: its traceback is what helps.
+        ConfigError: As :func:`load_object`; or what is there is no ASGI app.
+    """
+    found = load_object(where, factory=factory)
+    check_app(found, where, factory=factory)
+    return found  # type: ignore[no-any-return]
+
+
+def load_object(where: str, *, factory: bool = False) -> Any:
+    """Import ``module:attribute``, whatever it is.
+
+    Args:
+        where: Module and attribute, both may have dots.
+        factory: The attribute is called to get the app.
+
+    Raises:
+        ConfigError: The form is wrong, or module or attribute do not exist.  An error inside the
+            module is raised as it is: its traceback is what helps.
     """
     module_name, attribute = _split(where)
     try:
@@ -49,8 +64,7 @@ def load_app(where: str, *, factory: bool = False) -> ASGIApp:
             ) from error
     if factory:
         found = _make(found, where)
-    _check(found, where, factory=factory)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def import_name(app: object) -> str:
@@ -190,7 +204,7 @@ def _make(factory: Any, where: str) -> Any:
     return factory()
 
 
-def _check(app: Any, where: str, *, factory: bool) -> None:
+def check_app(app: Any, where: str, *, factory: bool) -> None:
     """See that something can be an ASGI app.
 
     Raises:

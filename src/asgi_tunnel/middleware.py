@@ -25,6 +25,7 @@ from .outermost import daphne_application, find_outermost, is_below_daphne
 
 if TYPE_CHECKING:
     from .connector import Connector
+    from .services.settings import Given
 
 __all__ = ["Tunnel", "TunnelMiddleware", "open_beside_daphne"]
 
@@ -51,7 +52,9 @@ class Tunnel:
     Use it as ``app = Tunnel(app)``, or ``app.add_middleware(TunnelMiddleware)``.
 
     Args:
-        app: The app to wrap.
+        app: The app to wrap; None where ``services`` says what is served.
+        services: Several services behind one tunnel, as :class:`asgi_tunnel.Services` takes them;
+            then ``app`` gets what no service takes.
         token: The tunnel's token; by default ``ASGI_TUNNEL_TOKEN``, or the file that
             ``ASGI_TUNNEL_TOKEN_FILE`` names.
         enabled: False never opens a tunnel.  By default it is opened when there is a token,
@@ -73,8 +76,9 @@ class Tunnel:
 
     def __init__(  # noqa: PLR0913 - one argument for each setting
         self,
-        app: ASGIApp,
+        app: ASGIApp | None = None,
         *,
+        services: Given | None = None,
         token: str | None = None,
         enabled: bool | None = None,
         required: bool = False,
@@ -85,7 +89,7 @@ class Tunnel:
         spec_version: str = "2.3",
         outermost: bool = False,
     ) -> None:
-        self.app = as_single_callable(app)
+        self.app = _with_services(app, services)
         self._enabled = enabled
         self._required = required
         self._is_outermost = outermost
@@ -316,6 +320,21 @@ def open_beside_daphne(config: TunnelConfig, name: str) -> None:
         from .thread import start_with
 
         _daphne_tunnels.append(start_with(_find_daphne_app, config, name))
+
+
+def _with_services(app: ASGIApp | None, services: Given | None) -> ASGIApp:
+    """Return what is served.
+
+    Raises:
+        ConfigError: It is nothing, or a service cannot be used so.
+    """
+    if services is not None:
+        from .services.app import Services
+
+        return Services(services, default=app)
+    if app is None:
+        raise ConfigError("Tunnel", "has nothing to serve", "write Tunnel(app), or services={...}")
+    return as_single_callable(app)
 
 
 def _find_daphne_app() -> ASGIApp | None:

@@ -1,0 +1,85 @@
+"""A service that runs: what serves its requests, how many are in progress, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..asgi.types import ASGIApp
+from .files import Folder
+from .fixed import Redirect, Status
+from .hosted import HostedApp
+from .proxy.proxy import Proxy
+from .service import AppTarget, FolderTarget, ProxyTarget, RedirectTarget, Service
+
+
+class Entry:
+    """One service of the table in force.
+
+    Args:
+        service: What it is.
+
+    Attributes:
+        app: Serves its calls.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._hosted: HostedApp | None = None
+        self._proxy: Proxy | None = None
+        target = service.target
+        self.app: ASGIApp
+        if isinstance(target, AppTarget):
+            self.app = self._hosted = HostedApp(target, service.name)
+        elif isinstance(target, ProxyTarget):
+            self.app = self._proxy = Proxy(service, target)
+        elif isinstance(target, FolderTarget):
+            self.app = Folder(target)
+        elif isinstance(target, RedirectTarget):
+            self.app = Redirect(target)
+        else:
+            self.app = Status(target)
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a call as in progress."""
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+
+    async def start(self) -> None:
+        """Return when it takes requests, or will not for now.  Cancelling it only ends the wait."""
+        if self._hosted is not None:
+            self._hosted.start()
+            await self._hosted.wait_tried()
+        elif self._proxy is not None:
+            await self._proxy.start()
+
+    async def stop(self) -> None:
+        """Run an app's shutdown; close the connections that nothing uses."""
+        if self._hosted is not None:
+            await self._hosted.stop()
+        elif self._proxy is not None:
+            self._proxy.close()
+
+    async def leave(self, timeout: float) -> None:
+        """Stop when nothing is in progress, at the latest after ``timeout`` seconds.
+
+        A proxy's connections in use stay as long as their exchanges.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        finally:
+            await self.stop()

@@ -1,0 +1,232 @@
+"""One connection to a service: an asyncio protocol around the reader of responses.
+
+Bodies are buffered up to a bound, then reading stops: a slow visitor holds the service back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from .response import ResponseError, ResponseHead, ResponseReader
+
+READ_HIGH: Final = 256 * 1024
+"""Bytes of a body that wait for the visitor before reading stops: two reads of asyncio."""
+
+WRITE_HIGH: Final = 256 * 1024
+"""Bytes of a request that wait for the service before the visitor is held back."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds in which the service has to take the last bytes."""
+
+
+class ServiceClosedError(ConnectionError):
+    """The service closed the connection before a byte of a response."""
+
+
+class ServiceConnection(asyncio.Protocol):
+    """Carries one exchange after the other.
+
+    Attributes:
+        reader: Of the exchange in progress; None between two.
+        exchanges: How many were begun.
+        idle_since: Loop time since when nothing is in progress.
+    """
+
+    __slots__ = (
+        "_buffered",
+        "_error",
+        "_is_closed",
+        "_is_paused",
+        "_loop",
+        "_room",
+        "_transport",
+        "_waiter",
+        "exchanges",
+        "idle_since",
+        "reader",
+    )
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None  # of who waits for bytes
+        self._room: asyncio.Future[None] | None = None  # of who waits to write
+        self._error: Exception | None = None  # why the exchange cannot go on
+        self._is_closed = False  # the other side has closed, or this one
+        self._is_paused = False
+        self._buffered = 0
+        self.reader: ResponseReader | None = None
+        self.exchanges = 0
+        self.idle_since = 0.0
+
+    # -- of an exchange ----------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent."""
+        return self._transport is not None and not self._is_closed
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether :meth:`wait` would raise: nothing more comes."""
+        return self._error is not None
+
+    def begin(self, reader: ResponseReader) -> None:
+        """Begin an exchange: what comes from now on is its response."""
+        self.reader = reader
+        self.exchanges += 1
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of a request; on a closed connection they go nowhere."""
+        if self._transport is not None and not self._is_closed:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Return when there is room for more, or the connection is closed."""
+        while self._room is not None and not self._is_closed:
+            await asyncio.shield(self._room)
+
+    @property
+    def needs_drain(self) -> bool:
+        """Whether :meth:`drain` would wait."""
+        return self._room is not None and not self._is_closed
+
+    async def wait(self) -> None:
+        """Return when something has come; look at the reader first: it may be there already.
+
+        Raises:
+            ServiceClosedError: Closed before a byte of the response.
+            ResponseError: What came is no response, or it was cut.
+            ConnectionError: The connection was closed here.
+
+        Cancelling it loses nothing.
+        """
+        if self._error is not None:
+            raise self._error
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read one response")
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def take(self) -> bytes:
+        """Return what has come of the body, and read on."""
+        reader = self.reader
+        assert reader is not None
+        pieces = reader.pieces
+        if not pieces:
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._buffered = 0
+        if self._is_paused:
+            self._is_paused = False
+            if self._transport is not None and not self._is_closed:
+                self._transport.resume_reading()
+        return data
+
+    def take_interim(self) -> list[ResponseHead]:
+        """Return the 1xx responses that have come."""
+        reader = self.reader
+        assert reader is not None
+        found, reader.interim = reader.interim, []
+        return found
+
+    def finish(self) -> bool:
+        """End an exchange whose response is complete; whether the connection can carry another."""
+        reader, self.reader = self.reader, None
+        if reader is not None and reader.is_reusable and self.is_open and not self._is_paused:
+            self.idle_since = self._loop.time()
+            return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Close at once; what was not sent is lost."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+        self._lost(ConnectionError("the connection to the service was closed here"))
+
+    def close_gently(self) -> None:
+        """Close after what was written has been sent, or after ``CLOSE_TIMEOUT``."""
+        if self._transport is not None and not self._is_closed:
+            self._transport.close()
+            self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
+
+    def _lost(self, error: Exception) -> None:
+        self._is_closed = True
+        if self._error is None:
+            self._error = error
+        self._wake()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- of the socket -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the reader; stop reading when the visitor is slower."""
+        reader = self.reader
+        if reader is None:
+            self.close()  # bytes that nobody asked for
+            return
+        before = len(reader.pieces)
+        try:
+            reader.feed(data)
+        except ResponseError as error:
+            self._error = error
+            self.close()
+            return
+        for piece in reader.pieces[before:]:
+            self._buffered += len(piece)
+        if self._buffered >= READ_HIGH and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The service has ended its side; nothing more is sent to it."""
+        self._take_eof()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is closed."""
+        self._take_eof()
+
+    def pause_writing(self) -> None:
+        """Let :meth:`drain` wait."""
+        if self._room is None:
+            self._room = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let :meth:`drain` return."""
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    def _take_eof(self) -> None:
+        if self._is_closed:
+            return
+        reader = self.reader
+        error: Exception = ServiceClosedError("the service closed the connection")
+        if reader is not None and reader.has_begun:
+            try:
+                reader.feed_eof()
+            except ResponseError as raised:
+                error = raised
+            else:
+                error = ResponseError("the service closed the connection")
+        self._lost(error)

@@ -1,0 +1,134 @@
+"""An ASGI app that hands calls to one local service."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from ...asgi.types import Receive, Scope, Send
+from ..reply import refuse
+from ..service import ProxyTarget, Service
+from .connection import ServiceClosedError
+from .fields import RequestError, is_target, is_token
+from .http import Exchange
+from .pool import BusyError, Pool, UnreachableError
+from .response import ResponseError
+from .websocket import WebSocketExchange
+
+_log = logging.getLogger("asgi_tunnel.services")
+
+_NOT_RUNNING: Final = "this service is not running at the moment"
+
+
+class Proxy:
+    """One service.
+
+    Args:
+        service: Its line of the table.
+        target: Where it is.
+    """
+
+    def __init__(self, service: Service, target: ProxyTarget) -> None:
+        self._name = service.name
+        self._prefix = service.path if service.strip else ""
+        self._service = service
+        self._target = target
+        self._pool = Pool(target, service.name)
+        self._was_reached = True  # what the log last said
+
+    async def start(self) -> None:
+        """Look the service's name up."""
+        await self._pool.start()
+
+    def close(self) -> None:
+        """Close the connections that nothing uses."""
+        self._pool.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call.  Cancelling it closes its connection to the service."""
+        exchange: Exchange | WebSocketExchange
+        kind = WebSocketExchange if scope["type"] == "websocket" else Exchange
+        try:
+            target = _request_target(scope)
+            exchange = kind(self._pool, self._target, scope, receive, send)
+            exchange.write_head(target, self._prefix, self._location)
+        except RequestError as error:
+            await refuse(scope, receive, send, error.status, error.why)
+            return
+        try:
+            await exchange.run()
+        except UnreachableError as error:
+            self._note(error.why)
+            await refuse(scope, receive, send, 503, _NOT_RUNNING, retry=True)
+        except BusyError:
+            _log.warning(
+                "all %d connections of %s are in use", self._target.max_connections, self._name
+            )
+            await refuse(scope, receive, send, 503, "this service is busy", retry=True)
+        except TimeoutError:
+            _log.warning("%s did not answer in time", self._name)
+            if not exchange.has_started:  # else it is left incomplete, and so it is cut
+                await refuse(scope, receive, send, 504, "this service did not answer in time")
+        except (ResponseError, ServiceClosedError, ConnectionError) as error:
+            _log.warning("%s: %s", self._name, error)
+            if not exchange.has_started:
+                await refuse(scope, receive, send, 502, "this service gave no valid response")
+        else:
+            if not self._was_reached:
+                self._was_reached = True
+                _log.info("%s is reached again", self._name)
+
+    def _note(self, why: str) -> None:
+        """Log that the service is away, once until it is back."""
+        if self._was_reached:
+            self._was_reached = False
+            _log.warning(
+                "%s is not reached at %s: %s; it answers 503",
+                self._name,
+                self._target.socket or self._target.authority,
+                why,
+            )
+
+    def _location(self, value: bytes) -> bytes:
+        """Return a Location as the visitor has to see it.
+
+        A service that does not know its public name gives its own address; one whose prefix was
+        stripped or replaced gives paths without it.
+        """
+        own = f"{self._target.scheme}://{self._target.authority}".encode()
+        if self._target.scheme != "unix" and value.startswith(own):
+            rest = value[len(own) :]
+            if rest[:1] in (b"", b"/", b"?", b"#"):
+                value = rest if rest[:1] == b"/" else b"/" + rest
+        service = self._service
+        if value.startswith(b"/") and not value.startswith(b"//"):
+            if service.strip:
+                return service.path.encode() + value
+            inner = service.replace
+            if inner is not None and (value + b"/").startswith(inner.encode() + b"/"):
+                return service.path.encode() + value[len(inner.encode()) :]
+        return value
+
+
+def _request_target(scope: Scope) -> bytes:
+    """Return the target of the request to the service, in origin form.
+
+    Raises:
+        RequestError: Method or path cannot be written down; nothing is sent.
+    """
+    method = scope.get("method", "GET")
+    if method == "CONNECT":
+        raise RequestError(405, "no way leads through here: CONNECT is for proxies")
+    if not is_token(method.encode("latin-1", "replace")):
+        raise RequestError(400, "the method is malformed")
+    raw_path: Any = scope["raw_path"].removeprefix(scope["root_path"].encode())
+    if raw_path == b"*" and method == "OPTIONS":
+        return b"*"
+    if not raw_path:
+        raw_path = b"/"
+    if not raw_path.startswith(b"/"):
+        raise RequestError(400, "the path does not begin with a slash")
+    query = scope["query_string"]
+    if not is_target(raw_path) or not is_target(query) or b"#" in raw_path or b"#" in query:
+        raise RequestError(400, "the path has a character that no URL has")
+    return raw_path + b"?" + query if query else raw_path  # type: ignore[no-any-return]

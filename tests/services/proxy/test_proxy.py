@@ -1,0 +1,191 @@
+"""What can be reached is the table and nothing else: attempts to reach another server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.services.scripted import OK, answering, scripted
+
+from asgi_tunnel import Services
+from asgi_tunnel.services.proxy.fields import RequestError, request_fields
+from asgi_tunnel.testing import LocalEdge
+
+ELSEWHERE = "127.0.0.1:{port}"
+"""A server that is not in the table."""
+
+PATHS = [
+    "http://" + ELSEWHERE + "/",
+    "https://" + ELSEWHERE + "/",
+    "//" + ELSEWHERE + "/",
+    "///" + ELSEWHERE + "/",
+    "/\\" + ELSEWHERE + "/",
+    "@" + ELSEWHERE + "/",
+    "/@" + ELSEWHERE + "/",
+    ":80@" + ELSEWHERE + "/",
+    "/http://" + ELSEWHERE + "/",
+    "/x?url=http://" + ELSEWHERE + "/",
+    "/%0d%0aHost:%20" + ELSEWHERE,
+    "/x\r\nHost: " + ELSEWHERE + "\r\n\r\n",
+    "/x HTTP/1.1\r\nHost: " + ELSEWHERE + "\r\n\r\nGET /",
+    "/x\nHost: " + ELSEWHERE,
+    "/x\tHTTP/1.1",
+    "/x#@" + ELSEWHERE,
+    "*",
+    ELSEWHERE,
+    "/..//" + ELSEWHERE + "/",
+    "/%2f%2f" + ELSEWHERE + "/",
+    "/\u2028x",
+    "/x\0y",
+]
+FIELDS = [
+    {"host": ELSEWHERE},
+    {"host": "a.test@" + ELSEWHERE},
+    {"host": "a.test, " + ELSEWHERE},
+    {"host": "a.test#" + ELSEWHERE},
+    {"x-forwarded-host": ELSEWHERE},
+    {"forwarded": "host=" + ELSEWHERE},
+    {"x-original-url": "http://" + ELSEWHERE + "/"},
+    {"x-rewrite-url": "http://" + ELSEWHERE + "/"},
+    {"upgrade": "h2c", "connection": "upgrade, http2-settings", "http2-settings": "AAMAAABkAAQ"},
+    {"proxy-authorization": "Basic eDp5", "proxy-connection": "keep-alive"},
+    {"connection": "host, x-forwarded-for, cookie", "cookie": "a=1"},
+    {"x-a": "1\r\nHost: " + ELSEWHERE},
+    {"transfer-encoding": "chunked", "te": "trailers, deflate"},
+]
+
+
+@pytest.mark.parametrize("number", range(len(PATHS) + len(FIELDS) + 2))
+async def test_nothing_outside_the_table_is_reached(number: int) -> None:
+    """Targets, Hosts and fields that name another server: it gets no connection.
+
+    What the service gets is one request of origin form with one Host.
+    """
+    async with scripted(answering(OK)) as service, scripted(answering(OK)) as elsewhere:
+
+        def named(text: str) -> str:
+            return text.replace("{port}", str(elsewhere.port))
+
+        method, path, headers = "GET", "/", dict[str, str]()
+        if number < len(PATHS):
+            path = named(PATHS[number])
+        elif number < len(PATHS) + len(FIELDS):
+            headers = {k: named(v) for k, v in FIELDS[number - len(PATHS)].items()}
+        else:
+            method = ("CONNECT", "GET /x HTTP/1.1\r\nx:")[number - len(PATHS) - len(FIELDS)]
+            path = named(ELSEWHERE)
+        async with LocalEdge(Services({"*": service.url}), hostname="a.test") as edge:
+            response = await request(edge, method, path, headers)
+        assert response in (200, 400, 404, 405)
+        assert elsewhere.connections == 0
+        for head in service.heads:
+            first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+            method_sent, target, version = first.split(b" ")
+            assert (method_sent, version) == (b"GET", b"HTTP/1.1")
+            assert target.startswith(b"/") or target == b"*"
+            names = [line.partition(b":")[0] for line in lines]
+            assert names.count(b"host") == 1
+            unwanted = {b"upgrade", b"http2-settings", b"proxy-authorization", b"connection"}
+            assert not unwanted & set(names)
+            assert [n for n in names if n.startswith((b"forwarded", b"x-forwarded-host"))] == [
+                b"x-forwarded-host",
+                b"forwarded",
+            ]
+
+
+async def request(edge: LocalEdge, method: str, path: str, headers: dict[str, str]) -> int:
+    """Send a request that an edge would refuse, and return the status."""
+    from asgi_tunnel.services.app import Services as App
+
+    found: list[int] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    messages = [{"type": "http.request", "body": b"", "more_body": False}]
+    raw_path, _, query = path.encode().partition(b"?")
+    fields = [(k.encode(), v.encode()) for k, v in headers.items()]
+    if "host" not in headers:
+        fields.insert(0, (b"host", b"a.test"))
+    scope = {
+        "type": "http",
+        "method": method,
+        "scheme": "https",
+        "http_version": "1.1",
+        "path": path.partition("?")[0],
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": "",
+        "headers": fields,
+        "client": ("192.0.2.1", 1),
+        "server": ("192.0.2.2", 443),
+        "extensions": {},
+    }
+    app = edge._app
+    assert isinstance(app, App)
+    await app(scope, receive, send)
+    return found[0]
+
+
+async def test_a_redirect_of_the_service_is_not_followed() -> None:
+    """It goes to the visitor, as every response."""
+    async with scripted(answering(OK)) as elsewhere:
+        answer = b"HTTP/1.1 302 x\r\ncontent-length: 0\r\nlocation: %s/\r\n\r\n"
+        script = answering(answer % elsewhere.url.encode())
+        async with scripted(script) as service, LocalEdge(Services({"*": service.url})) as edge:
+            response = await edge.get("/")
+            assert (response.status, response.headers.get("location")) == (302, elsewhere.url + "/")
+        assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("found", ["169.254.169.254", "::ffff:169.254.169.254", "8.8.8.8"])
+async def test_a_name_that_leads_elsewhere_is_not_dialed(
+    found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, whatever its owner says later; and a name is looked up once."""
+    loop = asyncio.get_running_loop()
+    lookups: list[str] = []
+    real = loop.getaddrinfo
+
+    async def getaddrinfo(host: str, port: int, **kwargs: Any) -> Any:
+        if not host.endswith(".test"):
+            return await real(host, port, **kwargs)
+        lookups.append(host)
+        address = "127.0.0.1" if host == "good.test" and len(lookups) < 3 else found
+        return [(0, 0, 0, "", (address, port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    async with scripted(answering(OK)) as service:
+        table = {
+            "a.test": f"http://evil.test:{service.port}",
+            "b.test": f"http://good.test:{service.port}",
+        }
+        async with LocalEdge(Services(table)) as edge:
+            for _ in range(3):
+                assert (await edge.get("/", headers={"host": "a.test"})).status == 503
+                assert (await edge.get("/", headers={"host": "b.test"})).status == 200
+        assert lookups == ["evil.test", "good.test"]
+
+
+def test_what_a_visitor_says_about_itself_is_not_sent_on() -> None:
+    """Behind a server that is no edge, nothing else removes it."""
+    names = [b"x-forwarded-for", b"x_forwarded_for", b"x-real-ip", b"forwarded", b"x-forwarded-x"]
+    scope = {
+        "headers": [(b"host", b"[::1]:80"), (b"x-a", b"1"), *((one, b"evil") for one in names)],
+        "scheme": "ws",
+        "client": ("2001:db8::1", 7),
+    }
+    fields = request_fields(scope, send_host=b"", prefix="/api")
+    assert b"evil" not in b" ".join(value for _, value in fields)
+    assert dict(fields)[b"forwarded"] == b'for="[2001:db8::1]";proto=http;host="[::1]:80"'
+    assert dict(fields)[b"x-forwarded-prefix"] == b"/api"
+    with pytest.raises(RequestError):
+        request_fields({"headers": [(b"x-a", b"1\r\n2")]}, send_host=b"", prefix="")
