@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
+from asgi_tunnel.services.settings import KEYS
 from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.check import Setting, settings_of
 from asgi_tunnel_edge.settings.config import (
@@ -62,6 +63,7 @@ PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its opti
 COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})
 CONFIG_PAGE: Final = "docs/reference/config.md"
 CLI_PAGE: Final = "docs/reference/cli.md"
+SERVICES_PAGE: Final = "docs/reference/services.md"
 ERRORS_PAGE: Final = "docs/reference/errors.md"
 LIMITS_PAGE: Final = "docs/limits.md"
 
@@ -295,6 +297,13 @@ def check_edge_settings(page: Page) -> Iterator[str]:
                 yield f"{page.name}: {name} has the default {default}, the table says {given}"
 
 
+def check_service_keys(page: Page) -> Iterator[str]:
+    """The table of the services' keys lists all of them, and no other."""
+    if page.name == SERVICES_PAGE:
+        listed = set(_first_cells(page.section("## Keys"), r"[a-z_]+"))
+        yield from _compare(page, "keys of a service", listed=listed, known=set(KEYS))
+
+
 def _default(setting: Setting) -> str | None:
     """A plain default as a page writes it; None where the page says it in words."""
     if isinstance(setting.default, bool):
@@ -308,6 +317,7 @@ def check_options(page: Page) -> Iterator[str]:
         return
     commands = {
         "## `asgi-tunnel run": ("asgi-tunnel", "run"),
+        "### `service add": ("asgi-tunnel", "service", "add"),
         "### `init": ("asgi-tunnel-edge", "init"),
         "### `run": ("asgi-tunnel-edge", "run"),
         "### `token create": ("asgi-tunnel-edge", "token", "create"),
@@ -409,6 +419,7 @@ CHECKS: Final = (
     check_variables,
     check_arguments,
     check_edge_settings,
+    check_service_keys,
     check_options,
     check_errors,
     check_limits,

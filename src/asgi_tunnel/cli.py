@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from ._version import __version__
+from .commands.service import add_parser as add_service_parser
 
 THREADS_TIMEOUT: Final = 3.0
 """Seconds for the app's own threads after its shutdown: `docker stop` kills after 10."""
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"asgi-tunnel: write `asgi-tunnel run {' '.join(given)}`", file=sys.stderr)
         return 2
     options = parser.parse_args(given)
+    function = getattr(options, "function", None)
+    if function is not None:
+        return _short(function, options)
     code = _run(options)
     if arguments is None:  # this process is ours, and all that is left of it is its end
         _end_in_time(code)
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"asgi-tunnel {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_service_parser(commands)
     run = commands.add_parser(
         "run",
         help="serve an app through its tunnel, without a server and without a port",
@@ -71,7 +76,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The token comes from ASGI_TUNNEL_TOKEN, or from the file ASGI_TUNNEL_TOKEN_FILE "
         "names: never from an argument, where other users of the machine could read it.",
     )
-    run.add_argument("app", metavar="MODULE:APP", help="where the app is, such as main:app")
+    run.add_argument(
+        "app",
+        metavar="MODULE:APP",
+        nargs="?",
+        help="where the app is, such as main:app; without it the services of asgi-tunnel.toml",
+    )
+    run.add_argument(
+        "--services", metavar="FILE", help="serve the services of this file, and no MODULE:APP"
+    )
     run.add_argument("--app-dir", default=".", metavar="DIR", help="where modules are looked for")
     run.add_argument("--factory", action="store_true", help="MODULE:APP returns the app")
     run.add_argument("--reload", action="store_true", help="start again when a Python file changes")
@@ -111,6 +124,39 @@ def _workers(text: str) -> int:
     return int(text)
 
 
+def _short(function: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a command that ends by itself; what is wrong with a setting is one line."""
+    from .errors import ConfigError
+
+    try:
+        return function(options)
+    except ConfigError as error:
+        print(f"asgi-tunnel: {error}", file=sys.stderr)
+        return 2
+
+
+def _served(options: argparse.Namespace) -> str | Path | None:
+    """Return what is to be served: where the app is, or the file of the services."""
+    from .services.file import find_file
+
+    if options.app is not None and options.services:
+        print("asgi-tunnel: give MODULE:APP or --services, not both", file=sys.stderr)
+        return None
+    if options.app is not None:
+        return str(options.app)
+    found = Path(options.services) if options.services else find_file(Path(options.app_dir))
+    if found is None:
+        print(
+            "asgi-tunnel: there is nothing to serve; name an app, as in "
+            "`asgi-tunnel run main:app`, or add a service with `asgi-tunnel service add`",
+            file=sys.stderr,
+        )
+    elif options.factory:
+        print("asgi-tunnel: --factory is about MODULE:APP; write factory = true", file=sys.stderr)
+        return None
+    return found
+
+
 def _run(options: argparse.Namespace) -> int:
     from . import parent
     from .env_file import load_env_file
@@ -127,6 +173,9 @@ def _run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    served = _served(options)
+    if served is None:
+        return EXIT_USAGE
     env_file = Path(options.env_file) if options.env_file else None
     is_parent = options.reload or options.workers > 1
     if env_file is not None:
@@ -149,7 +198,7 @@ def _run(options: argparse.Namespace) -> int:
         ).run()
     extend_path(options.app_dir)
     return run_process(
-        options.app,
+        served,
         connections=options.connections,
         grace=options.grace,
         root_path=options.root_path,
@@ -161,13 +210,15 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _child_arguments(options: argparse.Namespace) -> list[str]:
-    arguments = ["run", options.app, "--app-dir", options.app_dir, "--lifespan", options.lifespan]
+    arguments = ["run", "--app-dir", options.app_dir, "--lifespan", options.lifespan]
+    if options.app is not None:
+        arguments.insert(1, options.app)
     arguments += ["--spec-version", options.spec_version]
     if options.factory:
         arguments.append("--factory")
     if not options.access_log:
         arguments.append("--no-access-log")
-    for name in ("connections", "grace", "root_path", "env_file"):
+    for name in ("connections", "grace", "root_path", "env_file", "services"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]

@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
 
 
 def run_process(
-    app: ASGIApp | str,
+    app: ASGIApp | str | Path,
     *,
     lifespan: LifespanMode,
     factory: bool,
@@ -96,7 +96,7 @@ def run_process(
     """As :func:`run`, for the command.
 
     Args:
-        app: An ASGI app, or where it is.
+        app: An ASGI app, where it is, or the file of the services.
         lifespan: As :func:`run`.
         factory: As :func:`run`.
         access_log: As :func:`run`.
@@ -123,7 +123,7 @@ def run_process(
                 return EXIT_USAGE
             ensure_handler()  # the app may have configured logging
             parent.set_grace(config.grace)
-            name = app if isinstance(app, str) else display_name(app)
+            name = _name(app)
             keep_memory()
             with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
                 serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
@@ -188,7 +188,17 @@ def _is_loop_running() -> bool:
     return True
 
 
-def _load(app: ASGIApp | str, *, factory: bool) -> ASGIApp:
+def _name(app: ASGIApp | str | Path) -> str:
+    if isinstance(app, Path):
+        return app.name
+    return app if isinstance(app, str) else display_name(app)
+
+
+def _load(app: ASGIApp | str | Path, *, factory: bool) -> ASGIApp:
+    if isinstance(app, Path):
+        from .services.app import Services
+
+        return Services.from_file(app)
     if isinstance(app, str):
         return load_app(app, factory=factory)
     return app() if factory else app  # type: ignore[call-arg,return-value]

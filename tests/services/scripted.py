@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from asgi_tunnel_edge.certificates.internal import InternalCertificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -57,9 +60,15 @@ Script = Callable[[Call], Awaitable[None]]
 
 
 @asynccontextmanager
-async def scripted(script: Script, *, port: int = 0) -> AsyncIterator[Scripted]:
+async def scripted(
+    script: Script, *, port: int = 0, tls: InternalCertificate | None = None
+) -> AsyncIterator[Scripted]:
     """Run a server that does with each connection what ``script`` says, then closes it."""
     found = Scripted()
+    context = None
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.certificate, tls.key)
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,7 +87,7 @@ async def scripted(script: Script, *, port: int = 0) -> AsyncIterator[Scripted]:
             found.closed.set()
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found

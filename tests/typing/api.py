@@ -16,6 +16,7 @@ from asgi_tunnel import (
     ClientDisconnectedError,
     ConfigError,
     HandshakeError,
+    Services,
     StreamResetError,
     Tunnel,
     TunnelConfig,
@@ -33,6 +34,12 @@ wrapped: Callable[[Any, Any, Any], Awaitable[None]] = Tunnel(plain)
 strict = Tunnel(plain, required=True, connections=2, grace=5.0, root_path="/shop")
 hidden = Tunnel(FastAPI(), token="att1...", enabled=False, plaintext_host="10.0.0.1")
 twice = Tunnel(Tunnel(plain))
+
+# Several services, from a mapping, tables, or a file.
+served = Tunnel(services={"a.test/x": plain, "b.test": "http://127.0.0.1:1", "*": {"status": 404}})
+rest = Tunnel(plain, services=[{"hostname": "a.test", "to": "main:app"}])
+several = Services({"a.test": FastAPI()}, default=plain)
+from_file: Services = Services.from_file("asgi-tunnel.toml", watch=False)
 
 # As middleware, by both ways of Starlette.
 fastapi_app = FastAPI()

@@ -14,6 +14,7 @@ from asgi_tunnel import Services
 from asgi_tunnel.errors import StreamResetError
 from asgi_tunnel.services.proxy import http, pool
 from asgi_tunnel.testing import LocalEdge
+from asgi_tunnel_edge.certificates.internal import InternalCertificate, fingerprint
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -431,6 +432,25 @@ async def test_a_service_that_is_away_is_503_until_it_is_back() -> None:
         async with scripted(answering(OK), port=port):
             assert (await edge.get("/")).status == 200
         assert (await edge.get("/")).status == 503
+
+
+async def test_https_is_verified(certificate: InternalCertificate) -> None:
+    """By the system's CAs, a file, the hash of the one certificate, or not at all."""
+    pin = fingerprint(certificate.certificate.read_bytes())
+    async with scripted(answering(OK), tls=certificate) as service:
+        url = service.url.replace("http", "https")
+        for keys, status in (
+            ({}, 503),
+            ({"verify": str(certificate.certificate)}, 200),
+            ({"verify": str(certificate.certificate), "server_name": "other.test"}, 503),
+            ({"verify": str(certificate.certificate), "server_name": "nas.test"}, 200),
+            ({"verify": pin}, 200),
+            ({"verify": "sha256:" + "0" * 64}, 503),
+            ({"verify": "/nowhere.pem"}, 503),
+            ({"verify": False}, 200),
+        ):
+            async with LocalEdge(Services({"*": {"to": url, **keys}})) as edge:
+                assert (await edge.get("/")).status == status, keys
 
 
 async def test_connections_are_bounded() -> None:

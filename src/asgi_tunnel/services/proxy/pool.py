@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import ssl
 from collections import deque
 from hashlib import sha256
@@ -164,7 +165,7 @@ class Pool:
             try:
                 _, connection = await loop.create_unix_connection(ServiceConnection, target.socket)
             except OSError as error:
-                raise UnreachableError(_reason(error)) from error
+                raise UnreachableError(reason(error)) from error
             return connection
         await self._resolve()
         context = self._tls() if target.scheme == "https" else None
@@ -181,7 +182,7 @@ class Pool:
             except ssl.SSLError as error:
                 why = _tls_reason(error)
             except OSError as error:
-                why = _reason(error)
+                why = reason(error)
             else:
                 if isinstance(target.verify, str) and not _is_pinned(transport, target.verify):
                     connection.close()
@@ -245,8 +246,11 @@ def _is_pinned(transport: asyncio.Transport, pin: str) -> bool:
     return hmac.compare_digest("sha256:" + sha256(certificate).hexdigest(), pin.lower())
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def reason(error: OSError) -> str:
+    """Return why a connection failed, in the system's words; asyncio puts the address there."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 def _tls_reason(error: ssl.SSLError) -> str:

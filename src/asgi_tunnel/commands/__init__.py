@@ -1,0 +1,1 @@
+"""The commands of ``asgi-tunnel`` beside ``run``: one file each."""
