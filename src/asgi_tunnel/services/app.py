@@ -164,10 +164,13 @@ class Services:
     async def _stop(self) -> None:
         self._is_started = False
         self._started.clear()
-        for task in self._tasks:
-            task.cancel()
+        leaving = list(self._tasks)
+        for task in leaving:
+            task.cancel()  # those that leave the table stop at once
         entries = list(self._entries.values())
         await asyncio.gather(*(one.stop() for one in entries))
+        if leaving:
+            await asyncio.wait(leaving)
         # Started again, as under `testing.LocalEdge`, it begins anew.
         self._entries = {one.service.name: Entry(one.service) for one in entries}
 
@@ -190,7 +193,11 @@ class Services:
                 _log.error("%s; the services stay as they were", error)
                 continue
             before = {one.name for one in self.services}
-            await self._replace(services)
+            try:
+                await self._replace(services)
+            except Exception:  # noqa: BLE001 - the outer edge; the next change is followed as well
+                _log.exception("%s cannot be used; the services stay as they were", watch.path)
+                continue
             after = {one.name for one in services}
             _log.info(
                 "%s changed: %d services%s%s",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
@@ -54,6 +55,7 @@ class HostedApp:
         self._state = AppState.NEW
         self._app: ASGIApp | None = None
         self._life: Lifespan | None = None
+        self._close: Callable[[], None] | None = None  # ends the threads of a WSGI app
         self._tried = asyncio.Event()  # the first try is over, well or not
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -126,6 +128,8 @@ class HostedApp:
                 delay = min(delay * 2, MAX_RESTART_DELAY)
         was_ready = self._state is AppState.READY
         self._state = AppState.STOPPED
+        if self._close is not None:
+            self._close()
         if was_ready and self._life is not None:
             try:
                 await self._life.shutdown()
@@ -176,6 +180,8 @@ class HostedApp:
         if is_wsgi:
             from .wsgi import WSGIBridge
 
-            return WSGIBridge(app), False
+            bridge = WSGIBridge(app)
+            self._close = bridge.close
+            return bridge, False
         check_app(app, where, factory=target.factory)
         return as_single_callable(app), True

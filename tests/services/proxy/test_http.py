@@ -491,3 +491,35 @@ async def test_a_post_takes_no_connection_that_may_be_closing(
         assert (await edge.post("/", b"x")).status == 200
         assert (await edge.get("/")).status == 200
         assert service.connections == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", b"abcdeGET /evil HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_body_of_another_length_is_no_second_request(body: bytes, is_late: bool) -> None:
+    """Middleware that changes a body does not smuggle a request into the connection."""
+    found: list[int] = []
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    if is_late:
+        messages.insert(0, {"type": "http.request", "body": b"", "more_body": True})
+    async with scripted(answering(OK)) as service:
+        services = Services({"*": service.url})
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"a.test"), (b"content-length", b"5")],
+        }
+        await services(scope, receive, send)
+        assert found == [502]
+        assert [head[:6] for head in service.heads] in ([], [b"POST /"])

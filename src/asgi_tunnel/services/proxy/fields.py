@@ -32,7 +32,7 @@ _NEVER_RETURNED: Final = _HOP | frozenset({b"proxy-authenticate", b"proxy-authen
 
 bad_value: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 is_token: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-is_target: Final = re.compile(rb"[\x21-\x7e\x80-\xff]*").fullmatch
+is_target: Final = re.compile(rb"[\x21-\x7e]*").fullmatch
 
 
 class RequestError(Exception):
@@ -83,7 +83,7 @@ def request_fields(
         kept.append((name, value))
     fields: Fields = [(b"host", send_host or host), *kept]
     if takes_trailers and not websocket:
-        fields.append((b"te", b"trailers"))
+        fields += [(b"te", b"trailers"), (b"connection", b"te")]  # RFC 9110 section 10.1.4
     fields += _forwarding(scope, host, prefix)
     return fields
 

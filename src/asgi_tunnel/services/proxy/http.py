@@ -35,6 +35,11 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
     | {b"content-range", b"trailer", b"set-cookie", b"location", b"connection", b"te", b"upgrade"}
 )
 
+
+class BodyLengthError(ConnectionError):
+    """A request's body is longer or shorter than it says."""
+
+
 Rewrite = Callable[[bytes], bytes]
 
 
@@ -64,6 +69,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._head = b""  # without what says how long the body is
         self._length: int | None = None  # of the request's body, when announced
+        self._body_size = 0  # bytes received so far
         self._is_chunked = False
         self._expects = False
         self._rewrite: Rewrite | None = None
@@ -133,6 +139,7 @@ class Exchange:
                     if message["type"] != "http.request":
                         return
                     body, has_more = message.get("body", b""), message.get("more_body", False)
+                    self._count(body, has_more=has_more)
             self._is_chunked = self._length is None and (has_more or bool(body))
             await self._try(body, pending, has_more=has_more)
         finally:
@@ -218,6 +225,7 @@ class Exchange:
                     self._leave(connection)
                     return
                 body, more = message.get("body", b""), message.get("more_body", False)
+                self._count(body, has_more=more)
                 if self._is_chunked:
                     body = (_chunk(body) if body else b"") + (b"" if more else b"0\r\n\r\n")
                 if body:
@@ -229,8 +237,26 @@ class Exchange:
         except TimeoutError:
             self._time_out()
             return
+        except BodyLengthError:
+            connection.close()  # never another request's beginning in the place of a body's end
+            return
         self._begin_timeout()
         await self._wait_gone(connection)
+
+    def _count(self, body: bytes, *, has_more: bool) -> None:
+        """See that the body is as long as its content-length says.
+
+        Servers see to it; middleware between them and this may change a body.
+
+        Raises:
+            BodyLengthError: It is not: the service would read the rest as another request.
+        """
+        self._body_size += len(body)
+        length = self._length
+        if length is not None and (
+            self._body_size > length or (not has_more and self._body_size < length)
+        ):
+            raise BodyLengthError("the body is not as long as its content-length")
 
     async def _wait_continue(self, connection: ServiceConnection) -> None:
         """Return when the service wants the body, or does not say so in time."""
