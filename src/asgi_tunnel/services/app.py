@@ -210,7 +210,7 @@ class Services:
 
 async def _start(entries: Iterable[Entry]) -> None:
     """Start entries and wait until each was tried, or for the time that others wait."""
-    started = [asyncio.ensure_future(one.start()) for one in entries]
+    started = [asyncio.ensure_future(one.start()) for one in entries if one.has_startup]
     if not started:
         return
     try:

@@ -56,6 +56,11 @@ class Entry:
             if not self._in_flight:
                 self._idle.set()
 
+    @property
+    def has_startup(self) -> bool:
+        """Whether there is anything to start or to look up."""
+        return self._hosted is not None or (self._proxy is not None and self._proxy.has_name)
+
     async def start(self) -> None:
         """Return when it takes requests, or will not for now.  Cancelling it only ends the wait."""
         if self._hosted is not None:

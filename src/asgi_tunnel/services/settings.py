@@ -6,6 +6,7 @@ Each error is one sentence with the key it is about.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -80,16 +81,18 @@ def read_services(given: Given, *, folder: Path) -> tuple[Service, ...]:
             "use a wildcard, or a second tunnel",
         )
     found: list[Service] = []
+    names: set[str] = set()
     for number, table in enumerate(tables, 1):
         if not isinstance(table, Mapping):
             raise ConfigError("services", "is no list of tables", "write [[services]] above each")
         service = _Reader(table, number, folder).read()
-        if any(one.name == service.name for one in found):
+        if service.name in names:
             raise ConfigError(
                 "services",
                 f"has {service.name} twice",
                 "remove one of the two: the first one takes every request",
             )
+        names.add(service.name)
         found.append(service)
     return tuple(found)
 
@@ -271,6 +274,10 @@ class _Reader:
         path = to.removeprefix("unix:").removeprefix("//")
         if not path.startswith(("/", "./", "~/")):
             raise self._wrong("to", "names no socket", "write it like unix:/run/app.sock")
+        if not hasattr(socket, "AF_UNIX"):
+            raise self._wrong(
+                "to", "is a Unix socket, which this system does not have", "use http://127.0.0.1"
+            )
         return self._proxy_target(
             scheme="unix", host="localhost", port=0, socket=str(self._absolute(path))
         )

@@ -523,3 +523,25 @@ async def test_a_body_of_another_length_is_no_second_request(body: bytes, is_lat
         await services(scope, receive, send)
         assert found == [502]
         assert [head[:6] for head in service.heads] in ([], [b"POST /"])
+
+
+async def test_a_slow_visitor_holds_the_service_back() -> None:
+    """What the visitor does not read is not read from the service: memory stays small."""
+    size, piece = 64 << 20, b"x" * 65536
+    sent = 0
+
+    async def script(call: Call) -> None:
+        nonlocal sent
+        await call.head()
+        await call.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        while sent < size:
+            await call.say(piece)
+            sent += len(piece)
+
+    async with behind(script) as (edge, _), edge.stream("GET", "/") as response:
+        before = -1
+        while before != sent:  # until it stands still
+            before = sent
+            await asyncio.sleep(0.05)
+        assert 0 < sent < size
+        assert len(await response.read()) == size

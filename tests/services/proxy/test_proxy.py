@@ -190,3 +190,24 @@ def test_what_a_visitor_says_about_itself_is_not_sent_on() -> None:
     assert dict(fields)[b"x-forwarded-prefix"] == b"/api"
     with pytest.raises(RequestError):
         request_fields({"headers": [(b"x-a", b"1\r\n2")]}, send_host=b"", prefix="")
+
+
+async def test_the_same_mistake_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often a visitor asks; a service that is away is logged once until it is back."""
+    async with scripted(answering(b"nonsense\r\n\r\n")) as service:
+        url, port = service.url, service.port
+        async with LocalEdge(Services({"a.test": url})) as edge:
+            for _ in range(3):
+                assert (await edge.get("/", headers={"host": "a.test"})).status == 502
+    assert (
+        caplog.text.count("the service of a.test: the status line of the response is malformed")
+        == 1
+    )
+    caplog.set_level("INFO")
+    async with LocalEdge(Services({"a.test": url})) as edge:
+        for _ in range(3):
+            assert (await edge.get("/", headers={"host": "a.test"})).status == 503
+        async with scripted(answering(OK), port=port):
+            assert (await edge.get("/", headers={"host": "a.test"})).status == 200
+    assert caplog.text.count(f"is not reached at 127.0.0.1:{port}: connection refused") == 1
+    assert caplog.text.count("the service of a.test is reached again") == 1

@@ -73,6 +73,11 @@ class Pool:
         if target.scheme != "unix" and read_host(target.host, "to") is not None:
             self._addresses = [target.host]
 
+    @property
+    def is_resolved(self) -> bool:
+        """Whether it is known where the service is."""
+        return bool(self._addresses) or self._target.scheme == "unix"
+
     async def start(self) -> None:
         """Look the name up, once; a name without an address is looked up again when needed."""
         try:
@@ -196,7 +201,7 @@ class Pool:
         Raises:
             UnreachableError: It has none now, or one that is refused.
         """
-        if self._addresses or self._target.scheme == "unix":
+        if self.is_resolved:
             return
         loop = asyncio.get_running_loop()
         async with self._lookup:

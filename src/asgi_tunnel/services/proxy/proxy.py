@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from .response import ResponseError
 from .websocket import WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.services")
+
+LOG_INTERVAL: Final = 60.0
+"""Seconds in which the same mistake of a service is logged once: a visitor may ask for it often."""
 
 _NOT_RUNNING: Final = "this service is not running at the moment"
 
@@ -35,6 +39,13 @@ class Proxy:
         self._target = target
         self._pool = Pool(target, service.name)
         self._was_reached = True  # what the log last said
+        self._warned = ""  # the last mistake that was logged
+        self._warn_again = 0.0  # loop time
+
+    @property
+    def has_name(self) -> bool:
+        """Whether its address has to be looked up."""
+        return not self._pool.is_resolved
 
     async def start(self) -> None:
         """Look the service's name up."""
@@ -61,29 +72,35 @@ class Proxy:
             self._note(error.why)
             await refuse(scope, receive, send, 503, _NOT_RUNNING, retry=True)
         except BusyError:
-            _log.warning(
-                "all %d connections of %s are in use", self._target.max_connections, self._name
-            )
+            self._warn(f"all {self._target.max_connections} connections are in use")
             await refuse(scope, receive, send, 503, "this service is busy", retry=True)
         except TimeoutError:
-            _log.warning("%s did not answer in time", self._name)
+            self._warn("it did not answer in time")
             if not exchange.has_started:  # else it is left incomplete, and so it is cut
                 await refuse(scope, receive, send, 504, "this service did not answer in time")
         except (ResponseError, ServiceClosedError, ConnectionError) as error:
-            _log.warning("%s: %s", self._name, error)
+            self._warn(str(error))
             if not exchange.has_started:
                 await refuse(scope, receive, send, 502, "this service gave no valid response")
         else:
             if not self._was_reached:
                 self._was_reached = True
-                _log.info("%s is reached again", self._name)
+                _log.info("the service of %s is reached again", self._name)
+
+    def _warn(self, why: str) -> None:
+        """Log a mistake of the service, the same one once in ``LOG_INTERVAL``."""
+        now = asyncio.get_running_loop().time()
+        if why == self._warned and now < self._warn_again:
+            return
+        self._warned, self._warn_again = why, now + LOG_INTERVAL
+        _log.warning("the service of %s: %s", self._name, why)
 
     def _note(self, why: str) -> None:
         """Log that the service is away, once until it is back."""
         if self._was_reached:
             self._was_reached = False
             _log.warning(
-                "%s is not reached at %s: %s; it answers 503",
+                "the service of %s is not reached at %s: %s; it answers 503",
                 self._name,
                 self._target.socket or self._target.authority,
                 why,
