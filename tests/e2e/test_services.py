@@ -285,3 +285,32 @@ def test_no_service_has_a_port_of_its_own(world: World) -> None:
     from .harness import listening_sockets
 
     assert listening_sockets(world.processes["app"].pid) == []
+
+
+@pytest.mark.parametrize("path", ["/node", "/nginx", "/python", "/fastapi", "/folder"])
+def test_no_visitor_reaches_what_is_not_in_the_table(world: World, path: str) -> None:
+    """Raw requests that name another server, as a visitor sends them: it gets no connection."""
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.setblocking(False)
+        place = f"127.0.0.1:{elsewhere.getsockname()[1]}"
+        host = "Host: shop.example.test\r\n"
+        for request in (
+            f"GET http://{place}{path}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET http://shop.example.test@{place}{path}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET http://shop.example.test{path}//{place}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET {path}//{place}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET {path}/%2f%2f{place}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET {path}/..//{place}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET {path}@{place}/ HTTP/1.1\r\n{host}\r\n",
+            f"GET @{place}{path} HTTP/1.1\r\n{host}\r\n",
+            f"CONNECT {place} HTTP/1.1\r\n{host}\r\n",
+            f"GET {path}/ HTTP/1.1\r\nHost: {place}\r\n\r\n",
+            f"GET {path}/ HTTP/1.1\r\n{host}Host: {place}\r\n\r\n",
+            f"GET {path}/ HTTP/1.1\r\n{host}X-Forwarded-Host: {place}\r\n\r\n",
+            f"GET {path}/%0d%0aHost:%20{place} HTTP/1.1\r\n{host}\r\n",
+        ):
+            with visiting(world.edge) as visitor:
+                visitor.sock.sendall(request.encode())
+                assert 200 <= visitor.read_head().status < 500, request
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
