@@ -12,6 +12,7 @@ from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import BASE, CAP, Backoff
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.edge_tls import EdgeTLSError
 from asgi_tunnel.errors import HandshakeError
 from asgi_tunnel.protocol.codes import RefuseCode
 from asgi_tunnel.token import Token
@@ -47,6 +48,7 @@ def slot() -> _Slot:
         (OSError(errno.ENETUNREACH, "no network"), 1.0),
         (socket.gaierror(socket.EAI_AGAIN, "no response"), 1.0),
         (ConnectionRefusedError(), CAP),
+        (EdgeTLSError("the certificate has expired"), CAP),
     ],
 )
 async def test_waits_by_cause(slot: _Slot, error: Exception, most: float) -> None:

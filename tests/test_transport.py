@@ -196,8 +196,8 @@ async def keys_of(host: str, certificate: InternalCertificate | None = None) -> 
     async with asyncio.timeout(10):
         server = await asyncio.start_server(serve, host, 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        pin = fingerprint(certificate.certificate.read_bytes()) if certificate else None
-        transport = await dial(f"{scheme}://{host}:{port}", "token", pin=pin)
+        pins = [fingerprint(certificate.certificate.read_bytes())] if certificate else []
+        transport = await dial(f"{scheme}://{host}:{port}", "token", pins=pins)
         for _ in range(3):
             transport.send(b"hello")
         wire = await heard

@@ -417,6 +417,22 @@ async def test_session_is_renewed_for_other_end_to_end_hostnames() -> None:
     assert [one.is_over for one in (session, other, fresh)] == [True, False, False]
 
 
+async def test_all_sessions_are_renewed() -> None:
+    """Each app is asked once for a fresh session, and the old one ends once it is empty."""
+    directory = make_directory()
+    session = join(directory)
+    stream_id = open_stream(session)
+    assert directory.renew_all(0.5) == 1
+    assert directory.renew_all(0.5) == 0
+    fresh = join(directory)
+    directory.renew()
+    assert directory.entry_of(session) is not None
+    session.reset_stream(stream_id, ResetCode.CANCELLED)
+    directory.renew()
+    assert directory.entry_of(session) is None
+    assert directory.entry_of(fresh) is not None
+
+
 async def test_routing_is_the_same_with_one_and_with_a_thousand_names() -> None:
     """T28: each of a thousand names leads to its own token's session, and a near miss to none."""
     for count in (1, 1000):

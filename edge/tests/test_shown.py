@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from asgi_tunnel_edge.certificates.internal import create_internal_certificate
+from asgi_tunnel_edge.certificates.internal import (
+    create_internal_certificate,
+    fingerprint,
+    next_certificate,
+)
 from asgi_tunnel_edge.errors import CertificateError
 from asgi_tunnel_edge.listeners.client_hello import ClientHello
 from asgi_tunnel_edge.settings.acme import AcmeConfig
@@ -49,6 +53,32 @@ async def test_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert shown.find("example.test") is not before
     assert "has changed" in caplog.text
     await shown.stop()
+
+
+async def test_pins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The one shown and the next one, of the edge's own; without a next one, a warning says so."""
+    config = config_of(tmp_path, "internal")
+    files = create_internal_certificate("example.test", tmp_path / "tls")
+    shown = ShownCertificates(config)
+    await shown.start(Snapshot.of(1, []))
+    coming = next_certificate(files).certificate
+    first = fingerprint(files.certificate.read_bytes())
+    assert list(shown.pins) == [first, fingerprint(coming.read_bytes())]
+    shown.look(100.0, list)
+    coming.unlink()
+    shown.look(103.0, list)
+    assert list(shown.pins) == [first]
+    create_internal_certificate("example.test", tmp_path / "new")
+    (tmp_path / "tls" / "next-key.pem").unlink()
+    (tmp_path / "tls" / "next-key.pem").mkdir()
+    again = ShownCertificates(config)
+    await again.start(Snapshot.of(1, []))
+    assert list(again.pins) == [first]
+    assert "no next certificate can be made ahead" in caplog.text
+    other = ShownCertificates(config_of(tmp_path, "files"))
+    await other.start(Snapshot.of(1, []))
+    other.look(100.0, list)
+    assert list(other.pins) == []
 
 
 async def test_a_ca(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from .token import Token
 
 TOKEN: Final = "ASGI_TUNNEL_TOKEN"  # noqa: S105 - the name of a setting
 TOKEN_FILE: Final = "ASGI_TUNNEL_TOKEN_FILE"  # noqa: S105 - the name of a setting
+CA_FILE: Final = "ASGI_TUNNEL_CA_FILE"
+PINS: Final = "ASGI_TUNNEL_PINS"
 PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
 CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
 GRACE: Final = "ASGI_TUNNEL_GRACE"
@@ -86,6 +88,8 @@ class TunnelConfig:
     grace: float = DEFAULT_GRACE  # seconds that requests in progress get when the app ends
     root_path: str = ""  # put before each path
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
+    ca_file: Path | None = None  # PEM of the edge's CA, read at each dial; None: the system's CAs
+    pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
     end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
@@ -136,6 +140,8 @@ class TunnelConfig:
             grace=_seconds(environ, grace),
             root_path=path.rstrip("/"),
             plaintext_host=host,
+            ca_file=_ca_file(environ, parsed),
+            pins_folder=_pins_folder(environ),
             spec_version=spec_version,
             end_to_end=EndToEndConfig.from_env(environ),
         )
@@ -175,6 +181,33 @@ def _check_plaintext(token: Token, host: str, setting: str) -> None:
             f"leads to {name} without TLS: anyone on the way could read and change everything",
             f"give the edge TLS, or set {PLAINTEXT_HOST}={name} if you trust the whole way",
         )
+
+
+def _ca_file(environ: Mapping[str, str], token: Token) -> Path | None:
+    given = environ.get(CA_FILE)
+    if not given:
+        return None
+    if token.pin is not None:
+        # Ignoring it would quietly drop the check that somebody asked for.
+        raise ConfigError(
+            CA_FILE,
+            "is set, and the token knows the edge by a pin and asks no CA",
+            "leave it out, or give the edge a certificate of that CA and create a new token",
+        )
+    path = Path(given)
+    if not path.is_file():
+        raise ConfigError(CA_FILE, "names no file", "put the certificate of the edge's CA there")
+    return path
+
+
+def _pins_folder(environ: Mapping[str, str]) -> Path | None:
+    if environ.get(PINS):
+        return Path(environ[PINS])
+    try:
+        own = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    except RuntimeError:  # a user without a home
+        return None
+    return own / "asgi-tunnel" / "pins"
 
 
 def _is_loopback(name: str) -> bool:

@@ -26,7 +26,8 @@ from .asgi.origin import Origin
 from .asgi.websocket import ANSWER_TIMEOUT
 from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
-from .dial import PinError, dial
+from .dial import dial
+from .edge_tls import PinError
 from .end_to_end import EndToEnd
 from .errors import (
     AuthenticationError,
@@ -36,6 +37,7 @@ from .errors import (
     VersionMismatchError,
 )
 from .group import process_group
+from .pins import KnownPins
 from .protocol.codes import DrainReason, GoawayCode, RefuseCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
@@ -119,6 +121,8 @@ class Connector:
         self._welcomed: asyncio.Event | None = None
         self.urls: tuple[str, ...] = ()
         self._proxy: Proxy | None = None  # that was logged last
+        token = config.token
+        self.pins = None if token.pin is None else KnownPins(token, config.pins_folder)
         self.end_to_end = EndToEnd(config.end_to_end, origin)
         origin.serve_bytes = self.end_to_end.serve
 
@@ -429,13 +433,18 @@ class _Slot:
     async def _connect(self) -> None:
         config = self._connector.config
         session = self.session
-        transport = await dial(
-            config.token.edge,
-            config.text,
-            pin=config.token.pin,
-            first=self._number,
-            proxy=self._connector.find_proxy(),
-        )
+        known = self._connector.pins
+        try:
+            transport = await dial(
+                config.token.edge,
+                config.text,
+                pins=() if known is None else await known.accepted(),
+                ca_file=config.ca_file,
+                first=self._number,
+                proxy=self._connector.find_proxy(),
+            )
+        except PinError as error:
+            raise PinError("" if known is None else known.kept_in) from error
         self._transports = [one for one in self._transports if not one.is_lost] + [transport]
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
@@ -451,6 +460,8 @@ class _Slot:
         transport.start(session)
         is_first, self._was_connected = not self._was_connected, True
         self._connector.announce(welcome, is_first=is_first)
+        if known is not None:
+            await known.learn(welcome.pins)
 
     def _adopt(
         self, transport: Transport, welcome: Welcome, session: Session | None, hello: Hello

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import socket
 import ssl
-from hashlib import sha256
 from ipaddress import ip_address
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -23,11 +21,11 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from ._version import __version__
+from .edge_tls import PinError, explain, is_pinned, tls_context
 from .errors import (
     AuthenticationError,
     HandshakeError,
     HostnameUnavailableError,
-    TunnelError,
     VersionMismatchError,
 )
 from .protocol.codes import RefuseCode
@@ -36,6 +34,9 @@ from .proxy import Proxy, connect_socks, open_way, unreached
 from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from websockets.http11 import Response
 
 DIAL_TIMEOUT: Final = 10.0
@@ -52,6 +53,7 @@ MAX_TRIES: Final = 16
 """Tries that may hang at one time."""
 
 _MAX_REASON: Final = 512
+_MAX_LOCATION: Final = 128  # characters of a redirect that are shown
 
 _REFUSALS: Final = {
     401: (RefuseCode.UNAUTHENTICATED, AuthenticationError),
@@ -60,21 +62,12 @@ _REFUSALS: Final = {
 }
 
 
-class PinError(TunnelError):
-    """The edge showed another certificate than the token names."""
-
-    def __str__(self) -> str:
-        return (
-            "the edge's certificate is not the one that the token names; someone may be in "
-            "between, or the edge was set up anew: create a new token there"
-        )
-
-
 async def dial(
     url: str,
     authorization: str,
     *,
-    pin: str | None = None,
+    pins: Sequence[str] = (),
+    ca_file: Path | None = None,
     first: int = 0,
     proxy: Proxy | None = None,
 ) -> WebSocketTransport:
@@ -83,7 +76,8 @@ async def dial(
     Args:
         url: ``wss://host[:port]`` or ``ws://host[:port]``.
         authorization: The token, for the Authorization field.
-        pin: ``sha256:<hex>`` of the only certificate to accept; None to ask the system's CAs.
+        pins: ``sha256:<hex>`` of each certificate to accept; none: CAs are asked.
+        ca_file: PEM of the CAs to ask; None: the system's.
         first: Which of the addresses to begin with, counted around: the connections of one app go
             to different ones where there are several.
         proxy: Leads to the edge, and resolves its name; None to dial it directly.
@@ -92,7 +86,8 @@ async def dial(
         HandshakeError: The edge refused, with its own sentence.
         PinError: The certificate is another one; nothing was sent.
         ProxyError: The proxy could not be reached, or refused.
-        OSError: The edge could not be reached (``ssl.SSLError`` included).
+        EdgeTLSError: No TLS, or a certificate that cannot be trusted; nothing was sent.
+        OSError: The edge could not be reached.
         TimeoutError: It took longer than ``DIAL_TIMEOUT``.
 
     Every address that the name has now is tried.  Cancelling it closes the socket.
@@ -102,7 +97,7 @@ async def dial(
     host = parts.hostname or ""
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
-    context = _tls_context(pin) if secure else None
+    context = tls_context(is_pinned=bool(pins), ca_file=ca_file) if secure else None
     server = host if secure else None
     addresses: list[Address] = []
     async with asyncio.timeout(DIAL_TIMEOUT):
@@ -118,11 +113,13 @@ async def dial(
                 sock = await _pass_proxy(proxy, host, port)
             try:
                 transport = await _shake_hands(
-                    sock, _Dialer(uri, authorization, pin), context, server
+                    sock, _Dialer(uri, authorization, pins), context, server
                 )
-            except OSError:
+            except OSError as error:
                 if addresses:
                     continue
+                if context is not None and (isinstance(error, ssl.SSLError) or not str(error)):
+                    raise explain(error, f"{host}:{port}") from error
                 raise
             break
     is_private = secure or (proxy is None and _is_local(transport))
@@ -232,24 +229,12 @@ def _is_local(transport: asyncio.Transport) -> bool:
         return False
 
 
-def _tls_context(pin: str | None) -> ssl.SSLContext:
-    if pin is None:
-        context = ssl.create_default_context()
-    else:
-        # The pin says which certificate it is: no authority has to be loaded (20 ms, 830 KiB).
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 class _Dialer(asyncio.Protocol):
     """Does the WebSocket handshake, by the I/O-free client of ``websockets``."""
 
-    def __init__(self, uri: WebSocketURI, authorization: str, pin: str | None) -> None:
+    def __init__(self, uri: WebSocketURI, authorization: str, pins: Sequence[str]) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pin = pin
+        self._pins = pins
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
         self._request = self._protocol.connect()
         self._request.headers["Authorization"] = f"Bearer {authorization}"
@@ -259,7 +244,7 @@ class _Dialer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._transport = transport = cast(asyncio.Transport, transport)
-        if self._pin is not None and not _is_pinned(transport, self._pin):
+        if self._pins and not is_pinned(transport, self._pins):
             self._fail(PinError())
             transport.abort()
             return
@@ -300,14 +285,6 @@ class _Dialer(asyncio.Protocol):
             self.done.set_exception(error)
 
 
-def _is_pinned(transport: asyncio.Transport, pin: str) -> bool:
-    tls = transport.get_extra_info("ssl_object")
-    certificate = None if tls is None else tls.getpeercert(binary_form=True)
-    if certificate is None:
-        return False
-    return hmac.compare_digest("sha256:" + sha256(certificate).hexdigest(), pin.lower())
-
-
 def _refusal(response: Response) -> Exception:
     """Turn the edge's HTTP answer into the error it stands for."""
     status = response.status_code
@@ -320,6 +297,17 @@ def _refusal(response: Response) -> Exception:
     if status in _REFUSALS:
         code, kind = _REFUSALS[status]
         return kind(code, body or response.reason_phrase, retry_after=retry)
+    if 300 <= status < 400:
+        return ConnectionError(_redirected(status, response.headers.get("Location", "")))
     if status in (429, 503):
         return HandshakeError(RefuseCode.OVERLOAD, body or "the edge is busy", retry_after=retry)
     return ConnectionError(f"the edge answered {status}; is this the URL of an asgi-tunnel edge?")
+
+
+def _redirected(status: int, location: str) -> str:
+    shown = "".join(one if one.isprintable() else "?" for one in location[:_MAX_LOCATION])
+    return (
+        f"the edge's URL answers {status} and leads to {shown or 'no other URL'}; no token is sent "
+        "after a redirect: correct public_url in edge.toml and create a new token, or take the "
+        "redirect of the tunnel's path out of the proxy in front of the edge"
+    )

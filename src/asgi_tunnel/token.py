@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigError
+from .protocol.text import is_pin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,11 +152,9 @@ def _edge(value: object, setting: str) -> str:
 def _pin(value: object, edge: str, setting: str) -> str | None:
     if value is None:
         return None
-    digest = value.removeprefix("sha256:") if isinstance(value, str) else ""
-    hexadecimal = set("0123456789abcdef").issuperset(digest)
-    if value != f"sha256:{digest}" or len(digest) != 64 or not hexadecimal:
+    if not isinstance(value, str) or not is_pin(value):
         _refuse(setting, "has a pin that is not sha256: and 64 lower-case hex digits", _CREATE)
     if not edge.startswith("wss://"):
         # Ignoring it would quietly drop the protection that somebody asked for.
         _refuse(setting, "has a pin although its edge is not wss://", _CREATE)
-    return f"sha256:{digest}"
+    return value

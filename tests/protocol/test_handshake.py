@@ -183,6 +183,39 @@ def test_version(oldest: int, version: int, agreed: int | None) -> None:
     assert agree_version(Hello(version=version, oldest=oldest, instance="i")) == agreed
 
 
+PIN = f"sha256:{'a' * 64}"
+
+
+def test_pins() -> None:
+    """Four pins at most travel with WELCOME; a message without them is as it always was."""
+    pins = tuple(f"sha256:{one * 64}" for one in "abcd")
+    wire = encode_handshake(Welcome(session="s", pins=pins))
+    assert HandshakeReader().feed(wire) == (Welcome(session="s", pins=pins), b"")
+    assert b"pins" not in encode_handshake(Welcome(session="s"))
+
+
+@pytest.mark.parametrize(
+    "pins",
+    [
+        [PIN] * 5,
+        [PIN.upper()],
+        [PIN[:-1]],
+        [PIN + "a"],
+        [PIN[7:]],
+        [f"sha256:{'g' * 64}"],
+        [""],
+        [7],
+        [None],
+    ],
+    ids=repr,
+)
+def test_malformed_pins(pins: list[object]) -> None:
+    """T94: what is not a short list of pins is one clear error, and none of it is taken."""
+    with pytest.raises(FrameError, match="'pins' is not a list of at most 4 pins") as caught:
+        decode(WELCOME, {"session": "s", "pins": pins})
+    assert caught.value.code == GoawayCode.FRAME_ERROR
+
+
 def test_reader_keeps_what_follows() -> None:
     """T57: the reader takes bytes one by one and gives back what comes after the handshake."""
     refuse = Refuse(code=RefuseCode.OVERLOAD, reason="busy", retry_after=1.0)

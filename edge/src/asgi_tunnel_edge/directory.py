@@ -262,17 +262,30 @@ class LocalDirectory:
     def renew(self) -> None:
         """Ask for a fresh session where an old one will not do; end that once it is empty.
 
-        Its stream ids run out, or its app does not know for which hostnames it speaks TLS: WELCOME
-        says that, and nothing after it.
+        Its stream ids run out, or its app does not know for which hostnames it speaks TLS, or the
+        next pins: WELCOME says that, and nothing after it.
         """
         for session, entry in list(self._entries.items()):
-            if session.connection.last_stream_id < STREAM_ID_DRAIN and not entry.is_outdated:
+            is_asked = entry.is_outdated or entry.is_renewed
+            if session.connection.last_stream_id < STREAM_ID_DRAIN and not is_asked:
                 continue
             if not entry.is_draining:
                 entry.is_draining = True
                 session.drain(DrainReason.RENEW)
             elif not session.connection.open_streams:
                 session.terminate(GoawayCode.NO_ERROR, "the session was renewed")
+
+    def renew_all(self, spread: float) -> int:
+        """Ask all apps for fresh sessions, which hear what WELCOME says now; how many it asked.
+
+        Args:
+            spread: Seconds over which they come.
+        """
+        entries = [one for one in self._entries.values() if not one.is_draining]
+        for number, entry in enumerate(entries):
+            entry.is_draining = entry.is_renewed = True
+            entry.session.drain(DrainReason.RENEW, delay=spread * number / len(entries))
+        return len(entries)
 
     def _routes_of(self, entry: SessionEntry) -> list[Route]:
         """The routes of its names, as far as they are its token's now."""

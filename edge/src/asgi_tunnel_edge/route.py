@@ -97,6 +97,7 @@ class SessionEntry:
         slot: Which of the process's connections.
         group: The processes that were started together with it.
         is_draining: It takes no new streams.
+        is_renewed: The app was asked for a fresh session in its place.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
         is_outdated: Its WELCOME named other end-to-end hostnames than the token has now.
     """
@@ -113,6 +114,7 @@ class SessionEntry:
         "is_busy",
         "is_draining",
         "is_outdated",
+        "is_renewed",
         "session",
         "slot",
         "token",
@@ -147,6 +149,7 @@ class SessionEntry:
         self.slot = slot
         self.group = group or instance
         self.is_draining = False
+        self.is_renewed = False
         self.is_busy = False
         self._sampled = 0  # bytes moved up to the last sample
         self._acknowledged: int | None = None  # frames, at the last look; None: no ACK was due

@@ -184,6 +184,7 @@ class Edge:
             self.directory,
             self._visitor_url,
             on_error=self.limiter.note_error,
+            pins=self._pins,
         )
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
@@ -420,10 +421,16 @@ class Edge:
         now = self.context.now()
         self.context.refusals.flush(now)
         if self._certificates is not None:
+            pins = self._certificates.pins
             self._certificates.look(now, self._dialed_names)
+            if self._certificates.pins != pins:
+                self.directory.renew_all(SPREAD)  # so that apps hear of the next one in time
         if self._descriptors is not None and not self.context.is_stopping:
             self._descriptors.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
+
+    def _pins(self) -> tuple[str, ...]:
+        return () if self._certificates is None else self._certificates.pins
 
     def _dialed_names(self) -> list[str]:
         return list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))

@@ -6,13 +6,21 @@ or those of a CA (``issuance``).
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from typing import TYPE_CHECKING, Final
 
 from .certificates.collection import CertificateCollection
 from .certificates.files import FileCertificates
+from .certificates.internal import (
+    InternalCertificate,
+    create_next_certificate,
+    fingerprint,
+    next_certificate,
+)
 from .certificates.validity import validity_warnings
+from .errors import CertificateError
 from .issuance import Issuance
 
 if TYPE_CHECKING:
@@ -39,12 +47,20 @@ class ShownCertificates:
     Args:
         config: The edge's settings.
 
+    Attributes:
+        pins: The certificates that apps are to accept, of an edge that they know by a pin: the one
+            that is shown, and the next one. Empty: a CA vouches.
+
     Raises:
         CertificateError: The files cannot be used.
     """
 
     def __init__(self, config: EdgeConfig) -> None:
+        self.pins: tuple[str, ...] = ()
         self._config = config
+        self._own = InternalCertificate(certificate=config.certificate_path, key=config.key_path)
+        self._next_seen: tuple[int, ...] | None = None  # the file of the next one, as it was read
+        self._next_pin: str | None = None
         self._files: FileCertificates | None = None
         self._issuance: Issuance | None = None
         self._source: CertificateSource
@@ -72,6 +88,18 @@ class ShownCertificates:
         if self._issuance is not None:
             self._issuance.follow(snapshot)
             await self._issuance.start()
+        if self._config.tls.mode == "internal":
+            try:
+                await asyncio.to_thread(create_next_certificate, self._config.domain, self._own)
+            except OSError as error:
+                _log.warning(
+                    "no next certificate can be made ahead in %s (%s); when this one is changed, "
+                    "every app needs a new token; make the folder writable for the edge's user",
+                    self._own.certificate.parent,
+                    error.strerror,
+                )
+            self._look_at_next()
+            self._set_pins()
 
     async def stop(self) -> None:
         """Order no more."""
@@ -103,11 +131,40 @@ class ShownCertificates:
             return
         if now >= self._look_due:
             self._look_due = now + _FILE_CHECK
+            if mode == "internal":
+                # Before the one that is shown: a change ends with another next one, and this one
+                # may not be missing from the pins meanwhile.
+                self._look_at_next()
             if files.look():
                 self._validity_due = now
+            self._set_pins()
         if now >= self._validity_due:
             self._validity_due = now + _VALIDITY_CHECK
             # Who pins the edge's own does not read its names.
             dialed = names() if mode == "files" else []
             for warning in validity_warnings(files.pem, dialed, dt.datetime.now(dt.UTC)):
                 _log.warning("the certificate %s %s", self._config.certificate_path, warning)
+
+    def _look_at_next(self) -> None:
+        path = next_certificate(self._own).certificate
+        try:
+            stat = path.stat()
+            seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if seen == self._next_seen:
+                return
+            self._next_pin = fingerprint(path.read_bytes())
+            self._next_seen = seen
+        except (OSError, CertificateError):
+            self._next_pin = self._next_seen = None
+
+    def _set_pins(self) -> None:
+        if self._files is not None and self._config.tls.mode == "internal":
+            shown = fingerprint(self._files.pem)
+            coming = [] if self._next_pin is None else [self._next_pin]
+            pins = tuple(dict.fromkeys([shown, *coming]))
+            if self.pins and pins != self.pins:
+                _log.info(
+                    "the edge's certificate, or its next one, has changed; apps are asked for "
+                    "fresh sessions, and so hear of it"
+                )
+            self.pins = pins

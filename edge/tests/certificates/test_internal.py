@@ -12,8 +12,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from asgi_tunnel_edge.certificates.files import server_context
-from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
+from asgi_tunnel_edge.certificates.internal import (
+    InternalCertificate,
+    create_internal_certificate,
+    create_next_certificate,
+    fingerprint,
+    next_certificate,
+    show_next_certificate,
+)
 from asgi_tunnel_edge.errors import CertificateError
+from asgi_tunnel_edge.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +45,55 @@ def test_internal_certificate(tmp_path: Path) -> None:
 def test_certificate_of_a_long_domain(tmp_path: Path) -> None:
     """A domain longer than the 64 characters of a common name gets a certificate too."""
     create_internal_certificate(f"{'a' * 60}.{'b' * 60}.test", tmp_path)
+
+
+def pairs(files: InternalCertificate) -> list[tuple[bytes, bytes]]:
+    """What is shown, and what is next."""
+    both = (files, next_certificate(files))
+    return [(one.certificate.read_bytes(), one.key.read_bytes()) for one in both]
+
+
+def test_next_certificate(tmp_path: Path) -> None:
+    """It is made once ahead; then it is shown, and another one is next."""
+    files = create_internal_certificate("example.org", tmp_path)
+    assert create_next_certificate("example.org", files)
+    assert not create_next_certificate("example.org", files)
+    first, second = pairs(files)
+    assert next_certificate(files).key.stat().st_mode & 0o777 == 0o600
+    show_next_certificate("example.org", files)
+    shown, third = pairs(files)
+    assert shown == second
+    assert third not in (first, second)
+    server_context(files.certificate, files.key)
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_change_that_was_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """T94: after a crash between any two files the same command goes on; no certificate is lost."""
+    files = create_internal_certificate("example.org", tmp_path)
+    create_next_certificate("example.org", files)
+    _, second = pairs(files)
+    left = [written]
+    write = write_atomically
+
+    def crash(path: Path, data: bytes, *, mode: int) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(path, data, mode=mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asgi_tunnel_edge.certificates.internal.write_atomically", crash)
+        with pytest.raises(KeyboardInterrupt):
+            show_next_certificate("example.org", files)
+    if not create_next_certificate("example.org", files):
+        show_next_certificate("example.org", files)
+    shown, third = pairs(files)
+    assert shown == second
+    assert third != second
+    server_context(files.certificate, files.key)
 
 
 def test_fingerprint_is_of_the_der_form(tmp_path: Path) -> None:

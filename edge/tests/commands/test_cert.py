@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asgi_tunnel_edge.certificates.acme.records import CertificateRecord, FailureRecord
+from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store, load_snapshot
 from asgi_tunnel_edge.storage.acme import AcmeStore
@@ -104,6 +105,24 @@ def test_renew(data: Path, run: Run) -> None:
     assert after.renewals == before.renewals + 2
     assert after.generation > before.generation
     assert len(json.loads(run("cert", "renew", "--json", "--data", data).out)) == 4
+
+
+def test_the_edges_own(tmp_path: Path, run: Run) -> None:
+    """The first time makes a next one ahead; each further time shows it and makes another."""
+    folder = tmp_path / "x"
+    run("init", "--data", folder, "--domain", "a.test")
+    config = EdgeConfig.load(folder)
+    done = run("cert", "renew", "--json", "--data", folder)
+    first = json.loads(done.out)
+    assert (done.code, first["changed"]) == (0, False)
+    second = json.loads(run("cert", "renew", "--json", "--data", folder).out)
+    assert (second["changed"], second["shown"]) == (True, first["next"])
+    assert fingerprint(config.certificate_path.read_bytes()) == second["shown"]
+    assert "is the one that was made ahead" in run("cert", "renew", "--data", folder).out
+    done = run("cert", "renew", "shop.a.test", "--data", folder)
+    assert (done.code, "leave the name out" in done.err) == (2, True)
+    run("remake", "certificate", "--force", "--data", folder)
+    assert "There was no next certificate" in run("cert", "renew", "--data", folder).out
 
 
 def test_nothing_to_renew(data: Path, run: Run) -> None:

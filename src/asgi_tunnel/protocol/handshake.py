@@ -17,12 +17,14 @@ from .frames import FrameType, encode_frame, unpack_header
 from .limits import (
     FRAME_HEADER_SIZE,
     MAX_HANDSHAKE_SIZE,
+    MAX_PINS,
     OLDEST_VERSION,
     PROTOCOL_VERSION,
     SETTING_BOUNDS,
     Settings,
     Timing,
 )
+from .text import is_pin
 
 SUBPROTOCOL: Final = "asgi-tunnel.v1"
 """WebSocket subprotocol of a tunnel."""
@@ -30,7 +32,7 @@ SUBPROTOCOL: Final = "asgi-tunnel.v1"
 TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 """Path of the WebSocket handshake that opens a tunnel."""
 
-_LATER: Final = ("group", "shared", "end_to_end")
+_LATER: Final = ("group", "shared", "end_to_end", "pins")
 """Keys that came after the format was frozen; absent while they are empty."""
 
 _MAX_NAMES: Final = 256
@@ -73,6 +75,8 @@ class Welcome:
     settings: Settings = field(default_factory=Settings)
     timing: Timing = field(default_factory=Timing)
     edges: tuple[str, ...] = ()  # URLs of other edges that serve the same hostnames
+    # ``sha256:<hex>`` of the certificates that the edge shows, now and next; empty: a CA vouches
+    pins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +192,17 @@ def _names(values: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _pins(values: dict[str, Any]) -> tuple[str, ...]:
+    pins = _get(values, "pins", list, [])
+    if len(pins) > MAX_PINS or not all(isinstance(one, str) and is_pin(one) for one in pins):
+        raise FrameError(
+            GoawayCode.FRAME_ERROR,
+            f"handshake key 'pins' is not a list of at most {MAX_PINS} pins, "
+            "each sha256: and 64 lower-case hex digits",
+        )
+    return tuple(pins)
+
+
 def _settings(values: dict[str, Any]) -> Settings:
     given = _get(values, "settings", dict, {})
     found: dict[str, int] = {}
@@ -242,6 +257,7 @@ def _welcome(values: dict[str, Any]) -> Welcome:
         settings=_settings(values),
         timing=_timing(values),
         edges=_names(values, "edges"),
+        pins=_pins(values),
     )
 
 

@@ -39,6 +39,10 @@ MAX_CLOSE_REASON_SIZE: Final = 123
 MAX_HANDSHAKE_SIZE: Final = 16 * 1024
 """Payload bytes of HELLO, WELCOME and REFUSE: some hundred hostnames of 64 bytes."""
 
+MAX_PINS: Final = 4
+"""Certificates that a WELCOME names: the one shown, the next one, and as many again for an edge
+that takes the place of another."""
+
 MAX_STREAM_ID: Final = 2**31 - 1
 """Largest stream id. The edge drains the session long before (STREAM_ID_DRAIN)."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from ..errors import FrameError
 from .codes import GoawayCode
 from .frames import Payload
 from .limits import MAX_REASON_SIZE
+
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 def unpack(form: Struct, payload: Payload) -> tuple[int, ...]:
@@ -32,3 +35,9 @@ def read_sentence(data: Payload) -> str:
 def cut_text(reason: str, limit: int) -> bytes:
     """Return at most ``limit`` bytes of UTF-8, cut between two characters."""
     return reason.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore").encode()
+
+
+def is_pin(text: str) -> bool:
+    """Whether a text names a certificate: ``sha256:`` and 64 lower-case hex digits."""
+    digest = text.removeprefix("sha256:")
+    return len(text) == 71 and len(digest) == 64 and _HEX.issuperset(digest)

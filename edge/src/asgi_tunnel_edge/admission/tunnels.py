@@ -75,6 +75,7 @@ class TunnelAcceptor:
         directory: Where sessions go.
         url_of: Where visitors find a hostname.
         on_error: Called with the address that a wrong token came from.
+        pins: Gives the certificates that apps are to accept; none where a CA vouches.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class TunnelAcceptor:
         url_of: Callable[[str], str],
         *,
         on_error: Callable[[str], None],
+        pins: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         limits = context.limits
         self._context = context
@@ -91,6 +93,7 @@ class TunnelAcceptor:
         self._max_tunnels = limits.max_tunnels
         self._url_of = url_of
         self._on_error = on_error
+        self._pins = pins
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._pending = _pending_pool()
@@ -230,6 +233,7 @@ class TunnelAcceptor:
             urls=tuple(self._url_of(name) for name in hostnames),
             settings=self._settings,
             timing=self._timing,
+            pins=self._pins(),
         )
 
     def _resume(self, pending: PendingTunnel, hello: Hello) -> Session | None:

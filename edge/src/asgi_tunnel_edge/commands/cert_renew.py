@@ -1,4 +1,4 @@
-"""``asgi-tunnel-edge cert renew``: let a running edge order a certificate again."""
+"""``asgi-tunnel-edge cert renew``: order a certificate again, or change the edge's own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.certificates.internal import (
+    InternalCertificate,
+    create_next_certificate,
+    fingerprint,
+    next_certificate,
+    show_next_certificate,
+)
 from asgi_tunnel_edge.errors import EdgeConfigError, shown
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage.acme import AcmeStore
@@ -24,9 +31,22 @@ def renew(*, data_dir: Path, as_json: bool, name: str | None) -> None:
     """Renew the certificate that is for NAME, or all of them.
 
     A running edge begins within a second; otherwise it does when it starts.
+
+    The edge's own certificate gives way to the next one, which was made ahead and which apps know
+    already: no app is touched, and no token.
     """
     config = EdgeConfig.load(data_dir)
+    if config.tls.mode == "internal":
+        if name is not None:
+            why = f"{shown(name)} has no certificate of its own: this edge has one for all names"
+            raise EdgeConfigError("cert renew", why, "leave the name out")
+        click.echo(_change_own(config, as_json=as_json))
+        return
     require_acme(config)
+    click.echo(_order_again(config, name, as_json=as_json))
+
+
+def _order_again(config: EdgeConfig, name: str | None, *, as_json: bool) -> str:
     store = AcmeStore(config.database_path, config.acme_key_path)
     state = store.load(config.acme.directory)
     known = list(dict.fromkeys([*state.certificates, *state.failures]))
@@ -38,9 +58,29 @@ def renew(*, data_dir: Path, as_json: bool, name: str | None) -> None:
     for names in chosen:
         store.request_renewal(config.acme.directory, names)
     if as_json:
-        click.echo(json.dumps([list(names) for names in chosen]))
-    else:
-        lines = [
-            f"{', '.join(names)}: the edge orders it now, or when it starts" for names in chosen
-        ]
-        click.echo("\n".join(lines))
+        return json.dumps([list(names) for names in chosen])
+    return "\n".join(
+        f"{', '.join(names)}: the edge orders it now, or when it starts" for names in chosen
+    )
+
+
+def _change_own(config: EdgeConfig, *, as_json: bool) -> str:
+    files = InternalCertificate(certificate=config.certificate_path, key=config.key_path)
+    is_changed = not create_next_certificate(config.domain, files)
+    if is_changed:
+        show_next_certificate(config.domain, files)
+    pins = [fingerprint(one.certificate.read_bytes()) for one in (files, next_certificate(files))]
+    if as_json:
+        return json.dumps({"changed": is_changed, "shown": pins[0], "next": pins[1]})
+    if not is_changed:
+        return (
+            f"There was no next certificate; {next_certificate(files).certificate} is one now. The "
+            "edge tells its apps of it within seconds, or when it starts. Once all of them have "
+            "been connected, run this again: it is shown then."
+        )
+    return (
+        f"{files.certificate} is the one that was made ahead, and a running edge shows it within "
+        "seconds. Apps that were connected since it was made know it, and hear of the next one "
+        "now. An app that was not needs a new token, `asgi-tunnel-edge token create`; leave days "
+        "between two changes for those that are away."
+    )

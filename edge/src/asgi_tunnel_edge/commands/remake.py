@@ -8,7 +8,10 @@ from pathlib import Path
 import click
 
 from asgi_tunnel_edge.certificates.files import server_context
-from asgi_tunnel_edge.certificates.internal import create_internal_certificate
+from asgi_tunnel_edge.certificates.internal import (
+    create_internal_certificate,
+    next_certificate,
+)
 from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError, StorageError
 from asgi_tunnel_edge.files import PRIVATE_DIRECTORY
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -27,7 +30,8 @@ _force = click.option("--force", is_flag=True, help="Also when the one that is t
 def certificate(*, data_dir: Path, force: bool) -> None:
     """Make the edge's own certificate anew.
 
-    Every token names the old one, so that each app needs a new token after this.
+    Every token names the old one, so that each app needs a new token after this; a certificate
+    that is there gives way to the next one without that: `cert renew`.
     """
     config = EdgeConfig.load(data_dir)
     if config.tls.mode != "internal":
@@ -44,7 +48,11 @@ def certificate(*, data_dir: Path, force: bool) -> None:
         why = "names other files than certificate.pem and key.pem in one folder"
         raise EdgeConfigError("tls", why, "take certificate and key out", file="edge.toml")
     config.certificate_path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-    create_internal_certificate(config.domain, config.certificate_path.parent)
+    files = create_internal_certificate(config.domain, config.certificate_path.parent)
+    # Whoever has seen the old key may have seen this one; the edge makes another when it starts.
+    coming = next_certificate(files)
+    for path in (coming.key, coming.certificate):
+        path.unlink(missing_ok=True)
     lines = [
         f"{config.certificate_path} is new. Apps that know the old one refuse it. Next:",
         "",
