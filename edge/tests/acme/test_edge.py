@@ -162,6 +162,49 @@ def test_wildcard_by_the_delegated_zone(pebble_built: None, tmp_path: Path) -> N
         assert one.attempts() == (1, 0)
 
 
+def test_from_staging_to_the_real_one(pebble: Pebble, tmp_path: Path) -> None:
+    """What came from the one directory is not used with the other, and is in nobody's way."""
+    # The same CA by another URL, which is all that an edge knows a directory by.
+    real = pebble.directory.replace("localhost", "127.0.0.1")
+    with acme_edge(tmp_path, pebble, "--no-check", "--dns", "none") as one:
+        staging = one.wait_shown("example.test")
+        one.edge.stop()
+        one.set(f'directory = "{pebble.directory}"', f'directory = "{real}"')
+        one.edge.start()
+        found = one.wait_shown("example.test", other_than=staging)
+        assert names_in(found) == {"example.test"}
+        listed = json.loads(one.edge.command("cert", "list", "--json"))
+        assert [row["serial"] for row in listed] != [one.wait_kept("example.test").serial]
+        assert one.store.directories() == sorted([pebble.directory, real])
+        assert "no new certificate" not in one.edge.running.output
+
+
+MAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+
+
+def test_a_ca_for_customers_only(pebble_built: None, tmp_path: Path) -> None:
+    """``init`` again with what the CA gave to its customer, and a running edge orders at once."""
+    (tmp_path / "ca").mkdir()
+    with (
+        start_pebble(
+            tmp_path / "ca",
+            externalAccountBindingRequired=True,
+            externalAccountMACKeys={"kid-1": MAC_KEY},
+        ) as pebble,
+        acme_edge(tmp_path, pebble, "--no-check", "--dns", "none") as one,
+    ):
+        wait_until(lambda: one.state().failures, timeout=45)
+        assert "an edge takes them by `init --eab-key-id`" in one.edge.running.output
+        key = tmp_path / "key"
+        key.write_text(f"{MAC_KEY}\n")
+        given = ("--eab-key-id", "kid-1", "--eab-hmac-key", str(key))
+        make_edge(tmp_path, pebble, "--no-check", "--dns", "none", *given)
+        assert names_in(one.wait_shown("example.test")) == {"example.test"}
+        assert MAC_KEY not in one.edge.running.output
+    for path in (tmp_path / "edge").rglob("*"):
+        assert not path.is_file() or MAC_KEY.encode() not in path.read_bytes(), path
+
+
 def test_http_where_tls_is_not_reached(pebble_built: None, tmp_path: Path) -> None:
     """After a failure of tls-alpn-01 the next try is by http-01, on the port for plain HTTP."""
     folder = tmp_path / "ca"

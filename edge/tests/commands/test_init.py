@@ -8,6 +8,7 @@ import pytest
 from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.settings.acme import LETS_ENCRYPT
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
@@ -73,6 +74,17 @@ def test_does_not_overwrite(data: Path, run: Run) -> None:
         "edit that file, or choose another directory\n"
     )
     assert (data / "edge.toml").read_bytes() == before
+
+
+def test_another_ca(tmp_path: Path, run: Run) -> None:
+    """From staging to the real CA: one line of edge.toml, which the sentence names."""
+    options = ("--data", tmp_path / "d", "--domain", "a.test", "--email", "me@a.test", "--no-check")
+    staging = "https://acme-staging-v02.api.letsencrypt.org/directory"
+    assert run("init", *options, "--acme-directory", staging).code == 0
+    done = run("init", *options)
+    assert done.code == 2
+    assert f'write directory = "{LETS_ENCRYPT}" there, under [acme], and start' in done.err
+    assert "is kept apart, and not used with this one" in done.err
 
 
 def test_keeps_certificate_and_tokens(tmp_path: Path, run: Run) -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.commands import prerequisites
+from asgi_tunnel_edge.running import marked_as_running
 from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
+from asgi_tunnel_edge.settings.file import write_config
 
 
 @contextlib.contextmanager
@@ -86,6 +88,25 @@ def test_a_port_is_taken(tmp_path: Path) -> None:
         found = prerequisites.report(config_of(tmp_path, url, root, address))
     assert f"{address} cannot be listened on now (Address already in use): free" in found
     assert "are ready" not in found
+
+
+def test_the_ports_of_the_edge_itself(tmp_path: Path) -> None:
+    """An edge that runs already is no stranger on its ports; one on another port still is."""
+    with (
+        ca(tmp_path) as (url, root),
+        socket.create_server(("127.0.0.1", 0)) as own,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        marked_as_running(tmp_path),
+    ):
+        mine, strange = (f"127.0.0.1:{one.getsockname()[1]}" for one in (own, other))
+        config = config_of(tmp_path, url, root, mine)
+        write_config(config)
+        found = prerequisites.report(config)
+        assert f"This edge is running, and has {mine}, 127.0.0.1:0 itself." in found
+        assert "cannot be listened on" not in found
+        assert "Ports, clock and the CA are ready." in found
+        found = prerequisites.report(config_of(tmp_path, url, root, strange))
+        assert f"{strange} cannot be listened on now" in found
 
 
 @pytest.mark.parametrize(("ahead", "word"), [(-3600, "ahead of"), (3600, "behind")])

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
+from msgspec.structs import replace
 
 from asgi_tunnel_edge.address import is_loopback
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError, HostnameError, shown
 from asgi_tunnel_edge.files import PRIVATE_DIRECTORY
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.running import has_running_edge
 from asgi_tunnel_edge.settings.acme import LETS_ENCRYPT, AcmeConfig
 from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig, TlsConfig, parse_listen
 from asgi_tunnel_edge.settings.file import write_config
 from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage.acme import AcmeStore
 
+from .external_account import HMAC_KEY_VARIABLE, read_external_account
 from .options import data_option, shell_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asgi_tunnel_edge.certificates.acme.records import ExternalAccountRecord
     from asgi_tunnel_edge.settings.acme import DnsMethod
 
 __all__ = ["init"]
@@ -71,6 +77,15 @@ _LISTEN: Final[dict[TlsMode, str]] = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Root certificate to trust that CA's URL by.",
 )
+@click.option(
+    "--eab-key-id", metavar="ID", help="Of your account, where the CA takes its customers only."
+)
+@click.option(
+    "--eab-hmac-key",
+    metavar="FILE",
+    help=f"Holds the HMAC key that belongs to it; - for standard input. [env: {HMAC_KEY_VARIABLE}, "
+    "for the key itself]",
+)
 @click.option("--check/--no-check", default=True, help="Look at DNS, ports, clock and the CA.")
 def init(  # noqa: PLR0913 - one for each option
     *,
@@ -83,6 +98,8 @@ def init(  # noqa: PLR0913 - one for each option
     dns: DnsMethod,
     acme_directory: str,
     acme_root: Path | None,
+    eab_key_id: str | None,
+    eab_hmac_key: str | None,
     check: bool,
 ) -> None:
     """Set up an edge: a directory with its settings, store and certificate.
@@ -97,6 +114,10 @@ def init(  # noqa: PLR0913 - one for each option
         dns=dns if mode == "acme" else "none",
     )
     config = _checked(data_dir, domain, listen, http_listen, mode, acme)
+    external = read_external_account(eab_key_id, eab_hmac_key, os.environ.get(HMAC_KEY_VARIABLE))
+    if external is not None and mode != "acme":
+        why = f'is for certificates from a CA, and --tls is "{mode}"'
+        raise EdgeConfigError("--eab-key-id", why, "leave it out, or give --tls acme")
     if not _is_the_same(config):
         with _all_or_nothing(config):
             data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
@@ -106,7 +127,12 @@ def init(  # noqa: PLR0913 - one for each option
             # A certificate that is there stays: tokens may have pinned it.
             if mode == "internal" and not _has_certificate(config):
                 create_internal_certificate(config.domain, config.certificate_path.parent)
+            if external is not None:
+                _keep(config, external)
             write_config(config)  # last: with it, this is an edge
+    elif external is not None:
+        Store(config.database_path).migrate()
+        _keep(config, external)
     if mode == "acme" and check:
         from .prerequisites import report
 
@@ -162,7 +188,19 @@ def _is_the_same(config: EdgeConfig) -> bool:
     ):
         return True
     why = f"{config.data_dir} has an {CONFIG_FILE} already, which init does not overwrite"
+    others = replace(there.acme, directory=config.acme.directory, root=config.acme.root)
+    if config.tls.mode == there.tls.mode == "acme" and others == config.acme:
+        fix = (
+            f'write directory = "{config.acme.directory}" there, under [acme], and start the edge '
+            "again: what came from another CA is kept apart, and not used with this one"
+        )
+        raise EdgeConfigError("--acme-directory", why, fix)
     raise EdgeConfigError("--data", why, "edit that file, or choose another directory")
+
+
+def _keep(config: EdgeConfig, external: ExternalAccountRecord) -> None:
+    store = AcmeStore(config.database_path, config.acme_key_path)
+    store.save_external_account(config.acme.directory, external)
 
 
 def _has_certificate(config: EdgeConfig) -> bool:
@@ -178,6 +216,7 @@ def _all_or_nothing(config: EdgeConfig) -> Iterator[None]:
         config.data_dir / CONFIG_FILE,
         config.key_path,
         config.certificate_path,
+        config.acme_key_path,
         config.certificate_path.parent,
         *(database.with_name(database.name + end) for end in ("-wal", "-shm", "")),
         directory,
@@ -207,7 +246,8 @@ def _next_steps(config: EdgeConfig) -> str:
         steps.append(
             f"Let {config.domain} and *.{config.domain} point to this machine, in the DNS."
         )
-    steps.append(f"Start the edge:\n   {shell_command('run', '--data', data)}")
+    if not has_running_edge(data):
+        steps.append(f"Start the edge:\n   {shell_command('run', '--data', data)}")
     create = shell_command("token", "create", "shop", "--data", data)
     steps.append(f"Make a token for an app, here one named shop:\n   {create}")
     lines = [f"The edge of {config.domain} is set up in {data}. Next:", ""]

@@ -16,12 +16,14 @@ from urllib.error import URLError
 from asgi_tunnel_edge.certificates.dns.addresses import public_addresses
 from asgi_tunnel_edge.certificates.dns.lookup import Lookup
 from asgi_tunnel_edge.certificates.dns.records import Plan, check_records, render
+from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.listeners.advice import listen_advice
 from asgi_tunnel_edge.listeners.sockets import listen
-from asgi_tunnel_edge.settings.config import ListenAddress, parse_listen
+from asgi_tunnel_edge.running import has_running_edge
+from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress, parse_listen
 
 if TYPE_CHECKING:
-    from asgi_tunnel_edge.settings.config import EdgeConfig
+    from collections.abc import Sequence
 
 __all__ = ["report"]
 
@@ -48,23 +50,37 @@ def report(config: EdgeConfig) -> str:
     lines = ["DNS records to make where the domain is registered:", "", render(findings), ""]
     if not addresses:
         lines += [_BEHIND_NAT, ""]
-    problems = [*_port_problems(config), *_ca_problems(config)]
+    own = _own_ports(config)
+    problems = [*_port_problems(config, own), *_ca_problems(config)]
+    if own:
+        lines.append(f"This edge is running, and has {', '.join(map(str, own))} itself.")
     lines += problems or ["Ports, clock and the CA are ready."]
     return "\n".join([*lines, ""])
 
 
-def _port_problems(config: EdgeConfig) -> list[str]:
-    """Why a port that the edge needs cannot be had."""
+def _own_ports(config: EdgeConfig) -> list[ListenAddress]:
+    """The ports that an edge has which runs in this folder already."""
+    if not has_running_edge(config.data_dir):
+        return []
+    try:
+        return _wanted_ports(EdgeConfig.load(config.data_dir))
+    except EdgeConfigError:  # what it runs with is not known
+        return []
+
+
+def _wanted_ports(config: EdgeConfig) -> list[ListenAddress]:
     wanted = [config.listen_address]
     if config.http_address is not None:
         wanted.append(config.http_address)
-    problems = [one for address in wanted if (one := asyncio.run(_port_problem(address)))]
     if config.acme.dns == "zone":
-        address = parse_listen(config.acme.dns_listen, setting="acme.dns_listen")
-        problem = asyncio.run(_port_problem(address))
-        if problem:
-            problems.append(f"{problem} (DNS, for the proofs of names)")
-    return problems
+        wanted.append(parse_listen(config.acme.dns_listen, setting="acme.dns_listen"))
+    return wanted
+
+
+def _port_problems(config: EdgeConfig, own: Sequence[ListenAddress]) -> list[str]:
+    """Why a port that the edge needs cannot be had."""
+    found = [asyncio.run(_port_problem(one)) for one in _wanted_ports(config) if one not in own]
+    return [one for one in found if one]
 
 
 async def _port_problem(address: ListenAddress) -> str:

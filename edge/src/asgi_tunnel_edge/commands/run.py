@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.running import marked_as_running
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
@@ -24,7 +25,8 @@ def run(*, data_dir: Path) -> int:
     # Here, so that the other commands do not wait for the server's modules.
     from asgi_tunnel_edge.server import run as run_server
 
-    return run_server(config)
+    with marked_as_running(data_dir):
+        return run_server(config)
 
 
 def _bring_up_to_date(config: EdgeConfig) -> None:

@@ -14,6 +14,7 @@ from asgi_tunnel_edge.certificates.acme.records import (
     AccountRecord,
     AcmeState,
     CertificateRecord,
+    ExternalAccountRecord,
     FailureRecord,
     OrderRecord,
 )
@@ -24,6 +25,7 @@ from .models import (
     AcmeAccount,
     AcmeAttempt,
     AcmeCertificate,
+    AcmeExternalAccount,
     AcmeFailure,
     AcmeLease,
     AcmeOrder,
@@ -64,6 +66,7 @@ class AcmeStore(Database):
         """Read everything of a directory."""
         with self._errors(), self._read() as session:
             account = session.get(AcmeAccount, directory)
+            external = session.get(AcmeExternalAccount, directory)
             orders = [self._order(row) for row in _rows(session, AcmeOrder, directory)]
             failures = [_failure(row) for row in _rows(session, AcmeFailure, directory)]
             certificates = [
@@ -71,6 +74,7 @@ class AcmeStore(Database):
             ]
             return AcmeState(
                 account=None if account is None else self._account(account),
+                external=None if external is None else self._external(external),
                 certificates={one.names: one for one in certificates},
                 orders={one.names: one for one in orders},
                 failures={one.names: one for one in failures},
@@ -84,6 +88,17 @@ class AcmeStore(Database):
                 directory=directory, url=account.url, key=key, created_at=account.created_at
             )
             session.merge(row)
+
+    def save_external_account(self, directory: str, external: ExternalAccountRecord) -> None:
+        """Keep what a CA gave to its customer, and let a running issuer try at once with it."""
+        with self._errors(), self._write() as session:
+            secret = external.mac_key.encode()
+            key = self._seal(session, secret, _purpose("external", directory, external.key_id))
+            session.merge(AcmeExternalAccount(directory=directory, key_id=external.key_id, key=key))
+            mine = AcmeFailure.directory == directory
+            session.execute(sa.update(AcmeFailure).where(mine).values(retry_at=0))
+            raise_number(session, RENEWALS)
+            raise_number(session, GENERATION)
 
     def save_order(self, directory: str, names: tuple[str, ...], order: OrderRecord | None) -> None:
         """Keep the order in progress for some names, or forget it."""
@@ -196,7 +211,13 @@ class AcmeStore(Database):
         The next look of an issuer makes a new account and orders everything anew.
         """
         with self._errors(), self._write() as session:
-            for table in (AcmeAccount, AcmeCertificate, AcmeOrder, AcmeFailure):
+            for table in (
+                AcmeAccount,
+                AcmeExternalAccount,
+                AcmeCertificate,
+                AcmeOrder,
+                AcmeFailure,
+            ):
                 session.execute(sa.delete(table))
 
     def count_attempts(self, directory: str, *, since: int) -> tuple[int, int]:
@@ -236,7 +257,7 @@ class AcmeStore(Database):
         # not made anew while there are secrets that only it opens.
         if not self._secrets.path.exists() and not any(
             session.scalar(sa.select(sa.func.count()).select_from(table))
-            for table in (AcmeAccount, AcmeCertificate, AcmeOrder)
+            for table in (AcmeAccount, AcmeExternalAccount, AcmeCertificate, AcmeOrder)
         ):
             self._secrets.create()
         return self._secrets.seal(secret, purpose=purpose)
@@ -244,6 +265,11 @@ class AcmeStore(Database):
     def _account(self, row: AcmeAccount) -> AccountRecord:
         key = self._secrets.open(row.key, purpose=_purpose("account", row.directory))
         return AccountRecord(url=row.url, key_pem=key, created_at=row.created_at)
+
+    def _external(self, row: AcmeExternalAccount) -> ExternalAccountRecord:
+        purpose = _purpose("external", row.directory, row.key_id)
+        key = self._secrets.open(row.key, purpose=purpose).decode()
+        return ExternalAccountRecord(key_id=row.key_id, mac_key=key)
 
     def _order(self, row: AcmeOrder) -> OrderRecord:
         names = tuple(row.names.split(" "))

@@ -93,6 +93,16 @@ class AcmeAccount(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class AcmeExternalAccount(Base):
+    """What a CA gave to its customer, to make an account with (RFC 8555 section 7.3.4)."""
+
+    __tablename__ = "acme_external_accounts"
+
+    directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
+    key_id: Mapped[str] = mapped_column(String(1024))
+    key: Mapped[bytes] = mapped_column(LargeBinary)  # encrypted
+
+
 class AcmeCertificate(Base):
     """The newest certificate for some names, which are sorted, with a space between two."""
 

@@ -26,7 +26,7 @@ class AcmeSettings:
     contact: Sequence[str] = ()  #: e-mail addresses
     profile: str | None = None  #: None: that of the certificate before, or the CA's own choice
     root: Path | None = None  #: of a private CA
-    external: ExternalAccount | None = None
+    external: ExternalAccount | None = None  #: unless one is kept
 
 
 class Account:
@@ -43,6 +43,7 @@ class Account:
         self, settings: AcmeSettings, storage: AcmeStorage, *, now: Now, sleep: Sleep
     ) -> None:
         self._settings = settings
+        self._external = settings.external
         self._storage = storage
         self._now = now
         self._sleep = sleep
@@ -54,6 +55,9 @@ class Account:
             AcmeError: The URL is none that a directory may have.
             StorageError: The new key cannot be kept.
         """
+        kept = state.external
+        if kept is not None:
+            self._external = ExternalAccount(key_id=kept.key_id, mac_key=kept.mac_key)
         account = state.account
         if account is None:
             # Kept before the CA knows it: a crash must not leave an account without its key.
@@ -71,7 +75,7 @@ class Account:
         """Make the account with the CA, or find it, unless its URL is known."""
         if client.account_url is None:
             settings = self._settings
-            url = await client.register(contact=settings.contact, external=settings.external)
+            url = await client.register(contact=settings.contact, external=self._external)
             await self._keep(client.key, url)
 
     async def forget_url(self, client: AcmeClient) -> None:

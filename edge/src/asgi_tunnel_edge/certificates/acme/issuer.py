@@ -181,6 +181,8 @@ class Issuer:
         state = await self._load(wanted)
         await self._failures.remind(state, wanted)
         due = self._due(state, wanted)
+        if any(one.retry_at == 0 for one in state.failures.values()):
+            self._paused_until = 0.0  # somebody asks for a try now
         if (due.orders or due.windows) and self._now() >= self._paused_until:
             if not await self._lease.run(self._work(wanted)):
                 return self._busy

@@ -84,7 +84,8 @@ _MEANINGS: Final[dict[str, _Meaning]] = {
     ),
     "externalAccountRequired": _Meaning(
         "takes orders of its customers only",
-        "give the key id and the HMAC key that the CA shows in your account there",
+        "give the key id and the HMAC key that the CA shows in your account there; an edge takes "
+        "them by `init --eab-key-id`",
     ),
     "incorrectResponse": _Meaning(
         "got something else than the proof for {names}",

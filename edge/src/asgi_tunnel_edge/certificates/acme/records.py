@@ -16,6 +16,7 @@ __all__ = [
     "AcmeState",
     "AcmeStorage",
     "CertificateRecord",
+    "ExternalAccountRecord",
     "FailureRecord",
     "OrderRecord",
 ]
@@ -30,6 +31,16 @@ class AccountRecord(Struct, frozen=True, kw_only=True):
     url: str | None  #: None: the CA does not know the key yet, or no longer
     key_pem: bytes
     created_at: int
+
+
+class ExternalAccountRecord(Struct, frozen=True, kw_only=True):
+    """What a CA gave to its customer. Its key is kept encrypted."""
+
+    key_id: str
+    mac_key: str  #: base64url, as CAs show it
+
+    def __repr__(self) -> str:
+        return f"ExternalAccountRecord(key_id={self.key_id!r}, mac_key='***')"
 
 
 class CertificateRecord(Struct, frozen=True, kw_only=True):
@@ -78,6 +89,7 @@ class AcmeState(Struct, frozen=True, kw_only=True):
     """Everything of one directory, of one moment."""
 
     account: AccountRecord | None = None
+    external: ExternalAccountRecord | None = None
     certificates: dict[tuple[str, ...], CertificateRecord] = {}
     orders: dict[tuple[str, ...], OrderRecord] = {}
     failures: dict[tuple[str, ...], FailureRecord] = {}
