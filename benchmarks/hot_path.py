@@ -30,12 +30,13 @@ from asgi_tunnel_edge.admission.tunnels import TunnelAcceptor
 from asgi_tunnel_edge.connections.limiter import ConnectionLimiter
 from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
-from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
+from asgi_tunnel_edge.directory import LocalDirectory
 from asgi_tunnel_edge.dispatch import Dispatcher
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.http1.connection import HTTP1Connection
 from asgi_tunnel_edge.http1.front import HTTP1Front
 from asgi_tunnel_edge.observers.access_log import AccessLog
+from asgi_tunnel_edge.route import SessionEntry
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 

@@ -16,8 +16,15 @@ from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.address import networks_of
-from asgi_tunnel_edge.directory import LocalDirectory, Route, SessionEntry, Upstream
-from asgi_tunnel_edge.route import ACK_TIMEOUT, BULK_RATE, MAX_WAITING
+from asgi_tunnel_edge.directory import LocalDirectory
+from asgi_tunnel_edge.route import (
+    ACK_TIMEOUT,
+    BULK_RATE,
+    MAX_WAITING,
+    Route,
+    SessionEntry,
+    Upstream,
+)
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 ARRIVAL = Arrival(b"http", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 80)

@@ -9,13 +9,14 @@ import pytest
 from edge.tests.exchange.fakes import ARRIVAL, HOSTNAME, ListWriter, context_of, request_of
 
 from asgi_tunnel.protocol.head import Arrival
-from asgi_tunnel_edge.directory import LocalDirectory, Route
+from asgi_tunnel_edge.directory import LocalDirectory
 from asgi_tunnel_edge.dispatch import Dispatcher, is_tunnel
 from asgi_tunnel_edge.endpoints.endpoint import MAX_BODY, PathEndpoint
 from asgi_tunnel_edge.exchange.http import HTTPExchange
 from asgi_tunnel_edge.exchange.websocket import WebSocketExchange
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.replies import Reply
+from asgi_tunnel_edge.route import Route
 from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
 from asgi_tunnel_edge.settings.guards import HostnameConfig, Pace
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord

@@ -17,10 +17,11 @@ from .listeners.pass_through import PassThroughConnection
 if TYPE_CHECKING:
     import asyncio
 
-    from .directory import LocalDirectory, Route
+    from .directory import LocalDirectory
     from .guards import Guards
     from .http1.front import HTTP1Front
     from .listeners.client_hello import ClientHello
+    from .route import Route
     from .shown import ShownCertificates
 
 __all__ = ["TLSChoice"]

@@ -16,19 +16,11 @@ from asgi_tunnel.session import Session
 
 from .hostname import wildcard_of
 from .quotas import TokenLimiter
-from .route import ACK_TIMEOUT, Route, SessionEntry, Upstream, Waiter, granted_hostnames
+from .route import ACK_TIMEOUT, Route, SessionEntry
 from .shares.token import TokenShares
 from .tokens import Snapshot
 
-__all__ = [
-    "Directory",
-    "LocalDirectory",
-    "Route",
-    "SessionEntry",
-    "Upstream",
-    "Waiter",
-    "granted_hostnames",
-]
+__all__ = ["Directory", "LocalDirectory"]
 
 MAX_SHARED: Final = 8
 """Hostnames that a process hears of as served by another one: what fits into a line of its log."""

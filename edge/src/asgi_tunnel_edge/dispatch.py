@@ -13,7 +13,7 @@ from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 
 from .context import EdgeContext
-from .directory import Directory, Route
+from .directory import Directory
 from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
 from .exchange.websocket import WebSocketExchange
@@ -21,6 +21,7 @@ from .exchange.writer import Exchange, ResponseWriter
 from .guards import Guards, VisitorAddress
 from .replies import RETRY_AFTER, Reply
 from .request import Request
+from .route import Route
 
 __all__ = ["OVERLOADED", "UNKNOWN", "Dispatcher", "is_tunnel"]
 

@@ -12,7 +12,8 @@ from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.admission import supervisor as supervisor_module
 from asgi_tunnel_edge.admission.supervisor import SessionSupervisor, printable
-from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
+from asgi_tunnel_edge.directory import LocalDirectory
+from asgi_tunnel_edge.route import SessionEntry
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from asgi_tunnel.session import Session
 from asgi_tunnel_edge.connections.sweep import Sweep
 from asgi_tunnel_edge.connections.table import ConnectionTable
 from asgi_tunnel_edge.context import EdgeContext
-from asgi_tunnel_edge.directory import LocalDirectory, SessionEntry
+from asgi_tunnel_edge.directory import LocalDirectory
 from asgi_tunnel_edge.observers.access_log import AccessLog
 from asgi_tunnel_edge.quotas import TokenQuotas
+from asgi_tunnel_edge.route import SessionEntry
 from asgi_tunnel_edge.settings.config import Limits
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from edge.tests.exchange.fakes import request_of
 
-from asgi_tunnel_edge.directory import Route
 from asgi_tunnel_edge.endpoints.endpoint import PathEndpoint
+from asgi_tunnel_edge.route import Route
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.context import EdgeContext
-from asgi_tunnel_edge.directory import Route, Waiter
 from asgi_tunnel_edge.exchange.writer import ByteChannel, Exchange, ResponseWriter
 from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.request import Request
+from asgi_tunnel_edge.route import Route, Waiter
 from asgi_tunnel_edge.settings.config import Limits
 from asgi_tunnel_edge.shares.token import TokenShare
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import BIN, wait_until
+from tests.e2e.harness import BIN, edge_command, wait_until
 
 from asgi_tunnel_edge.observers.log_file import LogFile
 
@@ -99,9 +99,8 @@ def running(data: Path, command: list[str], stream: int) -> Iterator[subprocess.
 
 def make_edge(data: Path) -> list[str]:
     """Make an edge with an access log of its own; return the command that runs it."""
-    command = [str(BIN / "asgi-tunnel-edge"), "init", "--data", str(data), "--domain", "a.test"]
-    command += ["--tls", "off", "--listen", "127.0.0.1:0"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    where = ("--data", str(data), "--domain", "a.test", "--listen", "127.0.0.1:0")
+    edge_command("init", *where, "--tls", "off")
     text = (data / "edge.toml").read_text()
     text = text.replace("[access_log]", '[access_log]\npath = "access.log"', 1)
     (data / "edge.toml").write_text(text)

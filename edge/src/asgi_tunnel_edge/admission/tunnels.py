@@ -35,11 +35,12 @@ from asgi_tunnel.transport import Transport, WebSocketTransport
 from .. import __version__
 from ..address import group_of
 from ..context import EdgeContext
-from ..directory import LocalDirectory, SessionEntry, granted_hostnames
+from ..directory import LocalDirectory
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
 from ..quotas import MAX_PENDING_PER_TOKEN
 from ..replies import RETRY_AFTER, Reply
+from ..route import SessionEntry, granted_hostnames
 from ..shares.pool import FairPool
 from ..tokens import Refusal, TokenRecord
 from .failures import FAILURE_WINDOW, FailureLimiter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ..directory import Route
 from ..request import Request
+from ..route import Route
 
 __all__ = ["MAX_BODY", "Endpoint", "PathEndpoint", "PrefixEndpoint"]
 

@@ -18,7 +18,7 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 
-from ..directory import Route, Upstream
+from ..route import Route, Upstream
 
 __all__ = ["LocalApp", "LocalUpstream"]
 

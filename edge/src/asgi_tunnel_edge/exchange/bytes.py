@@ -16,10 +16,10 @@ from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, RequestHead, ResponseHead
 
-from ..directory import Route, Upstream
 from ..observers.access_log import Entry
 from ..observers.observer import ExchangeObserver
 from ..replies import Reply
+from ..route import Route, Upstream
 from .placement import Placed, Placement, Repeat
 from .writer import Holder
 

@@ -17,11 +17,11 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 
-from ..directory import Route, Upstream
 from ..observers.access_log import Entry
 from ..observers.observer import ExchangeObserver
 from ..replies import RETRY_AFTER, Reply
 from ..request import Request
+from ..route import Route, Upstream
 from .placement import Placed, Placement, Repeat
 from .writer import ResponseWriter
 

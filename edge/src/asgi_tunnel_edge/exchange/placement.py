@@ -13,8 +13,8 @@ from typing import Final
 from asgi_tunnel.protocol.codes import ResetCode
 
 from ..address import networks_of
-from ..directory import Route, Upstream
 from ..replies import RETRY_AFTER, TOO_MANY_WAITING, Reply
+from ..route import Route, Upstream
 from .writer import Exchange, Holder
 
 MAX_TRIES: Final = 3
@@ -202,14 +202,14 @@ class Placement:
         self._route.wait(self, networks_of(exchange.visitor))
 
     def resume(self, session: Upstream) -> None:
-        """See :class:`..directory.Waiter`."""
+        """See :class:`..route.Waiter`."""
         exchange, self._waiting = self._waiting, None
         if exchange is not None:
             self._open(exchange, session)
             self._writer.release()
 
     def give_way(self) -> None:
-        """See :class:`..directory.Waiter`: the visitor hears when to come back."""
+        """See :class:`..route.Waiter`: the visitor hears when to come back."""
         exchange, self._waiting = self._waiting, None
         if exchange is not None:
             self._writer.release()

@@ -19,12 +19,12 @@ from asgi_tunnel.protocol.overhead import Allowance
 from asgi_tunnel.transport import LARGE
 
 from ..context import EdgeContext
-from ..directory import Route, Upstream
 from ..errors import WebSocketError
 from ..observers.access_log import Entry
 from ..observers.observer import notify
 from ..replies import RETRY_AFTER, Reply
 from ..request import Request
+from ..route import Route, Upstream
 from . import websocket_frames as frames
 from .fields import bad_fields
 from .http import BROKEN, LOST, TOO_LARGE_A_HEAD

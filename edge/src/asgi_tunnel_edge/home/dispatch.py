@@ -5,7 +5,7 @@ from __future__ import annotations
 from asgi_tunnel.protocol.head import Arrival
 
 from ..context import EdgeContext
-from ..directory import LocalDirectory, Route
+from ..directory import LocalDirectory
 from ..dispatch import Dispatcher
 from ..exchange.http import HTTPExchange
 from ..exchange.websocket import WebSocketExchange
@@ -13,6 +13,7 @@ from ..exchange.writer import Exchange, ResponseWriter
 from ..guards import Guards, VisitorAddress
 from ..replies import Reply
 from ..request import Request
+from ..route import Route
 from ..tokens import Snapshot
 
 __all__ = ["HomeDispatcher"]

@@ -22,9 +22,9 @@ from asgi_tunnel.transport import LONG_READ, tune_socket
 from ..connections.outbox import Outbox
 from ..connections.table import ConnectionTable
 from ..context import EdgeContext
-from ..directory import Route
 from ..exchange.bytes import ByteExchange, ByteLine
 from ..guards import Guards
+from ..route import Route
 from .client_hello import Alert
 
 __all__ = ["END_GRACE", "REFUSED_GRACE", "PassThroughConnection"]
