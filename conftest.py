@@ -7,6 +7,8 @@ Python, and have their constants inside. A test that needs one of these carries 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
@@ -36,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--compiled, but {_PLAIN[0]} is a source file: run `make test COMPILED=1`, which uses"
             " an environment with compiled wheels."
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_pins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What apps learn of edges here is not kept in the folder of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "ASGI_TUNNEL_PINS" not in os.environ:
+            patch.setenv("ASGI_TUNNEL_PINS", str(tmp_path_factory.getbasetemp() / "pins"))
+        yield
 
 
 def pytest_report_header() -> str:

@@ -20,7 +20,7 @@ SAID = "another process serves "
 
 
 def test_workers_are_of_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    """R10: children of one parent, or of one supervisor, are one group; others are not."""
+    """Children of one parent, or of one supervisor, are one group; others are not."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
         found = {one.get() for one in [pool.apply_async(process_group, ({},)) for _ in range(8)]}
@@ -46,7 +46,7 @@ def start(edge: Edge, token: str, folder: Path, *options: str) -> Process:
 
 @pytest.mark.e2e
 def test_second_process_says_that_there_is_another(edge: Edge, tmp_path: Path) -> None:
-    """R10: a second copy names what both serve; not one that comes behind a drained or dead one."""
+    """A second copy names what both serve; not one that comes behind a drained or dead one."""
     token = edge.create_token(f"group-{uuid4().hex[:8]}")
     with running_app(tmp_path, token, APP, app_dir=ROOT) as first:
         second = start(edge, token.token, tmp_path)
@@ -74,7 +74,7 @@ def test_second_process_says_that_there_is_another(edge: Edge, tmp_path: Path) -
 
 @pytest.mark.e2e
 def test_workers_and_a_restart_of_the_edge_are_no_alarm(edge: Edge, tmp_path: Path) -> None:
-    """R10: workers of one app, a lost connection and a new edge are nothing to warn of."""
+    """Workers of one app, a lost connection and a new edge are nothing to warn of."""
     token = edge.create_token(f"group-{uuid4().hex[:8]}")
     with running_app(tmp_path, token, APP, "--workers", "3", app_dir=ROOT) as app:
         app.wait_for("is live", count=3)

@@ -115,6 +115,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     "edge/src/asgi_tunnel_edge/guards/guard.py": "edge/tests/guards/test_chain.py",
     "edge/src/asgi_tunnel_edge/home/dispatch.py": "edge/tests/home/test_server.py",
+    "edge/src/asgi_tunnel_edge/home/proofs.py": "edge/tests/home/test_issuance.py",
     "edge/src/asgi_tunnel_edge/http1/arrival.py": (
         "tests/e2e/test_behind_a_proxy.py tests/e2e/test_scope_truth.py"
     ),

@@ -48,7 +48,7 @@ SECRET = "p@ss/word"
     ],
 )
 def test_which_proxy(environ: dict[str, str], found: str | None) -> None:
-    """R14: the variable for https comes before the one for all, the lower form before the upper."""
+    """The variable for https comes before the one for all, the lower form before the upper."""
     proxy = find_proxy(EDGE, environ)
     assert (None if proxy is None else str(proxy)) == found
 
@@ -78,7 +78,7 @@ def test_which_proxy(environ: dict[str, str], found: str | None) -> None:
     ],
 )
 def test_no_proxy(edge: str, excluded: str, is_direct: bool) -> None:
-    """R14: NO_PROXY names hosts, domains, ports and networks; loopback never needs a proxy."""
+    """NO_PROXY names hosts, domains, ports and networks; loopback never needs a proxy."""
     for name in ("no_proxy", "NO_PROXY"):
         proxy = find_proxy(edge, {"HTTPS_PROXY": "http://one:1", name: excluded})
         assert (proxy is None) is is_direct
@@ -170,7 +170,7 @@ async def test_tunnel_through_a_proxy(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """R14: the proxy gets the edge's name and the credentials; the log names it without these."""
+    """The proxy gets the edge's name and the credentials; the log names it without these."""
     config = EdgeConfig(data_dir=tmp_path, domain="example.test", listen="127.0.0.1:0")
     files = create_internal_certificate("example.test", tmp_path / "tls")
     store = Store(config.database_path)
@@ -227,7 +227,7 @@ async def test_tunnel_through_a_proxy(
     ],
 )
 async def test_proxy_refuses(proxy: ConnectProxy, reply: bytes, why: str) -> None:
-    """R14: whatever a proxy replies becomes a sentence that names it, without the password."""
+    """Whatever a proxy replies becomes a sentence that names it, without the password."""
     proxy.reply = reply
     one = Proxy(scheme="http", host="127.0.0.1", port=proxy.port, user="me", password="wrong")
     with pytest.raises(ProxyError, match=why) as caught:

@@ -95,7 +95,7 @@ def test_directory_from_the_environment(tmp_path: Path) -> None:
 
 
 def test_default_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """O5: without --data all commands use one folder: the system's, or else the user's own."""
+    """Without --data all commands use one folder: the system's, or else the user's own."""
     system, own = tmp_path / "system" / "edge", tmp_path / "own"
     monkeypatch.setattr(options, "SYSTEM_DIRECTORY", system)
     monkeypatch.setenv("XDG_DATA_HOME", str(own))

@@ -20,7 +20,7 @@ from asgi_tunnel_edge.storage import Store
 
 
 def test_limits_that_fit(caplog: pytest.LogCaptureFixture) -> None:
-    """O4: what cannot be kept is lowered and named; what can is left alone."""
+    """What cannot be kept is lowered and named; what can is left alone."""
     limits = Limits(max_connections=100, max_tunnels=10)
     assert fitting_limits(limits, None) is limits
     assert fitting_limits(limits, 110) is limits
@@ -33,7 +33,7 @@ def test_limits_that_fit(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_shortage_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """O4: a shortage is said at once, then once a minute with how often it was met."""
+    """A shortage is said at once, then once a minute with how often it was met."""
     now = [0.0]
     watch = DescriptorWatch(0, lambda: now[0])
     for _ in range(5):
@@ -70,7 +70,7 @@ async def test_an_edge_looks_by_itself(
 @pytest.mark.e2e
 @pytest.mark.parametrize("tls", ["off", "internal"])
 def test_few_descriptors(tmp_path: Path, tls: str) -> None:
-    """O4: with 64 descriptors it says so at the start, does not spin, and serves again later."""
+    """With 64 descriptors it says so at the start, does not spin, and serves again later."""
     with running_edge(tmp_path, tls=tls) as edge:
         edge.stop()
         run = f'ulimit -n 64; exec "{BIN}/asgi-tunnel-edge" run --data "{edge.folder}"'

@@ -342,7 +342,7 @@ async def test_a_large_ipv6_network_does_not_take_all_waiting_places() -> None:
 
 
 async def test_an_edge_that_ends_gives_no_session_any_more() -> None:
-    """H16: while one session after the other ends, nobody is placed on the next, old or new."""
+    """While one session after the other ends, nobody is placed on the next, old or new."""
     directory = make_directory()
     first, second = join(directory), join(directory, instance="b")
     route = directory.find("shop.test")
@@ -581,7 +581,7 @@ async def test_wanted_names_come_and_go_with_the_token() -> None:
 
 
 async def test_names_that_another_group_serves() -> None:
-    """R10: ready sessions of another group count; those that drain or are lost do not."""
+    """Ready sessions of another group count; those that drain or are lost do not."""
     directory = make_directory()
     session = join(directory)
     (entry,) = directory.entries

@@ -203,5 +203,5 @@ def test_never_raises_and_is_stable(raw: bytes) -> None:
     ],
 )
 def test_is_valid_host(raw: bytes, expected: bool) -> None:
-    """H8: what RFC 3986 allows is not malformed, though no app may have that name."""
+    """What RFC 3986 allows is not malformed, though no app may have that name."""
     assert is_valid_host(raw) is expected

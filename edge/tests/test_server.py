@@ -40,7 +40,7 @@ def make(
 async def test_address_that_cannot_be_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """R8: an edge.address that cannot be written is a warning; the edge serves."""
+    """An edge.address that cannot be written is a warning; the edge serves."""
     config = make(tmp_path)
     (config.address_path / "in the way").mkdir(parents=True)
     caplog.set_level(logging.INFO, "asgi_tunnel_edge")
@@ -55,7 +55,7 @@ async def test_address_that_cannot_be_written(
 async def test_ipv6_wildcard_serves_ipv4_too(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: Literal["off", "internal"]
 ) -> None:
-    """H17: ``[::]:0`` serves both families, with and without TLS; logs show plain addresses."""
+    """``[::]:0`` serves both families, with and without TLS; logs show plain addresses."""
     config = make(tmp_path, listen="[::]:0", mode=mode)
     if mode == "internal":
         create_internal_certificate(config.domain, config.data_dir / "tls")
@@ -84,7 +84,7 @@ async def test_ipv6_wildcard_serves_ipv4_too(
 
 
 async def test_an_edge_that_has_stopped_places_nobody(tmp_path: Path) -> None:
-    """H16: what is lost at the end of a stop is not begun again on another session."""
+    """What is lost at the end of a stop is not begun again on another session."""
     edge = Edge(make(tmp_path))
     await edge.start()
     token = TokenRecord(
@@ -99,7 +99,7 @@ async def test_an_edge_that_has_stopped_places_nobody(tmp_path: Path) -> None:
 
 
 async def test_access_log_that_cannot_be_opened(tmp_path: Path) -> None:
-    """O1: a log file whose folder is missing is refused before anything listens."""
+    """A log file whose folder is missing is refused before anything listens."""
     edge = Edge(make(tmp_path, "missing/access.log"))
     with pytest.raises(EdgeConfigError, match=r"access_log.path: .* cannot be written .*; make"):
         await edge.start()

@@ -307,7 +307,7 @@ def test_root_path_comes_before_the_path(
 
 
 def test_a_visitors_request_id_is_kept(edge: Edge) -> None:
-    """H3: the field is the visitor's; without one the edge's own id is put in, a random one."""
+    """The field is the visitor's; without one the edge's own id is put in, a random one."""
     scope, _ = exchange(edge, get(b"/", b"X-Request-ID: mine-1"))
     assert [value for name, value in scope["headers"] if name == "x-request-id"] == ["mine-1"]
     first, second = (

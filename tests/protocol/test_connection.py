@@ -376,7 +376,7 @@ def test_writable() -> None:
 
 
 def test_small_exchange_beside_a_bulk_one() -> None:
-    """T44, P9: a small response waits for one quantum of a bulk transfer at most."""
+    """T44: a small response waits for one quantum of a bulk transfer at most."""
     pair = ConnectionPair(edge=WIDE, connector=WIDE)
     bulk, small = pair.open(end=True), pair.open(end=True)
     pair.settle()

@@ -67,7 +67,7 @@ def trusting() -> ssl.SSLContext:
 
 
 async def silent(port: int, source: str, _: str) -> None:
-    """S1: 256 connections that say nothing, replaced as they are closed."""
+    """256 connections that say nothing, replaced as they are closed."""
     socks: list[socket.socket] = []
     while True:
         for sock in list(socks):
@@ -104,12 +104,12 @@ async def _flood(port: int, source: str, data: bytes, *, secure: bool = IS_SECUR
 
 
 async def malformed(port: int, source: str, _: str) -> None:
-    """S8: heads that are no heads, as fast as they are refused."""
+    """Heads that are no heads, as fast as they are refused."""
     await _flood(port, source, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
 
 
 async def handshakes(port: int, source: str, _: str) -> None:
-    """S8: bytes that are no TLS, as fast as they are refused."""
+    """Bytes that are no TLS, as fast as they are refused."""
     await _flood(port, source, b"\x16\x03\x01\x00\x05hello", secure=False)
 
 
@@ -136,7 +136,7 @@ def hello(instance: str, **values: Any) -> bytes:
 
 
 async def tokens(port: int, source: str, _: str) -> None:
-    """S8: wrong tokens."""
+    """Wrong tokens."""
     for number in itertools.count():
         try:
             reader, writer = await dial(port, source)
@@ -148,7 +148,7 @@ async def tokens(port: int, source: str, _: str) -> None:
 
 
 async def greetings(port: int, source: str, token: str) -> None:
-    """S3: one good token, 256 connections that never say HELLO, replaced as they are closed."""
+    """One good token, 256 connections that never say HELLO, replaced as they are closed."""
 
     async def one() -> None:
         while True:
@@ -166,7 +166,7 @@ async def greetings(port: int, source: str, token: str) -> None:
 
 
 async def sessions(port: int, source: str, token: str) -> None:
-    """S4: one good token opens sessions and leaves them, up to the edge's limit."""
+    """One good token opens sessions and leaves them, up to the edge's limit."""
     for number in itertools.count():
         try:
             reader, writer = await dial(port, source)
@@ -665,7 +665,7 @@ PROBES = (
 
 
 async def probes(port: int, source: str, _: str) -> None:
-    """S5: probes that somebody else makes the visitors of one address send, forty a second."""
+    """Probes that somebody else makes the visitors of one address send, forty a second."""
     for number in itertools.count():
         method, agent, fields = MADE_TO_SEND[number % len(MADE_TO_SEND)]
         path = PROBES[number // len(MADE_TO_SEND) % len(PROBES)]

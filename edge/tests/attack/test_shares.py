@@ -26,14 +26,14 @@ LONG = 10.0 if os.environ.get("ATTACK_LONG") else 3.0
 
 
 def test_silent_connections_do_not_close_the_tls_port(tmp_path: Path) -> None:
-    """S1: 256 connections without a byte, replaced as they are closed, from one address."""
+    """256 connections without a byte, replaced as they are closed, from one address."""
     with world(tmp_path, tls="internal") as one, attack(one, "silent", "127.0.0.66"):
         watch(one, LONG).check()
 
 
 @only_long
 def test_silent_connections_of_many_addresses(tmp_path: Path) -> None:
-    """S1 from eight addresses, which together want eight times the handshakes that there may be."""
+    """The same from eight addresses, which want eight times the handshakes that there may be."""
     sources = [f"127.0.0.{number}" for number in range(60, 68)]
     with world(tmp_path, tls="internal") as one:
         calm = watch(one, LONG / 2)
@@ -42,14 +42,14 @@ def test_silent_connections_of_many_addresses(tmp_path: Path) -> None:
 
 
 def test_a_token_does_not_fill_the_greeting_places(tmp_path: Path) -> None:
-    """S3: 256 connections of one token that never say HELLO."""
+    """256 connections of one token that never say HELLO."""
     with world(tmp_path, tls="internal") as one, attack(one, "greetings", "127.0.0.66"):
         watch(one, LONG).check()
 
 
 @only_long
 def test_a_token_does_not_fill_the_tunnels(tmp_path: Path) -> None:
-    """S4: sessions that are opened and left, up to what the edge may have."""
+    """Sessions that are opened and left, up to what the edge may have."""
     limits = "max_tunnels = 50\nmax_tunnels_per_token = 40"
     secure = world(tmp_path, tls="internal", limits=limits)
     with secure as one, attack(one, "sessions", "127.0.0.66"):
@@ -65,7 +65,7 @@ def test_a_token_does_not_fill_the_tunnels(tmp_path: Path) -> None:
     ],
 )
 def test_errors_slow_their_own_address_down(tmp_path: Path, name: str, tls: str) -> None:
-    """S8: errors as fast as they are refused; after a hundred the address has to wait."""
+    """Errors as fast as they are refused; after a hundred the address has to wait."""
     with world(tmp_path, tls=tls) as one, attack(one, name, "127.0.0.66") as (process,):
         watch(one, LONG).check()
         output = process.output
@@ -76,7 +76,7 @@ def test_errors_slow_their_own_address_down(tmp_path: Path, name: str, tls: str)
 
 
 def test_probes_that_others_make_a_visitor_send_ban_nobody(tmp_path: Path) -> None:
-    """S5: an image on a page, a link in a chat and an opened folder, from the visitor's address."""
+    """An image on a page, a link in a chat and an opened folder, from the visitor's address."""
     with world(tmp_path, tls="off") as one, attack(one, "probes", GOOD) as (process,):
         watch(one, LONG).check()
         assert "'404'" in process.output, process.output
@@ -92,7 +92,7 @@ def _is_served(one: World) -> bool:
 
 @only_long
 def test_output_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
-    """S6: 3,000 wrong tokens, each a line or not, while the edge's output is a full pipe."""
+    """3,000 wrong tokens, each a line or not, while the edge's output is a full pipe."""
     reading, writing = os.pipe()
     try:
         os.set_blocking(writing, False)

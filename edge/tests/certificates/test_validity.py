@@ -39,7 +39,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     ],
 )
 def test_times(pem: bytes, after: dt.timedelta, why: str) -> None:
-    """O2: a certificate that is not yet, not for long or no longer valid is named as that."""
+    """A certificate that is not yet, not for long or no longer valid is named as that."""
     found = validity_warnings(pem, (), NOW + after)
     assert [one.startswith(why) for one in found] == ([True] if why else [])
 
@@ -58,7 +58,7 @@ def test_times(pem: bytes, after: dt.timedelta, why: str) -> None:
     ],
 )
 def test_names(pem: bytes, name: str, is_for: bool) -> None:
-    """O2: a certificate for other names is named with those that it should be for."""
+    """A certificate for other names is named with those that it should be for."""
     found = validity_warnings(pem, (name,), NOW)
     assert [one.startswith(f"is not for {name}, ") for one in found] == ([] if is_for else [True])
 

@@ -157,7 +157,7 @@ def test_an_address_of_a_banned_network(data: Path, run: Run) -> None:
     ],
 )
 def test_ban_of_ones_own(data: Path, run: Run, address: str, why: str) -> None:
-    """O5: who bans this machine, a proxy or a private network gets a warning, and the ban."""
+    """Who bans this machine, a proxy or a private network gets a warning, and the ban."""
     path = data / "edge.toml"
     text = path.read_text().replace("[proxies]\n", '[proxies]\ntrusted = ["198.51.100.0/24"]\n')
     path.write_text(text)

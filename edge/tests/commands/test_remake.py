@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_certificate(tmp_path: Path, run: Run) -> None:
-    """O3: where a certificate is lost, the command that makes it anew is named."""
+    """Where a certificate is lost, the command that makes it anew is named."""
     data = tmp_path / "data"
     run("init", "--data", data, "--domain", "a.test")
     run("token", "create", "shop", "--data", data)
@@ -39,7 +39,7 @@ def test_certificate_of_somebody_else(data: Path, run: Run) -> None:
 
 
 def test_database_without_a_snapshot(data: Path, run: Run) -> None:
-    """O3: a lost or broken database is made anew and empty, and the broken one is kept."""
+    """A lost or broken database is made anew and empty, and the broken one is kept."""
     path = EdgeConfig.load(data).database_path
     done = run("remake", "database", "--data", data)
     assert (done.code, "can be read" in done.err) == (2, True)
@@ -55,7 +55,7 @@ def test_database_without_a_snapshot(data: Path, run: Run) -> None:
 
 
 def test_database_from_a_snapshot(data: Path, run: Run) -> None:
-    """O3: tokens and bans come back from the snapshot, and changes count on from its number."""
+    """Tokens and bans come back from the snapshot, and changes count on from its number."""
     config = EdgeConfig.load(data)
     run("token", "create", "shop", "--data", data)
     run("token", "create", "gone", "--data", data)

@@ -75,7 +75,7 @@ def test_no_tokens(data: Path, run: Run) -> None:
 
 
 def test_order_of_one_second(data: Path, run: Run) -> None:
-    """O5: tokens of one second stand in the order in which they were made, each time."""
+    """Tokens of one second stand in the order in which they were made, each time."""
     store = Store(EdgeConfig.load(data).database_path)
     made = [f"tok_{letter}" for letter in "zmaqb"]
     for id_ in made:

@@ -69,7 +69,7 @@ class World:
 async def test_a_token_above_its_share_loses_its_largest_session(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """S2: many sessions that acknowledge nothing; the budget as a whole is never reached."""
+    """Many sessions that acknowledge nothing; the budget as a whole is never reached."""
     world = World(tmp_path, budget=100 * MIB)
     small = [world.session(world.one, 3 * MIB) for _ in range(5)]
     large = world.session(world.one, 12 * MIB)

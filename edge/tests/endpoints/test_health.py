@@ -49,7 +49,7 @@ async def edge(tmp_path: Path) -> Edge:
     ids=["a name", "an address", "HTTP/1.0 without Host", "IPv6"],
 )
 async def test_health_on_any_host(edge: Edge, start: str) -> None:
-    """O6: whatever the Host, the page says that the edge takes requests; then that it stops."""
+    """Whatever the Host, the page says that the edge takes requests; then that it stops."""
     await edge.start()
     try:
         request = start.format(path=HEALTH_PATH)
@@ -77,7 +77,7 @@ async def test_health_on_any_host(edge: Edge, start: str) -> None:
     ],
 )
 async def test_health_by_any_method(edge: Edge, method: str, rest: str) -> None:
-    """O6: GET, HEAD and OPTIONS get 200 by HTTP/1.1 and HTTP/1.0, whatever stands in Host."""
+    """GET, HEAD and OPTIONS get 200 by HTTP/1.1 and HTTP/1.0, whatever stands in Host."""
     await edge.start()
     try:
         request = f"{method} {HEALTH_PATH} {rest}"

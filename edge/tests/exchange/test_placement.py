@@ -121,7 +121,7 @@ def test_another_upstream_is_tried(code: ResetCode) -> None:
 
 @pytest.mark.parametrize("code", [ResetCode.REFUSED, ResetCode.SESSION_LOST])
 def test_nothing_is_tried_again_when_the_edge_ends(code: ResetCode) -> None:
-    """H16: the other session is about to be cut too; the visitor hears that its request is lost."""
+    """The other session is about to be cut too; the visitor hears that its request is lost."""
     stage, _ = lose()
     other = stage.route.ready = FakeUpstream()
     stage.route.is_closed = True

@@ -32,7 +32,7 @@ def test_first_reason_counts() -> None:
 
 
 def test_pace_of_one_hostname() -> None:
-    """H12: each of ``min_body_rate`` and ``body_grace`` takes the place of the edge's."""
+    """Each of ``min_body_rate`` and ``body_grace`` takes the place of the edge's."""
     table = {
         "domain": "a.test",
         "listen": "127.0.0.1:0",

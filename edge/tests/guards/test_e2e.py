@@ -272,7 +272,7 @@ def test_body_of_one_hostname(world: World) -> None:
 
 
 def test_pace_of_one_hostname(world: World) -> None:
-    """H12: a body of which no byte comes is 408 after a name's ``body_grace``."""
+    """A body of which no byte comes is 408 after a name's ``body_grace``."""
     with closing(world.visitor("127.0.0.1")) as one:
         one.putrequest("POST", "/", skip_host=True)
         one.putheader("Host", BLOG)

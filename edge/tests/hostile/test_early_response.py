@@ -89,7 +89,7 @@ def read_response(sock: socket.socket) -> bytes:
     ],
 )
 def test_the_response_says_that_the_connection_ends(world: World, fields: tuple[str, ...]) -> None:
-    """H1: a pooled client sends no second request behind a body that may not have been read."""
+    """A pooled client sends no second request behind a body that may not have been read."""
     with world.connect() as sock:
         sock.sendall(world.head("POST", *fields))
         early = read_response(sock)

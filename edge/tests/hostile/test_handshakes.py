@@ -73,7 +73,7 @@ def test_peers_that_have_gone_cost_no_handshake(edge: Edge) -> None:
 @pytest.mark.parametrize("body", [b"", b"x" * 200_000], ids=["bare", "with a body"])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"OPTIONS"])
 def test_plain_http_on_the_tls_port_is_told_so(edge: Edge, method: bytes, body: bytes) -> None:
-    """H15: one answer that names https, then the end; it is not lost to a reset."""
+    """One answer that names https, then the end; it is not lost to a reset."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
         plain.sendall(
             b"%s / HTTP/1.1\r\nHost: nobody.test\r\nContent-Length: %d\r\n\r\n%s"
@@ -91,7 +91,7 @@ def test_plain_http_on_the_tls_port_is_told_so(edge: Edge, method: bytes, body: 
 
 @pytest.mark.parametrize(("size", "pause"), [(65536, 0.0), (1, 0.1)], ids=["bytes", "seconds"])
 def test_plain_http_that_does_not_leave_is_ended(edge: Edge, size: int, pause: float) -> None:
-    """H15: who reads no answer and goes on sending is cut, after bytes or seconds."""
+    """Who reads no answer and goes on sending is cut, after bytes or seconds."""
     with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as plain:
         plain.sendall(b"GET / HTTP/1.1\r\n")
         start = time.monotonic()

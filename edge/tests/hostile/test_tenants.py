@@ -1,4 +1,4 @@
-"""Fifty tenants on one edge: nobody ever gets another's answer (P15, T28, T29)."""
+"""Fifty tenants on one edge: nobody ever gets another's answer (T28, T29)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def start_tenants(edge: Edge, folder: Path) -> subprocess.Popen[bytes]:
     ],
 )
 def test_no_answer_is_ever_another_tenants(tmp_path: Path, requests: int) -> None:
-    """P15: of all answers over fifty tenants, a fifth of them given up, none is mixed up."""
+    """Of all answers over fifty tenants, a fifth of them given up, none is mixed up."""
     if not requests:
         pytest.skip("HOSTILE_LONG is not set")
     with running_edge(tmp_path) as edge:

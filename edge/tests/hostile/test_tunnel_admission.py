@@ -110,7 +110,7 @@ def test_wildcard_is_below_exact_names(tenants: TwoTokens) -> None:
 
 
 def test_processes_of_one_token_serve_what_each_wanted(tenants: TwoTokens) -> None:
-    """S9: a session that wants one of two names is given exchanges for that one alone."""
+    """A session that wants one of two names is given exchanges for that one alone."""
     with (
         Dialer(tenants.port, tenants.two, source="127.0.2.10") as one,
         Dialer(tenants.port, tenants.two, source="127.0.2.10") as other,

@@ -123,7 +123,7 @@ def test_rates(rate: int, grace: float, need: int) -> None:
 
 @pytest.mark.parametrize(("size", "pause"), [(10, 5.0), (1, 45.0), (1, 59.0)])
 def test_a_pause_that_a_phone_makes_is_no_end(size: int, pause: float) -> None:
-    """H12: 10 bytes every 5 s, or nothing for 45 s, is progress; both ways, by default."""
+    """10 bytes every 5 s, or nothing for 45 s, is progress; both ways, by default."""
     time = Time()
     up, down = Deadlines(LIMITS, time), Deadlines(LIMITS, time)
     up.watch_body(0)
@@ -144,7 +144,7 @@ def test_a_pause_that_a_phone_makes_is_no_end(size: int, pause: float) -> None:
 
 
 def test_an_exchange_has_a_pace_of_its_own() -> None:
-    """H12: that of a hostname takes the place of the edge's."""
+    """That of a hostname takes the place of the edge's."""
     time = Time()
     deadlines = Deadlines(LIMITS, time)
     deadlines.pace = Pace.of(100, 5.0)

@@ -172,7 +172,7 @@ def test_trailers_only_for_those_who_take_them() -> None:
 
 @pytest.mark.parametrize("name", sorted(FORBIDDEN_TRAILERS))
 def test_trailers_that_would_come_too_late_are_dropped(name: bytes) -> None:
-    """H11: framing, routing, authentication and the like never leave as trailers."""
+    """Framing, routing, authentication and the like never leave as trailers."""
     stage = Stage(request_of()._replace(takes_trailers=True))
     stage.respond([], b"hello", ends=False)
     assert stage.writer.trailers([(name, b"1"), (b"x-sum", b"1")]) is None
@@ -197,7 +197,7 @@ def test_browsers_are_told_to_keep_to_https_once() -> None:
 
 
 def test_fields_that_connection_names_are_removed() -> None:
-    """H10: whether it is a response, an early hint or an accepted handshake; framing stays."""
+    """Whether it is a response, an early hint or an accepted handshake; framing stays."""
     named: Fields = [
         (b"x-secret", b"1"),
         (b"connection", b"X-Secret , content-length"),
@@ -260,7 +260,7 @@ def test_replies_in_the_form_that_is_asked_for(accept: bytes, start: bytes) -> N
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"OPTIONS"])
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503, 504])
 def test_errors_of_the_edge_that_pages_of_other_origins_may_see(method: bytes, status: int) -> None:
-    """H13: its 5xx, without credentials; no preflight is allowed in the app's place."""
+    """Its 5xx, without credentials; no preflight is allowed in the app's place."""
     stage = Stage(request_of(method))
     stage.writer.reply(Reply(status, "it is away", 5), request_id=b"r1", keep_alive=True)
     fields = [line for line in stage.head if line.startswith(b"access-control-")]

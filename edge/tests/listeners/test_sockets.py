@@ -31,7 +31,7 @@ def without(monkeypatch: pytest.MonkeyPatch, family: socket.AddressFamily) -> No
 
 @pytest.mark.parametrize("host", ["::", "0:0:0:0:0:0:0:0"])
 async def test_the_ipv6_wildcard_takes_both_families(host: str) -> None:
-    """H17: ``[::]:0`` is one port in both families, and IPv4 peers keep their plain address."""
+    """``[::]:0`` is one port in both families, and IPv4 peers keep their plain address."""
     sockets = await listen(host, 0, backlog=8)
     try:
         port = sockets[0].getsockname()[1]
@@ -63,7 +63,7 @@ async def test_other_addresses_are_taken_alone() -> None:
 
 
 async def test_a_machine_without_one_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    """H17: ``[::]`` needs IPv6, for it was asked for; without IPv4 it serves IPv6 alone."""
+    """``[::]`` needs IPv6, for it was asked for; without IPv4 it serves IPv6 alone."""
     with monkeypatch.context() as patch:
         without(patch, socket.AF_INET6)
         with pytest.raises(OSError, match="not supported"):

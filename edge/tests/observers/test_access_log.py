@@ -59,13 +59,13 @@ def targets(path: Path) -> list[str]:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    """O1: a log that cannot be opened is known before the thread starts."""
+    """A log that cannot be opened is known before the thread starts."""
     with pytest.raises(FileNotFoundError):
         AccessLog(path=tmp_path / "missing" / "access.log").open()
 
 
 def test_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """O1: lines without room are counted, said at once and then at most once a minute."""
+    """Lines without room are counted, said at once and then at most once a minute."""
     path = tmp_path / "access.log"
     path.symlink_to("/dev/full")
     log = AccessLog(path=path)
@@ -83,7 +83,7 @@ def test_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_rotation(tmp_path: Path) -> None:
-    """O1: a file that was renamed or removed is made anew; no line is lost or written twice."""
+    """A file that was renamed or removed is made anew; no line is lost or written twice."""
     path, old = tmp_path / "access.log", tmp_path / "access.log.1"
     log = AccessLog(path=path)
     log.open()
@@ -99,7 +99,7 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_disk_that_fills_within_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """O1: behind a line that was cut by a full disk, the next one begins a new line."""
+    """Behind a line that was cut by a full disk, the next one begins a new line."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]

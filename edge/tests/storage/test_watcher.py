@@ -170,7 +170,7 @@ def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFi
 
 
 async def test_watcher_brings_a_revocation(setup: Setup) -> None:
-    """P15: a token revoked by another process is refused within a second."""
+    """A token revoked by another process is refused within a second."""
     arrived = asyncio.Event()
     watcher = SnapshotWatcher(setup.store.path, setup.file, lambda _: arrived.set())
     first = await watcher.start()
