@@ -76,9 +76,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_list.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_rm.py": "edge/tests/commands/test_host.py",
-    "edge/src/asgi_tunnel_edge/home/proofs.py": (
-        "edge/tests/home/test_issuance.py edge/tests/home/test_server.py"
-    ),
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"
