@@ -162,19 +162,23 @@ def test_wildcard_by_the_delegated_zone(pebble_built: None, tmp_path: Path) -> N
         assert one.attempts() == (1, 0)
 
 
-def test_from_staging_to_the_real_one(pebble: Pebble, tmp_path: Path) -> None:
+def test_from_staging_to_the_real_one(pebble_built: None, tmp_path: Path) -> None:
     """What came from the one directory is not used with the other, and is in nobody's way."""
-    # The same CA by another URL, which is all that an edge knows a directory by.
-    real = pebble.directory.replace("localhost", "127.0.0.1")
-    with acme_edge(tmp_path, pebble, "--no-check", "--dns", "none") as one:
+    (tmp_path / "ca").mkdir()
+    with (
+        start_pebble(tmp_path / "ca") as pebble,
+        acme_edge(tmp_path, pebble, "--no-check", "--dns", "none") as one,
+    ):
+        # The same CA by another URL, which is all that an edge knows a directory by.
+        real = pebble.directory.replace("localhost", "127.0.0.1")
         staging = one.wait_shown("example.test")
         one.edge.stop()
         one.set(f'directory = "{pebble.directory}"', f'directory = "{real}"')
         one.edge.start()
         found = one.wait_shown("example.test", other_than=staging)
         assert names_in(found) == {"example.test"}
-        listed = json.loads(one.edge.command("cert", "list", "--json"))
-        assert [row["serial"] for row in listed] != [one.wait_kept("example.test").serial]
+        (row,) = json.loads(one.edge.command("cert", "list", "--json"))
+        assert row["serial"] != one.wait_kept("example.test").serial
         assert one.store.directories() == sorted([pebble.directory, real])
         assert "no new certificate" not in one.edge.running.output
 
