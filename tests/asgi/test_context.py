@@ -42,7 +42,7 @@ class App:
 
 
 async def test_under_a_server_calls_see_what_its_lifespan_began_with() -> None:
-    """What the process set before is seen; what the app's lifespan set is not, as locally."""
+    """A72: what the process set before is seen; what the app's lifespan set is not, as locally."""
     app = App()
     wrapped = Tunnel(app, token=TOKEN, enabled=True)
     VARIABLE.set("server")
@@ -59,7 +59,7 @@ async def test_under_a_server_calls_see_what_its_lifespan_began_with() -> None:
 
 
 async def test_a_late_start_does_not_share_the_first_request() -> None:
-    """Without a lifespan calls see what was set when the wrapper was made."""
+    """A72: without a lifespan calls see what was set when the wrapper was made."""
     app = App()
     VARIABLE.set("import")
     wrapped = Tunnel(app, token=TOKEN, enabled=True)
@@ -73,7 +73,7 @@ async def test_a_late_start_does_not_share_the_first_request() -> None:
 
 
 async def test_a_thread_sees_what_was_set_where_it_was_started() -> None:
-    """A tunnel in a thread has the context of ``start_in_thread()``."""
+    """A72: a tunnel in a thread has the context of ``start_in_thread()``."""
     app = App()
     VARIABLE.set("import")
     handle = asgi_tunnel.start_in_thread(app, token=TOKEN)

@@ -48,7 +48,7 @@ async def gone(tunnel: Tunnelled) -> Visitor:
 
 
 async def test_send_after_a_disconnect_does_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """With "2.3" a send after the disconnect returns at once, and nothing is logged."""
+    """A46: with "2.3" a send after the disconnect returns at once, and nothing is logged."""
     app = Sender()
     tunnel = Tunnelled(app)
     await gone(tunnel)
@@ -61,7 +61,7 @@ async def test_send_after_a_disconnect_does_nothing(caplog: pytest.LogCaptureFix
 async def test_send_after_a_disconnect_raises_when_asked_to(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With "2.4" it raises an OSError, which is not logged when it comes out of the app."""
+    """A46: with "2.4" it raises an OSError, which is not logged when it comes out of the app."""
     app = Sender()
     tunnel = Tunnelled(app, spec_version="2.4")
     await gone(tunnel)
@@ -73,7 +73,7 @@ async def test_send_after_a_disconnect_raises_when_asked_to(
 
 
 async def test_a_waiting_send_raises_with_2_4() -> None:
-    """With "2.4" a send that waits for a slow visitor raises when it leaves."""
+    """A46: with "2.4" a send that waits for a slow visitor raises when it leaves."""
     errors: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -97,7 +97,7 @@ async def test_a_waiting_send_raises_with_2_4() -> None:
 async def test_starlette_ends_a_stream(
     caplog: pytest.LogCaptureFixture, version: str, middleware: bool
 ) -> None:
-    """A busy Starlette stream ends in both modes, also behind BaseHTTPMiddleware, silently."""
+    """A46: a busy Starlette stream ends in both modes, also behind BaseHTTPMiddleware, silently."""
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
@@ -133,7 +133,7 @@ async def test_starlette_ends_a_stream(
 
 
 async def test_an_idle_starlette_stream_ends_at_once_with_2_3() -> None:
-    """With "2.3" an event stream that has nothing to send hears of the disconnect at once."""
+    """A46: with "2.3" an event stream that has nothing to send hears of the disconnect at once."""
     from starlette.applications import Starlette
     from starlette.responses import StreamingResponse
     from starlette.routing import Route
@@ -153,7 +153,7 @@ async def test_an_idle_starlette_stream_ends_at_once_with_2_3() -> None:
 
 
 async def test_a_websocket_send_after_the_end_raises() -> None:
-    """``websocket.send`` after the disconnect raises an OSError that tells the code."""
+    """A47: ``websocket.send`` after the disconnect raises an OSError that tells the code."""
     errors: list[ClientDisconnectedError] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -175,7 +175,7 @@ async def test_a_websocket_send_after_the_end_raises() -> None:
 
 
 async def test_a_websocket_close_after_the_end_does_nothing() -> None:
-    """``websocket.close`` after the disconnect is silent: cleanup code sends it blindly."""
+    """A47: ``websocket.close`` after the disconnect is silent: cleanup code sends it blindly."""
     codes: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -210,7 +210,7 @@ def wrapped(how: str) -> BaseException:
 
 @pytest.mark.parametrize("how", ["cause", "context", "group", "cycle"])
 async def test_our_own_error_is_not_logged(caplog: pytest.LogCaptureFixture, how: str) -> None:
-    """The disconnect error is no error of the app's, however deep and cyclic its wrapping."""
+    """A48: the disconnect error is no error of the app's, however deep and cyclic its wrapping."""
     error = wrapped(how)
     assert is_disconnect(error)
 
@@ -229,7 +229,7 @@ async def test_our_own_error_is_not_logged(caplog: pytest.LogCaptureFixture, how
 
 
 def test_a_cycle_without_our_error_is_the_apps() -> None:
-    """The search for our error ends in a cycle that does not hold it."""
+    """A48: the search for our error ends in a cycle that does not hold it."""
     one, two = ValueError(), KeyError()
     one.__context__, two.__context__ = two, one
     assert not is_disconnect(one)
@@ -237,7 +237,7 @@ def test_a_cycle_without_our_error_is_the_apps() -> None:
 
 
 async def test_anothers_disconnect_is_an_error_here(caplog: pytest.LogCaptureFixture) -> None:
-    """A request that fails at a WebSocket which is gone is answered with 500 and logged."""
+    """A48: a request that fails at a WebSocket which is gone is answered with 500 and logged."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise ClientDisconnectedError
@@ -251,7 +251,7 @@ async def test_anothers_disconnect_is_an_error_here(caplog: pytest.LogCaptureFix
 
 @pytest.mark.parametrize("how", ["leave", "cut", "end"])
 async def test_a_disconnect_does_not_cancel_the_app(how: str) -> None:
-    """Work goes on to its end when the visitor leaves or the tunnel is lost."""
+    """A49: work goes on to its end when the visitor leaves or the tunnel is lost."""
     app = Sender()
     tunnel = Tunnelled(app)
     visitor = await tunnel.ask().started()
@@ -265,7 +265,7 @@ async def test_a_disconnect_does_not_cancel_the_app(how: str) -> None:
 
 
 async def test_an_app_that_never_listens_is_stopped_by_raising() -> None:
-    """A busy app that never receives goes on with "2.3" and is stopped by "2.4"."""
+    """A50: a busy app that never receives goes on with "2.3" and is stopped by "2.4"."""
     is_stopped = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -286,7 +286,7 @@ async def test_an_app_that_never_listens_is_stopped_by_raising() -> None:
 
 
 async def test_litestar_and_quart_get_what_they_wait_for() -> None:
-    """Frameworks that cancel their own stream do so on ``http.disconnect``, in both modes."""
+    """A50: frameworks that cancel their own stream do so on ``http.disconnect``, in both modes."""
     for version in ("2.3", "2.4"):
         is_cancelled = asyncio.Event()
 

@@ -21,7 +21,7 @@ PLAIN = [
 
 
 async def test_outer_space_of_response_fields_is_left_out() -> None:
-    """Outer spaces and tabs are no part of a value; the length and the status still fit."""
+    """A34: outer spaces and tabs are no part of a value; the length and the status still fit."""
     visitor = await Tunnelled(
         Answer(start(200, *SPACED, (b"content-length", b" 5\t")), body(b"hello"))
     ).get()
@@ -30,7 +30,7 @@ async def test_outer_space_of_response_fields_is_left_out() -> None:
 
 
 async def test_outer_space_of_trailers_and_early_hints_is_left_out() -> None:
-    """Trailers and the links of early hints are values like any other."""
+    """A34, A44: trailers and the links of early hints are values like any other."""
     hint: Message = {"type": "http.response.early_hint", "links": [b" </a.css>; rel=preload\t"]}
     trailers: Message = {"type": "http.response.trailers", "headers": SPACED}
     app = Recorder(hint, start(trailers=True), body(b"hello"), trailers)
@@ -41,7 +41,7 @@ async def test_outer_space_of_trailers_and_early_hints_is_left_out() -> None:
 
 
 async def test_outer_space_of_an_accept_is_left_out() -> None:
-    """So are the fields of a 101, the subprotocol's too."""
+    """A34, A52: so are the fields of a 101, the subprotocol's too."""
     message = {**ACCEPT, "subprotocol": " chat ", "headers": SPACED}
     visitor = await Tunnelled(Recorder(message, CLOSE)).connect().over()
     assert visitor.status == 101
@@ -49,7 +49,7 @@ async def test_outer_space_of_an_accept_is_left_out() -> None:
 
 
 async def test_outer_space_of_a_denial_is_left_out() -> None:
-    """And those of a denial response."""
+    """A34, A54: and those of a denial response."""
     deny: Message = {"type": "websocket.http.response.start", "status": 401, "headers": SPACED}
     visitor = (
         await Tunnelled(Recorder(deny, {"type": "websocket.http.response.body"})).connect().over()
@@ -59,6 +59,6 @@ async def test_outer_space_of_a_denial_is_left_out() -> None:
 
 @pytest.mark.parametrize("value", [b" \n", b"\r", b"a\x0b", b"\x0ca", b"\x1fa", b"\x7f ", b"a\n "])
 def test_outer_control_characters_are_refused(value: bytes) -> None:
-    """Only spaces and tabs are left out; a line break at the end is still a mistake."""
+    """A34: only spaces and tabs are left out; a line break at the end is still a mistake."""
     with pytest.raises(ValueError, match="'x-name' holds a control character"):
         normalise_fields([(b"X-Name", value)])

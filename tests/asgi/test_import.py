@@ -20,7 +20,7 @@ def python(code: str) -> str:
 
 
 def test_the_import_pulls_in_nothing_heavy() -> None:
-    """Servers import apps in processes that never serve, so the import brings nothing in."""
+    """A65: servers import apps in processes that never serve, so the import brings nothing in."""
     loaded = json.loads(python("import asgi_tunnel, sys, json; print(json.dumps([*sys.modules]))"))
     assert not [name for name in HEAVY if name in loaded]
     assert not [
@@ -29,7 +29,7 @@ def test_the_import_pulls_in_nothing_heavy() -> None:
 
 
 def test_the_import_costs_next_to_nothing() -> None:
-    """Beside asyncio, which every server has, the import costs less than 5 ms of CPU."""
+    """A65: beside asyncio, which every server has, the import costs less than 5 ms of CPU."""
     code = (
         "import asyncio, time\n"
         "before = time.process_time()\n"
@@ -41,7 +41,7 @@ def test_the_import_costs_next_to_nothing() -> None:
 
 
 def test_the_wrapper_needs_no_network_library() -> None:
-    """An app that is wrapped and has no token loads neither websockets nor anyio."""
+    """A65: an app that is wrapped and has no token loads neither websockets nor anyio."""
     code = (
         "import asgi_tunnel, sys, json\n"
         "asgi_tunnel.Tunnel(print)\n"
@@ -52,7 +52,7 @@ def test_the_wrapper_needs_no_network_library() -> None:
 
 
 def test_every_public_name_can_be_imported() -> None:
-    """Each lazy name leads somewhere, and an unknown one is an AttributeError."""
+    """A65: each lazy name leads somewhere, and an unknown one is an AttributeError."""
     code = (
         "import asgi_tunnel\n"
         "missing = [one for one in asgi_tunnel.__all__ if not getattr(asgi_tunnel, one, None)]\n"

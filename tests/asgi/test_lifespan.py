@@ -47,7 +47,7 @@ class Life:
 
 
 async def test_the_app_is_called_once_with_a_lifespan_scope() -> None:
-    """One call with ``lifespan``, spec_version 2.0 and an empty state, before any request."""
+    """A65: one call with ``lifespan``, spec_version 2.0 and an empty state, before any request."""
     app = Life()
     lifespan = Lifespan(app)
     await lifespan.startup()
@@ -61,7 +61,7 @@ async def test_the_app_is_called_once_with_a_lifespan_scope() -> None:
 
 
 async def test_startup_waits_for_complete() -> None:
-    """``startup()`` returns when the app has said that it is ready."""
+    """A65: ``startup()`` returns when the app has said that it is ready."""
     ready = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -104,7 +104,7 @@ async def cancels(scope: Any, receive: Any, send: Any) -> None:
 async def test_an_app_without_lifespan_is_served(
     app: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Raising or returning without a word means no lifespan; state is empty."""
+    """A66, A17: raising or returning without a word means no lifespan; state is empty."""
     lifespan = Lifespan(app)
     await lifespan.startup()
     await lifespan.shutdown()
@@ -123,20 +123,20 @@ async def test_a_startup_that_raises_is_a_warning(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("app", [raises, returns])
 async def test_a_required_lifespan_has_to_be_there(app: Any) -> None:
-    """With ``lifespan="on"`` an app without one does not start."""
+    """A66: with ``lifespan="on"`` an app without one does not start."""
     with pytest.raises(LifespanError, match="no lifespan"):
         await Lifespan(app, required=True).startup()
 
 
 async def test_startup_failed_is_an_error() -> None:
-    """``startup.failed`` raises with the app's message."""
+    """A67: ``startup.failed`` raises with the app's message."""
     app = Life({"type": "lifespan.startup.failed", "message": "no database"})
     with pytest.raises(LifespanError, match="no database"):
         await Lifespan(app).startup()
 
 
 async def test_startup_failed_and_raise_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """An app that says failed and then raises, as Starlette does, is not reported twice."""
+    """A67: an app that says failed and then raises, as Starlette does, is not reported twice."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -152,7 +152,7 @@ async def test_startup_failed_and_raise_is_told_once(caplog: pytest.LogCaptureFi
 
 
 async def test_shutdown_waits_for_the_app() -> None:
-    """``shutdown()`` returns when the app has said complete and returned."""
+    """A68: ``shutdown()`` returns when the app has said complete and returned."""
     go = asyncio.Event()
     is_over = False
 
@@ -177,7 +177,7 @@ async def test_shutdown_waits_for_the_app() -> None:
 
 
 async def test_shutdown_failed_is_an_error() -> None:
-    """``shutdown.failed`` raises with the app's message."""
+    """A68: ``shutdown.failed`` raises with the app's message."""
     lifespan = Lifespan(Life(shutdown={"type": "lifespan.shutdown.failed", "message": "disk full"}))
     await lifespan.startup()
     with pytest.raises(LifespanError, match="disk full"):
@@ -185,7 +185,7 @@ async def test_shutdown_failed_is_an_error() -> None:
 
 
 async def test_an_error_during_shutdown_ends_it(caplog: pytest.LogCaptureFixture) -> None:
-    """An app that raises instead of a response has shut down; the log has the traceback."""
+    """A68: an app that raises instead of a response has shut down; the log has the traceback."""
     lifespan = Lifespan(Life(shutdown=None))
     await lifespan.startup()
     await lifespan.shutdown()
@@ -193,7 +193,7 @@ async def test_an_error_during_shutdown_ends_it(caplog: pytest.LogCaptureFixture
 
 
 async def test_an_app_may_leave_its_lifespan_early() -> None:
-    """An app that returns after ``startup.complete`` is shut down without waiting."""
+    """A68: an app that returns after ``startup.complete`` is shut down without waiting."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -206,7 +206,7 @@ async def test_an_app_may_leave_its_lifespan_early() -> None:
 
 
 async def test_an_app_that_never_returns_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An app that goes on receiving after its last word is cancelled after a while."""
+    """A68: an app that goes on receiving after its last word is cancelled after a while."""
     monkeypatch.setattr("asgi_tunnel.asgi.lifespan.RETURN_TIMEOUT", 0.01)
     is_cancelled = False
 
@@ -230,7 +230,7 @@ async def test_an_app_that_never_returns_is_cancelled(monkeypatch: pytest.Monkey
 async def test_a_cancelled_step_cancels_the_app(
     step: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who no longer waits for the app cancels it, and its ``finally`` runs."""
+    """A69: who no longer waits for the app cancels it, and its ``finally`` runs."""
     is_cancelled = False
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -268,7 +268,7 @@ async def test_a_cancelled_step_cancels_the_app(
     ],
 )
 async def test_wrong_messages_raise_in_the_app(messages: list[Message]) -> None:
-    """A message out of order or unknown raises in the app's ``send()``."""
+    """A70: a message out of order or unknown raises in the app's ``send()``."""
     errors: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -81,7 +81,7 @@ async def _swallow(message: Message) -> None:
 
 
 async def test_the_tunnel_opens_after_startup_and_closes_before_shutdown() -> None:
-    """It starts after ``startup.complete`` and has drained when shutdown comes."""
+    """A65, A68: it starts after ``startup.complete`` and has drained when shutdown comes."""
     app = Life()
     server = await Server(Tunnel(app, token=TOKEN, enabled=True)).start()
     assert server.said == ["startup.complete"]
@@ -93,7 +93,7 @@ async def test_the_tunnel_opens_after_startup_and_closes_before_shutdown() -> No
 
 
 async def test_requests_of_the_server_pass_through() -> None:
-    """Beside the tunnel the app is served as ever; lifespan state is the server's."""
+    """A65: beside the tunnel the app is served as ever; lifespan state is the server's."""
     app = Life()
     server = await Server(Tunnel(app, token=TOKEN, enabled=True)).start()
     await server.request()
@@ -103,7 +103,7 @@ async def test_requests_of_the_server_pass_through() -> None:
 
 
 async def test_a_server_without_state_gets_one() -> None:
-    """When the server offers no state the wrapper does: Starlette needs one."""
+    """A17, A65: when the server offers no state the wrapper does: Starlette needs one."""
     tunnel = Tunnel(Life(), token=TOKEN, enabled=True)
     server = Server(tunnel)
     del server.scope["state"]
@@ -137,7 +137,7 @@ async def test_a_startup_that_raises_is_a_warning(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.parametrize("options", [{}, {"token": TOKEN}, {"token": TOKEN, "enabled": False}])
 async def test_it_is_off_under_pytest_and_when_disabled(options: Any) -> None:
-    """Under pytest, or with ``enabled=False``, nothing is opened and the app is untouched."""
+    """A65: under pytest, or with ``enabled=False``, nothing is opened and the app is untouched."""
     app = Life()
     server = await Server(Tunnel(app, **options)).start()
     await server.request()
@@ -150,7 +150,7 @@ async def test_it_is_off_under_pytest_and_when_disabled(options: Any) -> None:
 async def test_without_a_token_it_does_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No token is one line in the log; even an error on lifespan passes as it is."""
+    """A65: no token is one line in the log; even an error on lifespan passes as it is."""
     monkeypatch.delitem(__import__("sys").modules, "pytest")
     caplog.set_level(logging.INFO)
 
@@ -166,7 +166,7 @@ async def test_without_a_token_it_does_nothing(
 
 
 async def test_a_token_of_the_environment_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the variable set and no test running, wrapping is all that is needed."""
+    """A65: with the variable set and no test running, wrapping is all that is needed."""
     monkeypatch.delitem(__import__("sys").modules, "pytest")
     monkeypatch.setenv("ASGI_TUNNEL_TOKEN", TOKEN)
     server = await Server(Tunnel(Life())).start()
@@ -177,7 +177,7 @@ async def test_a_token_of_the_environment_is_enough(monkeypatch: pytest.MonkeyPa
 async def test_enabled_without_a_token_is_an_error_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """``enabled=True`` without a token serves locally, and says why there is no tunnel."""
+    """A65: ``enabled=True`` without a token serves locally, and says why there is no tunnel."""
     server = await Server(Tunnel(Life(), enabled=True)).start()
     assert server.said == ["startup.complete"]
     assert "ASGI_TUNNEL_TOKEN is not set" in caplog.text
@@ -186,7 +186,7 @@ async def test_enabled_without_a_token_is_an_error_in_the_log(
 
 @pytest.mark.parametrize("token", [None, "att1.nonsense"])
 async def test_a_required_tunnel_needs_a_token(token: str | None) -> None:
-    """With ``required=True`` a missing or broken token is ``startup.failed``."""
+    """A67: with ``required=True`` a missing or broken token is ``startup.failed``."""
     app = Life()
     server = await Server(Tunnel(app, token=token, enabled=True, required=True)).start()
     assert server.said == ["startup.failed"]
@@ -219,7 +219,7 @@ class Cleaning:
 async def test_a_required_tunnel_that_is_refused_fails_the_startup(
     monkeypatch: pytest.MonkeyPatch, tells: bool
 ) -> None:
-    """A refused token is ``startup.failed``, told once, after the app has cleaned up."""
+    """A67: a refused token is ``startup.failed``, told once, after the app has cleaned up."""
     monkeypatch.setattr(FakeConnector, "refusal", AuthenticationError(1, "the token was revoked"))
     app = Cleaning(tells=tells)
     server = await Server(Tunnel(app, token=TOKEN, enabled=True, required=True)).start()
@@ -232,7 +232,7 @@ async def test_a_required_tunnel_that_is_refused_fails_the_startup(
 
 
 async def test_a_required_tunnel_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A required tunnel that is not open in time is ``startup.failed``."""
+    """A67: a required tunnel that is not open in time is ``startup.failed``."""
     monkeypatch.setattr(FakeConnector, "connects", False)
     monkeypatch.setattr("asgi_tunnel.middleware.REQUIRED_TIMEOUT", 0.01)
     server = Server(Tunnel(Life(), token=TOKEN, enabled=True, required=True))
@@ -245,7 +245,7 @@ async def test_a_required_tunnel_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_required_tunnel_that_opens_is_silent() -> None:
-    """With ``required=True`` the app starts when the tunnel is open."""
+    """A67: with ``required=True`` the app starts when the tunnel is open."""
     server = await Server(Tunnel(Life(), token=TOKEN, enabled=True, required=True)).start()
     assert server.said == ["startup.complete"]
     await server.stop()
@@ -272,7 +272,7 @@ async def silent(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize("app", [django_like, received_first, silent])
 async def test_an_app_without_lifespan_is_answered_for(app: Any) -> None:
-    """The tunnel opens and closes although the app raises on lifespan, or ignores it."""
+    """A66: the tunnel opens and closes although the app raises on lifespan, or ignores it."""
     server = await Server(Tunnel(app, token=TOKEN, enabled=True)).start()
     assert server.said == ["startup.complete"]
     assert FakeConnector.made[0].log == ["start"]
@@ -285,7 +285,7 @@ async def test_an_app_without_lifespan_is_answered_for(app: Any) -> None:
 
 
 async def test_startup_failed_is_passed_on() -> None:
-    """An app that cannot start says so to its server, and no tunnel is opened."""
+    """A67: an app that cannot start says so to its server, and no tunnel is opened."""
     server = await Server(Tunnel(Life("failed"), token=TOKEN, enabled=True)).start()
     assert server.sent == [{"type": "lifespan.startup.failed", "message": "no database"}]
     assert not FakeConnector.made
@@ -293,7 +293,7 @@ async def test_startup_failed_is_passed_on() -> None:
 
 
 async def test_an_error_after_startup_is_passed_on() -> None:
-    """An app that breaks its lifespan is not covered up, and its tunnel is closed."""
+    """A67, A69: an app that breaks its lifespan is not covered up, and its tunnel is closed."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -306,7 +306,7 @@ async def test_an_error_after_startup_is_passed_on() -> None:
 
 
 async def test_an_app_that_leaves_its_lifespan_keeps_its_tunnel() -> None:
-    """An app that returns after ``startup.complete`` stays live until the server stops."""
+    """A68: an app that returns after ``startup.complete`` stays live until the server stops."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -320,7 +320,7 @@ async def test_an_app_that_leaves_its_lifespan_keeps_its_tunnel() -> None:
 
 
 async def test_a_cancelled_lifespan_closes_the_tunnel() -> None:
-    """Gunicorn cancels the lifespan on SIGINT: the tunnel is closed without a shutdown."""
+    """A69: gunicorn cancels the lifespan on SIGINT: the tunnel is closed without a shutdown."""
     server = await Server(Tunnel(Life(), token=TOKEN, enabled=True)).start()
     server.task.cancel()
     await asyncio.wait([server.task])
@@ -329,7 +329,7 @@ async def test_a_cancelled_lifespan_closes_the_tunnel() -> None:
 
 @pytest.mark.parametrize("has_lifespan", [True, False])
 async def test_no_second_tunnel_under_the_runner(has_lifespan: bool) -> None:
-    """An app served by the runner has its tunnel; a wrapper inside opens none."""
+    """A65: an app served by the runner has its tunnel; a wrapper inside opens none."""
     app = Tunnel(Life(), token=TOKEN, enabled=True)
     lifespan = Lifespan(app)
     if has_lifespan:
@@ -340,7 +340,7 @@ async def test_no_second_tunnel_under_the_runner(has_lifespan: bool) -> None:
 
 
 async def test_a_late_start_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A server without lifespan gets the tunnel with the first request, and a warning."""
+    """A66: a server without lifespan gets the tunnel with the first request, and a warning."""
     app = Life()
     server = Server(Tunnel(app, token=TOKEN, enabled=True))
     server.task.cancel()
@@ -356,7 +356,7 @@ async def test_a_late_start_warns_once(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_a_late_tunnel_ends_with_its_loop(connectors: list[FakeConnector]) -> None:
-    """Where no shutdown comes, the end of the event loop closes the tunnel."""
+    """A69: where no shutdown comes, the end of the event loop closes the tunnel."""
     tunnel = Tunnel(Life(), token=TOKEN, enabled=True)
     asyncio.run(tunnel({"type": "http", "path": "/"}, None, _swallow))
     assert [one.log for one in connectors] == [["start", "abort"]]
@@ -365,7 +365,7 @@ def test_a_late_tunnel_ends_with_its_loop(connectors: list[FakeConnector]) -> No
 async def test_a_late_start_without_a_required_token_serves(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Where no startup can be refused, the missing token is an error in the log."""
+    """A66: where no startup can be refused, the missing token is an error in the log."""
     app = Life()
     tunnel = Tunnel(app, enabled=True, required=True)
     await tunnel({"type": "http", "path": "/"}, None, _swallow)
@@ -374,7 +374,7 @@ async def test_a_late_start_without_a_required_token_serves(
 
 
 def test_nothing_happens_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers import apps in processes that never serve: making it reads no setting."""
+    """A65: servers import apps in processes that never serve: making it reads no setting."""
     monkeypatch.setenv("ASGI_TUNNEL_TOKEN", "att1.nonsense")
     app = Life()
     tunnel = Tunnel(app, token="att1.nonsense", enabled=True, required=True)
@@ -383,7 +383,7 @@ def test_nothing_happens_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_asgi_2_apps_can_be_wrapped() -> None:
-    """An ASGI 2 app is served beside its tunnel as well."""
+    """A75: an ASGI 2 app is served beside its tunnel as well."""
 
     def app(scope: Any) -> Any:
         async def second(receive: Any, send: Any) -> None:

@@ -34,7 +34,7 @@ class Reader:
 
 
 async def test_no_body_is_one_empty_event() -> None:
-    """A request without a body is exactly one event, empty and final."""
+    """A22: a request without a body is exactly one event, empty and final."""
     app = Reader()
     tunnel = Tunnelled(app)
     tunnel.ask()
@@ -47,7 +47,7 @@ async def test_no_body_is_one_empty_event() -> None:
 
 
 async def test_a_body_comes_in_order_with_more_body() -> None:
-    """Pieces of a body arrive in order; only the last one has no more behind it."""
+    """A22: pieces of a body arrive in order; only the last one has no more behind it."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=None)
     receive = await app.called()
@@ -58,7 +58,7 @@ async def test_a_body_comes_in_order_with_more_body() -> None:
 
 
 async def test_receive_blocks_after_the_body_until_the_visitor_leaves() -> None:
-    """After the last body event ``receive()`` waits, then returns the disconnect."""
+    """A23: after the last body event ``receive()`` waits, then returns the disconnect."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=b"all")
     receive = await app.called()
@@ -71,7 +71,7 @@ async def test_receive_blocks_after_the_body_until_the_visitor_leaves() -> None:
 
 
 async def test_receive_ends_when_the_answer_is_complete() -> None:
-    """A waiting ``receive()`` returns the disconnect as soon as the response is complete."""
+    """A23: a waiting ``receive()`` returns the disconnect as soon as the response is complete."""
     messages: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -91,7 +91,7 @@ async def test_receive_ends_when_the_answer_is_complete() -> None:
 
 
 async def test_what_is_there_is_returned_in_a_cancelled_scope() -> None:
-    """An event that has come is returned although the scope around it is cancelled."""
+    """A24: an event that has come is returned although the scope around it is cancelled."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=b"all")
     receive = await app.called()
@@ -109,7 +109,7 @@ async def test_what_is_there_is_returned_in_a_cancelled_scope() -> None:
 
 
 async def test_starlette_sees_a_visitor_who_left() -> None:
-    """``Request.is_disconnected`` is True at the first question after the disconnect."""
+    """A24: ``Request.is_disconnected`` is True at the first question after the disconnect."""
     from starlette.requests import Request
 
     app = Reader()
@@ -123,7 +123,7 @@ async def test_starlette_sees_a_visitor_who_left() -> None:
 
 
 async def test_a_cancelled_receive_loses_nothing() -> None:
-    """An event that comes in the turn in which ``receive()`` is cancelled stays."""
+    """A25: an event that comes in the turn in which ``receive()`` is cancelled stays."""
     inbox = Inbox()
     waiting = asyncio.ensure_future(inbox.get())
     await asyncio.sleep(0)
@@ -135,7 +135,7 @@ async def test_a_cancelled_receive_loses_nothing() -> None:
 
 
 async def test_every_waiting_receive_wakes() -> None:
-    """Several waiting calls each get an event, and all of them the disconnect."""
+    """A26: several waiting calls each get an event, and all of them the disconnect."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=None)
     receive = await app.called()
@@ -149,7 +149,7 @@ async def test_every_waiting_receive_wakes() -> None:
 
 
 async def test_an_app_that_only_receives_does_not_stop_the_loop() -> None:
-    """After the disconnect every call returns it, and the loop still has turns for others."""
+    """A26: after the disconnect every call returns it, and the loop still has turns for others."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=b"all")
     receive = await app.called()
@@ -168,7 +168,7 @@ async def test_an_app_that_only_receives_does_not_stop_the_loop() -> None:
 
 
 async def test_a_received_message_is_the_apps_own() -> None:
-    """An app that changes its disconnect message does not change the next one."""
+    """A26: an app that changes its disconnect message does not change the next one."""
     app = Reader()
     visitor = Tunnelled(app).ask()
     receive = await app.called()
@@ -182,7 +182,7 @@ EXPECT = (b"expect", b"100-continue")
 
 
 async def test_100_is_sent_when_the_app_asks_for_the_body() -> None:
-    """An expectation is answered at the first ``receive()``, not before, and once."""
+    """A27: an expectation is answered at the first ``receive()``, not before, and once."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", "/", EXPECT, body=None)
     receive = await app.called()
@@ -197,7 +197,7 @@ async def test_100_is_sent_when_the_app_asks_for_the_body() -> None:
 
 @pytest.mark.parametrize("fields", [(), (EXPECT,)])
 async def test_no_100_without_need(fields: tuple[tuple[bytes, bytes], ...]) -> None:
-    """No 100 when none is expected, nor when the body came by itself."""
+    """A27: no 100 when none is expected, nor when the body came by itself."""
     app = Recorder(receives=1)
     tunnel = Tunnelled(app)
     visitor = await tunnel.ask("POST", "/", *fields, body=b"body").over()
@@ -206,7 +206,7 @@ async def test_no_100_without_need(fields: tuple[tuple[bytes, bytes], ...]) -> N
 
 
 async def test_no_100_after_the_answer_has_started() -> None:
-    """An app that answers first and receives then sends no 100."""
+    """A27: an app that answers first and receives then sends no 100."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(403))
@@ -221,7 +221,7 @@ async def test_no_100_after_the_answer_has_started() -> None:
 
 
 async def test_an_unread_body_stops_at_the_window() -> None:
-    """What an app does not receive is bounded by one window; reading brings the rest."""
+    """A28: what an app does not receive is bounded by one window; reading brings the rest."""
     app = Reader()
     tunnel = Tunnelled(app)
     visitor = tunnel.ask("POST", body=None)
@@ -241,7 +241,7 @@ async def test_an_unread_body_stops_at_the_window() -> None:
 
 
 async def test_a_truncated_body_is_a_disconnect() -> None:
-    """A visitor who breaks off in the middle is a disconnect, never the end of the body."""
+    """A29: a visitor who breaks off in the middle is a disconnect, never the end of the body."""
     app = Reader()
     visitor = Tunnelled(app).ask("POST", body=None)
     receive = await app.called()
@@ -254,7 +254,7 @@ async def test_a_truncated_body_is_a_disconnect() -> None:
 
 
 async def test_a_lost_tunnel_is_a_disconnect() -> None:
-    """An exchange whose session is lost ends like one whose visitor left."""
+    """A29: an exchange whose session is lost ends like one whose visitor left."""
     app = Reader()
     tunnel = Tunnelled(app)
     tunnel.ask("POST", body=None)
@@ -264,7 +264,7 @@ async def test_a_lost_tunnel_is_a_disconnect() -> None:
 
 
 async def test_an_answer_needs_no_reading() -> None:
-    """An app answers a large body without a look at it, and its window comes back."""
+    """A30: an app answers a large body without a look at it, and its window comes back."""
     tunnel = Tunnelled(Answer())
     for _ in range(3):
         visitor = tunnel.ask("POST", body=None)

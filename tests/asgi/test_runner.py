@@ -153,7 +153,7 @@ def ended(process: Process) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_0(folder: Path, number: int) -> None:
-    """One signal runs the app's shutdown and ends with code 0, also before it is live."""
+    """A68: one signal runs the app's shutdown and ends with code 0, also before it is live."""
     process = serve(folder, "served:app")
     process.wait_for("cannot reach the edge")
     assert process.stop(number) == 0
@@ -175,7 +175,7 @@ def test_threads_of_the_app_do_not_keep_it_up(folder: Path) -> None:
 
 
 def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
-    """A token that the edge refuses ends it with 1, after the app's shutdown."""
+    """A67: a token that the edge refuses ends it with 1, after the app's shutdown."""
     stranger = Token(edge=f"ws://127.0.0.1:{edge.port}", id="tok_x", secret="s" * 43, pin=None)
     code, output = ended(serve(folder, "served:app", token=stranger.format()))
     assert code == 1, output
@@ -231,7 +231,7 @@ def test_a_refused_token_is_1(folder: Path, edge: Edge) -> None:
 def test_a_wrong_setting_is_2(
     folder: Path, app: str, options: tuple[str, ...], token: str, why: str
 ) -> None:
-    """What the user has to correct ends it with 2 and one sentence, no traceback."""
+    """A67: what the user has to correct ends it with 2 and one sentence, no traceback."""
     code, output = ended(serve(folder, app, *options, token=token))
     assert code == 2, output
     assert why in output
@@ -262,7 +262,7 @@ def test_an_app_that_raises_when_imported(folder: Path, code: str, what: str) ->
 
 
 def test_a_failed_startup_is_3(folder: Path) -> None:
-    """``startup.failed`` ends it with 3; the reason is told once and nothing was dialed."""
+    """A67: ``startup.failed`` ends it with 3; the reason is told once and nothing was dialed."""
     code, output = ended(serve(folder, "served:failing"))
     assert code == 3
     assert output.count("no database") == 1
@@ -294,14 +294,14 @@ def test_an_app_that_configures_logging_hides_nothing(folder: Path, place: str) 
 
 
 def test_lifespan_on_needs_one(folder: Path) -> None:
-    """With ``--lifespan on`` an app without a lifespan ends it with 3."""
+    """A66: with ``--lifespan on`` an app without a lifespan ends it with 3."""
     code, output = ended(serve(folder, "served:raising", "--lifespan", "on"))
     assert code == 3
     assert "no lifespan" in output or "not lifespan" in output
 
 
 def test_lifespan_auto_goes_without(folder: Path) -> None:
-    """By default an app that raises on lifespan is served."""
+    """A66: by default an app that raises on lifespan is served."""
     process = serve(folder, "served:raising")
     process.wait_for("cannot reach the edge")
     assert process.stop() == 0
@@ -309,7 +309,7 @@ def test_lifespan_auto_goes_without(folder: Path) -> None:
 
 
 def test_lifespan_off_does_not_call_it(folder: Path, edge: Edge, shop: EdgeToken) -> None:
-    """With ``--lifespan off`` the app is not asked, and requests have no state."""
+    """A17: with ``--lifespan off`` the app is not asked, and requests have no state."""
     process = serve(folder, "served:app", "--lifespan", "off", token=shop.token)
     process.wait_for("is live")
     with visiting(edge) as visitor:
@@ -320,7 +320,7 @@ def test_lifespan_off_does_not_call_it(folder: Path, edge: Edge, shop: EdgeToken
 
 
 def test_factory_and_app_dir(tmp_path: Path, folder: Path) -> None:
-    """``--factory`` calls what it finds, ``--app-dir`` says where to look."""
+    """A75: ``--factory`` calls what it finds, ``--app-dir`` says where to look."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     process = serve(elsewhere, "served:make", "--factory", "--app-dir", str(folder))
@@ -375,7 +375,7 @@ def test_what_a_terminal_shows(folder: Path, edge: Edge, shop: EdgeToken, is_log
 
 
 def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeToken) -> None:
-    """A signal drains: the response in progress is complete before the app's shutdown."""
+    """A68: a signal drains: the response in progress is complete before the app's shutdown."""
     process = serve(folder, "served:app", token=shop.token)
     process.wait_for("is live")
     with visiting(edge) as visitor:
@@ -390,7 +390,7 @@ def test_requests_in_progress_are_finished(folder: Path, edge: Edge, shop: EdgeT
 
 
 def test_a_second_signal_ends_the_drain(folder: Path, edge: Edge, shop: EdgeToken) -> None:
-    """The second signal cancels what is in progress; the app's shutdown still runs."""
+    """A69: the second signal cancels what is in progress; the app's shutdown still runs."""
     process = serve(folder, "served:app", "--grace", "60", token=shop.token)
     process.wait_for("is live")
     with visiting(edge) as visitor:
@@ -430,7 +430,7 @@ def test_a_signal_ends_a_startup(folder: Path, app: str, number: int) -> None:
 
 
 def test_a_further_signal_ends_a_hanging_shutdown(folder: Path) -> None:
-    """Who waits in vain for the app's shutdown ends it with a further signal."""
+    """A69: who waits in vain for the app's shutdown ends it with a further signal."""
     process = serve(folder, "served:clinging")
     process.wait_for("cannot reach the edge")
     process.popen.send_signal(signal.SIGINT)
@@ -462,13 +462,13 @@ async def test_run_in_a_running_loop_names_serve() -> None:
     ["", "json", "json:", ":loads", "no_such_module:app", "json.nothing:app", "json:no.way"],
 )
 def test_load_app_says_what_is_wrong(where: str) -> None:
-    """A place that holds no app is a ConfigError that names it."""
+    """A67: a place that holds no app is a ConfigError that names it."""
     with pytest.raises(ConfigError, match=r"main:app|cannot be found|does not have"):
         load_app(where)
 
 
 def test_load_app_follows_dots() -> None:
-    """An attribute of an attribute is found, and a factory is called."""
+    """A75: an attribute of an attribute is found, and a factory is called."""
     assert load_app("tests.asgi.fakes:FakeConnector.get").__name__ == "get"
     assert isinstance(load_app("tests.asgi.fakes:Life", factory=True), Life)
 
@@ -476,7 +476,7 @@ def test_load_app_follows_dots() -> None:
 def test_load_app_shows_errors_of_the_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error inside the user's module keeps its traceback, a missing import of it too."""
+    """A67: an error inside the user's module keeps its traceback, a missing import of it too."""
     monkeypatch.setattr("sys.path", [*sys.path])
     extend_path(str(tmp_path))
     (tmp_path / "broken_a75.py").write_text("1 / 0")
@@ -505,7 +505,7 @@ async def test_the_same_signal_at_once_again_is_still_the_first(
 
 
 async def test_serve_runs_in_the_loop_it_finds(connectors: list[FakeConnector]) -> None:
-    """Cancelling ``serve`` closes the tunnel and still runs the app's shutdown."""
+    """A68: cancelling ``serve`` closes the tunnel and still runs the app's shutdown."""
     app = Life()
     serving = asyncio.ensure_future(asgi_tunnel.serve(app, token=NOWHERE))
     await until(lambda: connectors)
@@ -520,7 +520,7 @@ async def test_serve_runs_in_the_loop_it_finds(connectors: list[FakeConnector]) 
 
 
 async def test_serve_raises_what_run_turns_into_codes(connectors: list[FakeConnector]) -> None:
-    """A failed startup and a missing token raise from ``serve``."""
+    """A67: a failed startup and a missing token raise from ``serve``."""
     with pytest.raises(TunnelError, match="could not be served"):
         await asgi_tunnel.serve(Life("failed"), token=NOWHERE)
     with pytest.raises(ConfigError, match="is not set"):
@@ -530,7 +530,7 @@ async def test_serve_raises_what_run_turns_into_codes(connectors: list[FakeConne
 
 @pytest.mark.parametrize("version", ["2.2", "2.5", "3"])
 async def test_only_two_versions_can_be_chosen(version: str) -> None:
-    """A version of ASGI HTTP other than 2.3 and 2.4 is refused."""
+    """A46: a version of ASGI HTTP other than 2.3 and 2.4 is refused."""
     with pytest.raises(ConfigError, match="spec_version"):
         await asgi_tunnel.serve(Life(), token=NOWHERE, spec_version=version)
 
@@ -538,7 +538,7 @@ async def test_only_two_versions_can_be_chosen(version: str) -> None:
 async def test_the_runner_unwraps_the_tunnel(
     connectors: list[FakeConnector], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """``asgi-tunnel run`` of a wrapped app opens one tunnel, the runner's."""
+    """A65: ``asgi-tunnel run`` of a wrapped app opens one tunnel, the runner's."""
     caplog.set_level(logging.INFO)
     app = Life()
     wrapped = asgi_tunnel.Tunnel(app, token=NOWHERE, enabled=True)

@@ -41,7 +41,7 @@ UNKNOWN: Message = {"type": "http.response.unknown"}
 async def test_a_wrong_message_raises_in_send(
     messages: list[Message], error: type[Exception]
 ) -> None:
-    """A message out of order or of a wrong form raises in the app, and the tunnel stays."""
+    """A31: a message out of order or of a wrong form raises in the app, and the tunnel stays."""
     app = Recorder(*messages)
     tunnel = Tunnelled(app)
     tunnel.ask()
@@ -53,7 +53,7 @@ async def test_a_wrong_message_raises_in_send(
 
 
 async def test_an_app_may_begin_anew_after_a_refused_start() -> None:
-    """A start that raised leaves nothing behind: the app's error page goes out whole."""
+    """A31: a start that raised leaves nothing behind: the app's error page goes out whole."""
     huge = (b"x", bytes(range(97, 123)) * 5000)
     app = Recorder(
         start(304, (b"content-length", b"5"), huge, trailers=True), start(500), body(b"sorry")
@@ -63,14 +63,14 @@ async def test_an_app_may_begin_anew_after_a_refused_start() -> None:
 
 
 async def test_unknown_keys_are_ignored() -> None:
-    """Keys that ASGI does not name change nothing."""
+    """A32: keys that ASGI does not name change nothing."""
     visitor = await Tunnelled(Answer(start(mine=1), body(b"hello", mine=object()))).get()
     assert visitor.body == b"hello"
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview])
 async def test_a_body_is_copied(kind: Any) -> None:
-    """A body may be a bytearray or memoryview, whose buffer the app uses again at once."""
+    """A32: a body may be a bytearray or memoryview, whose buffer the app uses again at once."""
     buffer = bytearray(b"first")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -84,7 +84,7 @@ async def test_a_body_is_copied(kind: Any) -> None:
 
 @pytest.mark.parametrize("form", [list, tuple, iter])
 async def test_headers_may_be_any_iterable(form: Any) -> None:
-    """A list, a tuple or a generator of pairs, in mixed case; order and duplicates stay."""
+    """A33: a list, a tuple or a generator of pairs, in mixed case; order and duplicates stay."""
     pairs = [[b"Set-Cookie", b"a=1"], (b"Content-Type", b"text/plain"), [b"Set-Cookie", b"b=2"]]
     message = {"type": "http.response.start", "status": 200, "headers": form(pairs)}
 
@@ -119,20 +119,20 @@ async def test_headers_may_be_any_iterable(form: Any) -> None:
     ],
 )
 async def test_header_injection_raises(pair: tuple[bytes, bytes]) -> None:
-    """Control characters and pseudo headers raise, and the visitor gets a 500."""
+    """A34: control characters and pseudo headers raise, and the visitor gets a 500."""
     visitor = await Tunnelled(Answer(start(200, pair), body(b"hello"))).get()
     assert (visitor.status, visitor.body) == ERROR
     assert pair not in visitor.fields
 
 
 async def test_obs_text_in_values_passes() -> None:
-    """Bytes above ASCII and tabs inside a value are no injection."""
+    """A34: bytes above ASCII and tabs inside a value are no injection."""
     pair = (b"a", b"caf\xe9\tau lait")
     assert (await Tunnelled(Answer(start(200, pair), body())).get()).fields == [pair]
 
 
 async def test_the_apps_transfer_encoding_is_dropped() -> None:
-    """How the body is framed for the visitor is not the app's business."""
+    """A35: how the body is framed for the visitor is not the app's business."""
     app = Answer(start(200, (b"Transfer-Encoding", b"chunked"), (b"a", b"b")), body(b"hello"))
     visitor = await Tunnelled(app).get()
     assert visitor.fields == [(b"a", b"b")]
@@ -140,7 +140,7 @@ async def test_the_apps_transfer_encoding_is_dropped() -> None:
 
 
 async def test_a_body_longer_than_announced_raises() -> None:
-    """Bytes beyond the content-length raise and never leave."""
+    """A36: bytes beyond the content-length raise and never leave."""
     app = Recorder(start(200, (b"content-length", b"3")), body(b"12", more=True), body(b"345"))
     visitor = await Tunnelled(app).get()
     assert [type(one) for one in app.errors] == [RuntimeError]
@@ -149,7 +149,7 @@ async def test_a_body_longer_than_announced_raises() -> None:
 
 
 async def test_a_body_shorter_than_announced_is_cut() -> None:
-    """A response that lacks bytes is reset, so that it cannot look complete."""
+    """A36: a response that lacks bytes is reset, so that it cannot look complete."""
     app = Recorder(start(200, (b"content-length", b"3")), body(b"12"))
     visitor = await Tunnelled(app).get()
     assert [type(one) for one in app.errors] == [RuntimeError]
@@ -162,7 +162,7 @@ async def test_a_body_shorter_than_announced_is_cut() -> None:
     [("HEAD", 200, b"5"), ("GET", 304, b"5"), ("GET", 204, None), ("HEAD", 204, None)],
 )
 async def test_answers_without_a_body(method: str, status: int, length: bytes | None) -> None:
-    """HEAD, 204 and 304 swallow body bytes; the length stays, but for 204."""
+    """A37: HEAD, 204 and 304 swallow body bytes; the length stays, but for 204."""
     app = Recorder(
         start(status, (b"content-length", b"5"), (b"transfer-encoding", b"chunked")),
         body(b"he", more=True),
@@ -176,7 +176,7 @@ async def test_answers_without_a_body(method: str, status: int, length: bytes | 
 
 
 async def test_one_length_is_enough() -> None:
-    """An app that says its length twice, the same, has it sent once (RFC 9110, 8.6)."""
+    """A36: an app that says its length twice, the same, has it sent once (RFC 9110, 8.6)."""
     twice = ((b"content-length", b"2"), (b"Content-Length", b"2"))
     visitor = await Tunnelled(Recorder(start(200, *twice), body(b"hi"))).ask().over()
     assert (visitor.status, visitor.body) == (200, b"hi")
@@ -184,7 +184,7 @@ async def test_one_length_is_enough() -> None:
 
 
 async def test_events_are_flushed_as_sent() -> None:
-    """Each body event reaches the visitor while the app waits for the next one."""
+    """A38: each body event reaches the visitor while the app waits for the next one."""
     tick = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -224,7 +224,7 @@ class Pourer:
 
 
 async def test_send_waits_for_a_slow_visitor() -> None:
-    """``send()`` waits once the window is used up, and goes on when the visitor reads."""
+    """A39: ``send()`` waits once the window is used up, and goes on when the visitor reads."""
     app = Pourer(100)
     visitor = Tunnelled(app).ask(reads=False)
     await rest(200)
@@ -237,7 +237,7 @@ async def test_send_waits_for_a_slow_visitor() -> None:
 
 @pytest.mark.parametrize("how", ["leave", "cut", "end"])
 async def test_a_waiting_send_is_released(how: str) -> None:
-    """A waiting ``send()`` returns when the visitor leaves, the tunnel breaks or ends."""
+    """A39: a waiting ``send()`` returns when the visitor leaves, the tunnel breaks or ends."""
     app = Pourer(100)
     tunnel = Tunnelled(app)
     visitor = tunnel.ask(reads=False)
@@ -249,7 +249,7 @@ async def test_a_waiting_send_is_released(how: str) -> None:
 
 
 async def test_a_network_that_takes_nothing_holds_send_back() -> None:
-    """What an app sends while the network takes nothing is bounded."""
+    """A39: what an app sends while the network takes nothing is bounded."""
     app = Pourer(100)
     tunnel = Tunnelled(app)
     visitor = tunnel.ask()
@@ -264,7 +264,7 @@ async def test_a_network_that_takes_nothing_holds_send_back() -> None:
 
 
 async def test_background_work_does_not_hold_the_answer() -> None:
-    """The response is complete for the visitor while the app's call goes on."""
+    """A40: the response is complete for the visitor while the app's call goes on."""
     is_over = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -303,7 +303,7 @@ class Failing:
 
 
 async def test_an_error_before_the_start_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    """The visitor gets a plain 500 without details, the log gets the traceback."""
+    """A41: the visitor gets a plain 500 without details, the log gets the traceback."""
     tunnel = Tunnelled(Failing(ValueError("secret detail")))
     visitor = await tunnel.get()
     await tunnel.returned()
@@ -314,13 +314,13 @@ async def test_an_error_before_the_start_is_a_500(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_head_request_gets_no_error_body() -> None:
-    """The 500 that answers HEAD has the length, not the body."""
+    """A41: the 500 that answers HEAD has the length, not the body."""
     visitor = await Tunnelled(Failing(ValueError())).ask("HEAD").over()
     assert (visitor.status, visitor.body, visitor.is_complete) == (500, b"", True)
 
 
 async def test_an_error_after_the_start_cuts_the_answer(caplog: pytest.LogCaptureFixture) -> None:
-    """A response that was begun is reset, never completed."""
+    """A41: a response that was begun is reset, never completed."""
     tunnel = Tunnelled(Failing(ValueError("late"), start(), body(b"half", more=True)))
     visitor = await tunnel.get()
     await tunnel.returned()
@@ -331,7 +331,7 @@ async def test_an_error_after_the_start_cuts_the_answer(caplog: pytest.LogCaptur
 
 
 async def test_an_error_after_the_answer_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """An error of background work changes nothing for the visitor."""
+    """A41: an error of background work changes nothing for the visitor."""
     tunnel = Tunnelled(Failing(ValueError("background"), start(), body(b"hello")))
     visitor = await tunnel.get()
     await tunnel.returned()
@@ -340,7 +340,7 @@ async def test_an_error_after_the_answer_is_only_logged(caplog: pytest.LogCaptur
 
 
 async def test_a_return_without_an_answer_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
-    """An app that returns without a start is answered for, and the log says so."""
+    """A42: an app that returns without a start is answered for, and the log says so."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         """Do nothing."""
@@ -354,7 +354,7 @@ async def test_a_return_without_an_answer_is_a_500(caplog: pytest.LogCaptureFixt
 async def test_a_return_without_the_end_cuts_the_answer(
     caplog: pytest.LogCaptureFixture, extra: dict[str, Any]
 ) -> None:
-    """A response without its last body event, or its trailers, is reset."""
+    """A42: a response without its last body event, or its trailers, is reset."""
     more = not extra
     visitor = await Tunnelled(Answer(start(**extra), body(b"half", more=more))).get()
     assert visitor.reset is not None
@@ -362,7 +362,7 @@ async def test_a_return_without_the_end_cuts_the_answer(
 
 
 async def test_a_return_value_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """An app that returns something is told, and its response is sent."""
+    """A42: an app that returns something is told, and its response is sent."""
 
     async def app(scope: Any, receive: Any, send: Any) -> Any:
         await send(start())
@@ -378,7 +378,7 @@ async def test_a_return_value_is_logged(caplog: pytest.LogCaptureFixture) -> Non
 async def test_one_exchange_cannot_end_the_tunnel(
     caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    """SystemExit, KeyboardInterrupt and CancelledError end their exchange alone."""
+    """A43: SystemExit, KeyboardInterrupt and CancelledError end their exchange alone."""
     tunnel = Tunnelled(Failing(error))
     visitor = await tunnel.get()
     assert (visitor.status, visitor.body) == ERROR
@@ -387,7 +387,7 @@ async def test_one_exchange_cannot_end_the_tunnel(
 
 
 async def test_trailers_are_sent_when_announced() -> None:
-    """``http.response.trailers`` ends a response whose start announced trailers."""
+    """A44: ``http.response.trailers`` ends a response whose start announced trailers."""
     trailers: Message = {
         "type": "http.response.trailers",
         "headers": [(b"Server-Timing", b"app;dur=3")],
@@ -400,7 +400,7 @@ async def test_trailers_are_sent_when_announced() -> None:
 
 
 async def test_trailers_of_several_messages_are_sent_together() -> None:
-    """Those of messages with ``more_trailers`` come before the last one's, in their order."""
+    """A44: those of messages with ``more_trailers`` come before the last one's, in their order."""
     kind = "http.response.trailers"
     app = Recorder(
         start(trailers=True),
@@ -415,7 +415,7 @@ async def test_trailers_of_several_messages_are_sent_together() -> None:
 
 
 async def test_trailers_of_several_messages_are_bounded() -> None:
-    """Trailers without an end raise at the message that is more than one head holds."""
+    """A44: trailers without an end raise at the message that is more than one head holds."""
     many = [(b"x-item", b"one")] * 600
     message: Message = {"type": "http.response.trailers", "headers": many, "more_trailers": True}
     app = Recorder(start(trailers=True), body(b"hello"), message, message)
@@ -426,7 +426,7 @@ async def test_trailers_of_several_messages_are_bounded() -> None:
 
 
 async def test_trailers_need_an_announcement() -> None:
-    """Trailers that the start did not announce raise."""
+    """A44: trailers that the start did not announce raise."""
     app = Recorder(start(), body(b"hello"), {"type": "http.response.trailers", "headers": []})
     tunnel = Tunnelled(app)
     assert (await tunnel.get()).body == b"hello"
@@ -435,7 +435,7 @@ async def test_trailers_need_an_announcement() -> None:
 
 
 async def test_early_hints_come_before_the_answer() -> None:
-    """``http.response.early_hint`` is an interim 103 with its links."""
+    """A44: ``http.response.early_hint`` is an interim 103 with its links."""
     hint: Message = {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}
     visitor = await Tunnelled(Answer(hint, hint, start(), body(b"hello"))).get()
     assert visitor.interim == [(103, [(b"link", b"</a.css>; rel=preload")])] * 2
@@ -443,7 +443,7 @@ async def test_early_hints_come_before_the_answer() -> None:
 
 
 async def test_only_what_works_is_offered() -> None:
-    """Extensions that no part implements are not offered; Starlette would use pathsend."""
+    """A44: extensions that no part implements are not offered; Starlette would use pathsend."""
     app = Recorder()
     await Tunnelled(app).get()
     offered = app.scope["extensions"].keys()
@@ -451,7 +451,7 @@ async def test_only_what_works_is_offered() -> None:
 
 
 async def test_one_failing_exchange_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Exchanges are not nested in a group: the failure of one cancels no other."""
+    """A74: exchanges are not nested in a group: the failure of one cancels no other."""
     go = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

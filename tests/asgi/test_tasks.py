@@ -29,7 +29,7 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_tasks_are_held() -> None:
-    """A task that only waits for something of its own survives the garbage collector."""
+    """A71: a task that only waits for something of its own survives the garbage collector."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,7 +51,7 @@ async def test_tasks_are_held() -> None:
 
 
 async def test_each_call_has_a_context_of_its_own() -> None:
-    """A call sees what the tunnel was started with, and nothing that another one has set."""
+    """A72: a call sees what the tunnel was started with, and nothing that another one has set."""
     seen: list[str] = []
     contents: list[tuple[bool, int]] = []
 
@@ -75,7 +75,7 @@ async def test_each_call_has_a_context_of_its_own() -> None:
 
 
 async def test_the_lifespan_has_a_context_of_its_own() -> None:
-    """It sees what is set where it starts; what it sets stays there."""
+    """A72: it sees what is set where it starts; what it sets stays there."""
     seen: list[str] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -94,7 +94,7 @@ async def test_the_lifespan_has_a_context_of_its_own() -> None:
 
 
 async def test_decimal_numbers_are_as_exact_as_set_at_import() -> None:
-    """The precision of ``decimal`` is the one that the process has set."""
+    """A72: the precision of ``decimal`` is the one that the process has set."""
     precisions: list[int] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -108,7 +108,7 @@ async def test_decimal_numbers_are_as_exact_as_set_at_import() -> None:
 
 
 async def test_each_call_is_a_task_of_its_own() -> None:
-    """Two requests at the same time run in two tasks, none of them the tunnel's."""
+    """A73, A72: two requests at the same time run in two tasks, none of them the tunnel's."""
     tasks: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -123,7 +123,7 @@ async def test_each_call_is_a_task_of_its_own() -> None:
 
 
 async def test_sync_views_run_on_a_thread_for_each_request() -> None:
-    """Django's sync views of two requests at the same time do not wait for one another."""
+    """A73: Django's sync views of two requests at the same time do not wait for one another."""
     import threading
 
     from asgiref.sync import ThreadSensitiveContext, sync_to_async
@@ -144,7 +144,7 @@ async def test_sync_views_run_on_a_thread_for_each_request() -> None:
 
 
 async def test_finish_waits_then_cancels(caplog: pytest.LogCaptureFixture) -> None:
-    """Calls in progress get their grace, then are cancelled, silently."""
+    """A68, A74: calls in progress get their grace, then are cancelled, silently."""
     go = asyncio.Event()
     cancelled: list[str] = []
 
@@ -238,7 +238,7 @@ async def anything(*arguments: Any) -> None:
     ],
 )
 async def test_apps_come_in_all_forms(app: Any) -> None:
-    """Methods, partials, awaited classes and ASGI 2 apps serve all three kinds of scope."""
+    """A75: methods, partials, awaited classes and ASGI 2 apps serve all three kinds of scope."""
     lifespan = Lifespan(app, required=True)
     await lifespan.startup()
     tunnel = Tunnelled(app, state=lifespan.state)

@@ -85,7 +85,7 @@ async def opened(app: Held, tunnel: Tunnelled, **options: Any) -> Visitor:
 
 
 async def test_connect_comes_first_and_nothing_before_accept() -> None:
-    """The app gets ``websocket.connect``; the handshake is done when it has accepted."""
+    """A51: the app gets ``websocket.connect``; the handshake is done when it has accepted."""
     go = asyncio.Event()
     first: list[Message] = []
 
@@ -106,7 +106,7 @@ async def test_connect_comes_first_and_nothing_before_accept() -> None:
 
 
 async def test_accept_carries_subprotocol_and_headers() -> None:
-    """The subprotocol and extra headers, lower-case, are in the 101."""
+    """A52: the subprotocol and extra headers, lower-case, are in the 101."""
     message = {
         **ACCEPT,
         "subprotocol": "chat",
@@ -152,7 +152,7 @@ async def test_accept_carries_subprotocol_and_headers() -> None:
 async def test_a_wrong_message_raises_in_send(
     messages: list[Message], error: type[Exception]
 ) -> None:
-    """A message out of order or of a wrong form raises in the app, no more."""
+    """A52, A54, A57: a message out of order or of a wrong form raises in the app, no more."""
     app = Recorder(*messages)
     tunnel = Tunnelled(app)
     await tunnel.connect().over()
@@ -162,7 +162,7 @@ async def test_a_wrong_message_raises_in_send(
 
 
 async def test_close_before_accept_is_a_403() -> None:
-    """The visitor gets 403, the app a disconnect with 1006."""
+    """A53: the visitor gets 403, the app a disconnect with 1006."""
     app = Held(close(4000, "unseen"))
     tunnel = Tunnelled(app)
     visitor = await tunnel.connect().over()
@@ -172,7 +172,7 @@ async def test_close_before_accept_is_a_403() -> None:
 
 
 async def test_a_denial_is_passed_on() -> None:
-    """Status, headers and body of the app's refusal reach the visitor; then 1006."""
+    """A54: status, headers and body of the app's refusal reach the visitor; then 1006."""
     app = Held(deny(401, (b"X-Why", b"no")), deny_body(b"\xff\xfe", more=True), deny_body(b"!"))
     visitor = await Tunnelled(app).connect().over()
     assert (visitor.status, visitor.body) == (401, b"\xff\xfe!")
@@ -202,7 +202,7 @@ async def test_a_denial_has_one_length_and_none_with_a_204(
 
 
 async def test_a_denial_may_take_its_time() -> None:
-    """The edge ends its direction when it sees a denial; the body still goes out."""
+    """A54: the edge ends its direction when it sees a denial; the body still goes out."""
     app = Held(deny(403))
     tunnel = Tunnelled(app)
     visitor = await tunnel.connect().started()
@@ -220,7 +220,7 @@ async def test_a_denial_may_take_its_time() -> None:
 
 
 async def test_a_denial_waits_for_a_slow_visitor() -> None:
-    """A large denial is sent under the same windows as any body."""
+    """A54: a large denial is sent under the same windows as any body."""
     sent = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -239,7 +239,7 @@ async def test_a_denial_waits_for_a_slow_visitor() -> None:
 
 
 async def test_a_denial_without_its_end_is_cut() -> None:
-    """A refusal whose body never ends cannot look complete."""
+    """A54: a refusal whose body never ends cannot look complete."""
     visitor = await Tunnelled(Recorder(deny(), deny_body(b"half", more=True))).connect().over()
     assert visitor.reset is not None
     assert not visitor.is_complete
@@ -269,7 +269,7 @@ class Fails:
 async def test_an_end_before_accept_is_a_500(
     caplog: pytest.LogCaptureFixture, error: BaseException | None
 ) -> None:
-    """An app that raises or returns before it has accepted is answered for with 500."""
+    """A55: an app that raises or returns before it has accepted is answered for with 500."""
     tunnel = Tunnelled(Fails(error=error))
     visitor = await tunnel.connect().over()
     await tunnel.returned()
@@ -283,7 +283,7 @@ async def test_an_end_before_accept_is_a_500(
 async def test_an_end_after_accept_closes(
     caplog: pytest.LogCaptureFixture, error: BaseException | None, code: int
 ) -> None:
-    """After accept an error closes with 1011 and a return with 1000, without details."""
+    """A55: after accept an error closes with 1011 and a return with 1000, without details."""
     tunnel = Tunnelled(Fails(ACCEPT, error=error))
     visitor = await tunnel.connect().over()
     await tunnel.returned()
@@ -295,7 +295,7 @@ async def test_an_end_after_accept_closes(
     ("code", "reason"), [(1000, ""), (1001, "going"), (4321, "é" * 61), (1005, ""), (1006, "")]
 )
 async def test_the_visitors_code_reaches_the_app(code: int, reason: str) -> None:
-    """Close code and reason arrive; 1005 without a code, 1006 when the visitor was lost."""
+    """A56: close code and reason arrive; 1005 without a code, 1006 when the visitor was lost."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -304,7 +304,7 @@ async def test_the_visitors_code_reaches_the_app(code: int, reason: str) -> None
 
 
 async def test_a_visitor_lost_before_accept_is_1006() -> None:
-    """A visitor who breaks off during the handshake is a disconnect with 1006."""
+    """A56: a visitor who breaks off during the handshake is a disconnect with 1006."""
     received: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -332,13 +332,13 @@ async def test_a_visitor_lost_before_accept_is_1006() -> None:
     ],
 )
 async def test_the_apps_code_reaches_the_visitor(message: Message, closed: Any) -> None:
-    """Close code and reason of the app arrive unchanged; 1000 and "" are the defaults."""
+    """A57: close code and reason of the app arrive unchanged; 1000 and "" are the defaults."""
     visitor = await Tunnelled(Recorder(ACCEPT, message)).connect().over()
     assert visitor.closed == closed
 
 
 async def test_what_comes_after_the_apps_close_is_dropped() -> None:
-    """Data that the visitor sends before it answers the close is dropped, its window freed."""
+    """A57: data that the visitor sends before it answers the close is dropped, its window freed."""
     app = Held(ACCEPT, close(4000, "bye"))
     tunnel = Tunnelled(app)
     visitor = await tunnel.connect().over()
@@ -353,7 +353,7 @@ async def test_what_comes_after_the_apps_close_is_dropped() -> None:
 
 
 async def test_messages_before_a_close_are_delivered() -> None:
-    """What came before the close, or the loss, is delivered before the disconnect."""
+    """A58: what came before the close, or the loss, is delivered before the disconnect."""
     for how in ("close", "cut"):
         app = Held()
         tunnel = Tunnelled(app)
@@ -376,7 +376,7 @@ async def test_messages_before_a_close_are_delivered() -> None:
 
 @pytest.mark.parametrize("message", ["", b"", "text", b"\x00\xff", "é" * 50_000, bytes(200_000)])
 async def test_messages_keep_kind_and_bounds(message: str | bytes) -> None:
-    """Text and bytes, empty and large, go both ways as one message of the same kind."""
+    """A59: text and bytes, empty and large, go both ways as one message of the same kind."""
 
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -396,7 +396,7 @@ async def test_messages_keep_kind_and_bounds(message: str | bytes) -> None:
 
 
 async def test_a_message_is_copied() -> None:
-    """The buffer of a bytearray that was sent is the app's again."""
+    """A59: the buffer of a bytearray that was sent is the app's again."""
     buffer = bytearray(b"first")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -409,7 +409,7 @@ async def test_a_message_is_copied() -> None:
 
 
 async def test_text_that_is_not_utf_8_closes_with_1007() -> None:
-    """Should an edge let invalid text through, the driver closes; the app's send raises."""
+    """A60: should an edge let invalid text through, the driver closes; the app's send raises."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -425,7 +425,7 @@ async def test_text_that_is_not_utf_8_closes_with_1007() -> None:
 
 
 async def test_a_message_beyond_the_limit_closes_with_1009() -> None:
-    """Should an edge let a huge message through, the driver closes and keeps nothing of it."""
+    """A60: should an edge let a huge message through, the driver closes and keeps nothing of it."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -439,7 +439,7 @@ async def test_a_message_beyond_the_limit_closes_with_1009() -> None:
 
 
 async def test_send_waits_for_a_slow_visitor() -> None:
-    """``send()`` waits for a visitor who does not read; other sockets go on."""
+    """A62: ``send()`` waits for a visitor who does not read; other sockets go on."""
     sent = {"/slow": 0, "/quick": 0}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -460,7 +460,7 @@ async def test_send_waits_for_a_slow_visitor() -> None:
 
 
 async def test_a_waiting_send_raises_when_the_visitor_leaves() -> None:
-    """A ``send()`` that waits for a slow visitor raises as soon as it is gone."""
+    """A62: a ``send()`` that waits for a slow visitor raises as soon as it is gone."""
     errors: list[BaseException] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -480,7 +480,7 @@ async def test_a_waiting_send_raises_when_the_visitor_leaves() -> None:
 
 
 async def test_unread_messages_stop_at_the_window() -> None:
-    """What a visitor sends to an app that does not receive is bounded by one window."""
+    """A62: what a visitor sends to an app that does not receive is bounded by one window."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)

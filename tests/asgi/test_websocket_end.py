@@ -18,7 +18,7 @@ WHY = "the app restarts"
 
 
 async def test_a_shutdown_closes_with_1012() -> None:
-    """When the app ends, both ends get 1012 after what was sent before."""
+    """A63: when the app ends, both ends get 1012 after what was sent before."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -39,7 +39,7 @@ async def test_a_shutdown_closes_with_1012() -> None:
 
 
 async def test_a_shutdown_during_the_handshake_refuses() -> None:
-    """A WebSocket not yet accepted is refused, so that another process may have it."""
+    """A63: a WebSocket not yet accepted is refused, so that another process may have it."""
     received: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -58,7 +58,7 @@ async def test_a_shutdown_during_the_handshake_refuses() -> None:
 
 @pytest.mark.parametrize("how", ["cut", "end"])
 async def test_a_lost_tunnel_is_1006_for_the_app(how: str) -> None:
-    """An app whose tunnel is lost or ended by the edge gets a disconnect with 1006."""
+    """A63: an app whose tunnel is lost or ended by the edge gets a disconnect with 1006."""
     app = Held()
     tunnel = Tunnelled(app)
     await opened(app, tunnel)
@@ -68,7 +68,7 @@ async def test_a_lost_tunnel_is_1006_for_the_app(how: str) -> None:
 
 
 async def test_what_was_said_before_a_shutdown_arrives() -> None:
-    """Messages and a close that are on their way when the app ends are delivered."""
+    """A63: messages and a close that are on their way when the app ends are delivered."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -88,7 +88,7 @@ async def test_what_was_said_before_a_shutdown_arrives() -> None:
 
 
 async def test_more_than_the_window_arrives_after_a_shutdown() -> None:
-    """What waits at the edge for room arrives too, as the app reads."""
+    """A63: what waits at the edge for room arrives too, as the app reads."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -105,7 +105,7 @@ async def test_more_than_the_window_arrives_after_a_shutdown() -> None:
 
 @pytest.mark.parametrize("how", ["silence", "cut"])
 async def test_an_edge_that_does_not_answer_a_shutdown(how: str) -> None:
-    """Without an answer the app is told all the same, with the code of the shutdown."""
+    """A63: without an answer the app is told all the same, with the code of the shutdown."""
     app = Held()
     tunnel = Tunnelled(app)
     await opened(app, tunnel)
@@ -118,7 +118,7 @@ async def test_an_edge_that_does_not_answer_a_shutdown(how: str) -> None:
 
 
 async def test_an_app_that_returns_during_a_shutdown() -> None:
-    """What still comes for it is dropped and paid for, and nothing is left."""
+    """A63: what still comes for it is dropped and paid for, and nothing is left."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)
@@ -132,7 +132,7 @@ async def test_an_app_that_returns_during_a_shutdown() -> None:
 
 
 async def test_a_sender_that_waits_is_told_of_a_shutdown() -> None:
-    """An app that waits for a slow visitor gets the error at once, not with the answer."""
+    """A63: an app that waits for a slow visitor gets the error at once, not with the answer."""
     app = Held()
     tunnel = Tunnelled(app)
     await opened(app, tunnel, reads=False)
@@ -153,7 +153,7 @@ async def test_a_sender_that_waits_is_told_of_a_shutdown() -> None:
 
 
 async def test_the_end_of_the_edge_comes_after_what_was_said() -> None:
-    """Messages that the edge had relayed before it stopped are delivered first."""
+    """A63: messages that the edge had relayed before it stopped are delivered first."""
     app = Held()
     tunnel = Tunnelled(app)
     visitor = await opened(app, tunnel)

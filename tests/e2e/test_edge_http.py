@@ -192,7 +192,7 @@ def get(line: bytes, *fields: bytes) -> bytes:
 
 @pytest.mark.parametrize("method", ["CUSTOM", "_DO_DELETE", "PROPFIND", "M-SEARCH"])
 def test_unknown_methods_pass(visitor: Visitor, method: str) -> None:
-    """A method that no list knows reaches the app."""
+    """A04: a method that no list knows reaches the app."""
     assert scope_of(visitor, get(f"{method} / HTTP/1.1".encode()))["method"] == method
 
 
@@ -207,7 +207,7 @@ def test_unknown_methods_pass(visitor: Visitor, method: str) -> None:
     ],
 )
 def test_paths_are_not_normalised(visitor: Visitor, target: bytes, path: str) -> None:
-    """The edge changes no byte of a path."""
+    """A07, A06: the edge changes no byte of a path."""
     scope = scope_of(visitor, get(b"GET %s HTTP/1.1" % target))
     assert (scope["raw_path"], scope["path"]) == (target.decode("latin-1"), path)
 
@@ -221,17 +221,17 @@ def test_paths_are_not_normalised(visitor: Visitor, target: bytes, path: str) ->
     ],
 )
 def test_forms_of_the_target(visitor: Visitor, line: bytes, path: str) -> None:
-    """Absolute targets lose their authority, and ``*`` stays what it is."""
+    """A08: absolute targets lose their authority, and ``*`` stays what it is."""
     assert scope_of(visitor, get(line))["path"] == path
 
 
 def test_connect_is_refused(visitor: Visitor) -> None:
-    """The edge is no forward proxy."""
+    """A08: the edge is no forward proxy."""
     assert status_of(visitor, get(b"CONNECT shop.example.test:443 HTTP/1.1")) == 405
 
 
 def test_headers_arrive_as_sent(visitor: Visitor) -> None:
-    """Names are lower-cased and outer space is cut; order, duplicates and bytes stay."""
+    """A11: names are lower-cased and outer space is cut; order, duplicates and bytes stay."""
     sent = [b"B: 1", b"A:  2 \t ", b"b: 3", b"X: \x80\xff caf\xe9", b"Empty:"]
     headers = scope_of(visitor, get(b"GET / HTTP/1.1", *sent))["headers"]
     assert headers[1:6] == [
@@ -244,12 +244,12 @@ def test_headers_arrive_as_sent(visitor: Visitor) -> None:
 
 
 def test_http_2_is_not_spoken(visitor: Visitor) -> None:
-    """No pseudo header can come from the edge: it refuses the preface of HTTP/2."""
+    """A12: no pseudo header can come from the edge: it refuses the preface of HTTP/2."""
     assert status_of(visitor, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == 505
 
 
 def test_hop_by_hop_fields_stay_at_the_edge(visitor: Visitor) -> None:
-    """What is about one connection does not reach the app; the content-length does."""
+    """A13: what is about one connection does not reach the app; the content-length does."""
     fields = [b"Connection: keep-alive, X-Hop", b"X-Hop: 1", b"Keep-Alive: 5", b"Te: gzip"]
     fields += [b"Proxy-Authorization: a", b"Proxy-Connection: b", b"Upgrade: h2c", b"Trailer: c"]
     head = get(b"POST / HTTP/1.1", *fields, b"Content-Length: 2")
@@ -262,25 +262,25 @@ def test_hop_by_hop_fields_stay_at_the_edge(visitor: Visitor) -> None:
 
 
 def test_te_trailers_may_pass(visitor: Visitor) -> None:
-    """``TE: trailers`` is the one value that an app may act on."""
+    """A13: ``TE: trailers`` is the one value that an app may act on."""
     head = get(b"GET / HTTP/1.1", b"TE: gzip, trailers", b"Connection: TE")
     assert dict(scope_of(visitor, head)["headers"])["te"] == "trailers"
 
 
 @pytest.mark.parametrize("byte", [b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x00", b"\r"])
 def test_control_characters_in_values_are_refused(visitor: Visitor, byte: bytes) -> None:
-    """Characters that some readers take for line ends are no part of a value."""
+    """A14: characters that some readers take for line ends are no part of a value."""
     assert status_of(visitor, get(b"GET / HTTP/1.1", b"X: a%sY: b" % byte)) == 400
 
 
 def test_other_line_ends_do_not_split(visitor: Visitor) -> None:
-    """Bytes that are line ends in Unicode text stay inside their value."""
+    """A14: bytes that are line ends in Unicode text stay inside their value."""
     headers = scope_of(visitor, get(b"GET / HTTP/1.1", b"X: a\x85Y: b"))["headers"]
     assert ["x", "a\x85Y: b"] in headers
 
 
 def test_the_visitor_is_who_it_is(stage: Stage, visitor: Visitor) -> None:
-    """Spoofed forwarding fields are removed; the edge's own tell the truth."""
+    """A21, A15, A16, A05: spoofed forwarding fields are removed; the edge's own tell the truth."""
     spoofed = [b"X-Forwarded-For: 6.6.6.6", b"X-Forwarded-Proto: https", b"X-Real-IP: 6.6.6.6"]
     spoofed += [b"X-Forwarded-Host: evil.test", b"Forwarded: for=6.6.6.6", b"X_Forwarded_For: 6"]
     scope = scope_of(visitor, get(b"GET / HTTP/1.1", *spoofed))
@@ -298,7 +298,7 @@ def test_the_visitor_is_who_it_is(stage: Stage, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_http_version_is_the_visitors(visitor: Visitor, version: str) -> None:
-    """The visitor's own version is in the scope."""
+    """A03: the visitor's own version is in the scope."""
     visitor.ask("/", version=version)
     head = visitor.read_head()
     text = visitor.read_rest()[0] if version == "1.0" else visitor.read_body(head)
@@ -309,7 +309,7 @@ EXPECT = ("Expect", "100-continue")
 
 
 def test_100_comes_when_the_app_reads(visitor: Visitor) -> None:
-    """The visitor hears 100 from an app that reads, then the response."""
+    """A27: the visitor hears 100 from an app that reads, then the response."""
     visitor.ask("/?do=echo", EXPECT, ("Content-Length", "4"), method="POST")
     assert visitor.read_head().status == 100
     visitor.sock.sendall(b"body")
@@ -317,7 +317,7 @@ def test_100_comes_when_the_app_reads(visitor: Visitor) -> None:
 
 
 def test_no_100_from_an_app_that_does_not_read(visitor: Visitor) -> None:
-    """An app that answers at once needs no body; the connection closes after."""
+    """A27, A30: an app that answers at once needs no body; the connection closes after."""
     visitor.ask("/?do=deaf", EXPECT, ("Content-Length", "1000000"), method="POST")
     head = visitor.read_head()
     assert head.status == 403
@@ -326,19 +326,19 @@ def test_no_100_from_an_app_that_does_not_read(visitor: Visitor) -> None:
 
 
 def test_another_expectation_is_417(visitor: Visitor) -> None:
-    """What the edge cannot promise it refuses."""
+    """A27: what the edge cannot promise it refuses."""
     assert status_of(visitor, get(b"GET / HTTP/1.1", b"Expect: tea")) == 417
 
 
 def test_a_truncated_body_is_a_disconnect(stage: Stage) -> None:
-    """A visitor who breaks off in the body is a disconnect for the app."""
+    """A29: a visitor who breaks off in the body is a disconnect for the app."""
     with visiting(stage.edge) as visitor:
         visitor.ask("/?do=echo", ("Content-Length", "9"), method="POST", body=b"half")
     stage.app.wait_for("disconnect")
 
 
 def test_an_idle_answer_ends_with_its_visitor(stage: Stage) -> None:
-    """An app that waits for the disconnect gets it when the visitor leaves."""
+    """A23, A46: an app that waits for the disconnect gets it when the visitor leaves."""
     with visiting(stage.edge) as visitor:
         visitor.ask("/?do=idle")
         assert visitor.read_head().status == 200
@@ -348,7 +348,7 @@ def test_an_idle_answer_ends_with_its_visitor(stage: Stage) -> None:
 
 @pytest.mark.parametrize(("version", "framing"), [("1.1", "chunked"), ("1.0", None)])
 def test_bodies_without_length(visitor: Visitor, version: str, framing: str | None) -> None:
-    """The edge frames the body: chunked, or up to the close for HTTP/1.0."""
+    """A35: the edge frames the body: chunked, or up to the close for HTTP/1.0."""
     visitor.ask("/?do=chunked", version=version)
     head = visitor.read_head()
     assert head.get("transfer-encoding") == framing
@@ -357,7 +357,7 @@ def test_bodies_without_length(visitor: Visitor, version: str, framing: str | No
 
 
 def test_a_body_longer_than_announced_never_leaves(visitor: Visitor) -> None:
-    """Bytes beyond the content-length are not sent: the first ones are, or a 502."""
+    """A36: bytes beyond the content-length are not sent: the first ones are, or a 502."""
     visitor.ask("/?do=long")
     head = visitor.read_head()
     body = visitor.read_body(head)
@@ -366,7 +366,7 @@ def test_a_body_longer_than_announced_never_leaves(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("what", ["short", "broken"])
 def test_an_answer_cut_short_cannot_look_complete(visitor: Visitor, what: str) -> None:
-    """Too few bytes, or an error in the middle, end the connection with a reset."""
+    """A36, A41: too few bytes, or an error in the middle, end the connection with a reset."""
     visitor.ask(f"/?do={what}")
     rest, is_reset = visitor.read_rest()
     assert is_reset
@@ -380,7 +380,7 @@ def test_an_answer_cut_short_cannot_look_complete(visitor: Visitor, what: str) -
 def test_answers_without_a_body_keep_the_connection(
     visitor: Visitor, method: str, status: int, length: str | None
 ) -> None:
-    """HEAD, 204 and 304 have no body byte and no chunk; the next request is answered."""
+    """A37: HEAD, 204 and 304 have no body byte and no chunk; the next request is answered."""
     for _ in range(2):
         visitor.ask(f"/?do={status}", method=method)
         head = visitor.read_head()
@@ -391,14 +391,14 @@ def test_answers_without_a_body_keep_the_connection(
 
 
 def test_background_work_does_not_hold_the_connection(visitor: Visitor) -> None:
-    """The next request on the connection does not wait for the app's call to return."""
+    """A40: the next request on the connection does not wait for the app's call to return."""
     for _ in range(3):
         visitor.ask("/?do=background")
         assert visitor.read_body(visitor.read_head()) == b"done"
 
 
 def test_trailers_and_hints_reach_who_asked(visitor: Visitor) -> None:
-    """103 and trailers go all the way; trailers only to a visitor who takes them."""
+    """A44: 103 and trailers go all the way; trailers only to a visitor who takes them."""
     for fields, expected in [
         ((("TE", "trailers"),), b"0\r\nserver-timing: app\r\n\r\n"),
         ((), b"0\r\n\r\n"),
@@ -417,7 +417,7 @@ def fields_of(head: Any, name: str) -> list[str]:
 
 
 def test_date_is_there_once(visitor: Visitor) -> None:
-    """The edge sets a date where the app did not, and names no server software."""
+    """A45: the edge sets a date where the app did not, and names no server software."""
     visitor.ask("/?do=200")
     head = visitor.read_head()
     assert visitor.read_body(head) == b"hello"
@@ -434,7 +434,7 @@ def test_date_is_there_once(visitor: Visitor) -> None:
 
 
 def test_101_comes_after_accept(stage: Stage, visitor: Visitor) -> None:
-    """Nothing is answered until the app has accepted."""
+    """A51: nothing is answered until the app has accepted."""
     before = stage.app.output.count("connect")
     visitor.ask(
         "/slow",
@@ -454,7 +454,7 @@ def test_101_comes_after_accept(stage: Stage, visitor: Visitor) -> None:
 
 
 def test_a_denial_arrives_whole(visitor: Visitor) -> None:
-    """The body of a refusal reaches the visitor however slowly the app sends it."""
+    """A54: the body of a refusal reaches the visitor however slowly the app sends it."""
     assert visitor.upgrade("/deny").status == 401
     assert visitor.read_rest() == (b"slow body", False)
 
@@ -467,7 +467,7 @@ def opened(visitor: Visitor, *fields: Field) -> list[str]:
 
 
 def test_pings_are_answered_by_the_edge(visitor: Visitor) -> None:
-    """A ping is answered, also inside a fragmented message, and the app never sees it."""
+    """A60: a ping is answered, also inside a fragmented message, and the app never sees it."""
     opened(visitor)
     visitor.send_frame(TEXT, b"hel", final=False)
     visitor.send_frame(PING, b"are you there")
@@ -483,7 +483,7 @@ def test_pings_are_answered_by_the_edge(visitor: Visitor) -> None:
 def test_bad_frames_close_with_their_code(
     visitor: Visitor, opcode: int, payload: bytes, code: int
 ) -> None:
-    """Invalid text is 1007, a message above the limit 1009, a broken frame 1002."""
+    """A60: invalid text is 1007, a message above the limit 1009, a broken frame 1002."""
     opened(visitor)
     visitor.send_frame(opcode, payload)
     first, answer = visitor.read_frame()
@@ -491,7 +491,7 @@ def test_bad_frames_close_with_their_code(
 
 
 def test_compression_is_not_negotiated(visitor: Visitor) -> None:
-    """The edge agrees to no extension, so what the limit counts is what arrives."""
+    """A61: the edge agrees to no extension, so what the limit counts is what arrives."""
     head = visitor.upgrade("/", ("Sec-WebSocket-Extensions", "permessage-deflate"))
     assert head.status == 101
     assert head.get("sec-websocket-extensions") is None
@@ -518,7 +518,7 @@ V13 = b"Sec-WebSocket-Version: 13"
     ],
 )
 def test_handshakes_are_checked(visitor: Visitor, fields: list[bytes], status: int) -> None:
-    """A handshake has one right key and version; tokens are read without regard to case."""
+    """A64: a handshake has one right key and version; tokens are read without regard to case."""
     visitor.sock.sendall(get(b"GET / HTTP/1.1", *fields))
     head = visitor.read_head()
     assert head.status == status
@@ -546,7 +546,7 @@ def test_handshakes_are_checked(visitor: Visitor, fields: list[bytes], status: i
     ],
 )
 def test_ambiguous_requests_are_refused(visitor: Visitor, request_bytes: bytes) -> None:
-    """What two readers could understand differently is a 400, and the connection ends."""
+    """A13: what two readers could understand differently is a 400, and the connection ends."""
     visitor.sock.sendall(request_bytes)
     head = visitor.read_head()
     assert (head.status, head.get("connection")) == (400, "close")
@@ -554,12 +554,12 @@ def test_ambiguous_requests_are_refused(visitor: Visitor, request_bytes: bytes) 
 
 @pytest.mark.parametrize("version", [b"1.2", b"2.0", b"0.9", b"11"])
 def test_other_versions_are_refused(visitor: Visitor, version: bytes) -> None:
-    """Only HTTP/1.0 and HTTP/1.1 are relayed."""
+    """A03: only HTTP/1.0 and HTTP/1.1 are relayed."""
     assert status_of(visitor, get(b"GET / HTTP/" + version)) in (400, 505)
 
 
 def test_a_half_closed_visitor_gets_its_answer(visitor: Visitor) -> None:
-    """A visitor that ends its own direction after the request is not taken for gone."""
+    """A23: a visitor that ends its own direction after the request is not taken for gone."""
     import socket
 
     visitor.ask("/?do=200")

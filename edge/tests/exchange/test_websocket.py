@@ -27,7 +27,7 @@ def ask(tunnel: Tunnelled) -> tuple[ListWriter, WebSocketExchange]:
 
 
 async def test_a_refused_websocket_leaves_nothing_behind() -> None:
-    """After a 403 neither side of the session keeps anything of the stream."""
+    """A53: after a 403 neither side of the session keeps anything of the stream."""
     tunnel = Tunnelled(Recorder(CLOSE))
     writer, _ = ask(tunnel)
     await until(lambda: "finish" in writer.names)
@@ -38,7 +38,7 @@ async def test_a_refused_websocket_leaves_nothing_behind() -> None:
 
 
 async def test_a_visitor_who_leaves_a_refusal_frees_the_app() -> None:
-    """An app whose refusal nobody reads any more is told when it sends the next piece."""
+    """A54: an app whose refusal nobody reads any more is told when it sends the next piece."""
     go = asyncio.Event()
     errors: list[BaseException] = []
 
