@@ -275,18 +275,26 @@ def _refused_by_uvicorn(found: Difference) -> bool:
 
 
 def _refused_by_each(found: Difference) -> bool:
-    """Whether httptools refuses one thing of an exchange, and h11 another one."""
-    exchange = found.exchange
-    request = exchange.request
-    no_path = request.target[:4] == b"http" and request.target.count(b"/") == 2
-    spaced = any(
-        isinstance(one, Start) and any(value != value.strip(b" ") for _, value in one.fields)
-        for one in exchange.app
-    )
+    """Whether httptools refuses one thing, here or before, and h11 another one."""
+    exchanges = _before(found)
     return (
         _uvicorn_gave_up(found)
-        and (request.method == b"FOO" or no_path)
-        and (request.empty_lines > 0 or spaced)
+        and any(map(_refused_by_httptools, exchanges))
+        and any(map(_refused_by_h11, exchanges))
+    )
+
+
+def _refused_by_httptools(exchange: Exchange) -> bool:
+    target = exchange.request.target
+    return exchange.request.method == b"FOO" or (
+        target[:4] == b"http" and target.count(b"/") == 2  # no path
+    )
+
+
+def _refused_by_h11(exchange: Exchange) -> bool:
+    return exchange.request.empty_lines > 0 or any(
+        isinstance(one, Start) and any(value != value.strip(b" ") for _, value in one.fields)
+        for one in exchange.app
     )
 
 
