@@ -361,18 +361,26 @@ def _odd_trailers(found: Difference) -> bool:
 
 def _own_coding(found: Difference) -> bool:
     """Whether an app names a transfer coding, which uvicorn frames the response by."""
-    named = any(
+    if found.key == "connection is kept":
+        return found.tunnel is False and any(map(_names_coding, _before(found)))
+    if not _names_coding(found.exchange):
+        return False
+    if found.key in {"app error", "app outcome", "app actions", "app received"}:
+        return str(found.fact("app error")).startswith("mistake in ")
+    if found.key == "response body":
+        return found.fact("app error") == "mistake in Send"  # longer than its content-length
+    return (
+        found.key in {"response framing", "response flaws", "response field content-length"}
+        and found.fact("response flaws") == []
+    )
+
+
+def _names_coding(exchange: Exchange) -> bool:
+    return any(
         name.lower() == b"transfer-encoding"
-        for one in found.exchange.app
+        for one in exchange.app
         if isinstance(one, Start)
         for name, _ in one.fields
-    )
-    if found.key in {"app error", "app outcome", "app actions", "app received"}:
-        return named and found.fact("app error") == "mistake in Send"
-    return (
-        named
-        and found.key in {"response framing", "response flaws", "response field content-length"}
-        and found.fact("response flaws") == []
     )
 
 
