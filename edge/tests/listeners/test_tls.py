@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -436,3 +436,43 @@ sys.stdin.read(1)
 dial(count)
 sys.stdin.read()
 """
+
+
+class Closed:
+    """The transport of a socket that uvloop has closed without a word."""
+
+    def write(self, data: object) -> None:
+        """Refuse, as uvloop does."""
+        raise RuntimeError("unable to perform operation; the handler is closed")
+
+    writelines = write
+
+    def is_closing(self) -> bool:
+        """Nobody was told."""
+        return False
+
+
+@pytest.mark.plain  # a stand-in
+@pytest.mark.parametrize("size", [1, MIB])
+@pytest.mark.parametrize("is_many", [False, True])
+def test_who_writes_to_a_lost_connection_is_not_harmed(
+    run: Run, tmp_path: Path, size: int, is_many: bool
+) -> None:
+    """It may be another visitor's turn; the protocol hears that its connection is lost."""
+
+    async def test(one: World) -> None:
+        _, writer = await one.dial()
+        writer.write(b"hello")
+        await one.is_made.wait()
+        echo = one.made[0]
+        layer = cast(Any, echo.transport)
+        raw, layer._raw = layer._raw, Closed()
+        if is_many:
+            layer.writelines([b"x" * size, b"y"])
+        else:
+            layer.write(b"x" * size)
+        assert isinstance(await echo.is_lost, ConnectionResetError)
+        layer.write(b"more")
+        raw.abort()
+
+    run(test, tmp_path)

@@ -109,8 +109,7 @@ class TLSLayer:
                     is_over = is_over or self._read(view[start : start + SLICE], pieces)
         except ssl.SSLError as caught:
             error = caught
-        if self._outgoing.pending and self._raw is not None:
-            self._raw.write(self._outgoing.read())  # of the handshake, a new key, an alert
+        self._flush()  # of the handshake, a new key, an alert
         if pieces and self._above is not None and not self.is_closing():
             self._above.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if error is not None:
@@ -239,6 +238,8 @@ class TLSLayer:
                 raw.writelines(self._encrypt(memoryview(data)))
         except ssl.SSLError:
             self.abort()
+        except RuntimeError as error:
+            self._lose(error)
 
     def writelines(self, pieces: Iterable[Buffer]) -> None:
         """Encrypt and send several pieces; small ones share a record."""
@@ -262,7 +263,10 @@ class TLSLayer:
             self.abort()
             return
         if encrypted:
-            raw.writelines(encrypted)
+            try:
+                raw.writelines(encrypted)
+            except RuntimeError as error:
+                self._lose(error)
 
     def _encrypt(self, view: memoryview) -> list[bytes]:
         tls, outgoing = self._tls, self._outgoing
@@ -309,4 +313,17 @@ class TLSLayer:
 
     def _flush(self) -> None:
         if self._outgoing.pending and self._raw is not None:
-            self._raw.write(self._outgoing.read())
+            try:
+                self._raw.write(self._outgoing.read())
+            except RuntimeError as error:
+                self._lose(error)
+
+    def _lose(self, error: RuntimeError) -> None:
+        """The socket's transport is closed, and did not say so: the protocol above hears of it.
+
+        uvloop's raises then, where asyncio's drops the bytes. The caller may be another visitor's
+        connection, which is not to end of it.
+        """
+        self._is_ended = True
+        lost = ConnectionResetError(f"the connection was lost ({error})")
+        asyncio.get_running_loop().call_soon(self.connection_lost, lost)
