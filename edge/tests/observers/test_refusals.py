@@ -50,6 +50,19 @@ def test_one_line_stands_for_the_rest_of_a_minute() -> None:
     assert len(seen.entries) == 22
 
 
+def test_a_network_of_many_visitors_is_one_line_as_well() -> None:
+    """Whoever has a /48 fills no disk by asking from each /64 of it; others have their lines."""
+    log = RefusalSum([seen := Seen()])
+    for number in range(3000):
+        log.closed(refused(f"2001:db8:7:{number:x}::1"), 0.0)
+    log.closed(refused("2001:db8:8::1"), 0.0)
+    assert len(seen.entries) == 81
+    log.flush(math.inf)
+    assert sums(seen) == [
+        (b"2001:db8:7::/48", 400, "malformed (2,920 more times in a minute)"),
+    ]
+
+
 def test_visitors_and_reasons_are_counted_apart() -> None:
     """A /64 is one visitor; another visitor and another reason have their lines."""
     log = RefusalSum([seen := Seen()])

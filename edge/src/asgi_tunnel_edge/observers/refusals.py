@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from ..address import group_of
+from ..address import networks_of
 from .access_log import Entry
 from .observer import ExchangeObserver, notify
 
@@ -23,6 +23,9 @@ WINDOW: Final = 60.0
 MAX_LINES: Final = 20
 """Lines of one visitor and one reason in a window; a person who tries something makes fewer."""
 
+MAX_NETWORK_LINES: Final = 80
+"""The same of an IPv6 /48, which one customer of a data centre has, and in it 65,536 visitors."""
+
 MAX_ALL_LINES: Final = 6000
 """Lines of all visitors in a window: 100 a second, 1 GB a day at the worst."""
 
@@ -33,7 +36,7 @@ _EVERYBODY: Final = "-"
 
 
 class _Count:
-    """The refusals of one visitor for one reason."""
+    """The refusals of one visitor, or of one network, for one reason."""
 
     __slots__ = ("left_out", "lines", "since")
 
@@ -65,18 +68,31 @@ class RefusalSum:
         """
         if now - self._since >= WINDOW:
             self._since, self._lines = now, 0
-        key = (group_of(entry.peer.decode("latin-1")), entry.status, entry.outcome)
+        groups = networks_of(entry.peer.decode("latin-1"))
+        network: _Count | None = None
+        if len(groups) > 1:
+            network = self._count_of(groups[-1], entry, now)
+            if network.lines >= MAX_NETWORK_LINES:
+                network.left_out += 1
+                return
+        count = self._count_of(groups[0], entry, now)
+        if count.lines >= MAX_LINES or self._lines >= MAX_ALL_LINES:
+            count.left_out += 1
+            return
+        if network is not None:
+            network.lines += 1
+        count.lines += 1
+        self._lines += 1
+        notify(self._observers, entry)
+
+    def _count_of(self, group: str, entry: Entry, now: float) -> _Count:
+        key = (group, entry.status, entry.outcome)
         count = self._counts.get(key)
         if count is None:
             if len(self._counts) >= MAX_VISITORS:
                 key = (_EVERYBODY, entry.status, _EVERYBODY)
             count = self._counts.setdefault(key, _Count(now))
-        if count.lines >= MAX_LINES or self._lines >= MAX_ALL_LINES:
-            count.left_out += 1
-            return
-        count.lines += 1
-        self._lines += 1
-        notify(self._observers, entry)
+        return count
 
     def flush(self, now: float) -> None:
         """Tell the observers what was counted in windows that are over.
