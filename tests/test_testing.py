@@ -470,12 +470,12 @@ async def test_a_half_open_line_is_noticed_by_heartbeats() -> None:
         edge.stream("GET", "/download?size=3000000") as response,
     ):
         body = await anext(response)
+        connections = edge.link.connections  # a slow machine may have lost one before
         edge.link.half_open()
         await until(lambda: not edge.is_connected)
-        assert edge.link.connections == 1
         edge.link.restore()
         body += await response.read()
-        assert edge.link.connections == 2
+        assert edge.link.connections > connections
         assert body == content(3_000_000)
 
 
