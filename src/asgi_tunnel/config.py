@@ -74,7 +74,7 @@ class EndToEndConfig:
             acme_email=_email(environ.get(ACME_EMAIL, "")),
             acme_directory=_directory(environ.get(ACME_DIRECTORY, "")),
             acme_root=Path(root) if root else None,
-            folder=_folder(environ),
+            folder=_folder(environ, CERTIFICATES, "certificates"),
         )
 
 
@@ -141,7 +141,7 @@ class TunnelConfig:
             root_path=path.rstrip("/"),
             plaintext_host=host,
             ca_file=_ca_file(environ, parsed),
-            pins_folder=_pins_folder(environ),
+            pins_folder=_folder(environ, PINS, "pins"),
             spec_version=spec_version,
             end_to_end=EndToEndConfig.from_env(environ),
         )
@@ -200,14 +200,15 @@ def _ca_file(environ: Mapping[str, str], token: Token) -> Path | None:
     return path
 
 
-def _pins_folder(environ: Mapping[str, str]) -> Path | None:
-    if environ.get(PINS):
-        return Path(environ[PINS])
+def _folder(environ: Mapping[str, str], setting: str, name: str) -> Path | None:
+    """Where an app keeps something: what the setting says, or a folder of the user's own."""
+    if environ.get(setting):
+        return Path(environ[setting])
     try:
         own = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
     except RuntimeError:  # a user without a home
         return None
-    return own / "asgi-tunnel" / "pins"
+    return own / "asgi-tunnel" / name
 
 
 def _is_loopback(name: str) -> bool:
@@ -232,17 +233,6 @@ def _directory(url: str) -> str | None:
             "leave it out to get Let's Encrypt, or write it with https://",
         )
     return url or None
-
-
-def _folder(environ: Mapping[str, str]) -> Path | None:
-    """Where an app keeps its certificates."""
-    if environ.get(CERTIFICATES):
-        return Path(environ[CERTIFICATES])
-    try:
-        own = Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
-    except RuntimeError:  # a user without a home
-        return None
-    return own / "asgi-tunnel" / "certificates"
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

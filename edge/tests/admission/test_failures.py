@@ -42,7 +42,7 @@ def test_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_addresses_do_not_free_who_has_sent_too_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """T67: one address fills its account; its sender's other addresses do not empty it."""
+    """T71: one address fills its account; its sender's other addresses do not empty it."""
     monkeypatch.setattr(failures, "MAX_ADDRESSES", 100)
     limiter = FailureLimiter()
     for n in range(FAILURES):

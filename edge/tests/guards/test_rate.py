@@ -125,7 +125,7 @@ def test_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.plain  # another bound
 def test_other_addresses_do_not_give_a_burst_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T67: who has used its burst is remembered, though a thousand others ask after it."""
+    """T71: who has used its burst is remembered, though a thousand others ask after it."""
     monkeypatch.setattr(rate, "MAX_KEYS", 100)
     world = make_world(rate=1.0, burst=10)
     assert [world.status(address="203.0.113.66") for _ in range(11)][-1] == 429

@@ -321,7 +321,7 @@ def test_bans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.plain  # another bound
 def test_other_addresses_do_not_free_who_has_sent_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T67: five probes, a thousand addresses with one each, and then the sixth."""
+    """T71: five probes, a thousand addresses with one each, and then the sixth."""
     monkeypatch.setattr(scanner, "MAX_SENDERS", 100)
     world = make_world()
     world.scan(5, address="203.0.113.66")

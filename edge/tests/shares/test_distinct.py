@@ -26,7 +26,7 @@ def test_a_while_begins_with_the_first_one() -> None:
 
 
 def test_a_flood_of_other_groups_does_not_help_who_has_sent_many() -> None:
-    """T67: the first one in the table stays, though a thousand times its size comes after it."""
+    """T71: the first one in the table stays, though a thousand times its size comes after it."""
     counter: DistinctCounter[int] = DistinctCounter(window=60.0, most=5, size=100)
     for number in range(4):
         counter.add(-1, str(number), 0.0)

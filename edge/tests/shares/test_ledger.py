@@ -61,7 +61,7 @@ def test_memory_is_bounded_and_a_debtor_is_not_forgotten(monkeypatch: pytest.Mon
 
 @pytest.mark.plain  # another bound
 def test_who_owes_the_most_is_forgotten_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T67: a flood from other networks that all owe something too does not free an attacker."""
+    """T71: a flood from other networks that all owe something too does not free an attacker."""
     monkeypatch.setattr(ledger, "MAX_KEYS", 100)
     limit = Ledger(Allowance(10.0, 1000))
     for _ in range(2000):

@@ -1,6 +1,6 @@
 """Accepts connections that no TLS of ours comes before: those of a proxy in front, and port 80's.
 
-The event loop's own server accepts, for it makes a transport at a third of the cost, but uvloop's
+The event loop's own server accepts, for it makes a transport at about half the cost, but uvloop's
 takes one connection in a turn. So a connection is also the sign to look for more: those that wait
 behind it are taken here, all in the next turn.
 """

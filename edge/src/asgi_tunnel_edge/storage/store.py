@@ -170,12 +170,8 @@ class Store(Database):
         """
         at = int(time.time() if now is None else now)
         with self._errors(), self._write() as session:
-            token = _find(session, wanted)
-            if token.revoked_at is not None:
-                raise TokenRevokedError(token.name, token.id)
-            _check_free(session, hostnames)
+            token = _with_room(session, wanted, hostnames)
             token.hostnames += [Hostname(hostname=one, end_to_end=end_to_end) for one in hostnames]
-            check_hostname_count(token.name, [one.hostname for one in token.hostnames])
             detail = f"name={token.name} hostnames={','.join(hostnames)}"
             if end_to_end:
                 detail += f" end_to_end={','.join(hostnames)}"
@@ -185,12 +181,7 @@ class Store(Database):
     def check_hostnames(self, wanted: str, hostnames: Sequence[str]) -> None:
         """See whether :meth:`add_hostnames` would work now; it raises the same."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            token = _find(session, wanted)
-            if token.revoked_at is not None:
-                raise TokenRevokedError(token.name, token.id)
-            _check_free(session, hostnames)
-            names = [*(one.hostname for one in token.hostnames), *hostnames]
-            check_hostname_count(token.name, names)
+            _with_room(session, wanted, hostnames)
 
     def remove_hostnames(
         self, hostnames: Sequence[str], *, now: float | None = None
@@ -425,6 +416,17 @@ def _find(session: Session, wanted: str) -> Token:
         token = session.scalars(newest).first()
     if token is None:
         raise TokenNotFoundError(wanted)
+    return token
+
+
+def _with_room(session: Session, wanted: str, hostnames: Sequence[str]) -> Token:
+    """Return a token that can have these hostnames, too."""
+    token = _find(session, wanted)
+    if token.revoked_at is not None:
+        raise TokenRevokedError(token.name, token.id)
+    _check_free(session, hostnames)
+    names = [*(one.hostname for one in token.hostnames), *hostnames]
+    check_hostname_count(token.name, names)
     return token
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 
 from django.apps import AppConfig
 from django.core.checks import register
@@ -31,7 +32,7 @@ class AsgiTunnelConfig(AppConfig):
             open_beside_runserver()
 
 
-def is_serving(arguments: list[str], environ: os._Environ[str] | dict[str, str]) -> bool:
+def is_serving(arguments: list[str], environ: Mapping[str, str]) -> bool:
     """Whether this process is the one of ``runserver`` that serves, not the one that watches files.
 
     Daphne's ``runserver`` has the same arguments.

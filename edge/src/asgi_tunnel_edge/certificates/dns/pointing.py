@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ...errors import HostnameElsewhereError
 from .addresses import public_addresses
 from .lookup import DNSLookupError, Lookup
+from .records import PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ __all__ = ["check_pointing", "is_below"]
 TIMEOUT: Final = 15.0
 """Seconds for all questions about one hostname, which are asked at one time."""
 
-_PROBE: Final = "asgi-tunnel-check"  # a label that only a wildcard record answers
 _SHOWN: Final = 4  # addresses in one sentence
 
 
@@ -47,13 +47,13 @@ async def check_pointing(
 
     Takes ``TIMEOUT`` seconds at the most. Cancelling it loses nothing.
     """
-    asked = hostname.replace("*", _PROBE)
+    asked = hostname.replace("*", PROBE)
     try:
         async with asyncio.timeout(TIMEOUT):
             found, edge, below = await asyncio.gather(
                 _addresses(asked, lookup),
                 _addresses(domain, lookup),
-                _addresses(f"{_PROBE}.{domain}", lookup),
+                _addresses(f"{PROBE}.{domain}", lookup),
             )
     except TimeoutError:
         why = f"the addresses of {hostname} were not found within {TIMEOUT:g} s; try again later"

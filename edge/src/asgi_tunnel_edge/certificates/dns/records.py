@@ -31,7 +31,7 @@ TIMEOUT: Final = 30.0
 
 WIDTH: Final = 100  # columns of the text
 
-_PROBE: Final = "asgi-tunnel-check"  # a label that only a wildcard record answers
+PROBE: Final = "asgi-tunnel-check"  # a label that only a wildcard record answers
 _SHOWN: Final = 4  # values in one line
 
 
@@ -126,7 +126,7 @@ async def _bounded(name: str, kind: str, check: Awaitable[list[Finding]]) -> lis
 
 async def _check_addresses(name: str, own: Sequence[str], lookup: Lookup) -> list[Finding]:
     """A and AAAA of a name; a wildcard is looked up by a name that nothing else has."""
-    asked = name.replace("*", _PROBE)
+    asked = name.replace("*", PROBE)
     by_kind = await asyncio.gather(*(lookup.find(asked, kind) for kind in ("A", "AAAA")))
     findings = []
     for kind, version, records in zip(("A", "AAAA"), (4, 6), by_kind, strict=True):
