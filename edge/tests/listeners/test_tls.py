@@ -84,6 +84,7 @@ class World:
         self.raw: list[Echo] = []
         self.clients: list[asyncio.StreamWriter] = []
         self.passed: asyncio.Queue[bytes] = asyncio.Queue()
+        self.acceptor: TLSAcceptor
         self.is_made = asyncio.Event()
         self.port = 0
 
@@ -136,6 +137,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         watch=DescriptorWatch(sockets[0].fileno()),
     )
     one.port = sockets[0].getsockname()[1]
+    one.acceptor = acceptor
     acceptor.start()
     try:
         yield one
@@ -436,6 +438,27 @@ sys.stdin.read(1)
 dial(count)
 sys.stdin.read()
 """
+
+
+def test_who_is_ended_as_its_transport_is_made_hears_of_it(run: Run, tmp_path: Path) -> None:
+    """A connection that gives way in that very turn of the loop is lost, and its protocol knows."""
+
+    async def test(one: World) -> None:
+        class Evicted(Echo):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                one.acceptor.stop()
+
+        def make(data: bytes) -> Echo:
+            one.raw.append(Evicted())
+            return one.raw[-1]
+
+        one.make_raw = make  # type: ignore[method-assign]
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await one.dial("home.example.org")
+        assert await one.raw[0].is_lost is None
+
+    run(test, tmp_path)
 
 
 class Closed:

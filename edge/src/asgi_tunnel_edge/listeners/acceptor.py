@@ -170,6 +170,7 @@ class _Pending:
     __slots__ = (
         "_acceptor",
         "_dropped",
+        "_is_over",
         "_is_watched",
         "_layer",
         "_reader",
@@ -184,6 +185,7 @@ class _Pending:
         self._sock = sock
         self._timer: asyncio.TimerHandle | None = None
         self._is_watched = False  # by the loop, for bytes
+        self._is_over = False  # it has to end
         self._reader: ClientHelloReader | None = None  # from the first byte on
         self._task: asyncio.Task[None] | None = None  # a transport is made
         self._layer: TLSLayer | None = None
@@ -239,15 +241,24 @@ class _Pending:
         self._task = self._acceptor.loop.create_task(self._connect(protocol))
 
     async def _connect(self, protocol: asyncio.Protocol) -> None:
-        """Make a transport; cancelling it closes the connection."""
+        """Make a transport; cancelling it closes the connection.
+
+        Who has to end it before does not cancel it: the protocol may have its transport by then,
+        and the event loop would close that without a ``connection_lost``.
+        """
         try:
-            await self._acceptor.loop.connect_accepted_socket(lambda: protocol, self._sock)
+            transport, _ = await self._acceptor.loop.connect_accepted_socket(
+                lambda: protocol, self._sock
+            )
         except OSError as error:  # the peer has gone
             self._sock.close()
             self._end_handshake(error)
         except asyncio.CancelledError:
             self._sock.close()
             raise
+        else:
+            if self._is_over:
+                transport.abort()
         finally:
             self._task = None
             if self._layer is None:
@@ -291,10 +302,11 @@ class _Pending:
     def end(self) -> None:
         """Close it; it leaves its pool, if it was still there."""
         layer, self._layer = self._layer, None
+        self._is_over = True
         self._leave()
         if self._task is not None:
-            self._task.cancel()
-        elif layer is not None:
+            return  # `_connect` ends it
+        if layer is not None:
             layer.abort()
         else:
             self._stop_watching()
