@@ -83,6 +83,7 @@ def test_saves_each_snapshot(setup: Setup) -> None:
     setup.store.revoke_tokens(["shop"])
     assert load_snapshot_file(setup.file) == first
     second = setup.reader.poll()
+    setup.reader.save()
     assert load_snapshot_file(setup.file) == second != first
 
 
@@ -166,6 +167,7 @@ def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFi
     assert names(setup.reader.load()) == {"shop"}
     setup.store.create_token(record("blog"))
     assert names(setup.reader.poll()) == {"shop", "blog"}
+    setup.reader.save()
     assert len([entry for entry in caplog.records if "cannot be written" in entry.message]) == 1
 
 
@@ -183,6 +185,25 @@ async def test_watcher_brings_a_revocation(setup: Setup) -> None:
     assert isinstance(answer, Refusal)
     assert answer.code == "revoked"
     await watcher.stop()
+    await watcher.stop()
+
+
+async def test_a_saved_snapshot_is_in_force(setup: Setup) -> None:
+    """The edge follows a change before the change is in the file: who reads it there can use it."""
+    in_file: asyncio.Queue[Snapshot] = asyncio.Queue()
+    watcher = SnapshotWatcher(
+        setup.store.path,
+        setup.file,
+        lambda _: in_file.put_nowait(load_snapshot_file(setup.file)),
+        interval=0.01,
+    )
+    first = await watcher.start()
+    assert load_snapshot_file(setup.file) == first
+    async with asyncio.timeout(10):
+        await asyncio.to_thread(setup.store.create_token, record("blog"))
+        assert await in_file.get() == first
+        while load_snapshot_file(setup.file) == first:  # noqa: ASYNC110 - of another thread
+            await asyncio.sleep(0.005)
     await watcher.stop()
 
 

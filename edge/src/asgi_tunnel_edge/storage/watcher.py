@@ -74,7 +74,7 @@ class SnapshotReader:
         self._bans_failing = False
 
     def load(self) -> Snapshot:
-        """The first snapshot: from the store, or else from the last saved one.
+        """The first snapshot: from the store, and saved; or else the last saved one.
 
         Raises:
             StorageError: There is neither. An edge that knows no tokens does not start.
@@ -96,6 +96,8 @@ class SnapshotReader:
                 snapshot.generation,
             )
             self._snapshot = snapshot
+        else:
+            self._save(snapshot)
         return snapshot
 
     def poll(self) -> Snapshot | None:
@@ -118,8 +120,12 @@ class SnapshotReader:
         if snapshot is None or snapshot == self._snapshot:
             return None
         self._snapshot = snapshot
-        self._save(snapshot)
         return snapshot
+
+    def save(self) -> None:
+        """Write the newest snapshot down, for a start without the database."""
+        if self._snapshot is not None:
+            self._save(self._snapshot)
 
     def save_bans(self, bans: Sequence[ScannerBan]) -> bool:
         """Write bans of the scanner guard into the store; return whether they are there."""
@@ -262,6 +268,9 @@ class SnapshotWatcher:
                 if snapshot is not None:
                     self._snapshot = snapshot
                     self._on_change(snapshot)
+                    # Only then: a revocation does not wait for the disk, and who finds a token
+                    # in the file finds an edge that knows it.
+                    await loop.run_in_executor(worker, self._reader.save)
             except Exception:  # noqa: BLE001
                 # The task's outer edge. A defect here must not end the watch: revocations would
                 # no longer arrive. The next look repeats what failed, if the store changes.
