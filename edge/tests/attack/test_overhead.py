@@ -46,6 +46,10 @@ def _run(world: World, name: str, *, refusal: str = "", scale: float = 1.0) -> s
             if beside.failed or beside.p99 <= bound:
                 break
             beside = watch(world, LONG)
+        print(  # noqa: T201 - figures of the long form
+            f"{name}: {len(beside.seconds)} good requests, p99 {beside.p99 * 1000:.0f} ms "
+            f"of at most {bound * 1000:.0f}"
+        )
         beside.check(p99=bound)
         process.wait_for(refusal)
         return process.output.splitlines()[-1]
