@@ -613,6 +613,34 @@ async def test_a_session_that_begins_while_the_app_ends_serves_nothing() -> None
         await edge.restart_app()
 
 
+async def test_a_request_that_meets_a_lost_welcome_is_served_once() -> None:
+    """The app never had the session that the edge gave the request to: the next one serves it."""
+    served = 0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal served
+        served += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with (
+        LocalEdge(app, lifespan="off") as edge,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def ask() -> None:
+            assert (await edge.post("/")).status == 200
+
+        edge.link.delay(0.02)
+        edge.expire()
+        await until(lambda: edge.is_connected)  # HELLO has come, WELCOME is on its way
+        tasks.start_soon(ask)
+        await until(lambda: edge._at_edge is not None and edge._at_edge.in_flight)
+        edge.link.cut()
+        edge.link.restore()
+    assert served == 1
+
+
 async def test_restarts_under_load_and_cuts_lose_no_request() -> None:
     """Restarts and cuts while visitors come: each gets a response."""
     async with LocalEdge(shop()) as edge:

@@ -270,6 +270,11 @@ class Session:
         self.connection.terminate(code, reason, retry_after=retry_after)
         self._dispatch()
 
+    def give_up_place(self) -> None:
+        """End the session for a newer one of the same slot, whose HELLO did not name it."""
+        self.connection.give_up_place(self._time())
+        self._dispatch()
+
     # -- inside ------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
@@ -391,7 +396,7 @@ class Session:
         handlers = dict(self.handlers)
         self.handlers.clear()
         for stream_id, handler in handlers.items():
-            if event.by_peer and stream_id > event.last_stream_id:
+            if stream_id > event.last_stream_id:
                 handler.on_reset(ResetCode.REFUSED, event.reason)
             else:
                 handler.on_reset(ResetCode.SESSION_LOST, event.reason)

@@ -689,6 +689,30 @@ def test_terminate_while_suspended() -> None:
 # -- the end of a session ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("what", "seconds", "last_id"),
+    [
+        ("nothing", RESUME_WINDOW - 0.1, 0),
+        ("nothing", RESUME_WINDOW, 1),  # the peer may have had it, and dropped it
+        ("pong", 1.0, 1),
+        ("resume", 1.0, 1),
+    ],
+)
+def test_who_was_never_heard_has_started_nothing(what: str, seconds: float, last_id: int) -> None:
+    """Streams of a session that gives up its place may be opened elsewhere if nobody had it."""
+    pair = ConnectionPair()
+    assert pair.edge.open_stream(HTTP, REQUEST, now=0.0, end=True) == 1
+    if what == "pong":
+        pair.settle()
+    pair.lose()
+    if what == "resume":
+        assert pair.edge.resume(0, 0.0)
+    pair.edge.give_up_place(seconds)
+    event = terminated(pair.edge)
+    assert (event.code, event.by_peer) == (GoawayCode.REPLACED, False)
+    assert event.last_stream_id == last_id
+
+
 def test_drain() -> None:
     """DRAIN carries its reason and both times; streams that are open go on."""
     pair = ConnectionPair()

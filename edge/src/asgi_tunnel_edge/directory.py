@@ -137,7 +137,7 @@ class LocalDirectory:
         slot = (token_id, entry.instance, entry.slot)
         stale = self._by_slot.get(slot)
         if stale is not None and not stale.is_draining:
-            stale.session.terminate(GoawayCode.REPLACED, "a newer session took its place")
+            stale.session.give_up_place()
         self._entries[session] = entry
         self._by_id[session.session_id] = entry
         self._by_token.setdefault(token_id, {})[entry] = None

@@ -113,7 +113,7 @@ class Connection:
             FrameType.DRAIN: self._receive_drain,
             FrameType.GOAWAY: self._receive_goaway,
         }
-        self._lost_at = now
+        self._began = self._lost_at = now
         self._control.ping(now)
 
     # -- looking at it -----------------------------------------------------------------------
@@ -251,10 +251,25 @@ class Connection:
         self, code: GoawayCode, reason: str = "", *, retry_after: float | None = None
     ) -> None:
         """End the session: every stream is over, GOAWAY is the last frame."""
+        self._terminate(code, reason, retry_after, self.streams.last_stream_id)
+
+    def give_up_place(self, now: float) -> None:
+        """End the session for a newer one of the same slot, whose HELLO did not name it.
+
+        The peer of one that was never heard has not had WELCOME: it has started no stream, so each
+        may be opened on the newer session. A peer that has dropped the session is as silent, but
+        not before the resume window is over.
+        """
+        is_unknown = not self._heartbeat.was_heard and now - self._began < self._resume_window
+        last_id = 0 if is_unknown else self.streams.last_stream_id
+        self._terminate(GoawayCode.REPLACED, "a newer session took its place", None, last_id)
+
+    def _terminate(
+        self, code: GoawayCode, reason: str, retry_after: float | None, last_id: int
+    ) -> None:
         if self.state is State.TERMINATED:
             return
         attached = self.state is State.ACTIVE
-        last_id = self.streams.last_stream_id
         self._end(SessionTerminated(code, reason, False, retry_after, last_id))
         if attached:
             self._control.goaway(Goaway(code, last_id, retry_after, reason))
@@ -342,6 +357,7 @@ class Connection:
             return False
         self.state = State.ACTIVE
         self._heartbeat.last_receive = now
+        self._heartbeat.was_heard = True
         self._control.ping(now)
         return True
 

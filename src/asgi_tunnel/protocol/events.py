@@ -86,7 +86,7 @@ class SessionTerminated(NamedTuple):
     reason: str
     by_peer: bool
     retry_after: float | None  # seconds
-    last_stream_id: int  # from the peer: it has not started any stream above this one
+    last_stream_id: int  # no stream above this one was started by whom it was opened for
 
 
 class TransportSilent(NamedTuple):

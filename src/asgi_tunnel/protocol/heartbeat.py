@@ -23,14 +23,23 @@ class Heartbeat:
     Attributes:
         last_receive: When the peer was heard last.
         round_trip: Seconds, as the last PONG measured.
+        was_heard: Whether the peer has shown that it has the session: by a PONG, or by resuming it.
     """
 
-    __slots__ = ("_ping_id", "_sent_at", "_timing", "last_receive", "round_trip")
+    __slots__ = (
+        "_ping_id",
+        "_sent_at",
+        "_timing",
+        "last_receive",
+        "round_trip",
+        "was_heard",
+    )
 
     def __init__(self, timing: Timing, now: float) -> None:
         self._timing = timing
         self.last_receive = now
         self.round_trip = UNKNOWN_ROUND_TRIP
+        self.was_heard = False
         self._ping_id = 0
         self._sent_at: float | None = None  # of the PING that waits for its PONG
 
@@ -45,6 +54,7 @@ class Heartbeat:
         sent_at = self._sent_at
         if sent_at is not None and ping_id == self._ping_id:
             self._sent_at = None
+            self.was_heard = True
             self.round_trip = self.last_receive - sent_at
 
     def stop(self) -> None:

@@ -348,7 +348,7 @@ class LocalEdge:
         resumed = session is not None and session.session_id == hello.session
         if session is None or not resumed:
             if session is not None:
-                session.terminate(GoawayCode.REPLACED, "a newer session took its place")
+                session.give_up_place()
             self._sessions += 1
             session = self._new_session(Role.EDGE, f"local-{self._sessions}", peer=hello.settings)
             session.on_suspended = lambda _: self._ready.clear()
