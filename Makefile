@@ -49,9 +49,9 @@ hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 attack: $(TESTED)  ## one address or one token against the others, and all attacks at once; QUICK=1, COMPILED=1
 	$(if $(QUICK),,ATTACK_LONG=1) $(PYTEST) edge/tests/attack $(ARGS)
-acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go
-	@scripts/pebble.sh
-	ACME_REQUIRED=1 $(PYTEST) edge/tests/acme $(ARGS)
+acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go; OLD=1: Debian's 2.4
+	@scripts/pebble.sh $(if $(OLD),debian)
+	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from asgi_tunnel_edge.certificates.acme import (
     ACME_TLS,
     AcmeClient,
@@ -31,7 +33,13 @@ from asgi_tunnel_edge.certificates.acme.names import normal_names
 from asgi_tunnel_edge.certificates.acme.order import Issued
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 
-FOLDER: Final = Path(__file__).parents[3] / "build" / "pebble"
+IS_OLD: Final = bool(os.environ.get("PEBBLE_OLD"))
+"""Debian's pebble 2.4, a CA as it was before RFC 9773: without ARI, profiles, dns-persist-01."""
+
+FOLDER: Final = Path(__file__).parents[3] / "build" / ("pebble-debian" if IS_OLD else "pebble")
+newer: Final = pytest.mark.skipif(
+    IS_OLD, reason="pebble 2.4 has no ARI, no profiles and no dns-persist-01"
+)
 PATIENCE: Final = 20.0  # seconds for a program to listen
 
 #: Names that pebble refuses.
@@ -277,8 +285,9 @@ def start_pebble(
     }
     dns_server = [
         *(str(FOLDER / "pebble-challtestsrv"), "-defaultIPv6", "", "-http01", "", "-https01", ""),
-        *("-tlsalpn01", "", "-doh", "", "-dnsserver", f"127.0.0.1:{dns}"),
-        *("-management", f"127.0.0.1:{dns_manage}"),
+        *("-tlsalpn01", "", "-management", f"127.0.0.1:{dns_manage}"),
+        *(("-dns01",) if IS_OLD else ("-doh", "", "-dnsserver")),
+        f"127.0.0.1:{dns}",
     ]
     ca = [
         *(str(FOLDER / "pebble"), "-strict", "-config", str(path)),

@@ -13,7 +13,7 @@ from asgi_tunnel_edge.certificates.acme import AcmeClient, ExternalAccount, Http
 from asgi_tunnel_edge.certificates.acme.jws import AccountKey
 from asgi_tunnel_edge.errors import AcmeError
 
-from .pebble import BLOCKED, Pebble, obtain, start_pebble
+from .pebble import BLOCKED, Pebble, newer, obtain, start_pebble
 
 MAC_KEY = base64.urlsafe_b64encode(b"0123456789abcdef" * 2).decode().rstrip("=")
 
@@ -92,6 +92,7 @@ async def test_rejected_identifier(client: AcmeClient) -> None:
     assert caught.value.kind == "rejectedIdentifier"
 
 
+@newer
 async def test_unknown_profile(client: AcmeClient) -> None:
     """A profile that the directory does not have is not asked for; those it has are named."""
     await client.register()
@@ -107,6 +108,7 @@ async def test_root_not_trusted(pebble: Pebble) -> None:
     assert caught.value.kind == "unreachable"
 
 
+@newer
 async def test_revocation_and_new_issue(client: AcmeClient, tokens: HttpTokens) -> None:
     """A certificate is revoked once; ARI then wants a new one at once, which replaces it."""
     first = await obtain(client, ["revoked.test"], [tokens])

@@ -16,7 +16,7 @@ from asgi_tunnel_edge.certificates.acme import (
 )
 from asgi_tunnel_edge.errors import AcmeError, SolverError
 
-from .pebble import ChallengeDns, Pebble, PersistentDns, http_server, obtain, tls_server
+from .pebble import ChallengeDns, Pebble, PersistentDns, http_server, newer, obtain, tls_server
 
 
 def names_of(chain_pem: bytes) -> set[str]:
@@ -57,6 +57,7 @@ async def test_dns_wildcard_and_base(pebble: Pebble, client: AcmeClient) -> None
     assert dns.present_values == []
 
 
+@newer
 @pytest.mark.parametrize("names", [["one.test"], ["two.test", "*.two.test"]])
 async def test_dns_persist(pebble: Pebble, client: AcmeClient, names: list[str]) -> None:
     """dns-persist-01 with a record that names the account, and the wildcard when it has to."""
@@ -159,6 +160,7 @@ async def test_wrong_proof(pebble: Pebble, client: AcmeClient) -> None:
     assert str(caught.value).isprintable()
 
 
+@newer
 async def test_record_of_another_account(pebble: Pebble, client: AcmeClient) -> None:
     """dns-persist-01 with the record of another account is refused, with both in the sentence."""
 
@@ -182,6 +184,7 @@ async def test_failure_leaves_nothing_visible(pebble: Pebble, client: AcmeClient
     assert dns.present_values == []
 
 
+@newer
 async def test_short_lived(client: AcmeClient, tokens: HttpTokens) -> None:
     """The CA's profile decides how long a certificate lives: here 6 days."""
     issued = await obtain(client, ["short.test"], [tokens], profile="shortlived")

@@ -24,7 +24,7 @@ from asgi_tunnel_edge.certificates.acme.jws import AccountKey
 from asgi_tunnel_edge.certificates.acme.lease import LEASE
 from asgi_tunnel_edge.storage.acme import AcmeStore
 
-from .pebble import ChallengeDns, Pebble
+from .pebble import ChallengeDns, Pebble, newer
 
 NAMES = ("*.shop.test", "shop.test")
 
@@ -110,6 +110,7 @@ async def test_two_edges(pebble: Pebble, store: AcmeStore) -> None:
     assert later.installed == edges[0].installed
 
 
+@newer
 async def test_renewed_after_a_revocation(pebble: Pebble, store: AcmeStore) -> None:
     """A certificate that its CA revoked is replaced at the next look at ARI, without the owner."""
     edge = Edge(pebble, store, [ChallengeDns(pebble)])
