@@ -126,7 +126,6 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),
     "edge/src/asgi_tunnel_edge/http1/responses.py": "edge/tests/http1/test_writer.py",
-    "edge/src/asgi_tunnel_edge/listeners/acceptor.py": "edge/tests/hostile/test_handshakes.py",
     "edge/src/asgi_tunnel_edge/listeners/plain.py": "edge/tests/test_redirect.py",
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",

@@ -31,6 +31,7 @@ from .errors import (
 from .protocol.codes import RefuseCode
 from .protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from .proxy import Proxy, connect_socks, open_way, unreached
+from .tls import TLSLayer
 from .transport import WebSocketTransport
 
 if TYPE_CHECKING:
@@ -98,7 +99,6 @@ async def dial(
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = tls_context(is_pinned=bool(pins), ca_file=ca_file) if secure else None
-    server = host if secure else None
     addresses: list[Address] = []
     async with asyncio.timeout(DIAL_TIMEOUT):
         if proxy is None:
@@ -113,7 +113,7 @@ async def dial(
                 sock = await _pass_proxy(proxy, host, port)
             try:
                 transport = await _shake_hands(
-                    sock, _Dialer(uri, authorization, pins), context, server
+                    sock, _Dialer(uri, authorization, pins), context, host
                 )
             except OSError as error:
                 if addresses:
@@ -130,18 +130,20 @@ async def dial(
 
 
 async def _shake_hands(
-    sock: socket.socket, dialer: _Dialer, context: ssl.SSLContext | None, host: str | None
+    sock: socket.socket, dialer: _Dialer, context: ssl.SSLContext | None, host: str
 ) -> asyncio.Transport:
+    """Do the handshakes of TLS, where there is a context, and of the WebSocket."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_connection(
-        lambda: dialer, sock=sock, ssl=context, server_hostname=host
-    )
+    protocol: asyncio.Protocol = dialer
+    if context is not None:
+        layer = TLSLayer(context, lambda: dialer, b"", dialer.end_tls, dialed=host)
+        protocol = layer.as_protocol()
+    transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
     try:
-        await dialer.done
+        return await dialer.done
     except BaseException:
         transport.abort()
         raise
-    return transport
 
 
 async def _pass_proxy(proxy: Proxy, host: str, port: int) -> socket.socket:
@@ -233,13 +235,19 @@ class _Dialer(asyncio.Protocol):
     """Does the WebSocket handshake, by the I/O-free client of ``websockets``."""
 
     def __init__(self, uri: WebSocketURI, authorization: str, pins: Sequence[str]) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[asyncio.Transport]
+        self.done = asyncio.get_running_loop().create_future()
         self._pins = pins
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(SUBPROTOCOL)])
         self._request = self._protocol.connect()
         self._request.headers["Authorization"] = f"Bearer {authorization}"
         self._request.headers["User-Agent"] = f"asgi-tunnel/{__version__}"
         self._transport: asyncio.Transport | None = None
+
+    def end_tls(self, error: Exception | None) -> None:
+        """TLS is there, or has failed; of a lost connection :func:`.edge_tls.explain` knows why."""
+        if error is not None:
+            self._fail(error if isinstance(error, ssl.SSLError) else ConnectionResetError())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
@@ -265,8 +273,9 @@ class _Dialer(asyncio.Protocol):
 
     def _settle(self) -> None:
         protocol = self._protocol
-        if protocol.state is State.OPEN and not self.done.done():
-            self.done.set_result(None)
+        if protocol.state is State.OPEN and self._transport is not None:
+            if not self.done.done():
+                self.done.set_result(self._transport)
         elif protocol.handshake_exc is not None:
             error = protocol.handshake_exc
             if isinstance(error, InvalidStatus):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.tls import TLSLayer
 
 from ..certificates.acme import ACME_TLS_ONLY
 from ..connections.limiter import ConnectionLimiter
@@ -20,7 +21,6 @@ from ..http1.arrival import SecureArrival
 from ..http1.connection import HTTP1Connection
 from ..http1.front import HTTP1Front
 from ..listeners.client_hello import Alert, ClientHello, ClientHelloError, ClientHelloReader
-from ..listeners.tls import TLSLayer
 from ..settings.config import EdgeConfig, Limits
 from ..settings.guards import GuardsConfig
 from .certificates import HomeCertificates

@@ -18,6 +18,8 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asgi_tunnel.tls import TLSLayer
+
 from ..address import networks_of
 from ..shares.pool import FairPool
 from .accepting import ListeningSockets
@@ -28,7 +30,6 @@ from .client_hello import (
     ClientHelloError,
     ClientHelloReader,
 )
-from .tls import TLSLayer
 
 if TYPE_CHECKING:
     import ssl

@@ -1,8 +1,12 @@
 """TLS on one connection: a protocol to the socket's transport, a transport to the protocol above.
 
 An own layer, because asyncio's and uvloop's read the first byte themselves, and the listener has to
-choose a certificate by what it says (docs/adr/0010-own-tls-layer.md). TLS itself is OpenSSL's, by
-``ssl.MemoryBIO``. Unlike theirs it has half-closes, as plain TCP has: RFC 8446 section 6.1.
+choose a certificate by what it says; and because they keep what is written in a second buffer that
+knows no limit of ours, in front of every click (docs/adr/0010-own-tls-layer.md). TLS itself is
+OpenSSL's, by ``ssl.MemoryBIO``. Unlike theirs it has half-closes, as plain TCP has: RFC 8446
+section 6.1.
+
+The edge's listeners are its servers, :mod:`.dial` its client.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from asgi_tunnel.protocol.frames import Buffer
+from .protocol.frames import Buffer
 
 __all__ = ["SLICE", "TLSLayer"]
 
@@ -28,12 +32,13 @@ class TLSLayer:
     """See the module.
 
     Args:
-        context: With the certificate that is shown.
+        context: With the certificate that is shown, or with whom to trust.
         make_protocol: Makes what is spoken inside, once the handshake is done. None: the connection
             is closed then; the certificate was all that the client wanted (RFC 8737).
         hello: What was read of the connection so far.
         on_handshake: Called once: with None when it is done, or with what it failed of. A lost
             connection is a ConnectionError.
+        dialed: The host that this side has dialed; None on the side that was.
     """
 
     __slots__ = (
@@ -57,10 +62,14 @@ class TLSLayer:
         make_protocol: Callable[[], asyncio.Protocol] | None,
         hello: bytes,
         on_handshake: Callable[[Exception | None], None],
+        *,
+        dialed: str | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=dialed is None, server_hostname=dialed
+        )
         self._hello = hello
         self._make_protocol = make_protocol
         self._on_handshake: Callable[[Exception | None], None] | None = on_handshake
@@ -78,7 +87,7 @@ class TLSLayer:
         return cast(asyncio.Protocol, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake with what was read before."""
+        """Begin the handshake, with what was read before."""
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._raw = cast(asyncio.Transport, transport)
         hello, self._hello = self._hello, b""
