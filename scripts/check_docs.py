@@ -83,6 +83,7 @@ NOT_LIMITS: Final = re.compile(
     | .*\.dns\.(?:wire|caa)\.(?:_[A-Z]+|_MAX_(?:LABEL|NAME)|CLASS_IN|HEADER_SIZE)
     | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)
     | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
+    | .*\.commands\.(?:archive\._FORMAT|doctor_folder\.\w*_OTHERS|service_install\._READABLE)
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
     | asgi_tunnel\.services\.(?:settings\._REDIRECTS|proxy\.websocket\._LOST)  # codes
     """,
@@ -318,12 +319,23 @@ def check_options(page: Page) -> Iterator[str]:
     commands = {
         "## `asgi-tunnel run": ("asgi-tunnel", "run"),
         "### `service add": ("asgi-tunnel", "service", "add"),
+        "## `asgi-tunnel doctor": ("asgi-tunnel", "doctor"),
+        "## `asgi-tunnel token check": ("asgi-tunnel", "token", "check"),
+        "## `asgi-tunnel url": ("asgi-tunnel", "url"),
         "### `init": ("asgi-tunnel-edge", "init"),
         "### `run": ("asgi-tunnel-edge", "run"),
         "### `token create": ("asgi-tunnel-edge", "token", "create"),
         "### `token limit": ("asgi-tunnel-edge", "token", "limit"),
         "### `token list": ("asgi-tunnel-edge", "token", "list"),
         "### `token revoke": ("asgi-tunnel-edge", "token", "revoke"),
+        "### `token rotate": ("asgi-tunnel-edge", "token", "rotate"),
+        "### `token show": ("asgi-tunnel-edge", "token", "show"),
+        "### `backup": ("asgi-tunnel-edge", "backup"),
+        "### `restore": ("asgi-tunnel-edge", "restore"),
+        "### `config check": ("asgi-tunnel-edge", "config", "check"),
+        "### `config show": ("asgi-tunnel-edge", "config", "show"),
+        "### `doctor": ("asgi-tunnel-edge", "doctor"),
+        "### `service install": ("asgi-tunnel-edge", "service", "install"),
         "### `ban add": ("asgi-tunnel-edge", "ban", "add"),
         "### `ban list": ("asgi-tunnel-edge", "ban", "list"),
         "### `ban rm": ("asgi-tunnel-edge", "ban", "rm"),

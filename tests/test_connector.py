@@ -12,7 +12,8 @@ import pytest
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import Backoff
 from asgi_tunnel.config import TunnelConfig
-from asgi_tunnel.connector import Connector, _greet, _Slot
+from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.greeting import greet
 from asgi_tunnel.protocol.handshake import Hello, Welcome, encode_handshake
 from asgi_tunnel.token import Token
 from asgi_tunnel.transport import Receiver, Transport, WebSocketTransport
@@ -59,7 +60,7 @@ def hello() -> Hello:
 async def test_frames_right_behind_welcome_are_kept() -> None:
     """Frames that come with WELCOME, in its message or in later ones, are the session's to read."""
     edge = Edge(encode_handshake(WELCOME) + b"one", b"two", memoryview(b"three").tobytes())
-    welcome, rest = await _greet(edge, hello(), ready)
+    welcome, rest = await greet(edge, hello(), ready)
     assert welcome.session == "session-1"
     assert rest == b"onetwothree"
 
@@ -67,7 +68,7 @@ async def test_frames_right_behind_welcome_are_kept() -> None:
 async def test_loss_right_behind_welcome_is_noticed() -> None:
     """A connection that breaks in the same moment is not taken for a good one."""
     with pytest.raises(ConnectionResetError, match="closed after the handshake"):
-        await _greet(Edge(encode_handshake(WELCOME), leaves=True), hello(), ready)
+        await greet(Edge(encode_handshake(WELCOME), leaves=True), hello(), ready)
 
 
 class Clock:

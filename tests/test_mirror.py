@@ -23,11 +23,19 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/asgi/origin.py": "tests/asgi/test_tasks.py",
     "src/asgi_tunnel/asgi/types.py": "tests/typing/api.py",
     "src/asgi_tunnel/cli.py": "tests/asgi/test_runner.py",
+    "src/asgi_tunnel/commands/doctor_app.py": "tests/commands/test_doctor.py",
+    "src/asgi_tunnel/commands/doctor_edge.py": "tests/commands/test_doctor.py",
+    "src/asgi_tunnel/commands/doctor_visit.py": "tests/commands/test_doctor.py",
+    "src/asgi_tunnel/commands/options.py": "tests/commands/test_token.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
     "src/asgi_tunnel/contrib/django/apps.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/checks.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/management/commands/tunnel.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/serving.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/findings.py": (
+        "tests/commands/test_doctor.py edge/tests/commands/test_doctor.py"
+    ),
+    "src/asgi_tunnel/greeting.py": "tests/test_connector.py tests/test_probe.py",
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",
     "src/asgi_tunnel/protocol/codes.py": "tests/protocol/test_protocol_page.py",
@@ -68,15 +76,27 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/hostile/test_tunnel_admission.py tests/e2e/test_tokens.py"
     ),
     "edge/src/asgi_tunnel_edge/ban.py": "edge/tests/storage/test_bans.py",
+    "edge/src/asgi_tunnel_edge/commands/archive.py": "edge/tests/commands/test_backup.py",
     "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_list.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/ban_rm.py": "edge/tests/commands/test_ban.py",
     "edge/src/asgi_tunnel_edge/commands/cert_list.py": "edge/tests/commands/test_cert.py",
     "edge/src/asgi_tunnel_edge/commands/cert_renew.py": "edge/tests/commands/test_cert.py",
+    "edge/src/asgi_tunnel_edge/commands/config_check.py": "edge/tests/commands/test_config.py",
+    "edge/src/asgi_tunnel_edge/commands/config_show.py": "edge/tests/commands/test_config.py",
+    "edge/src/asgi_tunnel_edge/commands/doctor_folder.py": "edge/tests/commands/test_doctor.py",
+    "edge/src/asgi_tunnel_edge/commands/doctor_machine.py": "edge/tests/commands/test_doctor.py",
     "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_list.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_rm.py": "edge/tests/commands/test_host.py",
+    "edge/src/asgi_tunnel_edge/commands/issuing.py": (
+        "edge/tests/commands/test_token_create.py edge/tests/commands/test_token_rotate.py"
+    ),
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/commands/restore.py": "edge/tests/commands/test_backup.py",
+    "edge/src/asgi_tunnel_edge/commands/token_fields.py": (
+        "edge/tests/commands/test_token_list.py edge/tests/commands/test_token_show.py"
+    ),
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"
         " edge/tests/certificates/dns/test_records.py"
@@ -132,6 +152,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/route.py": "edge/tests/test_directory.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/settings/survey.py": "edge/tests/commands/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,14 @@ COMMANDS = [
     ["token", "create"],
     ["token", "list"],
     ["token", "revoke"],
+    ["token", "rotate"],
+    ["token", "show"],
+    ["backup"],
+    ["restore"],
+    ["doctor"],
+    ["config", "check"],
+    ["config", "show"],
+    ["service", "install"],
     ["remake", "certificate"],
     ["remake", "database"],
 ]
@@ -46,7 +55,7 @@ def test_version() -> None:
     ("words", "sentence"),
     [
         (["start"], "no such command 'start'; see `asgi-tunnel-edge --help`"),
-        (["token", "show"], "no such command 'show'; see `asgi-tunnel-edge token --help`"),
+        (["token", "find"], "no such command 'find'; see `asgi-tunnel-edge token --help`"),
         (["run", "--port", "1"], "no such option '--port'; see `asgi-tunnel-edge run --help`"),
     ],
 )
@@ -80,10 +89,16 @@ def test_directories_that_are_no_edge(tmp_path: Path, words: list[str]) -> None:
     """Every command tells a missing or foreign directory in one sentence and makes nothing."""
     for data, why in ((tmp_path / "none", "there is no directory"), (tmp_path, "is no edge's")):
         result = CliRunner().invoke(main, [*words, "--data", str(data)])
-        assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.startswith("error: --data: ")
-        assert why in result.stderr
-        assert result.stderr.count("\n") == 1
+        assert result.exit_code == 2
+        if "--json" in words:
+            error = json.loads(result.stdout)["error"]
+            said, other = f"error: {error['message']}\n", result.stderr
+            assert error["code"] == "config"
+        else:
+            said, other = result.stderr, result.stdout
+        assert said.startswith("error: --data: ")
+        assert why in said
+        assert (said.count("\n"), other) == (1, "")
         assert list(tmp_path.iterdir()) == []
 
 

@@ -612,3 +612,37 @@ async def test_a_session_that_acknowledges_nothing_ends() -> None:
     assert not session.is_over
     directory.end_unacknowledged(100.0 + 2 * ACK_TIMEOUT + 0.1)
     assert session.is_over
+
+
+async def test_sessions_with_an_old_secret_end_with_its_overlap() -> None:
+    """Those with the new one stay; an older one than both ends as soon as the store says so."""
+    now = int(time.time())
+    shop = msgspec.structs.replace(SHOP, secret_sha256="one")
+    directory = make_directory(shop, BLOG)
+    old = join(directory, shop)
+    rotated = msgspec.structs.replace(
+        shop, secret_sha256="two", old_secret_sha256="one", old_until=now + 3600
+    )
+    directory.apply(Snapshot.of(2, [rotated, BLOG]))
+    new = join(directory, rotated, instance="b")
+    directory.end_expired(now + 3599)
+    assert not old.is_over
+    directory.end_expired(now + 3600)
+    assert (old.is_over, new.is_over) == (True, False)
+    again = msgspec.structs.replace(
+        rotated, secret_sha256="three", old_secret_sha256="two", old_until=now - 1
+    )
+    directory.apply(Snapshot.of(3, [again, BLOG]))
+    assert new.is_over
+
+
+async def test_which_tokens_were_used() -> None:
+    """Those with a session now, and those whose session has ended since the last look."""
+    directory = make_directory()
+    assert directory.take_used() == set()
+    session = join(directory)
+    join(directory, BLOG)
+    assert directory.take_used() == {"shop", "blog"}
+    session.terminate(GoawayCode.NO_ERROR, "")
+    assert directory.take_used() == {"shop", "blog"}
+    assert directory.take_used() == {"blog"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.errors import EdgeConfigError
@@ -10,6 +11,7 @@ from asgi_tunnel_edge.tokens import (
     Snapshot,
     TokenRecord,
     check_name,
+    digest_of,
     new_secret,
     new_token_id,
     parse_duration,
@@ -66,7 +68,7 @@ def test_unknown_and_wrong_get_the_same_answer() -> None:
 
 
 def test_unknown_id_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """T31: an unknown id costs one hash and one constant-time comparison, like a known one."""
+    """T31: an unknown id costs one hash and two constant-time comparisons, like a known one."""
     compared: list[tuple[int, int]] = []
 
     def compare(left: str, right: str) -> bool:
@@ -77,7 +79,7 @@ def test_unknown_id_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = Snapshot.of(1, [record()])
     for token_id in ("tok_1", "tok_9"):
         snapshot.authenticate(token_id, "wrong", now=NOW)
-    assert compared == [(64, 64), (64, 64)]
+    assert compared == [(64, 64)] * 4
 
 
 def test_nobody_is_nobody() -> None:
@@ -180,3 +182,32 @@ def test_wrong_durations(text: str) -> None:
     """Anything else is refused with three examples."""
     with pytest.raises(EdgeConfigError, match=r"^--expires: .*90d, 12h or 30m"):
         parse_duration(text, setting="--expires")
+
+
+def test_both_secrets_are_taken_until_the_overlap_is_over() -> None:
+    """Then who has the old one hears what to do; who has neither learns nothing."""
+    token = record()
+    token = replace(
+        token, old_secret_sha256=secret_digest("before"), old_until=int(NOW), expires_at=None
+    )
+    snapshot = Snapshot.of(1, [token])
+    for secret in ("right", "before"):
+        assert snapshot.authenticate("tok_1", secret, now=NOW - 1) is token
+    assert snapshot.authenticate("tok_1", "right", now=NOW) is token
+    answer = refusal(snapshot.authenticate("tok_1", "before", now=NOW))
+    assert answer.code == "replaced"
+    assert "has had another secret since 2027-01-15T08:00:00Z" in answer.sentence
+    assert refusal(snapshot.authenticate("tok_1", "wrong", now=NOW - 1)).code == "unknown"
+
+
+def test_no_secret_is_the_old_one_of_a_token_without_one() -> None:
+    """Neither an empty text nor zeros."""
+    snapshot = Snapshot.of(1, [record()])
+    for secret in ("", "0" * 64):
+        assert refusal(snapshot.authenticate("tok_1", secret, now=NOW)).code == "unknown"
+
+
+def test_the_hash_of_a_whole_token() -> None:
+    """It is that of its secret."""
+    text = Token(edge="ws://127.0.0.1:1", id="tok_1", secret="right").format()
+    assert digest_of(text) == secret_digest("right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from ._version import __version__
+from .commands.doctor import add_parser as add_doctor_parser
 from .commands.service import add_parser as add_service_parser
+from .commands.token import add_parser as add_token_parser
+from .commands.url import add_parser as add_url_parser
 
 THREADS_TIMEOUT: Final = 3.0
 """Seconds for the app's own threads after its shutdown: `docker stop` kills after 10."""
@@ -69,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"asgi-tunnel {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_service_parser(commands)
+    add_doctor_parser(commands)
+    add_token_parser(commands)
+    add_url_parser(commands)
     run = commands.add_parser(
         "run",
         help="serve an app through its tunnel, without a server and without a port",
@@ -131,7 +138,10 @@ def _short(function: Callable[[argparse.Namespace], int], options: argparse.Name
     try:
         return function(options)
     except ConfigError as error:
-        print(f"asgi-tunnel: {error}", file=sys.stderr)
+        if getattr(options, "json", False):
+            print(json.dumps({"error": {"code": "config", "message": str(error)}}))
+        else:
+            print(f"asgi-tunnel: {error}", file=sys.stderr)
         return 2
 
 

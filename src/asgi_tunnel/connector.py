@@ -16,7 +16,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -36,26 +36,18 @@ from .errors import (
     TunnelError,
     VersionMismatchError,
 )
+from .greeting import HELLO_TIMEOUT, greet
 from .group import process_group
 from .pins import KnownPins
-from .protocol.codes import DrainReason, GoawayCode, RefuseCode
+from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import (
-    HandshakeReader,
-    Hello,
-    Refuse,
-    Welcome,
-    encode_handshake,
-)
+from .protocol.handshake import Hello, Welcome
 from .proxy import Proxy, find_proxy
 from .session import Session
 from .transport import CLOSE_TIMEOUT, Transport, WebSocketTransport
 
 _log = logging.getLogger("asgi_tunnel.connector")
-
-HELLO_TIMEOUT: Final = 10.0
-"""Seconds between HELLO and WELCOME."""
 
 AUTH_RETRY_DELAY: Final = 1.0
 """Seconds before a token that the edge does not know is shown once more: an edge hears of a new
@@ -82,11 +74,6 @@ MAX_LOG_INTERVAL: Final = 60.0
 
 _NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
 
-_REFUSED: Final = {
-    RefuseCode.UNAUTHENTICATED: AuthenticationError,
-    RefuseCode.VERSION: VersionMismatchError,
-    RefuseCode.HOSTNAME: HostnameUnavailableError,
-}
 _PERMANENT: Final = (
     AuthenticationError,
     HostnameUnavailableError,
@@ -449,7 +436,7 @@ class _Slot:
         try:
             with anyio.fail_after(HELLO_TIMEOUT):
                 hello = self._connector.hello(self._number, session)
-                welcome, rest = await _greet(transport, hello, self._connector.end_to_end.expect)
+                welcome, rest = await greet(transport, hello, self._connector.end_to_end.expect)
             session = self._adopt(transport, welcome, session, hello)
         except BaseException:
             transport.abort()
@@ -525,66 +512,6 @@ class _Slot:
                 )
             self._hint = event.retry_after
             self._interrupted.set()
-
-
-class _Greeting:
-    """Receives the one frame that replies to HELLO."""
-
-    def __init__(self) -> None:
-        self.reply: asyncio.Future[Hello | Welcome | Refuse]
-        self.reply = asyncio.get_running_loop().create_future()
-        self._reader = HandshakeReader()
-        self.rest = b""  # frames behind the reply, which the session has to read
-        self.is_lost = False
-        self.is_behind = False
-
-    def data_received(self, data: bytes | memoryview) -> None:
-        if self.reply.done():
-            self.rest += data
-            return
-        try:
-            found = self._reader.feed(bytes(data))
-        except TunnelError as error:
-            self.reply.set_exception(error)
-            return
-        if found is not None:
-            reply, self.rest = found
-            self.reply.set_result(reply)
-
-    def transport_writable(self) -> None:
-        """HELLO is small."""
-
-    def note_overhead(self, units: int) -> None:
-        """Not of the edge that this side has chosen."""
-
-    def transport_lost(self, transport: Transport, error: Exception | None) -> None:
-        self.is_lost = True
-        if not self.reply.done():
-            self.reply.set_exception(
-                error or ConnectionResetError("the edge closed during the handshake")
-            )
-
-
-async def _greet(
-    transport: WebSocketTransport,
-    hello: Hello,
-    make_ready: Callable[[tuple[str, ...]], Awaitable[None]],
-) -> tuple[Welcome, bytes]:
-    """Return the edge's reply and the bytes behind it, once the app's end-to-end side is ready."""
-    greeting = _Greeting()
-    transport.start(greeting)
-    transport.send(encode_handshake(hello))
-    # The reply is seen a turn of the loop after it came: what came meanwhile is in the greeting.
-    reply = await greeting.reply
-    if isinstance(reply, Refuse):
-        kind = _REFUSED.get(RefuseCode(reply.code)) if reply.code in set(RefuseCode) else None
-        raise (kind or HandshakeError)(reply.code, reply.reason, retry_after=reply.retry_after)
-    if not isinstance(reply, Welcome):
-        raise ConnectionError("the edge answered HELLO with HELLO")
-    await make_ready(reply.end_to_end)
-    if greeting.is_lost:
-        raise ConnectionResetError("the edge closed after the handshake")
-    return reply, greeting.rest
 
 
 def _seconds_slept() -> float:

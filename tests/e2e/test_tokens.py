@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -120,6 +121,35 @@ def test_revoked_token_ends_its_session(edge: Edge, tmp_path: Path) -> None:
         app.wait_for(f"token {name} ({token.id}) was revoked; create a new one with")
         assert app.is_alive()
         assert_kept_secret(token.token, app, edge.running)
+        assert app.stop() == 0
+
+
+def test_rotated_secret_ends_its_session(edge: Edge, tmp_path: Path) -> None:
+    """Apps go on over a rotation; each is taken off when its own secret ends, and hears why."""
+    name = new_name()
+    token = edge.create_token(name)
+    with (
+        running_app(tmp_path, token, APP, app_dir=ROOT, env=ONE) as app,
+        browse(edge, token.hostnames[0]) as web,
+    ):
+        rotated = json.loads(edge.command("token", "rotate", name, "--json"))["token"]
+        assert web.get("/").status_code == 200
+        with running_app(tmp_path, rotated, APP, app_dir=ROOT, env=ONE) as other:
+            edge.command("token", "rotate", name, "--overlap", "0")
+            wait_until(
+                lambda: "the session ended: the token got another secret" in app.output,
+                timeout=REVOKED_IN,
+                what=f"the end of the session:\n{app.output}",
+            )
+            app.wait_for("does not know the token, or its secret is wrong")
+            wait_until(
+                lambda: "the session ended: the token got another secret" in other.output,
+                timeout=REVOKED_IN,
+                what=f"the end of the other session:\n{other.output}",
+            )
+            other.wait_for(f"token {name} ({token.id}) has had another secret since ")
+            assert_kept_secret(token.token, app, other, edge.running)
+            assert other.stop() == 0
         assert app.stop() == 0
 
 

@@ -2,40 +2,53 @@
 
 Exit codes: 0 done; 1 it failed this time (the database is locked, the disk is full); 2 it cannot
 work like this (a wrong option, setting or certificate). Every failure is one sentence on stderr
-that says what, why and what to do; nothing is left half-written.
+that says what, why and what to do; nothing is left half-written. With ``--json`` it is one JSON
+document on stdout instead, ``{"error": {"code", "message"}}``, and stderr has warnings only.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from asgi_tunnel.errors import TunnelError
 
 from . import __version__
+from .commands.backup import backup
 from .commands.ban_add import add
 from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
 from .commands.cert_list import list_certificates
 from .commands.cert_renew import renew
+from .commands.config_check import check
+from .commands.config_show import show_config
+from .commands.doctor import doctor
 from .commands.host_add import add_hosts
 from .commands.host_list import list_hosts
 from .commands.host_rm import remove_hosts
 from .commands.init import init
 from .commands.remake import certificate, database
+from .commands.restore import restore
 from .commands.run import run
+from .commands.service_install import install
 from .commands.token_create import create
 from .commands.token_limit import limit
 from .commands.token_list import list_tokens
 from .commands.token_revoke import revoke
+from .commands.token_rotate import rotate
+from .commands.token_show import show
 from .errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["error_code", "main"]
+
+_OTHER_CODES: Final = {"EdgeConfigError": "config", "OSError": "system", "Abort": "interrupted"}
 
 
 class _OneSentence(click.Group):
@@ -50,6 +63,16 @@ class _OneSentence(click.Group):
         **extra: Any,
     ) -> Any:
         """Run the command and, in standalone mode, exit."""
+        as_json = "--json" in (sys.argv[1:] if args is None else args)
+
+        def fail(error: Exception, sentence: str, code: int) -> NoReturn:
+            if as_json:
+                what = {"code": error_code(error), "message": sentence}
+                click.echo(json.dumps({"error": what}))
+            else:
+                click.echo(f"error: {sentence}", err=True)
+            sys.exit(code)
+
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
@@ -58,24 +81,28 @@ class _OneSentence(click.Group):
             error.show()  # somebody wants to know what there is
             sys.exit(error.exit_code)
         except click.UsageError as error:
-            _fail(_usage_sentence(error), 2)
+            fail(error, _usage_sentence(error), 2)
         except click.ClickException as error:
-            _fail(error.format_message(), error.exit_code)
-        except click.Abort:
-            _fail("interrupted", 130)
+            fail(error, error.format_message(), error.exit_code)
+        except click.Abort as error:
+            fail(error, "interrupted", 130)
         except StorageError as error:
-            _fail(str(error), 1)
+            fail(error, str(error), 1)
         except TunnelError as error:
-            _fail(str(error), 2)
+            fail(error, str(error), 2)
         except OSError as error:
             what = "the operating system refused" if error.filename is None else error.filename
-            _fail(f"{what}: {error.strerror}; check the disk and the permissions", 1)
+            fail(error, f"{what}: {error.strerror}; check the disk and the permissions", 1)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(sentence: str, code: int) -> NoReturn:
-    click.echo(f"error: {sentence}", err=True)
-    sys.exit(code)
+def error_code(error: Exception) -> str:
+    """What a program knows an error by: ``token_not_found`` for a TokenNotFoundError."""
+    if isinstance(error, click.ClickException):
+        return "usage"
+    name = "OSError" if isinstance(error, OSError) else type(error).__name__
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error"))
+    return _OTHER_CODES.get(name, words.lower())
 
 
 def _usage_sentence(error: click.UsageError) -> str:
@@ -116,6 +143,16 @@ def ban() -> None:
 
 
 @main.group()
+def config() -> None:
+    """Check the settings, and show those that hold."""
+
+
+@main.group()
+def service() -> None:
+    """Let the system run this edge."""
+
+
+@main.group()
 def remake() -> None:
     """Make anew what was lost: the edge's own certificate, the database."""
 
@@ -124,10 +161,18 @@ cert.add_command(list_certificates)
 cert.add_command(renew)
 main.add_command(init)
 main.add_command(run)
+main.add_command(doctor)
+main.add_command(backup)
+main.add_command(restore)
+config.add_command(check)
+config.add_command(show_config)
+service.add_command(install)
 token.add_command(create)
 token.add_command(limit)
 token.add_command(list_tokens)
 token.add_command(revoke)
+token.add_command(rotate)
+token.add_command(show)
 host.add_command(add_hosts)
 host.add_command(list_hosts)
 host.add_command(remove_hosts)

@@ -7,6 +7,7 @@ Written by :mod:`.admission`, read by :mod:`.exchange` for each request.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -24,6 +25,9 @@ __all__ = ["Directory", "LocalDirectory"]
 
 MAX_SHARED: Final = 8
 """Hostnames that a process hears of as served by another one: what fits into a line of its log."""
+
+
+_REPLACED: Final = "the token got another secret"
 
 
 class Directory(Protocol):
@@ -66,6 +70,7 @@ class LocalDirectory:
         self._by_token: dict[str, dict[SessionEntry, None]] = {}  # by token id
         self._by_slot: dict[tuple[str, str, int], SessionEntry] = {}  # the newest of each slot
         self._sampled_at = 0.0
+        self._used: set[str] = set()  # ids of tokens whose sessions have ended; no more than known
         self.apply(snapshot)
 
     def __len__(self) -> int:
@@ -167,6 +172,7 @@ class LocalDirectory:
         if entry is None:
             return
         token_id = entry.token.id
+        self._used.add(token_id)
         slot = (token_id, entry.instance, entry.slot)
         if self._by_id.get(session.session_id) is entry:
             del self._by_id[session.session_id]
@@ -182,11 +188,14 @@ class LocalDirectory:
     def apply(self, snapshot: Snapshot) -> None:
         """Follow the store: new names, names that moved, tokens that are no longer valid."""
         self.snapshot = snapshot
+        now = time.time()
         for token_id, entries in list(self._by_token.items()):
             record = snapshot.tokens.get(token_id)
             for entry in list(entries):
                 if record is None or record.revoked:
                     entry.session.terminate(GoawayCode.REVOKED, "the token was revoked")
+                elif not record.takes(entry.secret_sha256, now):
+                    entry.session.terminate(GoawayCode.REVOKED, _REPLACED)
                 elif record != entry.token:
                     entry.follow(record)
         self._follow_limits(snapshot)
@@ -246,10 +255,21 @@ class LocalDirectory:
                 del self._unknown[hostname]
 
     def end_expired(self, now: float) -> None:
-        """End the sessions whose token has expired; ``now`` is seconds since 1970."""
+        """End the sessions whose token, or the secret they came with, has expired.
+
+        Args:
+            now: Seconds since 1970.
+        """
         for session, entry in list(self._entries.items()):
             if entry.token.is_expired(now):
                 session.terminate(GoawayCode.REVOKED, "the token has expired")
+            elif not entry.token.takes(entry.secret_sha256, now):
+                session.terminate(GoawayCode.REVOKED, _REPLACED)
+
+    def take_used(self) -> set[str]:
+        """Return the ids of the tokens that had a session since the last call."""
+        used, self._used = self._used, set()
+        return used.union(self._by_token)
 
     def renew(self) -> None:
         """Ask for a fresh session where an old one will not do; end that once it is empty.

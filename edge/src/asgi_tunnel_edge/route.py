@@ -92,6 +92,7 @@ class SessionEntry:
     Attributes:
         session: Carries the streams.
         token: What it was accepted with, as the store has it now.
+        secret_sha256: Of the secret that it came with; the token's, until another one is set.
         hostnames: The names and wildcards of the token that it serves.
         instance: The app's process.
         slot: Which of the process's connections.
@@ -115,6 +116,7 @@ class SessionEntry:
         "is_draining",
         "is_outdated",
         "is_renewed",
+        "secret_sha256",
         "session",
         "slot",
         "token",
@@ -141,6 +143,7 @@ class SessionEntry:
             wanted: The names of the token that it asked for; empty: all that the token has.
         """
         self.session = session
+        self.secret_sha256 = token.secret_sha256
         self._wanted = wanted
         self._told: tuple[str, ...] | None = None  # the end-to-end hostnames in its WELCOME
         self.is_outdated = False

@@ -173,6 +173,7 @@ class Edge:
         self.directory = LocalDirectory(
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
+        self._watcher.uses = self.directory
         proxies = self._proxies()
         self.limiter = ConnectionLimiter(
             self.guards,

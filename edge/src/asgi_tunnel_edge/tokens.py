@@ -36,6 +36,7 @@ __all__ = [
     "TokenState",
     "check_hostname_count",
     "check_name",
+    "digest_of",
     "new_secret",
     "new_token_id",
     "parse_duration",
@@ -72,6 +73,8 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     revoked_at: int | None = None
     quotas: TokenQuotas = TokenQuotas()
     end_to_end: tuple[str, ...] = ()  #: those of the hostnames whose TLS is spoken by the app
+    old_secret_sha256: str = ""  #: hex, of the secret before the last rotation; empty: none
+    old_until: int | None = None  #: when that one ends
 
     @property
     def revoked(self) -> bool:
@@ -81,6 +84,12 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     def is_expired(self, now: float) -> bool:
         """Is its time over, with `CLOCK_DIFFERENCE` to spare?"""
         return self.expires_at is not None and now > self.expires_at + CLOCK_DIFFERENCE
+
+    def takes(self, secret_sha256: str, now: float) -> bool:
+        """Is this the hash of its secret, or of the one before it whose overlap is not over?"""
+        return secret_sha256 == self.secret_sha256 or (
+            secret_sha256 == self.old_secret_sha256 and now < (self.old_until or 0)
+        )
 
     def state(self, now: float) -> TokenState:
         """One word for a table."""
@@ -96,7 +105,7 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
 class Refusal:
     """Why a token is refused. The sentence goes to the connector."""
 
-    code: Literal["unknown", "expired", "revoked", "malformed"]
+    code: Literal["unknown", "replaced", "expired", "revoked", "malformed"]
     sentence: str
 
 
@@ -104,6 +113,8 @@ class Refusal:
 _NOBODY: Final = TokenRecord(
     id="", name="", secret_sha256=hashlib.sha256(b"").hexdigest(), hostnames=(), created_at=0
 )
+#: Stands for the old secret of a token that has none: no hash is all zeros.
+_NO_HASH: Final = "0" * 64
 _CREATE: Final = "create a new one with `asgi-tunnel-edge token create`"
 _UNKNOWN: Final = Refusal(
     code="unknown", sentence=f"this edge does not know the token, or its secret is wrong; {_CREATE}"
@@ -156,7 +167,8 @@ class Snapshot:
     ) -> TokenRecord | Refusal:
         """Check one token. An unknown id and a wrong secret get the same refusal in the same time.
 
-        Only who knows the secret learns that a token has expired or was revoked.
+        Only who knows the secret, or the one before it, learns that a token has expired, was
+        revoked or got another secret.
 
         Args:
             token_id: As the connector gave it.
@@ -164,17 +176,27 @@ class Snapshot:
             now: Seconds since 1970; the clock's, when left out.
         """
         record = self.tokens.get(token_id, _NOBODY)
-        equal = hmac.compare_digest(record.secret_sha256, secret_digest(secret))
-        if not equal or record is _NOBODY:
+        digest = secret_digest(secret)
+        is_new = hmac.compare_digest(record.secret_sha256, digest)
+        is_old = hmac.compare_digest(record.old_secret_sha256 or _NO_HASH, digest)
+        if not (is_new or is_old) or record is _NOBODY:
             return _UNKNOWN
         if record.revoked:
             sentence = f"token {record.name} ({record.id}) was revoked; {_CREATE}"
             return Refusal(code="revoked", sentence=sentence)
-        if record.is_expired(time.time() if now is None else now):
+        now = time.time() if now is None else now
+        if record.is_expired(now):
             assert record.expires_at is not None
-            when = datetime.fromtimestamp(record.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            when = _written(record.expires_at)
             sentence = f"token {record.name} ({record.id}) expired on {when}; {_CREATE}"
             return Refusal(code="expired", sentence=sentence)
+        if not record.takes(digest, now):
+            when = _written(record.old_until or 0)
+            sentence = (
+                f"token {record.name} ({record.id}) has had another secret since {when}; give the "
+                "app the token that `asgi-tunnel-edge token rotate` printed"
+            )
+            return Refusal(code="replaced", sentence=sentence)
         return record
 
     def authenticate_text(self, text: str, *, now: float | None = None) -> TokenRecord | Refusal:
@@ -186,6 +208,11 @@ class Snapshot:
         except ConfigError:
             return _MALFORMED
         return self.authenticate(token.id, token.secret, now=now)
+
+
+def digest_of(text: str) -> str:
+    """The hash of the secret in a whole token that :meth:`Snapshot.authenticate_text` has taken."""
+    return secret_digest(text.rpartition(".")[2])
 
 
 def new_token_id() -> str:
@@ -240,3 +267,7 @@ def parse_duration(text: str, *, setting: str) -> int:
         why = f"expected a time of at most ten years, got {shown(text)}"
         raise EdgeConfigError(setting, why, "write for example 90d, 12h or 30m")
     return seconds
+
+
+def _written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

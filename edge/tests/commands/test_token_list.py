@@ -39,13 +39,13 @@ def test_table(data: Path, run: Run) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "ID     NAME  HOSTNAMES             CREATED               EXPIRES               "
-        "STATE    LIMITS\n"
+        "LAST USED  STATE    LIMITS\n"
         "tok_0  one   *.one.test, one.test  1970-01-01T00:00:00Z  never                 "
-        "active   max_tunnels=3\n"
+        "never      active   max_tunnels=3\n"
         "tok_1  two   *.two.test, two.test  1970-01-01T00:01:00Z  1970-01-02T00:00:00Z  "
-        "expired  -\n"
+        "never      expired  -\n"
         "tok_2  six   -                     1970-01-01T00:02:00Z  never                 "
-        "revoked  -\n"
+        "never      revoked  -\n"
     )
 
 
@@ -62,6 +62,8 @@ def test_json(data: Path, run: Run) -> None:
         "created_at": "1970-01-01T00:01:00Z",
         "expires_at": "1970-01-02T00:00:00Z",
         "revoked_at": None,
+        "last_used_at": None,
+        "old_secret_until": None,
         "state": "expired",
         "limits": dict.fromkeys(QUOTA_NAMES),
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command as alembic_command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -323,3 +324,80 @@ def test_end_to_end_hostnames_are_kept(store: Store, tmp_path: Path) -> None:
     assert other.read()[1] == [kept]
     store.revoke_tokens(["home"])
     assert store.read()[1][0].end_to_end == ()
+
+
+def test_a_secret_gives_way_to_another(store: Store) -> None:
+    """Both are known until the overlap is over; a second rotation forgets the oldest."""
+    store.create_token(record("shop"))
+    first, second = secret_digest("second"), secret_digest("third")
+    rotated = store.rotate_token("shop", first, overlap=3600, now=2000)
+    assert (rotated.id, rotated.hostnames) == ("tok_shop", ("shop.test",))
+    assert (rotated.secret_sha256, rotated.old_secret_sha256) == (first, secret_digest("shop"))
+    assert rotated.old_until == 5600
+    again = store.rotate_token("tok_shop", second, overlap=0, now=2001)
+    assert (again.old_secret_sha256, again.old_until) == (first, 2001)
+    assert store.read() == (3, [again])
+    assert store.audit()[-1] == (2001, "token.rotate", "tok_shop", "name=shop old_until=2001")
+    store.revoke_tokens(["shop"])
+    with pytest.raises(TokenRevokedError):
+        store.rotate_token("shop", first, overlap=0)
+
+
+def test_the_old_secret_is_in_a_database_that_is_made_anew(store: Store, tmp_path: Path) -> None:
+    """As the new one is, and as long."""
+    store.create_token(record("shop"))
+    kept = store.rotate_token("shop", secret_digest("second"), overlap=60)
+    other = Store(tmp_path / "other.sqlite3")
+    other.migrate()
+    other.restore(load_snapshot(store))
+    assert other.read()[1] == [kept]
+
+
+def test_tokens_of_an_older_version_are_kept(tmp_path: Path) -> None:
+    """A database of revision 0007 gets the columns for rotations, and loses nothing."""
+    path = tmp_path / "edge.sqlite3"
+    config = Config()
+    config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
+    config.set_main_option("path_separator", "os")
+    path.touch()
+    store = Store(path)
+    with store._engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        config.attributes["connection"] = connection
+        alembic_command.upgrade(config, "0007")
+        connection.execute(
+            sa.text(
+                "INSERT INTO tokens (id, name, secret_sha256, created_at)"
+                " VALUES ('tok_old', 'old', :digest, 1000)"
+            ),
+            {"digest": secret_digest("old")},
+        )
+        connection.execute(sa.text("INSERT INTO hostnames VALUES ('old.test', 'tok_old', 0)"))
+    assert store.revision() == "0007"
+    with pytest.raises(StorageError, match="older version"):
+        store.read()
+    store.migrate()
+    assert store.revision() == module.HEAD_REVISION
+    assert store.read() == (0, [record("old")])
+    assert store.last_used() == {}
+
+
+def test_a_copy_is_of_one_moment(store: Store, tmp_path: Path) -> None:
+    """One file, mode 0600, with what was committed; it can be opened as a database."""
+    store.create_token(record("shop"))
+    copy = tmp_path / "copy"
+    assert store.copy_to(copy) == module.HEAD_REVISION
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["copy", "edge.sqlite3"]
+    assert Store(copy).read() == store.read()
+    assert Store(copy).find_damage() == ""
+
+
+def test_a_damaged_database_is_found(store: Store, tmp_path: Path) -> None:
+    """A page that was overwritten is found, and no copy is made of it."""
+    for number in range(50):
+        store.create_token(record(f"shop{number}"))
+    with store.path.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"x" * 4096)
+    with pytest.raises(StorageError, match="broken"):
+        store.copy_to(tmp_path / "copy")

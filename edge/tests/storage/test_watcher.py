@@ -305,3 +305,56 @@ def test_bans_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFixtur
     assert caplog.text.count("are kept in memory only") == 1
     away.rename(setup.store.path)
     assert setup.reader.save_bans([ban])
+
+
+def test_uses_are_written_without_reading_again(setup: Setup) -> None:
+    """Who used a token is in the store, and its own write is no change for the reader."""
+    first = setup.reader.load()
+    setup.reader.save_uses({"tok_shop", "tok_nobody"}, 3000.7)
+    assert setup.store.last_used() == {"tok_shop": 3000}
+    seen = setup.reader._seen
+    assert setup.reader.poll() is None
+    assert setup.reader._seen == seen
+    assert setup.store.generation() == first.generation
+
+
+def test_uses_that_cannot_be_written_are_logged_once(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The edge goes on, and writes them when it can."""
+    setup.reader.load()
+    other = sqlite3.connect(setup.store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for _ in range(2):
+        setup.reader.save_uses({"tok_shop"}, 3000)
+        setup.reader.poll()
+    other.execute("COMMIT")
+    other.close()
+    assert caplog.text.count("when tokens were used is not kept now") == 1
+    setup.reader.save_uses({"tok_shop"}, 3001)
+    assert setup.store.last_used() == {"tok_shop": 3001}
+
+
+async def test_uses_are_asked_for_once_a_minute(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All tokens together, by one write; and once more when the edge stops."""
+    monkeypatch.setattr("asgi_tunnel_edge.storage.watcher._USES_EVERY", 5)
+    asked: list[int] = []
+    twice = asyncio.Event()
+
+    class Uses:
+        def take_used(self) -> set[str]:
+            asked.append(1)
+            if len(asked) == 2:
+                twice.set()
+            return {"tok_shop"}
+
+    watcher = SnapshotWatcher(
+        setup.store.path, setup.file, lambda _: None, uses=Uses(), interval=0.01
+    )
+    await watcher.start()
+    await twice.wait()
+    await watcher.stop()
+    assert len(asked) >= 3
+    assert list(setup.store.last_used()) == ["tok_shop"]

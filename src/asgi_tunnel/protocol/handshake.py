@@ -32,7 +32,10 @@ SUBPROTOCOL: Final = "asgi-tunnel.v1"
 TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 """Path of the WebSocket handshake that opens a tunnel."""
 
-_LATER: Final = ("group", "shared", "end_to_end", "pins")
+PROBE: Final = "probe"
+"""Capability of a HELLO that wants no session, only to hear what WELCOME would say."""
+
+_LATER: Final = ("group", "shared", "end_to_end", "pins", "time")
 """Keys that came after the format was frozen; absent while they are empty."""
 
 _MAX_NAMES: Final = 256
@@ -77,6 +80,7 @@ class Welcome:
     edges: tuple[str, ...] = ()  # URLs of other edges that serve the same hostnames
     # ``sha256:<hex>`` of the certificates that the edge shows, now and next; empty: a CA vouches
     pins: tuple[str, ...] = ()
+    time: int = 0  # of the edge's clock, seconds since 1970; only in the reply to a probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +262,7 @@ def _welcome(values: dict[str, Any]) -> Welcome:
         timing=_timing(values),
         edges=_names(values, "edges"),
         pins=_pins(values),
+        time=_count(values, "time"),
     )
 
 

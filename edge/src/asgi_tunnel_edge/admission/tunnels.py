@@ -20,6 +20,7 @@ from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import RefuseCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.handshake import (
+    PROBE,
     SUBPROTOCOL,
     HandshakeReader,
     Hello,
@@ -42,7 +43,7 @@ from ..quotas import MAX_PENDING_PER_TOKEN
 from ..replies import RETRY_AFTER, Reply
 from ..route import SessionEntry, granted_hostnames
 from ..shares.pool import FairPool
-from ..tokens import Refusal, TokenRecord
+from ..tokens import Refusal, TokenRecord, digest_of
 from .failures import FAILURE_WINDOW, FailureLimiter
 from .supervisor import SessionSupervisor, printable
 
@@ -139,7 +140,12 @@ class TunnelAcceptor:
         websocket.connection_made(transport)
         pool = self._resuming if self._directory.has_lost(token.id) else self._pending
         pending = PendingTunnel(
-            websocket, token, address, on_hello=self._on_hello, on_end=pool.leave
+            websocket,
+            token,
+            address,
+            secret_sha256=digest_of(text),
+            on_hello=self._on_hello,
+            on_end=pool.leave,
         )
         share = self._context.tokens.of(token.quotas).max_pending
         victim = pool.enter(pending, (token.id,), share=share).victim
@@ -192,16 +198,16 @@ class TunnelAcceptor:
         return Reply(401, refusal.sentence)
 
     def _on_hello(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
-        """Resume a session, start one, or refuse."""
+        """Resume a session, start one, or refuse; reply to who only asks."""
         session = self._session_for(pending, hello)
-        if isinstance(session, Refuse):
-            pending.refuse(session)
+        if isinstance(session, Refuse | Welcome):
+            pending.reply(session)
             return
         if rest:
             session.data_received(rest)
         pending.websocket.start(session)
 
-    def _session_for(self, pending: PendingTunnel, hello: Hello) -> Session | Refuse:
+    def _session_for(self, pending: PendingTunnel, hello: Hello) -> Session | Refuse | Welcome:
         if agree_version(hello) is None:
             side = "the app's side" if hello.version < PROTOCOL_VERSION else "the edge"
             reason = (
@@ -210,10 +216,16 @@ class TunnelAcceptor:
             )
             return Refuse(code=RefuseCode.VERSION, reason=reason)
         # As the store has it now: it may have been revoked since the WebSocket handshake.
-        token = self._directory.snapshot.tokens.get(pending.token.id)
-        if token is None or token.state(time.time()) != "active":
+        token, now = self._directory.snapshot.tokens.get(pending.token.id), time.time()
+        if (
+            token is None
+            or token.state(now) != "active"
+            or not token.takes(pending.secret_sha256, now)
+        ):
             reason = f"the token {pending.token.name} is no longer valid"
             return Refuse(code=RefuseCode.UNAUTHENTICATED, reason=reason)
+        if PROBE in hello.capabilities:
+            return self._reply_to_probe(token, hello)
         session = self._resume(pending, hello)
         if session is not None:
             return session
@@ -237,6 +249,16 @@ class TunnelAcceptor:
             pins=self._pins(),
         )
 
+    def _reply_to_probe(self, token: TokenRecord, hello: Hello) -> Welcome:
+        """Say what a session would hear, and begin none: nobody's place is taken."""
+        group, names = hello.group or hello.instance, token.hostnames
+        return replace(
+            self._welcome("", names, token),
+            capabilities=(PROBE,),
+            shared=self._directory.shared_hostnames(token.id, group, names),
+            time=int(time.time()),
+        )
+
     def _resume(self, pending: PendingTunnel, hello: Hello) -> Session | None:
         """Go on with the session that HELLO names; None where there is none to go on with.
 
@@ -256,6 +278,7 @@ class TunnelAcceptor:
             received=session.connection.received_frames,
         )
         pending.websocket.send(encode_handshake(welcome))
+        entry.secret_sha256 = pending.secret_sha256
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
         self._supervisor.resumed(session)
@@ -286,16 +309,16 @@ class TunnelAcceptor:
         )
         self._supervisor.watch(session)
         session.attach(pending.websocket)
-        self._directory.add(
-            SessionEntry(
-                session,
-                token,
-                instance=hello.instance,
-                slot=hello.slot,
-                group=group,
-                wanted=wanted,
-            )
+        entry = SessionEntry(
+            session,
+            token,
+            instance=hello.instance,
+            slot=hello.slot,
+            group=group,
+            wanted=wanted,
         )
+        entry.secret_sha256 = pending.secret_sha256
+        self._directory.add(entry)
         _log.info("tunnel %s is open from %s", session.name, pending.address)
         return session
 
@@ -307,6 +330,7 @@ class PendingTunnel:
         websocket: The connection.
         token: What it was accepted with.
         address: Where it comes from, for the log.
+        secret_sha256: Of the secret that it came with.
         on_hello: Called once with HELLO and the bytes behind it.
         on_end: Called when it is no longer pending, with HELLO or without; perhaps twice.
     """
@@ -317,12 +341,14 @@ class PendingTunnel:
         token: TokenRecord,
         address: str,
         *,
+        secret_sha256: str,
         on_hello: Callable[[PendingTunnel, Hello, bytes], None],
         on_end: Callable[[PendingTunnel], object],
     ) -> None:
         self.websocket = websocket
         self.token = token
         self.address = address
+        self.secret_sha256 = secret_sha256
         self._on_hello = on_hello
         self._on_end = on_end
         self._reader = HandshakeReader()
@@ -331,9 +357,9 @@ class PendingTunnel:
         self._is_over = False  # HELLO was read, or cannot be
         self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT, websocket.abort)
 
-    def refuse(self, refusal: Refuse) -> None:
-        """Say why there will be no session, and close."""
-        self.websocket.send(encode_handshake(refusal))
+    def reply(self, message: Refuse | Welcome) -> None:
+        """Say why there will be no session, or what one would hear, and close."""
+        self.websocket.send(encode_handshake(message))
         self.websocket.close()
 
     def data_received(self, data: bytes | memoryview) -> None:
@@ -344,7 +370,7 @@ class PendingTunnel:
             found = self._reader.feed(bytes(data))
         except TunnelError as error:
             self._finish()
-            self.refuse(Refuse(code=RefuseCode.MALFORMED, reason=str(error)))
+            self.reply(Refuse(code=RefuseCode.MALFORMED, reason=str(error)))
             return
         if found is None:
             return

@@ -19,7 +19,7 @@ from .options import data_option, json_option, require_acme, table, utc_second
 if TYPE_CHECKING:
     from asgi_tunnel_edge.certificates.acme.records import AcmeState
 
-__all__ = ["list_certificates"]
+__all__ = ["certificate_states", "list_certificates"]
 
 _HEAD: Final = ("NAMES", "ISSUER", "EXPIRES", "RENEWAL", "STATE")
 
@@ -31,14 +31,7 @@ def list_certificates(*, data_dir: Path, as_json: bool) -> None:
     """Show the certificates from the CA: those there are, and those that are still wanted."""
     config = EdgeConfig.load(data_dir)
     require_acme(config)
-    state = AcmeStore(config.database_path, config.acme_key_path).load(config.acme.directory)
-    wanted = wanted_certificates(
-        config,
-        load_snapshot(Store(config.database_path)),
-        has_wildcard=not is_wildcard_missing(config, state),
-    )
-    names = list(dict.fromkeys([*wanted, *state.certificates, *state.failures]))
-    found = [_fields(one, state, is_wanted=one in wanted) for one in names]
+    found = certificate_states(config)
     if as_json:
         click.echo(json.dumps(found))
         return
@@ -46,6 +39,22 @@ def list_certificates(*, data_dir: Path, as_json: bool) -> None:
     for one in found:
         if one["error"]:
             click.echo(f"\n{', '.join(_texts(one['names']))}: {one['error']}")
+
+
+def certificate_states(config: EdgeConfig) -> list[dict[str, object]]:
+    """What there is of certificates from the CA, and what is wanted and missing.
+
+    Raises:
+        StorageError: The database, or the key that its secrets are encrypted with, cannot be read.
+    """
+    state = AcmeStore(config.database_path, config.acme_key_path).load(config.acme.directory)
+    wanted = wanted_certificates(
+        config,
+        load_snapshot(Store(config.database_path)),
+        has_wildcard=not is_wildcard_missing(config, state),
+    )
+    names = list(dict.fromkeys([*wanted, *state.certificates, *state.failures]))
+    return [_fields(one, state, is_wanted=one in wanted) for one in names]
 
 
 def _fields(names: tuple[str, ...], state: AcmeState, *, is_wanted: bool) -> dict[str, object]:

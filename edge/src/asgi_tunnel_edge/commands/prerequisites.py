@@ -11,7 +11,6 @@ import time
 import urllib.request
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
-from urllib.error import URLError
 
 from asgi_tunnel_edge.certificates.dns.addresses import public_addresses
 from asgi_tunnel_edge.certificates.dns.lookup import Lookup
@@ -25,7 +24,7 @@ from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress, parse_li
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["report"]
+__all__ = ["CLOCK_DIFFERENCE", "clock_difference", "port_problem", "report", "wanted_ports"]
 
 _BEHIND_NAT: Final = (
     "This machine has no public address of its own: write the one that visitors reach it by into "
@@ -63,12 +62,13 @@ def _own_ports(config: EdgeConfig) -> list[ListenAddress]:
     if not has_running_edge(config.data_dir):
         return []
     try:
-        return _wanted_ports(EdgeConfig.load(config.data_dir))
+        return wanted_ports(EdgeConfig.load(config.data_dir))
     except EdgeConfigError:  # what it runs with is not known
         return []
 
 
-def _wanted_ports(config: EdgeConfig) -> list[ListenAddress]:
+def wanted_ports(config: EdgeConfig) -> list[ListenAddress]:
+    """Every address that an edge listens on."""
     wanted = [config.listen_address]
     if config.http_address is not None:
         wanted.append(config.http_address)
@@ -79,11 +79,12 @@ def _wanted_ports(config: EdgeConfig) -> list[ListenAddress]:
 
 def _port_problems(config: EdgeConfig, own: Sequence[ListenAddress]) -> list[str]:
     """Why a port that the edge needs cannot be had."""
-    found = [asyncio.run(_port_problem(one)) for one in _wanted_ports(config) if one not in own]
+    found = [asyncio.run(port_problem(one)) for one in wanted_ports(config) if one not in own]
     return [one for one in found if one]
 
 
-async def _port_problem(address: ListenAddress) -> str:
+async def port_problem(address: ListenAddress) -> str:
+    """Why an address cannot be listened on, and what to do; empty where it can."""
     try:
         for sock in await listen(address.host, address.port, backlog=1):
             sock.close()
@@ -96,20 +97,35 @@ async def _port_problem(address: ListenAddress) -> str:
 
 def _ca_problems(config: EdgeConfig) -> list[str]:
     """Whether the CA can be reached, and has the same time."""
-    url, root = config.acme.directory, config.acme_root_path
-    context = ssl.create_default_context(cafile=None if root is None else str(root))
     try:
-        with urllib.request.urlopen(url, timeout=CA_TIMEOUT, context=context) as response:  # noqa: S310 - https, as checked
-            said = response.headers.get("date", "")
-    except (URLError, OSError, ValueError) as error:
+        difference = clock_difference(config)
+    except OSError as error:
         why = getattr(error, "reason", error)
+        url = config.acme.directory
         return [f"the CA at {url} cannot be reached ({why}): look at this machine's network"]
-    try:
-        difference = time.time() - parsedate_to_datetime(said).timestamp()
-    except ValueError:
+    if difference is None:
         return []
     if abs(difference) > CLOCK_DIFFERENCE:
         way = "ahead of" if difference > 0 else "behind"
         seconds = f"{abs(difference):.0f} s {way} the CA's"
         return [f"this machine's clock is {seconds}: set it, `timedatectl set-ntp true`"]
     return []
+
+
+def clock_difference(config: EdgeConfig) -> float | None:
+    """By how many seconds this machine's clock is ahead of the CA's; None: it does not say.
+
+    Raises:
+        OSError: The CA cannot be reached; its ``reason``, where there is one, says more.
+    """
+    url, root = config.acme.directory, config.acme_root_path
+    context = ssl.create_default_context(cafile=None if root is None else str(root))
+    try:
+        with urllib.request.urlopen(url, timeout=CA_TIMEOUT, context=context) as response:  # noqa: S310 - https, as checked
+            said = response.headers.get("date", "")
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    try:
+        return time.time() - parsedate_to_datetime(said).timestamp()
+    except ValueError:
+        return None

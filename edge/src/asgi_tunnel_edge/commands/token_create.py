@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import public_address
-from asgi_tunnel_edge.certificates.internal import fingerprint
-from asgi_tunnel_edge.errors import CertificateError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -20,12 +17,12 @@ from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import (
     TokenRecord,
     check_name,
-    new_secret,
     new_token_id,
     parse_duration,
     secret_digest,
 )
 
+from .issuing import issue_token
 from .options import (
     check_end_to_end,
     data_option,
@@ -34,6 +31,9 @@ from .options import (
     quota_warnings,
     utc_time,
 )
+
+if TYPE_CHECKING:
+    from asgi_tunnel.token import Token
 
 __all__ = ["create"]
 
@@ -95,7 +95,7 @@ def create(
         **{one: parse_quota(one, text) for one, text in given.items() if text is not None}
     )
     address = public_address(config)
-    token = Token(edge=address.edge_url, id=new_token_id(), secret=new_secret(), pin=_pin(config))
+    token = issue_token(config, new_token_id())
     now = int(time.time())
     record = TokenRecord(
         id=token.id,
@@ -122,21 +122,6 @@ def create(
         click.echo(json.dumps(result))
     else:
         click.echo(_for_a_person(token, record, urls))
-
-
-def _pin(config: EdgeConfig) -> str | None:
-    """The certificate that a connector has to meet; None where a CA vouches for it."""
-    if config.tls.mode != "internal":
-        return None
-    path = config.certificate_path
-    try:
-        return fingerprint(path.read_bytes())
-    except OSError as error:
-        sentence = (
-            f"the certificate {path} cannot be read ({error.strerror}); put a copy back, or "
-            "make a new one with `asgi-tunnel-edge remake certificate`, which says what that costs"
-        )
-        raise CertificateError(sentence) from error
 
 
 def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:

@@ -13,14 +13,15 @@ from asgi_tunnel_edge.quotas import QUOTA_NAMES, format_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, shell_command, table, utc_second, utc_time
+from .options import data_option, json_option, shell_command, table, utc_time
+from .token_fields import token_fields
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.tokens import TokenRecord
 
 __all__ = ["list_tokens"]
 
-_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED", "EXPIRES", "STATE", "LIMITS")
+_HEAD: Final = ("ID", "NAME", "HOSTNAMES", "CREATED", "EXPIRES", "LAST USED", "STATE", "LIMITS")
 
 
 @click.command("list")
@@ -32,38 +33,27 @@ def list_tokens(*, data_dir: Path, as_json: bool) -> None:
     LIMITS are those of the token's own; `token limit` shows all that hold for it.
     """
     config = EdgeConfig.load(data_dir)
-    _, records = Store(config.database_path).read()
+    store = Store(config.database_path)
+    _, records = store.read()
+    used = store.last_used()
     now = time.time()
     if as_json:
-        click.echo(json.dumps([_fields(record, now) for record in records]))
+        click.echo(json.dumps([token_fields(one, now, used.get(one.id)) for one in records]))
     elif records:
-        click.echo(table([_HEAD, *(_row(record, now) for record in records)]))
+        click.echo(table([_HEAD, *(_row(one, now, used.get(one.id)) for one in records)]))
     else:
         command = shell_command("token", "create", "shop", "--data", data_dir)
         click.echo(f"There are no tokens yet. Make one:  {command}")
 
 
-def _fields(record: TokenRecord, now: float) -> dict[str, object]:
-    return {
-        "id": record.id,
-        "name": record.name,
-        "hostnames": list(record.hostnames),
-        "end_to_end": list(record.end_to_end),
-        "created_at": utc_second(record.created_at),
-        "expires_at": utc_second(record.expires_at),
-        "revoked_at": utc_second(record.revoked_at),
-        "state": record.state(now),
-        "limits": {name: getattr(record.quotas, name) for name in QUOTA_NAMES},
-    }
-
-
-def _row(record: TokenRecord, now: float) -> tuple[str, ...]:
+def _row(record: TokenRecord, now: float, last_used: int | None) -> tuple[str, ...]:
     return (
         record.id,
         record.name,
         ", ".join(_hostname(record, name) for name in record.hostnames) or "-",
         utc_time(record.created_at),
         "never" if record.expires_at is None else utc_time(record.expires_at),
+        "never" if last_used is None else utc_time(last_used),
         record.state(now),
         _limits(record),
     )

@@ -15,7 +15,7 @@ import re
 import tomllib
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
@@ -253,13 +253,21 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             EdgeConfigError: The directory or the file is missing, or a setting is wrong.
         """
+        return cls.from_table(cls.read_table(data_dir), data_dir)
+
+    @staticmethod
+    def read_table(data_dir: Path) -> dict[str, Any]:
+        """Read ``data_dir/edge.toml`` as TOML; its settings are not looked at.
+
+        Raises:
+            EdgeConfigError: The directory or the file is missing, or is no TOML.
+        """
         content = _read(data_dir)
         try:
-            table = tomllib.loads(content)
+            return tomllib.loads(content)
         except tomllib.TOMLDecodeError as error:
             fix = "correct the line; texts need quotes"
             raise EdgeConfigError("syntax", str(error), fix, file=CONFIG_FILE) from error
-        return cls.from_table(table, data_dir)
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], data_dir: Path) -> Self:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["GENERATION", "HEAD_REVISION", "RENEWALS", "Database", "raise_number", "read_number"]
 
 #: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0007"
+HEAD_REVISION: Final = "0008"
 
 #: Rows of ``meta``: what grows with each change, and with each renewal that is asked for.
 GENERATION: Final = "generation"
@@ -59,9 +59,68 @@ class Database:
                 return  # without the 0.2 s that importing alembic takes
             self._upgrade()
 
-    def _connect(self) -> sqlite3.Connection:
+    def copy_to(self, path: Path) -> str:
+        """Copy the whole database, as of one moment, into one new file; return its revision.
+
+        Writers go on meanwhile. The copy is mode 0600, and not in WAL mode: there is nothing
+        beside it.
+
+        Raises:
+            StorageError: It cannot be read, or is broken, or the copy cannot be written.
+        """
+        with self._errors():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
+            source, target = self._connect(), sqlite3.connect(path)
+            try:
+                source.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")
+            finally:
+                source.close()
+                target.close()
+        problem = Database(path).find_damage()
+        if problem:
+            sentence = f"the database {self.path} is broken ({problem}); put a copy back"
+            raise StorageError(sentence)
+        return Database(path).revision() or ""
+
+    def find_damage(self) -> str:
+        """Look through the whole file; empty when all is well, else SQLite's first sentence.
+
+        Raises:
+            StorageError: It cannot be opened at all.
+        """
+        with self._errors():
+            connection = self._open()
+            try:
+                said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            finally:
+                connection.close()
+        return "" if said == "ok" else said
+
+    def revision(self) -> str | None:
+        """The newest migration that was made; None in a file without tables.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        with self._errors():
+            connection = self._open()
+            try:
+                known = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
+                if connection.execute(known).fetchone() is None:
+                    return None
+                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+                return None if row is None else str(row[0])
+            finally:
+                connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        """Open it as it is; nothing about it is changed."""
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+        return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = self._open()
         try:
             connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
             connection.execute("PRAGMA journal_mode = WAL")

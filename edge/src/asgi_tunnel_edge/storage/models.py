@@ -37,6 +37,11 @@ class Token(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+    # The secret before the last rotation, and until when it is taken.
+    old_secret_sha256: Mapped[str | None] = mapped_column(String(64))
+    old_until: Mapped[int | None] = mapped_column(BigInteger)
+    # Written by a running edge, for all tokens together, once a minute.
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
     # Quotas; NULL: as for every other token. The names are those of ``quotas.TokenQuotas``.
     max_tunnels: Mapped[int | None] = mapped_column(BigInteger)
     max_pending: Mapped[int | None] = mapped_column(BigInteger)

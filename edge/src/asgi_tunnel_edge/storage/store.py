@@ -22,6 +22,7 @@ from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, check_hostname_count
 
+from .bans import read_bans, read_scanner_bans
 from .database import (
     GENERATION,
     HEAD_REVISION,
@@ -50,6 +51,8 @@ class Store(Database):
 
     Every method raises StorageError when the database is missing, locked, broken or of another
     version.
+
+    Large because each change is one method with what it raises, and one transaction.
     """
 
     def create_token(self, record: TokenRecord) -> None:
@@ -142,6 +145,43 @@ class Store(Database):
                 )
                 _changed(session, "token.limit", token.id, f"name={token.name} {said}", now=at)
             return _record(token)
+
+    def rotate_token(
+        self, wanted: str, secret_sha256: str, *, overlap: int, now: float | None = None
+    ) -> TokenRecord:
+        """Give a token another secret; the one that it has is taken for a while longer.
+
+        An older one that is still taken ends at once: no token has more than two.
+
+        Args:
+            wanted: An id, or the name of the token that has it now, or had it last.
+            secret_sha256: Of the new secret.
+            overlap: Seconds for which the old one is taken too; 0: it ends at once.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The token as it is after that.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+            TokenRevokedError: It is revoked.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            token.old_secret_sha256, token.old_until = token.secret_sha256, at + overlap
+            token.secret_sha256 = secret_sha256
+            detail = f"name={token.name} old_until={token.old_until}"
+            _changed(session, "token.rotate", token.id, detail, now=at)
+            return _record(token)
+
+    def last_used(self) -> dict[str, int]:
+        """When each token was used last, by its id; seconds since 1970, to the minute."""
+        columns = sa.select(Token.id, Token.last_used_at).where(Token.last_used_at.is_not(None))
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return {token_id: at for token_id, at in session.execute(columns) if at is not None}
 
     def add_hostnames(
         self,
@@ -240,6 +280,8 @@ class Store(Database):
                         created_at=record.created_at,
                         expires_at=record.expires_at,
                         revoked_at=record.revoked_at,
+                        old_secret_sha256=record.old_secret_sha256 or None,
+                        old_until=record.old_until,
                         hostnames=_hostnames(record, names),
                         **_columns(record.quotas),
                     )
@@ -342,12 +384,12 @@ class Store(Database):
     def bans(self) -> list[BanRecord]:
         """All bans, oldest first; some may be over."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            return _bans(session)
+            return read_bans(session)
 
     def scanner_bans(self) -> list[ScannerBan]:
         """All bans of the scanner guard, oldest first; some may be over."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            return _scanner_bans(session)
+            return read_scanner_bans(session)
 
     def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan], int]:
         """What :meth:`read` gives, all bans of both kinds, and how often renewals were asked for.
@@ -357,7 +399,7 @@ class Store(Database):
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
-            bans = _bans(session), _scanner_bans(session)
+            bans = read_bans(session), read_scanner_bans(session)
             return _generation(session), records, *bans, read_number(session, RENEWALS)
 
     def generation(self) -> int:
@@ -374,28 +416,6 @@ class Store(Database):
 
 def _generation(session: Session) -> int:
     return read_number(session, GENERATION)
-
-
-def _bans(session: Session) -> list[BanRecord]:
-    # Columns instead of objects: there may be thousands, and they are only copied.
-    columns = sa.select(Ban.address, Ban.created_at, Ban.expires_at, Ban.reason)
-    rows = session.execute(columns.order_by(Ban.created_at, Ban.address))
-    return [
-        BanRecord(address=address, created_at=created, expires_at=expires, reason=reason)
-        for address, created, expires, reason in rows
-    ]
-
-
-def _scanner_bans(session: Session) -> list[ScannerBan]:
-    row = ScannerBanRow
-    columns = sa.select(row.address, row.owner, row.created_at, row.expires_at, row.reason)
-    rows = session.execute(columns.order_by(row.created_at, row.address, row.owner))
-    return [
-        ScannerBan(
-            address=address, owner=owner, created_at=created, expires_at=expires, reason=reason
-        )
-        for address, owner, created, expires, reason in rows
-    ]
 
 
 def _raise_generation(session: Session) -> None:
@@ -454,5 +474,7 @@ def _record(token: Token) -> TokenRecord:
         created_at=token.created_at,
         expires_at=token.expires_at,
         revoked_at=token.revoked_at,
+        old_secret_sha256=token.old_secret_sha256 or "",
+        old_until=token.old_until,
         quotas=TokenQuotas(**{name: getattr(token, name) for name in QUOTA_NAMES}),
     )

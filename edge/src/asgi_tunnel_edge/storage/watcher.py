@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -21,13 +22,13 @@ from .snapshot import load_snapshot, load_snapshot_file, save_snapshot_file
 from .store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from asgi_tunnel_edge.ban import ScannerBan
     from asgi_tunnel_edge.tokens import Snapshot
 
-__all__ = ["BanSource", "SnapshotReader", "SnapshotWatcher"]
+__all__ = ["BanSource", "SnapshotReader", "SnapshotWatcher", "UseSource"]
 
 _log = logging.getLogger("asgi_tunnel_edge.storage")
 
@@ -37,6 +38,9 @@ POLL_INTERVAL: Final = 0.25
 
 #: Looks from one write of new bans to the next: all of a second are one change of the store.
 _SAVE_EVERY: Final = 4
+
+#: Looks from one write of when tokens were used to the next: a minute.
+_USES_EVERY: Final = 240
 
 #: Seconds that one look waits for a lock; the next look comes soon enough.
 _BUSY_TIMEOUT: Final = 0.2
@@ -53,6 +57,13 @@ class BanSource(Protocol):
 
         Unless somebody has taken them back by then: then they are over.
         """
+
+
+class UseSource(Protocol):
+    """Who knows which tokens are used: ``directory``."""
+
+    def take_used(self) -> Collection[str]:
+        """Return the ids of the tokens that were used since the last call."""
 
 
 class SnapshotReader:
@@ -72,6 +83,7 @@ class SnapshotReader:
         self._failing = False
         self._file_failing = False
         self._bans_failing = False
+        self._uses_failing = False
 
     def load(self) -> Snapshot:
         """The first snapshot: from the store, and saved; or else the last saved one.
@@ -139,6 +151,27 @@ class SnapshotReader:
         self._bans_failing = False
         return True
 
+    def save_uses(self, token_ids: Collection[str], now: float) -> None:
+        """Write that tokens are used; one that the store does not have is left out.
+
+        Over the connection that looks for changes, which does not see its own: nothing is read
+        again. Those of a minute in which the store cannot be written are lost.
+        """
+        if self._connection is None or not token_ids:
+            return
+        rows = [(int(now), one) for one in token_ids]
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("UPDATE tokens SET last_used_at = ? WHERE id = ?", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.close()  # its transaction may be open
+            if not self._uses_failing:
+                _log.warning("when tokens were used is not kept now: %s", error)
+            self._uses_failing = True
+        else:
+            self._uses_failing = False
+
     def close(self) -> None:
         """Let go of the database; the next look opens it again."""
         if self._connection is not None:
@@ -192,6 +225,7 @@ class SnapshotWatcher:
         on_change: Callable[[Snapshot], None],
         *,
         bans: BanSource | None = None,
+        uses: UseSource | None = None,
         interval: float = POLL_INTERVAL,
     ) -> None:
         """Prepare; nothing is read yet.
@@ -201,11 +235,13 @@ class SnapshotWatcher:
             snapshot_file: ``EdgeConfig.snapshot_path``.
             on_change: Called in the event loop with each snapshot after the first; must not block.
             bans: Whose bans are written into the store.
+            uses: Knows which tokens are used; may also be set later.
             interval: Seconds between two looks.
         """
         self._reader = SnapshotReader(database, snapshot_file)
         self._on_change = on_change
         self._bans = bans
+        self.uses = uses
         self._interval = interval
         self._snapshot: Snapshot | None = None
         self._worker: ThreadPoolExecutor | None = None
@@ -239,6 +275,8 @@ class SnapshotWatcher:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        if self._worker is not None and self.uses is not None:
+            self._worker.submit(self._reader.save_uses, self.uses.take_used(), time.time())
         self._close_worker()
 
     def _close_worker(self) -> None:
@@ -255,6 +293,11 @@ class SnapshotWatcher:
             if await loop.run_in_executor(worker, partial(self._reader.save_bans, unsaved)):
                 bans.saved()
 
+    async def _save_uses(self, uses: UseSource, worker: ThreadPoolExecutor) -> None:
+        """Write which tokens are used; cancelling it loses those of the last minute."""
+        save = partial(self._reader.save_uses, uses.take_used(), time.time())
+        await asyncio.get_running_loop().run_in_executor(worker, save)
+
     async def _watch(self, worker: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         looks = 0
@@ -264,6 +307,8 @@ class SnapshotWatcher:
             try:
                 if looks % _SAVE_EVERY == 0 and self._bans is not None:
                     await self._save_bans(self._bans, worker)
+                if looks % _USES_EVERY == 0 and self.uses is not None:
+                    await self._save_uses(self.uses, worker)
                 snapshot = await loop.run_in_executor(worker, self._reader.poll)
                 if snapshot is not None:
                     self._snapshot = snapshot
