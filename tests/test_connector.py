@@ -71,6 +71,13 @@ async def test_loss_right_behind_welcome_is_noticed() -> None:
         await greet(Edge(encode_handshake(WELCOME), leaves=True), hello(), ready)
 
 
+async def test_the_reply_to_a_probe_may_be_the_last_word() -> None:
+    """WELCOME without a session is whole, though the edge closes right behind it."""
+    edge = Edge(encode_handshake(Welcome(session="", time=7)), leaves=True)
+    welcome, _ = await greet(edge, hello(), ready)
+    assert welcome.time == 7
+
+
 class Clock:
     """Stands in for the event loop: its time is what a test says."""
 

@@ -14,6 +14,7 @@ from asgi_tunnel.errors import AuthenticationError, VersionMismatchError
 from asgi_tunnel.probe import probe
 from asgi_tunnel.protocol.handshake import Hello
 from asgi_tunnel.token import Token
+from asgi_tunnel_edge.tokens import secret_digest
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,21 @@ def test_refusals(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
     here.follow()
     with pytest.raises(AuthenticationError, match="was revoked"):
         asyncio.run(probe(settings(token)))
+
+
+def test_which_secret_a_session_came_with(here: World) -> None:
+    """An app that connects with the old one in the overlap is taken off when that one ends."""
+    token = here.token("four", "four.example.test")
+    second = secret_digest("second")
+    here.store.rotate_token("four", second, overlap=3600)
+    here.follow()
+    with here.connected(token, answering(200)):
+        (session,) = [
+            entry.session for entry in here.edge.directory.entries if entry.token.id == token.id
+        ]
+        # The second one is the old one now, and is taken still; the first is not.
+        here.store.rotate_token("four", secret_digest("third"), overlap=3600)
+        here.follow()
+        assert session.is_over
+    with here.connected(replace(token, secret="second"), answering(200)):
+        assert asyncio.run(probe(settings(replace(token, secret="third")))).shared

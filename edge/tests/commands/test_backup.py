@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import sqlite3
+import ssl
 import stat
 import zipfile
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from asgi_tunnel_edge.commands import archive
 from asgi_tunnel_edge.running import marked_as_running
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store
 
 from .conftest import Run
 
@@ -53,11 +56,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-async def serves(data: Path, text: str) -> bool:
-    """Whether an edge of this folder lets an app in with this token."""
+async def visit(data: Path, text: str) -> bytes:
+    """What a visitor of blog.a.test gets from an app with this token, by an edge of this folder."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        """Nobody visits it."""
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
 
     edge = Edge(EdgeConfig.load(data))
     await edge.start()
@@ -67,16 +71,32 @@ async def serves(data: Path, text: str) -> bool:
     try:
         connector.start()
         await connector.wait_connected()
-        return True
+        trust = ssl.create_default_context(cafile=data / "tls" / "certificate.pem")
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", edge.address.port, ssl=trust, server_hostname="blog.a.test"
+        )
+        writer.write(b"GET / HTTP/1.1\r\nHost: blog.a.test\r\nConnection: close\r\n\r\n")
+        response = await reader.read()
+        writer.close()
+        return response
     finally:
         await connector.stop()
         await edge.stop()
 
 
+async def is_known_as_used(data: Path, name: str) -> None:
+    """Wait for what an edge that has stopped writes last."""
+    store = Store(EdgeConfig.load(data).database_path)
+    token_id = store.find_token(name).id
+    while token_id not in store.last_used():  # noqa: ASYNC110 - a file of another thread
+        await asyncio.sleep(0.02)
+
+
 async def test_an_edge_on_another_machine(tmp_path: Path, run: Run, secure: Path) -> None:
     """The restored edge serves the token that the old one made, and shows the same certificate."""
     token = json.loads(run("token", "create", "blog", "--data", secure, "--json").out)["token"]
-    assert await serves(secure, token)
+    assert (await visit(secure, token)).endswith(b"5\r\nhello\r\n0\r\n\r\n")
+    await is_known_as_used(secure, "blog")
     file, other = tmp_path / "copy.zip", tmp_path / "other" / "edge"
     done = run("backup", file, "--data", secure)
     assert (done.code, done.err) == (0, "")
@@ -92,7 +112,7 @@ async def test_an_edge_on_another_machine(tmp_path: Path, run: Run, secure: Path
     assert run("ban", "list", "--data", other, "--json").out == (
         run("ban", "list", "--data", secure, "--json").out
     )
-    assert await serves(other, token)
+    assert (await visit(other, token)).endswith(b"5\r\nhello\r\n0\r\n\r\n")
 
 
 def test_the_account_with_a_ca_moves_too(tmp_path: Path, run: Run) -> None:

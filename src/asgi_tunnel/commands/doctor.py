@@ -7,7 +7,6 @@ own settings.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    import asyncio
+
     from ..findings import as_document, exit_code, render
 
     findings = asyncio.run(_examine(options))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from .options import add_common_options, load_config, print_json, why_unreached
@@ -53,6 +52,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _ask(config: TunnelConfig) -> dict[str, object]:
+    import asyncio
+
     from ..errors import TunnelError
     from ..probe import probe
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _url(options: argparse.Namespace) -> int:
+    import asyncio
+
     from ..errors import ConfigError, TunnelError
     from ..probe import probe
 

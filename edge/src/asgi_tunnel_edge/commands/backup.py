@@ -9,7 +9,6 @@ import click
 
 from asgi_tunnel_edge.settings.config import EdgeConfig
 
-from .archive import write_archive
 from .options import data_option, json_option, shell_command
 
 __all__ = ["backup"]
@@ -26,6 +25,8 @@ def backup(*, file: Path, data_dir: Path, as_json: bool) -> None:
     certificate and all keys. Whoever can read FILE can be this edge: it is mode 0600, keep it so.
     """
     config = EdgeConfig.load(data_dir)
+    from .archive import write_archive
+
     manifest = write_archive(config, file)
     for path in manifest.outside:
         click.echo(

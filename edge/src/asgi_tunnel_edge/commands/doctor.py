@@ -6,7 +6,6 @@ in ``doctor_folder`` and ``doctor_machine``.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,20 +15,6 @@ import click
 from asgi_tunnel.findings import Finding, as_document, exit_code, render, skipped
 from asgi_tunnel_edge.settings.survey import find_mistakes
 
-from .doctor_folder import (
-    check_certificate,
-    check_configuration,
-    check_database,
-    check_disk,
-    check_secrets,
-)
-from .doctor_machine import (
-    check_clock,
-    check_descriptors,
-    check_dns,
-    check_ports,
-    check_versions,
-)
 from .options import data_option, json_option
 
 if TYPE_CHECKING:
@@ -47,6 +32,10 @@ def doctor(*, offline: bool, data_dir: Path, as_json: bool) -> int:
 
     The edge may run or not. The exit code is 1 where there is a problem; a warning is none.
     """
+    # Here, so that the other commands do not wait for what these import.
+    from .doctor_folder import check_configuration
+    from .doctor_machine import check_versions
+
     config, mistakes = find_mistakes(data_dir)
     found = [check_versions(), *check_configuration(data_dir, mistakes)]
     if config is not None:
@@ -56,6 +45,11 @@ def doctor(*, offline: bool, data_dir: Path, as_json: bool) -> int:
 
 
 def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
+    import asyncio
+
+    from .doctor_folder import check_certificate, check_database, check_disk, check_secrets
+    from .doctor_machine import check_clock, check_descriptors, check_dns, check_ports
+
     found = [
         check_database(config),
         *check_secrets(config),

@@ -10,7 +10,6 @@ import click
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.running import has_running_edge
 
-from .archive import read_archive
 from .options import data_option, json_option, shell_command, utc_second, utc_time
 
 __all__ = ["restore"]
@@ -35,6 +34,8 @@ def restore(*, file: Path, data_dir: Path, as_json: bool) -> None:
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
         why = f"{data_dir} is not an empty folder, and nothing is overwritten"
         raise EdgeConfigError("--data", why, "name another one, or move away what is there")
+    from .archive import read_archive
+
     manifest = read_archive(file, data_dir)
     for path in manifest.outside:
         click.echo(

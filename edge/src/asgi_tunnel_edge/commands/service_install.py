@@ -5,12 +5,10 @@ The unit's text is ``asgi-tunnel-edge.service`` beside this file; docs/howto/vps
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,6 +102,8 @@ def render_unit(*, user: str, program: Sequence[object], data: Path, writes: Seq
         if not _PLAIN.fullmatch(str(value)):
             why = f"{shown(str(value))} has characters that mean something else in a unit"
             raise EdgeConfigError(setting, why, "use a path of letters, digits and /._+@-")
+    from importlib.resources import files
+
     template = files("asgi_tunnel_edge.commands").joinpath(_UNIT).read_text("utf-8")
     return template.format(
         user=user,
@@ -149,6 +149,8 @@ def _next_commands(user: str, data: Path) -> list[str]:
 
 
 def _difference(there: str, wanted: str) -> str:
+    import difflib
+
     lines = difflib.unified_diff(
         there.splitlines(), wanted.splitlines(), "there", "wanted", lineterm="", n=0
     )
