@@ -318,6 +318,16 @@ def test_uses_are_written_without_reading_again(setup: Setup) -> None:
     assert setup.store.generation() == first.generation
 
 
+def test_a_change_right_before_uses_are_written_is_seen(setup: Setup) -> None:
+    """What somebody else has written meanwhile, such as a revocation, is never missed."""
+    setup.reader.load()
+    setup.store.revoke_tokens(["shop"])
+    setup.reader.save_uses({"tok_shop"}, 3000)
+    snapshot = setup.reader.poll()
+    assert snapshot is not None
+    assert snapshot.tokens["tok_shop"].revoked
+
+
 def test_uses_that_cannot_be_written_are_logged_once(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
