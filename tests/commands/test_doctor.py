@@ -232,6 +232,17 @@ def app_answers(status: int) -> Callable[[Patient], None]:
     return plant
 
 
+def no_place(one: Patient) -> None:
+    """An app that has all the tunnels that its token may have."""
+    world = one.worlds.plain
+    name = f"full-{len(world.store.read()[1])}"
+    token = world.token(name, f"{name}.example.test")
+    world.store.limit_token(name, {"max_tunnels": 1})
+    world.follow()
+    one.stack.enter_context(world.connected(token, answering(200)))
+    one.use(token)
+
+
 FAULTS: dict[str, tuple[Callable[[Patient], object], str, str, str]] = {
     "no token": (no_token, "token", "problem", "ASGI_TUNNEL_TOKEN is not set"),
     "torn token": (torn_token, "token", "problem", "ASGI_TUNNEL_TOKEN has"),
@@ -247,6 +258,7 @@ FAULTS: dict[str, tuple[Callable[[Patient], object], str, str, str]] = {
     "refusing proxy": (refusing_proxy, "proxy", "problem", "replied 403"),
     "proxy that is none": (proxy_that_is_none, "proxy", "problem", "names no proxy"),
     "stripped upgrade": (stripped_upgrade, "upgrade", "problem", ""),
+    "no place for a tunnel": (no_place, "accepted", "warning", "as many tunnels as it may have"),
     "other protocol": (other_protocol, "version", "problem", "protocol 9 to 9"),
     "clock off": (clock_off, "clock", "problem", "s ahead of the edge's"),
     "no hostname": (no_hostname, "hostnames", "problem", "the token has none"),
