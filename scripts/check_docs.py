@@ -85,7 +85,7 @@ NOT_LIMITS: Final = re.compile(
     | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
     | .*\.commands\.(?:archive\._FORMAT|doctor_folder\.\w*_OTHERS|service_install\._READABLE)
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
-    | asgi_tunnel\.services\.(?:settings\._REDIRECTS|proxy\.websocket\._LOST)  # codes
+    | asgi_tunnel\.services\.(?:settings\._REDIRECTS|proxy\.relay\._LOST)  # codes
     """,
     re.VERBOSE,
 )

@@ -59,11 +59,13 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/parent.py": "tests/test_supervisor.py",
     "src/asgi_tunnel/runner.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/services/entry.py": "tests/services/test_app.py",
-    "src/asgi_tunnel/services/proxy/connection.py": "tests/services/proxy/test_http.py",
     "src/asgi_tunnel/services/proxy/fields.py": (
         "tests/services/proxy/test_proxy.py tests/services/proxy/test_http.py"
     ),
     "src/asgi_tunnel/services/proxy/pool.py": "tests/services/proxy/test_http.py",
+    "src/asgi_tunnel/services/proxy/relay.py": "tests/services/proxy/test_websocket.py",
+    "src/asgi_tunnel/services/proxy/upload.py": "tests/services/proxy/test_http.py",
+    "src/asgi_tunnel/services/proxy/watch.py": "tests/services/proxy/test_http.py",
     "src/asgi_tunnel/services/reply.py": "tests/services/test_fixed.py",
     "src/asgi_tunnel/services/service.py": "tests/services/test_settings.py",
     "src/asgi_tunnel/stop.py": "tests/asgi/test_runner.py tests/test_supervisor.py",

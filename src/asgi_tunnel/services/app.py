@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote
@@ -32,6 +33,12 @@ STARTUP_TIMEOUT: Final = 10.0
 DRAIN_TIMEOUT: Final = 30.0
 """Seconds for requests to an app that was taken out of the table, before its shutdown runs; the
 grace of a restart is as long."""
+
+MAX_HOST: Final = 264
+"""Bytes of a Host: a hostname has 253, and a port and brackets may come with an address."""
+
+MAX_HOSTS: Final = 256
+"""Values of Host that are remembered: a table has a few hostnames, a visitor may make some up."""
 
 
 class Services:
@@ -125,7 +132,7 @@ class Services:
             await self._start()  # a server that sends no lifespan
         hostname = _hostname(scope)
         if hostname is None:
-            await refuse(scope, receive, send, 400, "the request has no Host, or several")
+            await refuse(scope, receive, send, 400, "the request has no Host of use, or several")
             return
         raw_path, root_path = _path(scope)
         match = self._table.find(hostname, raw_path)
@@ -136,7 +143,7 @@ class Services:
             await refuse(scope, receive, send, 400, "the path has . or .. in it")
             return
         entry = self._entries[match.service.name]
-        with entry.counted():
+        with entry:
             await entry.app(_inner_scope(scope, match, raw_path, root_path), receive, send)
 
     # -- life --------------------------------------------------------------------------------
@@ -229,16 +236,16 @@ def _listed(label: str, names: set[str]) -> str:
 
 
 def _hostname(scope: Scope) -> str | None:
-    """Return the hostname that was asked for; None where there is none, or more than one."""
-    found: bytes | None = None
-    for name, value in scope["headers"]:
-        if name == b"host":
-            if found is not None:
-                return None
-            found = value
-    if not found:
+    """Return the hostname that was asked for; None where there is none of use, or several."""
+    found = [value for name, value in scope["headers"] if name == b"host"]
+    if len(found) != 1 or not 0 < len(found[0]) <= MAX_HOST:
         return None
-    host = found.decode("latin-1").lower()
+    return _read_host(found[0])
+
+
+@lru_cache(MAX_HOSTS)
+def _read_host(value: bytes) -> str:
+    host = value.decode("latin-1").lower()
     if not host.endswith("]"):
         name, colon, port = host.rpartition(":")
         if colon and port.isdecimal():
@@ -257,14 +264,15 @@ def _path(scope: Scope) -> tuple[bytes, str]:
     return raw_path, root_path
 
 
-def _inner_scope(
-    scope: Mapping[str, Any], match: Match, raw_path: bytes, root_path: str
-) -> dict[str, Any]:
-    """Return the scope that a service sees: a copy, its path rewritten.
+def _inner_scope(scope: Scope, match: Match, raw_path: bytes, root_path: str) -> Scope:
+    """Return the scope that a service sees: where a path is to be rewritten, a copy.
 
     ASGI has the root in the path as well: ``path`` is ``root_path`` and what is behind it.
     """
     service = match.service
+    is_rewritten = root_path or service.strip or service.replace is not None
+    if not is_rewritten and "root_path" in scope and scope.get("raw_path") is not None:
+        return scope
     inner = dict(scope)
     path = raw_path
     if service.strip:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from ..asgi.types import ASGIApp
 from .files import Folder
@@ -44,17 +42,16 @@ class Entry:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count a call as in progress."""
+    def __enter__(self) -> None:
+        """A call is in progress from here."""
         self._in_flight += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
+
+    def __exit__(self, *error: object) -> None:
+        """It is over."""
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
 
     @property
     def has_startup(self) -> bool:

@@ -12,7 +12,7 @@ from tests.services.scripted import OK, Call, Script, Scripted, answering, scrip
 
 from asgi_tunnel import Services
 from asgi_tunnel.errors import StreamResetError
-from asgi_tunnel.services.proxy import http, pool
+from asgi_tunnel.services.proxy import pool, upload
 from asgi_tunnel.testing import LocalEdge
 from asgi_tunnel_edge.certificates.internal import InternalCertificate, fingerprint
 
@@ -105,6 +105,18 @@ async def test_one_connection_carries_many_exchanges() -> None:
             assert (await edge.get("/")).status == 200
             assert (await edge.post("/", b"body")).status == 200
         assert service.connections == 1
+
+
+async def test_a_request_is_one_write() -> None:
+    """Head and body leave together: the service gets both with one read."""
+
+    async def script(call: Call) -> None:
+        data = await call.reader.read(65536)
+        assert data.endswith(b"content-length: 4\r\n\r\nbody")
+        await call.say(OK)
+
+    async with behind(script) as (edge, _):
+        assert (await edge.post("/", b"body")).body == b"ok"
 
 
 async def test_a_connection_that_was_closed_is_replaced() -> None:
@@ -390,7 +402,7 @@ async def test_a_service_that_does_not_know_expect_gets_the_body(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is not waited for longer than a moment."""
-    monkeypatch.setattr(http, "EXPECT_TIMEOUT", 0.02)
+    monkeypatch.setattr(upload, "EXPECT_TIMEOUT", 0.02)
     async with behind(answering(OK)) as (edge, _):
         response = await edge.post("/", b"body", headers={"expect": "100-continue"})
         assert response.body == b"ok"

@@ -9,7 +9,12 @@ import pytest
 from tests.services.scripted import OK, answering, scripted
 
 from asgi_tunnel import Services
-from asgi_tunnel.services.proxy.fields import RequestError, request_fields
+from asgi_tunnel.services.proxy.fields import (
+    MAX_NAMES,
+    MAX_VISITORS,
+    HeadWriter,
+    RequestError,
+)
 from asgi_tunnel.testing import LocalEdge
 
 ELSEWHERE = "127.0.0.1:{port}"
@@ -184,12 +189,53 @@ def test_what_a_visitor_says_about_itself_is_not_sent_on() -> None:
         "scheme": "ws",
         "client": ("2001:db8::1", 7),
     }
-    fields = request_fields(scope, send_host=b"", prefix="/api")
-    assert b"evil" not in b" ".join(value for _, value in fields)
-    assert dict(fields)[b"forwarded"] == b'for="[2001:db8::1]";proto=http;host="[::1]:80"'
-    assert dict(fields)[b"x-forwarded-prefix"] == b"/api"
+    head = HeadWriter(send_host="", prefix="/api").write(scope, b"GET", b"/")
+    assert b"evil" not in head.data
+    assert b'\r\nforwarded: for="[2001:db8::1]";proto=http;host="[::1]:80"\r\n' in head.data
+    assert b"\r\nx-forwarded-prefix: /api\r\n" in head.data
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"x-a", b"1\r\nx-b: 2"),
+        (b"x-a", b"1\n2"),
+        (b"x-a", b"1\r2"),
+        (b"x-a", b"1\x002"),
+        (b"x-a", b"1\x7f"),
+        (b"x-a\r\nx-b", b"1"),
+        (b"x a", b"1"),
+        (b"", b"1"),
+        (b"host", b"a\r\nx: y"),
+        (b"content-length", b"1, 1"),
+    ],
+)
+@pytest.mark.parametrize("send_host", ["", "other.test"])
+def test_what_could_be_read_as_two_lines_is_refused(
+    field: tuple[bytes, bytes], send_host: str
+) -> None:
+    """Before a byte of it is sent; and the next request is written as ever."""
+    writer = HeadWriter(send_host=send_host, prefix="")
+    good = {"headers": [(b"host", b"a.test"), (b"x-a", b"\t1 \xff")]}
+    before = writer.write(good, b"GET", b"/")
     with pytest.raises(RequestError):
-        request_fields({"headers": [(b"x-a", b"1\r\n2")]}, send_host=b"", prefix="")
+        writer.write({"headers": [(b"host", b"a.test"), field]}, b"GET", b"/")
+    assert writer.write(good, b"GET", b"/") == before
+
+
+def test_what_is_remembered_of_visitors_is_bounded() -> None:
+    """Names and Hosts that a visitor makes up do not stay."""
+    writer = HeadWriter(send_host="", prefix="")
+    for number in range(3 * MAX_NAMES):
+        fields = [(b"host", b"%d.test" % number), (b"x-%d" % number, b"1"), (b"x" * 99, b"1")]
+        head = writer.write({"headers": fields, "client": ("::1", 1)}, b"GET", b"/")
+        assert b"x-%d: 1\r\n" % number in head.data
+        assert b"host=%d.test\r\n" % number in head.data
+    writer.write({"headers": [(b"host", b"y" * 999)]}, b"GET", b"/")
+    assert len(writer._uses) <= MAX_NAMES
+    assert len(writer._visitors) <= MAX_VISITORS
+    assert max(map(len, writer._uses)) < 99
+    assert max(map(len, writer._visitors.values())) < 999
 
 
 async def test_the_same_mistake_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,10 @@ from asgi_tunnel.services.proxy.response import (
     MAX_FIELD_LINES,
     MAX_HEAD,
     MAX_INTERIM,
+    MAX_LINE,
+    MAX_LINES,
     MAX_TRAILERS,
+    FieldLines,
     ResponseError,
     ResponseReader,
 )
@@ -176,3 +179,42 @@ def test_an_upgrade_that_was_asked_for() -> None:
     assert reader.is_upgraded
     assert b"".join(reader.pieces) == b"\x81\x00\x82"
     assert not reader.is_reusable
+
+
+def test_what_is_remembered_changes_nothing() -> None:
+    """Lines that come again are the same fields; they are bounded, and no secret is among them."""
+    lines = FieldLines()
+    for number in range(2 * MAX_LINES):
+        head = (
+            b"HTTP/1.1 200 OK\r\nServer:  x \r\nx-n: %d\r\nset-cookie: a=%d\r\n"
+            b"x-long: %s\r\ncontent-length: 0\r\n\r\n" % (number, number, b"y" * MAX_LINE)
+        )
+        reader = ResponseReader("GET", lines=lines)
+        reader.feed(head)
+        assert reader.head == read(head).head
+    assert len(lines._known) <= MAX_LINES
+    assert max(map(len, lines._known)) <= MAX_LINE
+    assert not any(name == b"set-cookie" for name, _ in lines._known.values())
+
+
+def test_a_short_body_is_known_to_be_near() -> None:
+    """Of a body of known length, once its head is read; not of one that is long or endless."""
+    start = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
+    assert read(start % 5, b"he").lacks_little
+    assert not read(start % 5, b"hello").lacks_little
+    assert not read(start % 5_000_000).lacks_little
+    assert not read((start % 5)[:-2]).lacks_little
+    assert not read(CHUNKED, b"5\r\n").lacks_little
+    assert not read(b"HTTP/1.1 200 OK\r\n\r\n").lacks_little
+
+
+def test_pieces_are_taken_whole() -> None:
+    """Chunks large and small, in one read or in many, are one piece of bytes when taken."""
+    chunks = [bytes([number]) * size for number, size in enumerate((1, 10_000, 4095, 70_000))]
+    data = CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks)
+    reader = read(data)
+    assert reader.size == sum(map(len, chunks))
+    taken = reader.take()
+    assert type(taken) is bytes
+    assert taken == b"".join(chunks)
+    assert (reader.take(), reader.size) == (b"", 0)

@@ -1,4 +1,4 @@
-"""One connection to a service: an asyncio protocol around the reader of responses.
+"""One connection to a service: what asyncio calls, around the reader of responses.
 
 Bodies are buffered up to a bound, then reading stops: a slow visitor holds the service back.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final, cast
 
-from .response import ResponseError, ResponseHead, ResponseReader
+from .deadlines import Deadlines
+from .response import ResponseError, ResponseReader
 
 READ_HIGH: Final = 256 * 1024
-"""Bytes of a body that wait for the visitor before reading stops: two reads of asyncio."""
+"""Bytes of a body that wait for the visitor before reading stops: a read of an event loop."""
 
 WRITE_HIGH: Final = 256 * 1024
 """Bytes of a request that wait for the service before the visitor is held back."""
@@ -19,45 +20,53 @@ WRITE_HIGH: Final = 256 * 1024
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds in which the service has to take the last bytes."""
 
+HEAD_HOLD: Final = 0.002
+"""Seconds that a response's head waits for its short body.  Many servers write the two apart, some
+20 us from each other; together they are one turn of the exchange and one frame of the tunnel."""
+
 
 class ServiceClosedError(ConnectionError):
     """The service closed the connection before a byte of a response."""
 
 
-class ServiceConnection(asyncio.Protocol):
+class ServiceConnection:
     """Carries one exchange after the other.
+
+    Args:
+        deadlines: Of the service.
 
     Attributes:
         reader: Of the exchange in progress; None between two.
-        exchanges: How many were begun.
         idle_since: Loop time since when nothing is in progress.
     """
 
     __slots__ = (
-        "_buffered",
+        "_deadlines",
         "_error",
         "_is_closed",
+        "_is_holding",
         "_is_paused",
         "_loop",
+        "_may_hold",
         "_room",
         "_transport",
         "_waiter",
-        "exchanges",
         "idle_since",
         "reader",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: Deadlines) -> None:
         self._loop = asyncio.get_running_loop()
+        self._deadlines = deadlines
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None  # of who waits for bytes
         self._room: asyncio.Future[None] | None = None  # of who waits to write
         self._error: Exception | None = None  # why the exchange cannot go on
         self._is_closed = False  # the other side has closed, or this one
         self._is_paused = False
-        self._buffered = 0
+        self._may_hold = False  # the head was not handed on yet
+        self._is_holding = False  # it is there, and waits for its body
         self.reader: ResponseReader | None = None
-        self.exchanges = 0
         self.idle_since = 0.0
 
     # -- of an exchange ----------------------------------------------------------------------
@@ -75,7 +84,7 @@ class ServiceConnection(asyncio.Protocol):
     def begin(self, reader: ResponseReader) -> None:
         """Begin an exchange: what comes from now on is its response."""
         self.reader = reader
-        self.exchanges += 1
+        self._may_hold = True
 
     def write(self, data: bytes) -> None:
         """Send bytes of a request; on a closed connection they go nowhere."""
@@ -116,30 +125,18 @@ class ServiceConnection(asyncio.Protocol):
         """Return what has come of the body, and read on."""
         reader = self.reader
         assert reader is not None
-        pieces = reader.pieces
-        if not pieces:
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._buffered = 0
+        data = reader.take()
         if self._is_paused:
             self._is_paused = False
             if self._transport is not None and not self._is_closed:
                 self._transport.resume_reading()
         return data
 
-    def take_interim(self) -> list[ResponseHead]:
-        """Return the 1xx responses that have come."""
-        reader = self.reader
-        assert reader is not None
-        found, reader.interim = reader.interim, []
-        return found
-
-    def finish(self) -> bool:
+    def finish(self, now: float) -> bool:
         """End an exchange whose response is complete; whether the connection can carry another."""
         reader, self.reader = self.reader, None
         if reader is not None and reader.is_reusable and self.is_open and not self._is_paused:
-            self.idle_since = self._loop.time()
+            self.idle_since = now
             return True
         self.close()
         return False
@@ -148,7 +145,7 @@ class ServiceConnection(asyncio.Protocol):
         """Close at once; what was not sent is lost."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
-        self._lost(ConnectionError("the connection to the service was closed here"))
+        self._lose(ConnectionError("the connection to the service was closed here"))
 
     def close_gently(self) -> None:
         """Close after what was written has been sent, or after ``CLOSE_TIMEOUT``."""
@@ -156,20 +153,44 @@ class ServiceConnection(asyncio.Protocol):
             self._transport.close()
             self._loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
-    def _lost(self, error: Exception) -> None:
+    def on_due(self, now: float) -> None:
+        """The body did not come with its head: hand the head on."""
+        self._is_holding = False
+        self._may_hold = False
+        self._wake()
+
+    def _lose(self, error: Exception) -> None:
         self._is_closed = True
         if self._error is None:
             self._error = error
-        self._wake()
+        self._hand_on()
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._room = None
+
+    def _hold(self) -> None:
+        """Let the head wait for its body."""
+        if not self._is_holding:
+            self._is_holding = True
+            self._deadlines.set(self, self._loop.time() + HEAD_HOLD)
+
+    def _hand_on(self) -> None:
+        """Hand the head on, and from now on each piece of the body."""
+        if self._is_holding:
+            self._is_holding = False
+            self._deadlines.clear(self)
+        self._may_hold = False
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # -- of the socket -----------------------------------------------------------------------
+
+    def as_protocol(self) -> asyncio.Protocol:
+        """Return this as what asyncio's signatures name: it has its methods, and no base class."""
+        return cast(asyncio.Protocol, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -183,19 +204,22 @@ class ServiceConnection(asyncio.Protocol):
         if reader is None:
             self.close()  # bytes that nobody asked for
             return
-        before = len(reader.pieces)
         try:
             reader.feed(data)
         except ResponseError as error:
             self._error = error
             self.close()
             return
-        for piece in reader.pieces[before:]:
-            self._buffered += len(piece)
-        if self._buffered >= READ_HIGH and not self._is_paused and self._transport is not None:
+        if reader.size >= READ_HIGH and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()
-        self._wake()
+        if self._may_hold and reader.head is not None:
+            if reader.lacks_little:
+                self._hold()
+            else:
+                self._hand_on()
+        else:
+            self._wake()  # a piece of the body, or a 1xx response
 
     def eof_received(self) -> bool:
         """The service has ended its side; nothing more is sent to it."""
@@ -229,4 +253,4 @@ class ServiceConnection(asyncio.Protocol):
                 error = raised
             else:
                 error = ResponseError("the service closed the connection")
-        self._lost(error)
+        self._lose(error)

@@ -7,10 +7,23 @@ any other server nobody has, so it is removed here too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
 
-from .response import Fields
+from .response import Fields, ResponseHead
+
+MAX_NAMES: Final = 256
+"""Names of fields whose use is remembered; visitors may make names up."""
+
+MAX_NAME: Final = 64
+"""Bytes of such a name."""
+
+MAX_VISITORS: Final = 256
+"""Visitors whose fields are remembered, for a service: each sends many requests."""
+
+MAX_HOST: Final = 255
+"""Bytes of a visitor's Host that is remembered with them: a hostname has no more."""
 
 _HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
@@ -25,14 +38,23 @@ _NEVER_SENT: Final = _HOP | frozenset(
 )
 """Written here, or about the visitor's own connection."""
 
-_HANDSHAKE: Final = b"sec-websocket-"
+_HANDSHAKE_START: Final = b"sec-websocket-"
 _FORWARDING: Final = b"x-forward"
 
 _NEVER_RETURNED: Final = _HOP | frozenset({b"proxy-authenticate", b"proxy-authentication-info"})
 
-bad_value: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+_END_TO_END: Final = frozenset(
+    {b"host", b"content-length", b"cookie", b"content-type", b"authorization"}
+)
+"""About no connection, whatever Connection says: a visitor must not take them away from a service
+(RFC 9110 section 7.6.1)."""
+
+_CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
+"""What no line has but at its end: each control character and DEL; HTAB is allowed."""
+
 is_token: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-is_target: Final = re.compile(rb"[\x21-\x7e]*").fullmatch
+is_target: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*").fullmatch  # all of a URL but a fragment
+_is_length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 
 class RequestError(Exception):
@@ -49,86 +71,189 @@ class RequestError(Exception):
         self.why = why
 
 
-def request_fields(
-    scope: Mapping[str, Any], *, send_host: bytes, prefix: str, websocket: bool = False
-) -> Fields:
-    """Return the fields of a request to a service; framing is left to the caller.
+class _Use(Enum):
+    """What is done with a field of a request, by its name."""
+
+    SENT = auto()
+    DROPPED = auto()
+    HOST = auto()  # sent first, or another in its place
+    CONNECTION = auto()  # its tokens are names to drop
+    TE = auto()  # dropped, but for "trailers"
+    LENGTH = auto()  # written with the body
+    EXPECT = auto()  # written with the body
+    HANDSHAKE = auto()  # of a WebSocket: a handshake of our own is written
+
+
+# Shorter names of hot members: docs/adr/0006-compiled-wheels.md, "Two idioms".
+_SENT: Final = _Use.SENT
+_DROPPED: Final = _Use.DROPPED
+_HOST: Final = _Use.HOST
+_CONNECTION: Final = _Use.CONNECTION
+_TE: Final = _Use.TE
+_LENGTH: Final = _Use.LENGTH
+_EXPECT: Final = _Use.EXPECT
+
+_USES: Final[Mapping[bytes, _Use]] = {
+    b"host": _Use.HOST,
+    b"connection": _Use.CONNECTION,
+    b"te": _Use.TE,
+    b"content-length": _Use.LENGTH,
+    b"expect": _Use.EXPECT,
+}
+
+
+class RequestHead(NamedTuple):
+    """The head of a request to a service."""
+
+    data: bytes  # its lines, without those that say how long the body is, and the empty one
+    length: int | None  # of the body, when announced
+    expects: bool  # the visitor waits for 100 before it sends the body
+
+
+class HeadWriter:
+    """Writes the heads of requests to one service.
 
     Args:
-        scope: Of ``http`` or ``websocket``.
         send_host: Sent as Host; empty for the visitor's.
-        prefix: What was stripped from the path.
-        websocket: Leave the handshake's own fields out.
+        prefix: What is stripped from paths.
+    """
+
+    __slots__ = ("_prefix", "_send_host", "_uses", "_visitors")
+
+    def __init__(self, *, send_host: str, prefix: str) -> None:
+        self._send_host = send_host.encode()
+        self._prefix = prefix.encode()
+        self._uses: dict[bytes, _Use] = {}
+        self._visitors: dict[tuple[str, str, bytes], bytes] = {}
+
+    def write(
+        self, scope: Mapping[str, Any], method: bytes, target: bytes, *, websocket: bool = False
+    ) -> RequestHead:
+        """Write a head down.
+
+        Args:
+            scope: Of ``http`` or ``websocket``.
+            method: A token.
+            target: In origin form.
+            websocket: Leave the handshake's own fields out.
+
+        Raises:
+            RequestError: A field cannot be sent on as it is.
+        """
+        host = b""
+        sent: list[tuple[bytes, bytes]] = []
+        listed: set[bytes] = set()
+        lengths: list[bytes] = []
+        takes_trailers = expects = False
+        uses = self._uses
+        for field in scope["headers"]:
+            name, value = field
+            use = uses.get(name)
+            if use is None:
+                use = self._learn(name)
+            if use is _SENT:
+                sent.append(field)
+            elif use is _HOST:
+                host = value
+            elif use is _CONNECTION:
+                listed.update([one.strip() for one in value.lower().split(b",")])
+            elif use is _TE:
+                takes_trailers = takes_trailers or b"trailers" in value.lower()
+            elif use is _LENGTH:
+                lengths.append(value)
+            elif use is _EXPECT:
+                expects = value.lower() == b"100-continue"
+            elif use is not _DROPPED and not websocket:
+                sent.append(field)  # part of no handshake
+        listed -= _END_TO_END
+        if listed:
+            sent = [one for one in sent if one[0] not in listed]
+        lines = [b"host: " + (self._send_host or host), *[b": ".join(one) for one in sent]]
+        if takes_trailers and not websocket:
+            lines += [b"te: trailers", b"connection: te"]  # RFC 9110 section 10.1.4
+        data = b"\r\n".join(lines)
+        if len(data) - len(data.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
+            raise RequestError(400, "a header field is malformed")
+        return RequestHead(
+            b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, target, data, self._visitor(scope, host)),
+            None if websocket or not lengths else _read_length(lengths),
+            expects,
+        )
+
+    def _learn(self, name: bytes) -> _Use:
+        """Decide about a name, and remember it."""
+        use = _use_of(name)
+        if len(name) <= MAX_NAME:
+            if len(self._uses) >= MAX_NAMES:
+                self._uses.clear()  # what is common is soon there again
+            self._uses[name] = use
+        return use
+
+    def _visitor(self, scope: Mapping[str, Any], host: bytes) -> bytes:
+        """Return the lines that say who the visitor is: a service has no scope to read it from."""
+        client = scope.get("client")
+        key = (str(client[0]) if client else "", str(scope.get("scheme", "http")), host)
+        lines = self._visitors.get(key)
+        if lines is None:
+            lines = self._write_visitor(*key)
+            if len(host) <= MAX_HOST:
+                if len(self._visitors) >= MAX_VISITORS:
+                    self._visitors.clear()
+                self._visitors[key] = lines
+        return lines
+
+    def _write_visitor(self, client: str, scope_scheme: str, host: bytes) -> bytes:
+        address = client.encode("latin-1", "replace")
+        scheme = {"ws": b"http", "wss": b"https"}.get(scope_scheme, scope_scheme.encode())
+        node = b'"[%b]"' % address if b":" in address else address
+        quoted = b'"%b"' % host if b":" in host else host
+        fields: Fields = [(b"x-forwarded-proto", scheme), (b"x-forwarded-host", host)]
+        fields.append((b"x-forwarded-port", _port(host, scheme)))
+        if address:
+            fields += [(b"x-forwarded-for", address), (b"x-real-ip", address)]
+        parts = [b"for=" + (node or b"unknown"), b"proto=" + scheme]
+        if host:
+            parts.append(b"host=" + quoted)
+        fields.append((b"forwarded", b";".join(parts)))
+        if self._prefix:
+            fields.append((b"x-forwarded-prefix", self._prefix))
+        data = b"".join([b"%b: %b\r\n" % one for one in fields])
+        if len(data) - len(data.translate(None, _CONTROLS)) != 2 * len(fields):
+            raise RequestError(400, "the Host or the visitor's address is malformed")
+        return data
+
+
+def response_fields(head: ResponseHead) -> Fields:
+    """Return what of a response's fields goes to the visitor: all but those about a connection."""
+    dropped = _NEVER_RETURNED
+    if head.connection:
+        dropped = dropped.union(head.connection) - _END_TO_END
+    return [one for one in head.fields if one[0] not in dropped]
+
+
+def _use_of(name: bytes) -> _Use:
+    """Decide what is done with a field.
 
     Raises:
-        RequestError: A field cannot be sent on as it is.
+        RequestError: The name is none.
     """
-    dropped = _listed(scope["headers"])
-    host = b""
-    takes_trailers = False
-    kept: Fields = []
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = value
-        elif name == b"te":
-            takes_trailers = takes_trailers or b"trailers" in value.lower()
-        if name in _NEVER_SENT or name in dropped or name.startswith(_FORWARDING):
-            continue
-        if websocket and name.startswith(_HANDSHAKE) and name != b"sec-websocket-protocol":
-            continue
-        if b"_" in name and _is_written_here(name.replace(b"_", b"-")):
-            continue  # many servers read an underscore as a hyphen
-        if not is_token(name) or bad_value(value):
-            raise RequestError(400, "a header field is malformed")
-        kept.append((name, value))
-    fields: Fields = [(b"host", send_host or host), *kept]
-    if takes_trailers and not websocket:
-        fields += [(b"te", b"trailers"), (b"connection", b"te")]  # RFC 9110 section 10.1.4
-    fields += _forwarding(scope, host, prefix)
-    return fields
+    if not is_token(name):
+        raise RequestError(400, "a header field is malformed")
+    name = name.lower()
+    if name in _USES:
+        return _USES[name]
+    name = name.replace(b"_", b"-")  # many servers read an underscore as a hyphen
+    if name in _NEVER_SENT or name.startswith(_FORWARDING):
+        return _Use.DROPPED
+    if name.startswith(_HANDSHAKE_START) and name != b"sec-websocket-protocol":
+        return _Use.HANDSHAKE
+    return _Use.SENT
 
 
-def response_fields(fields: Fields) -> Fields:
-    """Return what of a response's fields goes to the visitor: all but those about a connection."""
-    dropped = _listed(fields)
-    return [one for one in fields if one[0] not in _NEVER_RETURNED and one[0] not in dropped]
-
-
-def _listed(fields: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    """Return the names that Connection lists."""
-    found: set[bytes] = set()
-    for name, value in fields:
-        if name == b"connection":
-            found.update(one.strip() for one in value.lower().split(b","))
-    # About no hop; a visitor must not take them away from a service (RFC 9110 section 7.6.1).
-    return found - {b"host", b"content-length", b"cookie", b"content-type", b"authorization"}
-
-
-def _is_written_here(name: bytes) -> bool:
-    return name in _NEVER_SENT or name.startswith(_FORWARDING)
-
-
-def _forwarding(scope: Mapping[str, Any], host: bytes, prefix: str) -> Fields:
-    """Return who the visitor is: a service has no scope to read it from."""
-    client = scope.get("client")
-    address = str(client[0]).encode("latin-1", "replace") if client else b""
-    scheme = {"ws": b"http", "wss": b"https"}.get(
-        scope.get("scheme", "http"), str(scope.get("scheme", "http")).encode()
-    )
-    port = _port(host, scheme)
-    node = b'"[%s]"' % address if b":" in address else address
-    quoted = b'"%s"' % host if b":" in host else host
-    fields: Fields = [(b"x-forwarded-proto", scheme), (b"x-forwarded-host", host)]
-    fields.append((b"x-forwarded-port", port))
-    if address:
-        fields += [(b"x-forwarded-for", address), (b"x-real-ip", address)]
-    parts = [b"for=" + (node or b"unknown"), b"proto=" + scheme]
-    if host:
-        parts.append(b"host=" + quoted)
-    fields.append((b"forwarded", b";".join(parts)))
-    if prefix:
-        fields.append((b"x-forwarded-prefix", prefix.encode()))
-    return fields
+def _read_length(lengths: list[bytes]) -> int:
+    if len(lengths) > 1 or not _is_length(lengths[0]):
+        raise RequestError(400, "the request has a content-length that is no single number")
+    return int(lengths[0])
 
 
 def _port(host: bytes, scheme: bytes) -> bytes:

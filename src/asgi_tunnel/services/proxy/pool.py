@@ -15,6 +15,8 @@ from ...errors import ConfigError
 from ..service import ProxyTarget
 from .address import look_up, read_host
 from .connection import ServiceConnection
+from .deadlines import Deadlines
+from .response import FieldLines
 
 _log = logging.getLogger("asgi_tunnel.services")
 
@@ -49,15 +51,22 @@ class BusyError(Exception):
 
 
 class Pool:
-    """The connections to one service.
+    """The connections to one service, and what they share.
 
     Args:
         target: Where it is.
         name: What messages call it.
+
+    Attributes:
+        target: Where it is.
+        deadlines: Of all exchanges.
+        lines: Reads the fields of its responses.
     """
 
     def __init__(self, target: ProxyTarget, name: str) -> None:
-        self._target = target
+        self.target = target
+        self.lines = FieldLines()
+        self.deadlines = Deadlines()
         self._name = name
         self._idle: deque[ServiceConnection] = deque()
         self._in_use: set[ServiceConnection] = set()
@@ -76,7 +85,7 @@ class Pool:
     @property
     def is_resolved(self) -> bool:
         """Whether it is known where the service is."""
-        return bool(self._addresses) or self._target.scheme == "unix"
+        return bool(self._addresses) or self.target.scheme == "unix"
 
     async def start(self) -> None:
         """Look the name up, once; a name without an address is looked up again when needed."""
@@ -113,11 +122,11 @@ class Pool:
 
         Cancelling it closes the socket.
         """
-        if len(self._in_use) + self._opening >= self._target.max_connections:
+        if len(self._in_use) + self._opening >= self.target.max_connections:
             raise BusyError
         self._opening += 1
         try:
-            async with asyncio.timeout(self._target.connect_timeout):
+            async with asyncio.timeout(self.target.connect_timeout):
                 connection = await self._connect()
         finally:
             self._opening -= 1
@@ -127,14 +136,14 @@ class Pool:
     def give_back(self, connection: ServiceConnection) -> None:
         """Take a connection back after its exchange: it is kept where that is possible."""
         self._in_use.discard(connection)
-        if not connection.finish():
+        loop = asyncio.get_running_loop()
+        if not connection.finish(loop.time()):
             return
         if self._is_closed or len(self._idle) >= MAX_IDLE:
             connection.close()
             return
         self._idle.append(connection)
         if self._sweep is None:
-            loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(IDLE_TIMEOUT, self._on_sweep)
 
     def drop(self, connection: ServiceConnection) -> None:
@@ -150,6 +159,7 @@ class Pool:
             self._sweep = None
         while self._idle:
             self._idle.pop().close()
+        self.deadlines.close()
 
     def _on_sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -164,11 +174,12 @@ class Pool:
 
     async def _connect(self) -> ServiceConnection:
         loop = asyncio.get_running_loop()
-        target = self._target
+        target = self.target
         why = "it has no address"
         if target.scheme == "unix":
+            connection = ServiceConnection(self.deadlines)
             try:
-                _, connection = await loop.create_unix_connection(ServiceConnection, target.socket)
+                await loop.create_unix_connection(connection.as_protocol, target.socket)
             except OSError as error:
                 raise UnreachableError(reason(error)) from error
             return connection
@@ -176,9 +187,10 @@ class Pool:
         context = self._tls() if target.scheme == "https" else None
         server_name = (target.server_name or target.host) if context is not None else None
         for address in self._addresses:
+            connection = ServiceConnection(self.deadlines)
             try:
-                transport, connection = await loop.create_connection(
-                    ServiceConnection,
+                transport, _ = await loop.create_connection(
+                    connection.as_protocol,
                     address,
                     target.port,
                     ssl=context,
@@ -209,7 +221,7 @@ class Pool:
                 return
             if loop.time() < self._retry_at:
                 raise UnreachableError(self._refusal)
-            target = self._target
+            target = self.target
             try:
                 self._addresses = await look_up(
                     target.host,
@@ -224,7 +236,7 @@ class Pool:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            verify = self._target.verify
+            verify = self.target.verify
             if isinstance(verify, str) and not verify.startswith("sha256:"):
                 try:
                     context = ssl.create_default_context(cafile=verify)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 from ...asgi.types import Receive, Scope, Send
 from ..reply import refuse
 from ..service import ProxyTarget, Service
 from .connection import ServiceClosedError
-from .fields import RequestError, is_target, is_token
+from .fields import HeadWriter, RequestError, is_target, is_token
 from .http import Exchange
 from .pool import BusyError, Pool, UnreachableError
 from .response import ResponseError
@@ -34,7 +34,9 @@ class Proxy:
 
     def __init__(self, service: Service, target: ProxyTarget) -> None:
         self._name = service.name
-        self._prefix = service.path if service.strip else ""
+        self._writer = HeadWriter(
+            send_host=target.send_host, prefix=service.path if service.strip else ""
+        )
         self._service = service
         self._target = target
         self._pool = Pool(target, service.name)
@@ -61,8 +63,8 @@ class Proxy:
         kind = WebSocketExchange if scope["type"] == "websocket" else Exchange
         try:
             target = _request_target(scope)
-            exchange = kind(self._pool, self._target, scope, receive, send)
-            exchange.write_head(target, self._prefix, self._location)
+            exchange = kind(self._pool, scope, receive, send)
+            exchange.write_head(self._writer, target, self._location)
         except RequestError as error:
             await refuse(scope, receive, send, error.status, error.why)
             return
@@ -138,14 +140,18 @@ def _request_target(scope: Scope) -> bytes:
         raise RequestError(405, "no way leads through here: CONNECT is for proxies")
     if not is_token(method.encode("latin-1", "replace")):
         raise RequestError(400, "the method is malformed")
-    raw_path: Any = scope["raw_path"].removeprefix(scope["root_path"].encode())
-    if raw_path == b"*" and method == "OPTIONS":
+    target: bytes = scope["raw_path"]
+    if scope["root_path"]:
+        target = target.removeprefix(scope["root_path"].encode())
+    if target == b"*" and method == "OPTIONS":
         return b"*"
-    if not raw_path:
-        raw_path = b"/"
-    if not raw_path.startswith(b"/"):
-        raise RequestError(400, "the path does not begin with a slash")
     query = scope["query_string"]
-    if not is_target(raw_path) or not is_target(query) or b"#" in raw_path or b"#" in query:
+    if not target.startswith(b"/"):
+        if target:
+            raise RequestError(400, "the path does not begin with a slash")
+        target = b"/"
+    if query:
+        target = b"%b?%b" % (target, query)
+    if not is_target(target):
         raise RequestError(400, "the path has a character that no URL has")
-    return raw_path + b"?" + query if query else raw_path  # type: ignore[no-any-return]
+    return target
