@@ -78,21 +78,23 @@ class Bare(asyncio.Protocol):
         await self._waiter
 
 
-async def _receive() -> dict[str, Any]:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 def _through(app: Services) -> Ask:
     """Return what asks the app once, as a tunnel does."""
 
     async def ask() -> None:
         found = b""
+        messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            return await asyncio.get_running_loop().create_future()  # the visitor stays
 
         async def send(message: Any) -> None:
             nonlocal found
             found = message.get("body", b"")
 
-        await app(SCOPE, _receive, send)
+        await app(SCOPE, receive, send)
         if found != b"hello":
             raise SystemExit(f"the response was {found!r}")
 

@@ -59,6 +59,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/parent.py": "tests/test_supervisor.py",
     "src/asgi_tunnel/runner.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/services/entry.py": "tests/services/test_app.py",
+    "src/asgi_tunnel/services/proxy/errors.py": "tests/services/proxy/test_http.py",
     "src/asgi_tunnel/services/proxy/fields.py": (
         "tests/services/proxy/test_proxy.py tests/services/proxy/test_http.py"
     ),

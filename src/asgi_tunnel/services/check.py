@@ -10,8 +10,9 @@ from ..asgi.adapt import takes_arguments
 from ..errors import ConfigError
 from ..loading import check_app, load_object
 from .proxy.address import look_up, read_host
+from .proxy.errors import ResponseError
 from .proxy.pool import reason
-from .proxy.response import ResponseError, ResponseReader
+from .proxy.response import ResponseReader
 from .service import AppTarget, ProxyTarget, Service
 from .table import Table
 

@@ -10,7 +10,8 @@ import pytest
 from asgi_tunnel.services.proxy import connection as module
 from asgi_tunnel.services.proxy.connection import READ_HIGH, ServiceConnection
 from asgi_tunnel.services.proxy.deadlines import Deadlines
-from asgi_tunnel.services.proxy.response import ResponseError, ResponseReader
+from asgi_tunnel.services.proxy.errors import ResponseError
+from asgi_tunnel.services.proxy.response import ResponseReader
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
@@ -83,6 +84,7 @@ class World:
         await asyncio.wait([self.waiting])
 
 
+@pytest.mark.plain
 async def test_a_head_and_its_short_body_are_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written apart, as many servers do, they wake the exchange once, when both are there."""
     monkeypatch.setattr(module, "HEAD_HOLD", 60.0)
@@ -113,6 +115,7 @@ async def test_a_head_waits_for_a_moment_only() -> None:
     await world.end()
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     "start",
     [
@@ -131,6 +134,7 @@ async def test_other_heads_do_not_wait(start: bytes, monkeypatch: pytest.MonkeyP
     await world.end()
 
 
+@pytest.mark.plain
 async def test_the_rest_of_a_long_body_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a head waits."""
     monkeypatch.setattr(module, "HEAD_HOLD", 60.0)
@@ -144,6 +148,7 @@ async def test_the_rest_of_a_long_body_does_not_wait(monkeypatch: pytest.MonkeyP
     await world.end()
 
 
+@pytest.mark.plain
 async def test_a_close_ends_the_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that waits for a body which never comes was not handed on: it becomes a 502."""
     monkeypatch.setattr(module, "HEAD_HOLD", 60.0)

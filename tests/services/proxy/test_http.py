@@ -398,6 +398,7 @@ async def test_expect_waits_for_the_service() -> None:
         assert (await edge.post("/no", b"body", headers=expect)).status == 403
 
 
+@pytest.mark.plain
 async def test_a_service_that_does_not_know_expect_gets_the_body(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -484,6 +485,7 @@ async def test_connections_are_bounded() -> None:
         assert (await first).status == 200
 
 
+@pytest.mark.plain
 async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while; and all of them when the app ends."""
     monkeypatch.setattr(pool, "IDLE_TIMEOUT", 0.05)
@@ -493,6 +495,7 @@ async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> N
             await service.closed.wait()
 
 
+@pytest.mark.plain
 async def test_a_post_takes_no_connection_that_may_be_closing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,11 +9,11 @@ import pytest
 from tests.services.scripted import OK, answering, scripted
 
 from asgi_tunnel import Services
+from asgi_tunnel.services.proxy.errors import RequestError
 from asgi_tunnel.services.proxy.fields import (
     MAX_NAMES,
     MAX_VISITORS,
     HeadWriter,
-    RequestError,
 )
 from asgi_tunnel.testing import LocalEdge
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgi_tunnel.services.proxy.errors import ResponseError
 from asgi_tunnel.services.proxy.response import (
     MAX_FIELD_LINES,
     MAX_HEAD,
@@ -14,7 +15,6 @@ from asgi_tunnel.services.proxy.response import (
     MAX_LINES,
     MAX_TRAILERS,
     FieldLines,
-    ResponseError,
     ResponseReader,
 )
 

@@ -9,7 +9,8 @@ import asyncio
 from typing import Final, cast
 
 from .deadlines import Deadlines
-from .response import ResponseError, ResponseReader
+from .errors import ResponseError, ServiceClosedError
+from .response import ResponseReader
 
 READ_HIGH: Final = 256 * 1024
 """Bytes of a body that wait for the visitor before reading stops: a read of an event loop."""
@@ -23,10 +24,6 @@ CLOSE_TIMEOUT: Final = 2.0
 HEAD_HOLD: Final = 0.002
 """Seconds that a response's head waits for its short body.  Many servers write the two apart, some
 20 us from each other; together they are one turn of the exchange and one frame of the tunnel."""
-
-
-class ServiceClosedError(ConnectionError):
-    """The service closed the connection before a byte of a response."""
 
 
 class ServiceConnection:

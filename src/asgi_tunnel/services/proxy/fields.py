@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
+from .errors import RequestError
 from .response import Fields, ResponseHead
 
 MAX_NAMES: Final = 256
@@ -55,20 +56,6 @@ _CONTROLS: Final = bytes([*range(9), *range(10, 32), 127])
 is_token: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 is_target: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*").fullmatch  # all of a URL but a fragment
 _is_length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
-
-
-class RequestError(Exception):
-    """A request that cannot be written down for a service.
-
-    Attributes:
-        status: For the visitor.
-        why: For the visitor.
-    """
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(status, why)
-        self.status = status
-        self.why = why
 
 
 class _Use(Enum):

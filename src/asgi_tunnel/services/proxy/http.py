@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ...asgi.types import Message, Receive, Scope, Send
-from .connection import ServiceClosedError, ServiceConnection
+from .connection import ServiceConnection
+from .errors import ServiceClosedError
 from .fields import HeadWriter, RequestHead, response_fields
 from .pool import Pool
 from .response import Fields, ResponseHead, ResponseReader

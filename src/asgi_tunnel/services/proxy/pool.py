@@ -16,6 +16,7 @@ from ..service import ProxyTarget
 from .address import look_up, read_host
 from .connection import ServiceConnection
 from .deadlines import Deadlines
+from .errors import BusyError, UnreachableError
 from .response import FieldLines
 
 _log = logging.getLogger("asgi_tunnel.services")
@@ -32,22 +33,6 @@ was used a moment ago, and a request that meets a close could not be repeated.""
 
 LOOKUP_PAUSE: Final = 5.0
 """Seconds between two lookups of a name that has no address yet."""
-
-
-class UnreachableError(Exception):
-    """No connection to the service: it does not run, or is not let in.
-
-    Attributes:
-        why: For the log.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-class BusyError(Exception):
-    """All connections that a service may have are in use."""
 
 
 class Pool:

@@ -9,11 +9,15 @@ from typing import Final
 from ...asgi.types import Receive, Scope, Send
 from ..reply import refuse
 from ..service import ProxyTarget, Service
-from .connection import ServiceClosedError
-from .fields import HeadWriter, RequestError, is_target, is_token
+from .errors import (
+    BusyError,
+    RequestError,
+    ResponseError,
+    UnreachableError,
+)
+from .fields import HeadWriter, is_target, is_token
 from .http import Exchange
-from .pool import BusyError, Pool, UnreachableError
-from .response import ResponseError
+from .pool import Pool
 from .websocket import WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.services")
@@ -80,7 +84,7 @@ class Proxy:
             self._warn("it did not answer in time")
             if not exchange.has_started:  # else it is left incomplete, and so it is cut
                 await refuse(scope, receive, send, 504, "this service did not answer in time")
-        except (ResponseError, ServiceClosedError, ConnectionError) as error:
+        except (ResponseError, ConnectionError) as error:
             self._warn(str(error))
             if not exchange.has_started:
                 await refuse(scope, receive, send, 502, "this service gave no valid response")

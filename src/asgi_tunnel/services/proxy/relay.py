@@ -15,7 +15,7 @@ from websockets.protocol import OPEN, Protocol, Side
 from ...asgi.types import Message, Receive, Send
 from ...asgi.websocket import MAX_MESSAGE_SIZE
 from .connection import CLOSE_TIMEOUT, ServiceConnection
-from .response import ResponseError
+from .errors import ResponseError
 
 _LOST: Final = 1014  # the service was lost (RFC 6455 registry: bad gateway)
 _NOT_SENDABLE: Final = frozenset({1004, 1005, 1006, 1015})

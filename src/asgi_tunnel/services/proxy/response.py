@@ -12,7 +12,7 @@ import re
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from ...errors import TunnelError
+from .errors import ResponseError
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -55,10 +55,6 @@ _SIZE_LINE: Final = re.compile(
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n").search
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 _BODILESS: Final = frozenset({204, 304})
-
-
-class ResponseError(TunnelError):
-    """What a service sent is no response that can be passed on."""
 
 
 class ResponseHead(NamedTuple):

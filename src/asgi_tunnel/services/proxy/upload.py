@@ -8,14 +8,11 @@ from typing import Final
 
 from ...asgi.types import Message, Receive
 from .connection import ServiceConnection
+from .errors import BodyLengthError
 
 EXPECT_TIMEOUT: Final = 1.0
 """Seconds that a body waits for the service's 100: one that does not know it sends none
 (RFC 9110 section 10.1.1)."""
-
-
-class BodyLengthError(ConnectionError):
-    """A request's body is longer or shorter than it says."""
 
 
 class Upload:

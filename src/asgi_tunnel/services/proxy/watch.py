@@ -24,7 +24,8 @@ from ...asgi.types import Receive
 from ..service import ProxyTarget
 from .connection import ServiceConnection
 from .deadlines import TOLERANCE, Deadlines
-from .upload import BodyLengthError, Upload
+from .errors import BodyLengthError
+from .upload import Upload
 
 WATCH_DELAY: Final = 0.02
 """Seconds before an exchange gets a task of its own that notices when the visitor leaves."""

@@ -9,10 +9,11 @@ from typing import Final
 
 from ...asgi.types import Receive, Scope, Send
 from .connection import ServiceConnection
+from .errors import ResponseError
 from .fields import HeadWriter, response_fields
 from .http import Rewrite
 from .pool import Pool
-from .response import ResponseError, ResponseHead, ResponseReader
+from .response import ResponseHead, ResponseReader
 
 _HANDSHAKE: Final = b"sec-websocket-"
 
