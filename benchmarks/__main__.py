@@ -82,7 +82,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--system", action="append", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, help="instead of the scale's own")
     parser.add_argument("--seconds", type=float, help="of one load, instead of the scale's own")
-    what = f"put the tables of HTTPS into {page.PAGE.relative_to(page.PAGE.parents[1])}"
+    what = (
+        f"put the tables of HTTPS and services into {page.PAGE.relative_to(page.PAGE.parents[1])}"
+    )
     parser.add_argument("--write", action="store_true", help=what)
     parser.add_argument("--out", type=Path, default=Path("build"), metavar="DIR")
     return parser.parse_args(arguments)

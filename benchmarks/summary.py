@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from benchmarks.report import Kind, Report, number, table
 
 _BULK_PEERS = ("ssh -R", "frp", "frp, tcpMux = false")
+SERVICES = "asgi-tunnel services"
+"""With a server on a local port behind it, as every peer has."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,13 @@ def rows(found: Iterable[Line]) -> list[list[str]]:
 def lines(report: Report) -> Iterator[Line]:
     """Yield the figures in the order in which they are asked for."""
     for name in report.names(Kind.OURS):
+        if name == SERVICES:
+            continue
         yield from _small_gets(report, name)
         yield from _echo(report, name)
         yield from _bulk(report, name)
         yield from _beside(report, name)
+    yield from services_lines(report)
     yield from https_lines(report)
     yield from _shaped(report)
     yield _scene(report, "idle", "edge_kib", "idle TLS tunnel on the edge", 60, "KiB")
@@ -149,6 +154,25 @@ def _beside(report: Report, name: str) -> Iterator[Line]:
         found = f"{p99 / alone:.2f}x, {number(p99 / 1e3)} ms"
         is_met = p99 <= 3 * alone and p99 <= 20_000
         yield Line(full, "<= 3x alone and <= 20 ms", found, is_met)
+
+
+def services_lines(report: Report) -> Iterator[Line]:
+    """A local port behind the tunnel: beside the tunnels that lead to nothing else."""
+    peers = [one for one in report.names(Kind.PEER) if one in _BULK_PEERS]
+    for workload, key, what, least in (
+        ("small-get-1", "rate", "small GET, 1 connection", 1.2),
+        ("small-get-32", "rate", "small GET, 32 connections", 1.2),
+        ("bulk-down", "mb_per_s", "1 GiB down", 1.0),
+        ("websocket-32b-100", "rate", "WebSocket echo of 32 B, 100 sockets", 1.0),
+    ):
+        best = _best(report, workload, peers, key)
+        against = best[0] if best else " or ".join(_BULK_PEERS)
+        mine = _median(report, workload, SERVICES, key)
+        yield _at_least(f"{SERVICES}: {what} / {against}", mine, best and best[1], least)
+    best = _best(report, "small-get-32", peers, "cpu_us")
+    mine = _median(report, "small-get-32", SERVICES, "cpu_us")
+    title = f"{SERVICES}: small GET, 32 connections: CPU of all processes, us"
+    yield _lowest(title, mine, best)
 
 
 def https_lines(report: Report) -> Iterator[Line]:

@@ -181,16 +181,43 @@ def test_the_page_gets_the_tables_of_a_run(tmp_path: Path) -> None:
     """In the place of those before; a run without HTTPS leaves the page as it is."""
     copy = tmp_path / "page.md"
     text = ""
-    copy.write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
+    places = [f"{one.begin}\nold {one.name}\n{one.end}" for one in page.SECTIONS]
+    copy.write_text("\n".join(["before", *places, "after\n"]))
     for _ in range(2):
         page.write(https_report(), copy)
         text = copy.read_text()
         assert text.startswith("before\n")
         assert text.endswith("\nafter\n")
-        assert "old" not in text
+        assert "old https" not in text
+        assert "old services" in text
         assert text.count("### Small GETs over HTTPS") == 1
         assert "- nginx, TLS: nginx 1 with TLS" in text
     with pytest.raises(ValueError, match="no HTTPS"):
         page.write(report(small_gets()), copy)
     assert copy.read_text() == text
-    assert page.BEGIN in page.PAGE.read_text()
+    assert all(one.begin in page.PAGE.read_text() for one in page.SECTIONS)
+
+
+def services_report() -> Report:
+    """Small GETs to a local port, and those of an app in the tunnel's own process."""
+    result = small_gets()
+    rates = {"asgi-tunnel services": 240.0, "frp": 150.0, "ssh -R": 200.0, "bore": 300.0}
+    for name, rate in rates.items():
+        result.rounds[name] = [{"rate": rate, "cpu_us": 2.0}]
+    found = report(result)
+    found.systems["asgi-tunnel services"] = Measured(Kind.OURS, "with uvicorn")
+    found.systems["frp"] = Measured(Kind.PEER, "frp 1")
+    return found
+
+
+def test_services_are_compared_with_what_leads_to_a_port(tmp_path: Path) -> None:
+    """With the best of frp and ssh, and not with what is asked of an app inside the tunnel."""
+    found = {line.title: line for line in lines(services_report())}
+    rate = found["asgi-tunnel services: small GET, 32 connections / ssh -R"]
+    assert (rate.asked, rate.found, rate.is_met) == (">= 1.2x", "1.20x", True)
+    assert "asgi-tunnel services: small GET, 32 connections / uvicorn direct" not in found
+    copy = tmp_path / "page.md"
+    copy.write_text(f"{page.LOCAL.begin}\n{page.LOCAL.end}\n")
+    page.write(services_report(), copy)
+    assert row(copy.read_text(), "asgi-tunnel services")[1] == "240"
+    assert "| bore |" not in copy.read_text()

@@ -94,18 +94,21 @@ def create_token(data: Path, *options: str) -> str:
 def app(
     folder: Path,
     token: str,
-    *,
+    *what: str,
     prefix: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Process]:
-    """Run ``benchmarks.app`` under ``asgi-tunnel run``; it is live when the block starts."""
-    line: list[str | Path] = [
-        *prefix,
-        BIN / "asgi-tunnel",
-        "run",
-        "benchmarks.app:app",
-        "--no-access-log",
-    ]
+    """Run ``asgi-tunnel run``; it is live when the block starts.
+
+    Args:
+        folder: Gets its output.
+        token: Of its tunnel.
+        what: What it runs; by default ``benchmarks.app``.
+        prefix: A command to start it with.
+        env: Added to the environment.
+    """
+    arguments = what or ("benchmarks.app:app",)
+    line: list[str | Path] = [*prefix, BIN / "asgi-tunnel", "run", *arguments, "--no-access-log"]
     own = {"ASGI_TUNNEL_TOKEN": token, **(env or {})}
     with running("app", line, folder, env=own) as process:
         process.wait_for("is live")

@@ -46,6 +46,20 @@ def _middleware(folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
+def _services(folder: Path) -> Iterator[Running]:
+    """The runner with a table of one line: uvicorn's port, as the peers have it."""
+    data = own.init(folder)
+    with uvicorn.serving(folder) as (behind, behind_port), own.edge(data) as edge:
+        table = folder / "asgi-tunnel.toml"
+        table.write_text(f'[[services]]\nhostname = "*"\nto = "http://127.0.0.1:{behind_port}"\n')
+        with own.app(folder, own.create_token(data), "--services", str(table)) as app:
+            port = own.port(data)
+            edge.wait_for_app(port)
+            processes = {"edge": edge.pid, "app": app.pid, "uvicorn": behind.pid}
+            yield Running(SERVICES.name, "127.0.0.1", port, processes)
+
+
+@contextmanager
 def _tls(folder: Path, *, is_end_to_end: bool) -> Iterator[Running]:
     """An edge with the certificate in files; end to end, the app has it as well and speaks TLS."""
     root, files = certificate.shared()
@@ -81,6 +95,11 @@ MIDDLEWARE = System(
     _middleware,
     lambda: f"{_versions()}; {_SETTINGS}; uvicorn as above, visitors through the tunnel",
 )
+SERVICES = System(
+    "asgi-tunnel services",
+    _services,
+    lambda: "as asgi-tunnel run, with uvicorn on a local port behind its table of services",
+)
 TLS = System(
     "asgi-tunnel run, TLS",
     partial(_tls, is_end_to_end=False),
@@ -93,4 +112,4 @@ END_TO_END = System(
     lambda: "as asgi-tunnel run, TLS; visitors' TLS is spoken by the app, the edge passes it on",
     is_tls=True,
 )
-SYSTEMS = (RUNNER, MIDDLEWARE, TLS, END_TO_END)
+SYSTEMS = (RUNNER, MIDDLEWARE, SERVICES, TLS, END_TO_END)
