@@ -69,14 +69,15 @@ def check(found: Response, method: str) -> None:
         assert not found.body
         return
     lengths = [value for name, value in found.head.fields if name == b"content-length"]
-    has_codings = any(name == b"transfer-encoding" for name, _ in found.head.fields)
-    if found.head.status != 101:
-        assert len(lengths) + has_codings <= 1
-    if method == "HEAD" or found.head.status in (204, 304):
+    codings = [value for name, value in found.head.fields if name == b"transfer-encoding"]
+    if found.head.status == 101:
+        assert not found.is_complete
+    elif method == "HEAD" or found.head.status in (204, 304):
         assert found.is_complete
-        assert not found.body or found.head.status == 101
-    elif lengths and found.head.status != 101:
+        assert not found.body
+    elif lengths:
         assert len(found.body) == int(lengths[0])
+    assert found.head.status == 101 or len(lengths) + len(codings) <= 1
     for pair in [*found.head.fields, *found.trailers]:
         assert not {0, 10, 13} & set(b"".join(pair))
 
