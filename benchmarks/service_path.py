@@ -88,7 +88,8 @@ def _through(app: Services) -> Ask:
         async def receive() -> dict[str, Any]:
             if messages:
                 return messages.pop()
-            return await asyncio.get_running_loop().create_future()  # the visitor stays
+            await asyncio.Event().wait()  # the visitor stays
+            raise AssertionError
 
         async def send(message: Any) -> None:
             nonlocal found
