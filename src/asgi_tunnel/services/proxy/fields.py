@@ -7,7 +7,7 @@ any other server nobody has, so it is removed here too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
@@ -58,6 +58,9 @@ is_target: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*").fullmatch  # all of a U
 _is_length: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 
+DestinationMap = Callable[[bytes, Mapping[str, Any]], bytes]
+
+
 class _Use(Enum):
     """What is done with a field of a request, by its name."""
 
@@ -68,6 +71,7 @@ class _Use(Enum):
     TE = auto()  # dropped, but for "trailers"
     LENGTH = auto()  # written with the body
     EXPECT = auto()  # written with the body
+    DESTINATION = auto()  # of WebDAV: a URL of the visitor's (RFC 4918 section 10.3)
     HANDSHAKE = auto()  # of a WebSocket: a handshake of our own is written
 
 
@@ -79,6 +83,7 @@ _CONNECTION: Final = _Use.CONNECTION
 _TE: Final = _Use.TE
 _LENGTH: Final = _Use.LENGTH
 _EXPECT: Final = _Use.EXPECT
+_DESTINATION: Final = _Use.DESTINATION
 
 _USES: Final[Mapping[bytes, _Use]] = {
     b"host": _Use.HOST,
@@ -86,6 +91,7 @@ _USES: Final[Mapping[bytes, _Use]] = {
     b"te": _Use.TE,
     b"content-length": _Use.LENGTH,
     b"expect": _Use.EXPECT,
+    b"destination": _Use.DESTINATION,
 }
 
 
@@ -103,11 +109,15 @@ class HeadWriter:
     Args:
         send_host: Sent as Host; empty for the visitor's.
         prefix: What is stripped from paths.
+        destination: Makes a Destination that the service understands; None: it stays.
     """
 
-    __slots__ = ("_prefix", "_send_host", "_uses", "_visitors")
+    __slots__ = ("_destination", "_prefix", "_send_host", "_uses", "_visitors")
 
-    def __init__(self, *, send_host: str, prefix: str) -> None:
+    def __init__(
+        self, *, send_host: str, prefix: str, destination: DestinationMap | None = None
+    ) -> None:
+        self._destination = destination
         self._send_host = send_host.encode()
         self._prefix = prefix.encode()
         self._uses: dict[bytes, _Use] = {}
@@ -150,6 +160,8 @@ class HeadWriter:
                 lengths.append(value)
             elif use is _EXPECT:
                 expects = value.lower() == b"100-continue"
+            elif use is _DESTINATION and self._destination is not None:
+                sent.append((name, self._destination(value, scope)))
             elif use is not _DROPPED and not websocket:
                 sent.append(field)  # part of no handshake
         listed -= _END_TO_END

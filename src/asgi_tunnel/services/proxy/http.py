@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from ...asgi.types import Message, Receive, Scope, Send
@@ -10,8 +9,9 @@ from .connection import ServiceConnection
 from .errors import ServiceClosedError
 from .fields import HeadWriter, RequestHead, response_fields
 from .pool import Pool
-from .response import Fields, ResponseHead, ResponseReader
+from .response import ResponseHead, ResponseReader
 from .upload import Upload
+from .urls import UrlMap
 from .watch import Watch
 
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -24,8 +24,6 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"content-encoding", b"content-type"}
     | {b"content-range", b"trailer", b"set-cookie", b"location", b"connection", b"te", b"upgrade"}
 )
-
-Rewrite = Callable[[bytes], bytes]
 
 
 class Exchange:
@@ -46,9 +44,9 @@ class Exchange:
         "_method",
         "_pool",
         "_receive",
-        "_rewrite",
         "_scope",
         "_send",
+        "_urls",
         "has_started",
     )
 
@@ -59,21 +57,21 @@ class Exchange:
         self._send = send
         self._method: str = scope["method"]
         self._head: RequestHead | None = None
-        self._rewrite: Rewrite | None = None
+        self._urls: UrlMap | None = None
         self.has_started = False
 
-    def write_head(self, writer: HeadWriter, target: bytes, rewrite: Rewrite) -> None:
+    def write_head(self, writer: HeadWriter, target: bytes, urls: UrlMap) -> None:
         """Write the head of the request down.
 
         Args:
             writer: Of the service.
             target: In origin form.
-            rewrite: Makes a Location that the visitor can use.
+            urls: Of the service.
 
         Raises:
             RequestError: It cannot be.
         """
-        self._rewrite = rewrite
+        self._urls = urls
         self._head = writer.write(self._scope, self._method.encode(), target)
 
     async def run(self) -> None:
@@ -187,8 +185,8 @@ class Exchange:
     async def _start(self, head: ResponseHead) -> bool:
         """Send the head; return whether trailers may follow."""
         fields = response_fields(head)
-        if self._rewrite is not None and (300 <= head.status < 400 or head.status == 201):
-            fields = _rewritten(fields, self._rewrite)
+        if self._urls is not None:
+            fields = self._urls.map_response(head.status, fields, self._scope)
         message: Message = {
             "type": "http.response.start",
             "status": head.status,
@@ -205,7 +203,3 @@ class Exchange:
 
     def _extensions(self) -> dict[str, Any]:
         return self._scope.get("extensions") or {}
-
-
-def _rewritten(fields: Fields, rewrite: Rewrite) -> Fields:
-    return [(name, rewrite(value) if name == b"location" else value) for name, value in fields]

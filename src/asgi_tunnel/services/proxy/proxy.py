@@ -18,6 +18,7 @@ from .errors import (
 from .fields import HeadWriter, is_target, is_token
 from .http import Exchange
 from .pool import Pool
+from .urls import UrlMap
 from .websocket import WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.services")
@@ -38,10 +39,12 @@ class Proxy:
 
     def __init__(self, service: Service, target: ProxyTarget) -> None:
         self._name = service.name
+        self._urls = UrlMap(service, target)
         self._writer = HeadWriter(
-            send_host=target.send_host, prefix=service.path if service.strip else ""
+            send_host=target.send_host,
+            prefix=service.path if service.strip else "",
+            destination=self._urls.for_service,
         )
-        self._service = service
         self._target = target
         self._pool = Pool(target, service.name)
         self._was_reached = True  # what the log last said
@@ -68,7 +71,7 @@ class Proxy:
         try:
             target = _request_target(scope)
             exchange = kind(self._pool, scope, receive, send)
-            exchange.write_head(self._writer, target, self._location)
+            exchange.write_head(self._writer, target, self._urls)
         except RequestError as error:
             await refuse(scope, receive, send, error.status, error.why)
             return
@@ -111,26 +114,6 @@ class Proxy:
                 self._target.socket or self._target.authority,
                 why,
             )
-
-    def _location(self, value: bytes) -> bytes:
-        """Return a Location as the visitor has to see it.
-
-        A service that does not know its public name gives its own address; one whose prefix was
-        stripped or replaced gives paths without it.
-        """
-        own = f"{self._target.scheme}://{self._target.authority}".encode()
-        if self._target.scheme != "unix" and value.startswith(own):
-            rest = value[len(own) :]
-            if rest[:1] in (b"", b"/", b"?", b"#"):
-                value = rest if rest[:1] == b"/" else b"/" + rest
-        service = self._service
-        if value.startswith(b"/") and not value.startswith(b"//"):
-            if service.strip:
-                return service.path.encode() + value
-            inner = service.replace
-            if inner is not None and (value + b"/").startswith(inner.encode() + b"/"):
-                return service.path.encode() + value[len(inner.encode()) :]
-        return value
 
 
 def _request_target(scope: Scope) -> bytes:

@@ -11,9 +11,9 @@ from ...asgi.types import Receive, Scope, Send
 from .connection import ServiceConnection
 from .errors import ResponseError
 from .fields import HeadWriter, response_fields
-from .http import Rewrite
 from .pool import Pool
 from .response import ResponseHead, ResponseReader
+from .urls import UrlMap
 
 _HANDSHAKE: Final = b"sec-websocket-"
 
@@ -40,7 +40,7 @@ class WebSocketExchange:
         self._key = base64.b64encode(os.urandom(16))
         self.has_started = False
 
-    def write_head(self, writer: HeadWriter, target: bytes, rewrite: Rewrite) -> None:
+    def write_head(self, writer: HeadWriter, target: bytes, urls: UrlMap) -> None:
         """Write the head of the handshake down; see :meth:`.http.Exchange.write_head`."""
         head = writer.write(self._scope, b"GET", target, websocket=True)
         self._head = head.data + (
