@@ -54,7 +54,7 @@ acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; bu
 	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
-realapps: $(REALAPPS_READY)  ## real programs through a tunnel and on uvicorn must agree; QUICK=1, ONLY=name
+realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
 	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
@@ -108,6 +108,6 @@ $(SCAN_READY): scripts/scan-requirements.txt
 	@$(PYTHON) -m venv --clear $(SCAN_VENV)
 	@$(SCAN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
-$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt
+$(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt tests/realapps/node.json
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)
 	@touch $@

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
+from typing import Final
+
 from tests.realapps.differences import ALLOWED, allowed
 from tests.realapps.page import BEGIN, END, PAGE, with_section
-from tests.realapps.suite import ROOT, compare, known_programs
+from tests.realapps.running import ROOT
+from tests.realapps.suite import compare, known_programs
 from tests.realapps.visit import Step
+
+from asgi_tunnel.services.settings import KEYS
+
+HOW_TO: Final = "docs/howto/services.md"
 
 
 def test_the_page_names_every_program_and_every_allowed_difference() -> None:
@@ -17,6 +27,30 @@ def test_the_page_names_every_program_and_every_allowed_difference() -> None:
         assert f"| {program.does} | {program.visitors} |" in section
     for row in ALLOWED:
         assert f"| {row.program} | {row.fact} | {row.reason} |" in section
+
+
+def test_the_how_to_lists_what_each_server_needs() -> None:
+    """Settings that a server runs with are those that its owner reads."""
+    page = (ROOT / HOW_TO).read_text()
+    tried = [one for one in known_programs() if one.setting]
+    assert len(tried) > 5
+    for program in tried:
+        assert f"| {program.name} | {program.setting} |" in page
+    for line in page[page.index("## Programs that were tried") :].splitlines()[:30]:
+        name = line.split("|")[1].strip() if line.startswith("| ") else "Program"
+        assert name in {"Program", *(one.name for one in tried)}
+
+
+def test_a_server_has_the_settings_that_the_how_to_lists() -> None:
+    """Each `name = value` there is in the module of the program, or a key of the services file."""
+    for program in known_programs():
+        if program.start is None:
+            continue
+        source = inspect.getsource(sys.modules[program.start.__module__])
+        for text in re.findall(r"`([^`]+)`", program.setting):
+            key, *value = re.split(r"[ =:(]", text)
+            is_there = key in KEYS or source.count(key) > program.setting.count(key)
+            assert is_there or not value, text
 
 
 def test_the_short_form_installs_what_its_programs_need() -> None:

@@ -1,1 +1,1 @@
-"""Real programs, each doing its work through a tunnel and on uvicorn: `make realapps`."""
+"""Real programs, each doing its work through a tunnel and without one: `make realapps`."""

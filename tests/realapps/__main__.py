@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.realapps.page import PAGE, render, with_section
-from tests.realapps.suite import ROOT, Result, Suite, known_programs
+from tests.realapps.running import ROOT
+from tests.realapps.suite import Result, Suite, known_programs
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], help="part of a program's name")
     parser.add_argument("--write", action="store_true", help=f"write the section of {PAGE}")
     parser.add_argument("--show", action="store_true", help="print what visitors saw")
+    parser.add_argument("--shots", action="store_true", help="keep a picture of each page")
     options = parser.parse_args()
     if options.write and (options.quick or options.only):
         parser.error("--write needs all programs; leave out --quick and --only")
@@ -28,9 +30,12 @@ def main() -> int:
         if (program.quick or not options.quick)
         and (not options.only or any(part.lower() in program.name.lower() for part in options.only))
     ]
+    shots = ROOT / "build" / "realapps-shots" if options.shots else None
+    if shots is not None:
+        shots.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="realapps-") as folder:
         results = list[Result]()
-        for result in Suite(Path(folder)).run(chosen):
+        for result in Suite(Path(folder), shots=shots).run(chosen):
             results.append(result)
             _say(result, show=options.show)
     table = render(results)

@@ -24,6 +24,21 @@ ALLOWED: Final[tuple[Allowed, ...]] = (
         "HTTP/1.1's default",
     ),
     Allowed(
+        "*",
+        "*: header keep-alive",
+        "says how long one connection is kept: that of the server to whoever is in front of it",
+    ),
+    Allowed(
+        "Express",
+        "*, with a URL: header content-length",
+        "https:// is a character longer than the http:// under which it is visited alone",
+    ),
+    Allowed(
+        "Jupyter",
+        "login: header set-cookie",
+        "over HTTPS its cookie is `Secure`; alone it is visited over HTTP",
+    ),
+    Allowed(
         "WsgiDAV*",
         "*: header date",
         "the app sends a Date of its own; uvicorn sends a second one beside it, the edge does not",

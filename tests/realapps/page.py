@@ -15,7 +15,7 @@ BEGIN: Final = "<!-- programs: written by `make realapps ARGS=--write` -->"
 END: Final = "<!-- programs: end -->"
 TITLE: Final = "# Compatibility\n"
 
-_INTRODUCTION: Final = """\
+_APPS: Final = """\
 ## Programs
 
 Each program does its work twice: through an edge and `asgi-tunnel run`, and on uvicorn, over TLS
@@ -23,11 +23,34 @@ both times. What its visitors see (status, headers, bodies, messages) is compare
 the process ends at SIGTERM. `make realapps` runs it.
 """
 
+_SERVERS: Final = """\
+### Servers behind the services table
+
+These have a port of their own, and are as they are without a tunnel. Each does its work through an
+edge with TLS, `asgi-tunnel run` and a [table of services](howto/services.md), and for a visitor of
+its port.
+"""
+
 
 def render(results: list[Result]) -> str:
     """Return the section for these results."""
-    lines = [_INTRODUCTION, "| Program | Version | What is done | Visitors | Agrees |"]
-    lines.append("|---|---|---|---|---|")
+    apps = [one for one in results if one.program.start is None]
+    servers = [one for one in results if one.program.start is not None]
+    lines = [_APPS, *_table(apps), "", _SERVERS, *_table(servers)]
+    if ALLOWED:
+        lines += [
+            "",
+            "Differences that are allowed:",
+            "",
+            "| Program | What | Why |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {row.program} | {row.fact} | {row.reason} |" for row in ALLOWED]
+    return "\n".join(lines) + "\n"
+
+
+def _table(results: list[Result]) -> list[str]:
+    lines = ["| Program | Version | What is done | Visitors | Agrees |", "|---|---|---|---|---|"]
     for result in results:
         program = result.program
         verdict = result.verdict
@@ -39,16 +62,7 @@ def render(results: list[Result]) -> str:
             verdict = f"no: {'its work failed' if failed else first}"
         row = (program.name, result.version, program.does, program.visitors, verdict)
         lines.append("| " + " | ".join(row) + " |")
-    if ALLOWED:
-        lines += [
-            "",
-            "Differences that are allowed:",
-            "",
-            "| Program | What | Why |",
-            "|---|---|---|",
-        ]
-        lines += [f"| {row.program} | {row.fact} | {row.reason} |" for row in ALLOWED]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def with_section(page: str, section: str) -> str:

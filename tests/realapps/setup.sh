@@ -16,15 +16,17 @@ cd "$(dirname "$0")/../.."
 # A case whose tool is missing is skipped, with the tool's name: so nothing here is fatal.
 missing=""
 wanted="curl git rclone"
-[ -n "$quick" ] || wanted="$wanted chromium"
+[ -n "$quick" ] || wanted="$wanted chromium npm"
 for tool in $wanted; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 [ -n "$quick" ] || command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "realapps: installing$missing"
+    # A service that starts by itself would be one more thing on the machine: none is.
     # shellcheck disable=SC2086
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >/dev/null ||
+    { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing; } >/dev/null ||
         echo "realapps: apt-get could not install all of$missing; their cases are skipped"
 elif [ -n "$missing" ]; then
     echo "realapps: not here, their cases are skipped:$missing"
@@ -43,3 +45,11 @@ fi
     echo "realapps: pip could not install everything; its message is above, and the same command continues." >&2
     exit 2
 }
+
+# Express and Socket.IO: without them their cases are skipped.
+if [ -z "$quick" ] && command -v npm >/dev/null 2>&1; then
+    mkdir -p "$venv/node"
+    cp tests/realapps/node.json "$venv/node/package.json"
+    npm install --prefix "$venv/node" --silent --no-audit --no-fund --no-package-lock ||
+        echo "realapps: npm could not install what node.json names; its cases are skipped"
+fi

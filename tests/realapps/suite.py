@@ -1,4 +1,4 @@
-"""Runs each program through an edge and on uvicorn, and compares what its visitors saw."""
+"""Runs each program through an edge and alone, and compares what its visitors saw."""
 
 from __future__ import annotations
 
@@ -6,31 +6,20 @@ import asyncio
 import importlib
 import inspect
 import pkgutil
-import re
-import shutil
-import signal
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from tests.e2e.harness import Process, Token, running_edge, spawn
+from tests.e2e.harness import running_edge
 from tests.realapps import programs
 from tests.realapps.differences import Allowed, allowed
-from tests.realapps.visit import Program, Step, Visit
-
-ROOT: Final = Path(__file__).parents[2]
-BIN: Final = Path(sys.executable).parent
-GRACE: Final = 3
-"""Seconds for requests in progress at the end, on either side."""
-READY: Final = 90.0
-"""Seconds for an app to start: some import for ten seconds where the machine has other work."""
+from tests.realapps.running import World, find_program, running_app, running_server
+from tests.realapps.visit import HOSTNAME, Program, Step, Visit
 
 
 @dataclass(frozen=True)
@@ -55,56 +44,54 @@ def known_programs() -> list[Program]:
 
 
 class Suite:
-    """One edge, and one program after another behind it."""
+    """One edge, and one program after another behind it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Empty.
+        shots: Gets a picture of the last page of each browser; None: no pictures.
+    """
+
+    def __init__(self, folder: Path, *, shots: Path | None = None) -> None:
         self.folder = folder
+        self.shots = shots
 
     def run(self, chosen: list[Program]) -> Iterator[Result]:
         """Yield a result for each program, in turn."""
-        with running_edge(self.folder, tls="internal", domain="localhost") as edge:
-            token = edge.create_token("suite", "--hostname", "localhost")
+        with running_edge(self.folder, tls="internal", domain=HOSTNAME) as edge:
+            names = ["--hostname", "localhost", "--hostname", HOSTNAME]
+            token = edge.create_token("suite", *names)
             for number, program in enumerate(chosen):
                 folder = self.folder / f"{number}"
                 folder.mkdir()
                 certificate = edge.folder / "tls" / "certificate.pem"
-                yield self._one(program, folder, token, edge.port, certificate)
+                yield self._one(program, World(folder, token, edge.port, certificate))
 
-    def _one(
-        self, program: Program, folder: Path, token: Token, port: int, certificate: Path
-    ) -> Result:
+    def _one(self, program: Program, world: World) -> Result:
         began = time.monotonic()
-        missing = [name for name in program.needs if shutil.which(name) is None]
+        missing = [name for name in program.needs if find_program(name) is None]
         try:
             installed = _version(program)
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, FileNotFoundError):
             missing, installed = [*missing, program.distribution], ""
         if missing:
+            missing = list(dict.fromkeys(missing))
             return Result(program, installed, "skipped", (f"not here: {', '.join(missing)}",))
         details: list[str] = []
         differences: list[Allowed] = []
         output = ""
         seen: list[Step] = []
+        running = running_app if program.start is None else running_server
         try:
-            with ExitStack() as stack:
-                tunnel = stack.enter_context(_started(program, folder / "tunnel", token))
-                direct = stack.enter_context(
-                    _started(program, folder / "direct", certificate=certificate)
-                )
+            with running(program, world) as pair:
                 try:
-                    tunnel.wait_for("is live", timeout=READY)
-                    direct.wait_for("Uvicorn running on", timeout=READY)
-                    found = re.search(r"running on https://127.0.0.1:(\d+)", direct.output)
-                    assert found, direct.output
-                    expected = _visit(program, folder / "v1", int(found[1]), certificate)
-                    seen = _visit(program, folder / "v2", port, certificate)
+                    expected = self._visit(program, world, pair.direct, "direct")
+                    seen = self._visit(program, world, pair.tunnel, "tunnel")
                 finally:
-                    output = f"-- the app, tunnel:\n{tunnel.output[-800:]}"
-                    output += f"\n-- the app, uvicorn:\n{direct.output[-800:]}"
+                    output = pair.output()
             for fact, ours, theirs in compare(seen, expected):
                 row = allowed(program.name, fact)
                 if row is None:
-                    details.append(f"{fact}\n    tunnel:  {ours!r}\n    uvicorn: {theirs!r}")
+                    details.append(f"{fact}\n    tunnel: {ours!r}\n    direct: {theirs!r}")
                 elif row not in differences:
                     differences.append(row)
         except Exception:  # noqa: BLE001 - the outer edge of one case: the others run on
@@ -119,58 +106,33 @@ class Suite:
             tuple(seen),
         )
 
+    def _visit(self, program: Program, world: World, base: str, name: str) -> list[Step]:
+        folder = world.folder / f"visit-{name}"
+        folder.mkdir()
+        shot = None
+        if self.shots is not None:
+            shot = self.shots / f"{program.name.lower().replace(' ', '-')}-{name}.png"
+        visit = Visit(base, world.certificate, folder, shot=shot)
+        done = program.job(visit)
+        if inspect.iscoroutine(done):
+            asyncio.run(asyncio.wait_for(done, 120))
+        return visit.steps
+
 
 def _version(program: Program) -> str:
+    if program.version is not None:
+        return program.version()
     if program.distribution not in program.needs:
         return version(program.distribution)
-    if shutil.which(program.distribution) is None:
+    command = find_program(program.distribution)
+    if command is None:
         return ""
-    command = [program.distribution, "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     return done.stdout.split()[2]  # "git version 2.39.5"
 
 
-@contextmanager
-def _started(
-    program: Program, folder: Path, token: Token | None = None, certificate: Path | None = None
-) -> Iterator[Process]:
-    folder.mkdir()
-    app = f"tests.realapps.programs.{program.module}:{program.factory}"
-    env = {**program.env, "REALAPPS_FOLDER": str(folder)}
-    if token is not None:
-        command = [str(BIN / "asgi-tunnel"), "run", app, "--factory", "--app-dir", str(ROOT)]
-        command += ["--grace", str(GRACE)]
-        env["ASGI_TUNNEL_TOKEN"] = token.token
-    else:
-        assert certificate is not None
-        command = [str(BIN / "uvicorn"), app, "--factory", "--app-dir", str(ROOT), "--port", "0"]
-        command += ["--ssl-certfile", str(certificate), "--no-server-header"]
-        command += ["--ssl-keyfile", str(certificate.with_name("key.pem"))]
-        command += ["--timeout-graceful-shutdown", str(GRACE)]
-    process = spawn([*command, *program.options], folder, env=env, cwd=folder)
-    try:
-        yield process
-    finally:
-        if process.is_alive():
-            process.popen.send_signal(signal.SIGTERM)
-            try:
-                process.popen.wait(GRACE + 7)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise AssertionError(f"{command[0]} did not end after SIGTERM") from None
-
-
-def _visit(program: Program, folder: Path, port: int, certificate: Path) -> list[Step]:
-    folder.mkdir()
-    visit = Visit(f"https://localhost:{port}", certificate, folder)
-    done = program.job(visit)
-    if inspect.iscoroutine(done):
-        asyncio.run(asyncio.wait_for(done, 120))
-    return visit.steps
-
-
 def compare(seen: list[Step], expected: list[Step]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each fact that differs: its name, ours and uvicorn's."""
+    """Yield each fact that differs: its name, ours and that of the program alone."""
     ours, theirs = [step.label for step in seen], [step.label for step in expected]
     if ours != theirs:
         yield "the steps", ours, theirs

@@ -14,6 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import tests.e2e.names  # noqa: F401 - names below localhost lead to this machine
+
+HOSTNAME: Final = "home.localhost"
+"""Not the machine's own name, as a public one is not: some servers ask for that."""
+
 BROWSER_FLAGS: Final = (
     "--headless",
     "--no-sandbox",
@@ -26,6 +31,13 @@ BROWSER_FLAGS: Final = (
 )
 TIMEOUT: Final = 60.0
 """Seconds for one command or one wait of a browser, on a loaded machine."""
+
+_RESOLVE: Final = """\
+import dns from "node:dns";
+const lookup = dns.lookup;
+dns.lookup = (name, ...rest) => lookup(name.replace(/^.*[.]localhost$/, "127.0.0.1"), ...rest);
+"""
+"""For node, which does not know that names below localhost are this machine (RFC 6761)."""
 
 _COOKIE: Final = re.compile(r"^([^=;]+)=[^;]*")
 _NONCE: Final = re.compile(r'nonce="[^"]*"')
@@ -50,11 +62,22 @@ class Visit:
     certificate: Path
     folder: Path  # empty at the start
     steps: list[Step] = field(default_factory=list)
+    shot: Path | None = None  # gets a picture of the last page of a browser
 
     @property
     def host(self) -> str:
         """What visitors send as Host."""
-        return self.base.split("//", 1)[1]
+        return self.base.split("/")[2]
+
+    @property
+    def root(self) -> str:
+        """Scheme and host of ``base``."""
+        return "/".join(self.base.split("/")[:3])
+
+    @property
+    def port(self) -> str:
+        """The port in ``base``."""
+        return self.host.split(":")[1]
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -84,14 +107,20 @@ class Visit:
         """Record a response, however it was got."""
         plain: dict[str, list[str]] = {}
         for name, value in fields:
-            plain.setdefault(name.lower(), []).append(_stable(name.lower(), value))
+            stable = _stable(name.lower(), value)
+            if name.lower() == "location":  # a path is the same place (RFC 9110 section 10.2.2)
+                stable = stable.removeprefix(self.root)
+            plain.setdefault(name.lower(), []).append(stable)
         if body is None:
             plain.pop("content-length", None)
         self.note(label, status=status, headers=plain, body=body)
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, str):
-            return value.replace(self.host, "HOST").replace(self.host.split(":")[1], "PORT")
+            plain = value.replace(self.base, "BASE")
+            root, socket_root = self.root, self.root.replace("http", "ws", 1)
+            plain = plain.replace(root, "ROOT").replace(socket_root, "WS-ROOT")
+            return plain.replace(self.host, "HOST").replace(self.port, "PORT")
         if isinstance(value, dict):
             return {key: self._plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -158,7 +187,7 @@ class Visit:
     def node(self, script: str) -> Any:
         """Run a module in node with ``base`` set; it prints one line of JSON."""
         file = self.folder / "visitor.mjs"
-        file.write_text(f"const base = {json.dumps(self.base)};\n{script}")
+        file.write_text(f"{_RESOLVE}const base = {json.dumps(self.base)};\n{script}")
         printed = self.run("node", str(file), env={"NODE_EXTRA_CA_CERTS": str(self.certificate)})
         return json.loads(printed)
 
@@ -176,6 +205,8 @@ class Visit:
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             yield page
+            if self.shot is not None:
+                page.screenshot(path=self.shot)
             self.note("errors of the page", errors=errors)
             browser.close()
 
@@ -188,18 +219,44 @@ def _stable(name: str, value: str) -> str:
     return _NONCE.sub("nonce=*", value)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server is to run.
+
+    Attributes:
+        folder: Empty, and its home.
+        port: On 127.0.0.1.
+        path: Below which its visitors see it; empty for none.
+    """
+
+    folder: Path
+    port: int
+    path: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One row of the table."""
 
     name: str
-    module: str  # in programs/
     distribution: str  # whose version the table shows; or one of ``needs``
     does: str
     visitors: str
     job: Callable[[Visit], Any]
-    factory: str = "create"
     env: dict[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # programs that are no Python distributions
     quick: bool = False
+    version: Callable[[], str] | None = None  # of what is no Python distribution
+
+    # An ASGI app, under `asgi-tunnel run` and uvicorn.
+    module: str = ""  # in programs/
+    factory: str = "create"
     options: tuple[str, ...] = ()  # of `asgi-tunnel run` and of uvicorn alike
+
+    # A server on a port of its own, behind the services table.
+    start: Callable[[Place], list[str]] | None = None  # writes its files, returns the command
+    setting: str = ""  # what its owner sets for that, as docs/howto/services.md says
+    hostname: str = HOSTNAME
+    path: str = ""
+    strip: bool = False
+    table: str = ""  # its file, with {hostname} and {port}; by default one service

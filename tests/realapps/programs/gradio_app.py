@@ -5,14 +5,14 @@ from typing import Any
 from tests.realapps.visit import Program, Visit
 
 
-def create() -> Any:
-    """Return the app: a function, a stream of results, a file."""
+def blocks() -> Any:
+    """Return the interface: a function, a stream of results, a file."""
     import os
+    import time
     from pathlib import Path
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio as gr
-    from fastapi import FastAPI
 
     def shout(text: str) -> str:
         return text.upper()
@@ -20,28 +20,37 @@ def create() -> Any:
     def count(number: float) -> Any:
         for done in range(int(number)):
             yield f"step {done}"
+            time.sleep(0.2)
 
     def size(file: str) -> int:
         return Path(file).stat().st_size
 
-    with gr.Blocks(analytics_enabled=False) as blocks:
+    with gr.Blocks(analytics_enabled=False) as found:
         text = gr.Textbox(label="Text", elem_id="text")
         result = gr.Textbox(label="Result", elem_id="result")
         gr.Button("Shout", elem_id="go").click(shout, text, result, api_name="shout")
-        number = gr.Number(label="Number")
-        steps = gr.Textbox(label="Steps")
-        gr.Button("Count").click(count, number, steps, api_name="count")
+        number = gr.Number(label="Number", elem_id="number")
+        steps = gr.Textbox(label="Steps", elem_id="steps")
+        gr.Button("Count", elem_id="count").click(count, number, steps, api_name="count")
         file = gr.File(label="File")
         bytes_ = gr.Number(label="Bytes")
         gr.Button("Size").click(size, file, bytes_, api_name="size")
-    return gr.mount_gradio_app(FastAPI(), blocks, path="/ui")
+    return found
 
 
-def job(visit: Visit) -> None:
+def create() -> Any:
+    """Return the app, below /ui."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    return gr.mount_gradio_app(FastAPI(), blocks(), path="/ui")
+
+
+def job(visit: Visit, path: str = "/ui/") -> None:
     """Call the functions, follow a stream, upload a file; look at the URLs of the page."""
     from gradio_client import Client, handle_file
 
-    client = Client(visit.base + "/ui/", verbose=False, ssl_verify=visit.tls)  # type: ignore[arg-type]
+    client = Client(visit.base + path, verbose=False, ssl_verify=visit.tls)  # type: ignore[arg-type]
     visit.note("shout", result=client.predict("hello", api_name="/shout"))
     running = client.submit(4, api_name="/count")
     running.result(timeout=30)
@@ -50,9 +59,9 @@ def job(visit: Visit) -> None:
     file.write_bytes(bytes(1_500_000))
     visit.note("upload", size=client.predict(handle_file(str(file)), api_name="/size"))
     with visit.httpx() as http:
-        config = http.get("/ui/config").json()
+        config = http.get(path + "config").json()
         visit.note("URLs", root=config["root"], prefix=config["api_prefix"])
-        visit.response("page", http.get("/ui/"), body=False)
+        visit.response("page", http.get(path), body=False)
     client.close()
 
 

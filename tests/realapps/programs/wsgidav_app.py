@@ -45,15 +45,18 @@ def job(visit: Visit) -> None:
     (source / "new.txt").write_text("three")
     visit.run("rclone", "sync", str(source), ":webdav:shop", *options)
     visit.run("rclone", "moveto", ":webdav:shop/new.txt", ":webdav:shop/sub/moved.txt", *options)
+    visit.run("rclone", "copyto", ":webdav:shop/big.bin", ":webdav:shop/copy.bin", *options)
+    visit.run("rclone", "deletefile", ":webdav:shop/big.bin", *options)
     visit.run("rclone", "sync", ":webdav:shop", str(back), *options)
     visit.note("what came back", files=_tree(back))
     assert len(_tree(back)) == 3
+    assert (back / "copy.bin").read_bytes() == (source / "big.bin").read_bytes()
     listing = visit.run("rclone", "lsf", "-R", ":webdav:shop", *options)
     visit.note("listing", lines=sorted(listing.splitlines()))
     visit.curl("options", "/", "-X", "OPTIONS", "-u", "ada:pass")
     # The bodies of its errors end with the time of day.
     visit.curl("refused", "/shop/", "-X", "PROPFIND", body=False)
-    visit.curl("range", "/shop/big.bin", "-u", "ada:pass", "-r", "65-74")
+    visit.curl("range", "/shop/copy.bin", "-u", "ada:pass", "-r", "65-74")
     visit.curl("no lock", "/shop/sub/moved.txt", "-u", "ada:pass", "-X", "UNLOCK", body=False)
     visit.curl(
         "put with 100-continue",
@@ -83,7 +86,7 @@ PROGRAMS = [
         name="WsgiDAV through a2wsgi",
         module="wsgidav_app",
         distribution="wsgidav",
-        does="a folder synced there, changed, moved and synced back",
+        does="a folder synced there, changed, copied, moved, deleted and synced back",
         visitors="rclone, curl",
         job=job,
         needs=("rclone", "curl"),
