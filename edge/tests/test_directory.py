@@ -24,6 +24,7 @@ from asgi_tunnel_edge.route import (
     Route,
     SessionEntry,
     Upstream,
+    granted_hostnames,
 )
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
@@ -132,11 +133,19 @@ def join(
     instance: str = "a",
     slot: int = 0,
     wanted: tuple[str, ...] = (),
+    services: tuple[str, ...] = (),
 ) -> Session:
     """Let a session of ``instance`` hold the token's names."""
     session = make_session(directory)
     session.attach(Wire())
-    entry = SessionEntry(session, token, instance=instance, slot=slot, wanted=frozenset(wanted))
+    entry = SessionEntry(
+        session,
+        token,
+        instance=instance,
+        slot=slot,
+        wanted=frozenset(wanted),
+        services=frozenset(services),
+    )
     directory.add(entry)
     return session
 
@@ -578,6 +587,77 @@ async def test_wanted_names_come_and_go_with_the_token() -> None:
     assert serving(directory, *names) == [{every, some}, {every}]
     some.terminate(GoawayCode.NO_ERROR)
     assert serving(directory, *names) == [{every}, {every}]
+
+
+@pytest.mark.parametrize(
+    ("services", "granted"),
+    [
+        ((), ("shop.test", "*.shop.test", "more.test")),
+        (("shop.test", "elsewhere.test", "not a name"), ("shop.test",)),
+        (("a.shop.test",), ("*.shop.test",)),  # the wildcard that it has: no name below is its own
+        (("*.test",), ("shop.test", "more.test")),
+        (("*.shop.test", "a.b.shop.test"), ("*.shop.test",)),
+        (("elsewhere.test",), ()),
+    ],
+)
+def test_what_fits_services_is_granted(services: tuple[str, ...], granted: tuple[str, ...]) -> None:
+    """Of the token's names, and of those that are wanted."""
+    token = make_token("shop", "shop.test", "*.shop.test", "more.test")
+    assert granted_hostnames(token, frozenset(), frozenset(services)) == granted
+    some = tuple(name for name in granted if name == "shop.test")
+    assert granted_hostnames(token, frozenset(["shop.test"]), frozenset(services)) == some
+
+
+async def test_services_follow_the_token() -> None:
+    """A name that the token gets later is served by who has something behind it."""
+    directory = make_directory()
+    one = join(directory, services=("shop.test", "late.test"))
+    two = join(directory, instance="b", services=("*.shop.test",))
+    assert serving(directory, "shop.test", "a.shop.test") == [{one}, {two}]
+    names = ("shop.test", "*.shop.test", "late.test")
+    directory.apply(Snapshot.of(2, (make_token("shop", *names),)))
+    assert serving(directory, *names) == [{one}, {two}, {one}]
+
+
+async def test_who_serves_a_name_hears_of_another_group() -> None:
+    """One session of each instance is renewed, once; WELCOME has told the newcomer itself."""
+    directory = make_directory()
+    join(directory)
+    join(directory, slot=1)
+    join(directory, instance="b", wanted=("*.shop.test",))
+
+    def renewed() -> list[tuple[str, int]]:
+        return [(one.instance, one.slot) for one in directory.entries if one.is_renewed]
+
+    newcomer = SessionEntry(
+        make_session(directory), SHOP, instance="c", slot=0, wanted=frozenset(["shop.test"])
+    )
+    directory.add(newcomer)
+    for _ in range(2):
+        directory.tell_shared(newcomer)
+        assert renewed() == [("a", 0)]  # "b" serves another name
+    told = SessionEntry(make_session(directory), SHOP, instance="d", slot=0, shared=("shop.test",))
+    told.session.attach(Wire())
+    directory.add(told)
+    directory.tell_shared(newcomer)
+    assert renewed() == [("a", 0)]
+    (asked,) = [one for one in directory.entries if one.is_renewed]
+    directory.renew()
+    assert asked.is_draining
+    directory.renew()
+    assert asked.session.is_over  # nothing was in progress
+
+
+async def test_app_that_renews_its_session() -> None:
+    """The old one ends once it is empty, as one that the edge has renewed."""
+    directory = make_directory()
+    session = join(directory)
+    directory.draining(session)
+    directory.renew()
+    assert not session.is_over
+    directory.draining(session, is_renewed=True)
+    directory.renew()
+    assert session.is_over
 
 
 async def test_names_that_another_group_serves() -> None:

@@ -99,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         "--reload-dir", action="append", metavar="DIR", help="watch this instead of --app-dir"
     )
     run.add_argument("--workers", type=_workers, default=1, metavar="N", help="processes")
+    run.add_argument(
+        "--hostname",
+        action="append",
+        dest="hostnames",
+        metavar="NAME",
+        help="serve only this one of the token's hostnames; may be given several times",
+    )
     run.add_argument("--connections", type=int, metavar="N", help="connections to the edge, 1 to 8")
     run.add_argument(
         "--grace", type=float, metavar="SECONDS", help="time for requests in progress at the end"
@@ -212,6 +219,7 @@ def _run(options: argparse.Namespace) -> int:
         connections=options.connections,
         grace=options.grace,
         root_path=options.root_path,
+        hostnames=options.hostnames,
         spec_version=options.spec_version,
         lifespan=options.lifespan,
         factory=options.factory,
@@ -228,6 +236,8 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append("--factory")
     if not options.access_log:
         arguments.append("--no-access-log")
+    for hostname in options.hostnames or ():
+        arguments += ["--hostname", hostname]
     for name in ("connections", "grace", "root_path", "env_file", "services"):
         value = getattr(options, name)
         if value is not None:

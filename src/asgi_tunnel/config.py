@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ PLAINTEXT_HOST: Final = "ASGI_TUNNEL_PLAINTEXT_HOST"
 CONNECTIONS: Final = "ASGI_TUNNEL_CONNECTIONS"
 GRACE: Final = "ASGI_TUNNEL_GRACE"
 ROOT_PATH: Final = "ASGI_TUNNEL_ROOT_PATH"
+HOSTNAMES: Final = "ASGI_TUNNEL_HOSTNAMES"
 CERTIFICATE: Final = "ASGI_TUNNEL_CERTIFICATE"
 KEY: Final = "ASGI_TUNNEL_KEY"
 ACME_EMAIL: Final = "ASGI_TUNNEL_ACME_EMAIL"
@@ -29,6 +30,9 @@ CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
+
+MAX_HOSTNAMES: Final = 100
+"""A token has no more, and HELLO has room for as many."""
 
 DEFAULT_CONNECTIONS: Final = 2
 """When one is lost, the other one takes what is new while the first is dialed again."""
@@ -87,6 +91,7 @@ class TunnelConfig:
     connections: int = DEFAULT_CONNECTIONS  # sessions kept at the same time
     grace: float = DEFAULT_GRACE  # seconds that requests in progress get when the app ends
     root_path: str = ""  # put before each path
+    hostnames: tuple[str, ...] = ()  # of the token's; empty: all of them
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     ca_file: Path | None = None  # PEM of the edge's CA, read at each dial; None: the system's CAs
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
@@ -102,6 +107,7 @@ class TunnelConfig:
         connections: int | None = None,
         grace: float | None = None,
         root_path: str | None = None,
+        hostnames: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
     ) -> TunnelConfig | None:
@@ -113,6 +119,7 @@ class TunnelConfig:
             connections: 1 to 8.
             grace: Seconds, 0 or more.
             root_path: Empty, or starts with a slash.
+            hostnames: Those of the token's that this process serves; empty: all of them.
             plaintext_host: Host name or address, without a port.
             spec_version: "2.3" or "2.4".
 
@@ -139,6 +146,7 @@ class TunnelConfig:
             connections=_count(environ, connections),
             grace=_seconds(environ, grace),
             root_path=path.rstrip("/"),
+            hostnames=_hostnames(environ, hostnames),
             plaintext_host=host,
             ca_file=_ca_file(environ, parsed),
             pins_folder=_folder(environ, PINS, "pins"),
@@ -233,6 +241,23 @@ def _directory(url: str) -> str | None:
             "leave it out to get Let's Encrypt, or write it with https://",
         )
     return url or None
+
+
+def _hostnames(environ: Mapping[str, str], given: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(given, str):  # a string is a sequence of letters
+        given = given.split(",")
+    names = environ.get(HOSTNAMES, "").split(",") if given is None else given
+    found = tuple(dict.fromkeys(one.strip().lower() for one in names if one.strip()))
+    if len(found) > MAX_HOSTNAMES:
+        raise ConfigError(
+            HOSTNAMES, f"has more than {MAX_HOSTNAMES} names", "leave it out to serve all"
+        )
+    for one in found:
+        if not one.isascii() or not one.isprintable() or " " in one or len(one) > 255:
+            raise ConfigError(
+                HOSTNAMES, "has something that is no hostname", "write it like shop.example.org"
+            )
+    return found
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

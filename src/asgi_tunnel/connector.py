@@ -38,6 +38,7 @@ from .errors import (
 )
 from .greeting import HELLO_TIMEOUT, greet
 from .group import process_group
+from .names import ServedNames, advice, is_covered
 from .pins import KnownPins
 from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
@@ -55,6 +56,9 @@ token within this time."""
 
 SLEEP: Final = 5.0
 """Seconds of sleep after which the connections are not trusted any more."""
+
+MAX_WARNINGS: Final = 8
+"""Lines of the log about names that the token does not serve: a person adds them one by one."""
 
 _POLL: Final = 0.02
 """Seconds between looks at what is still in progress while draining."""
@@ -89,14 +93,25 @@ class Connector:
         config: Where to dial and as whom.
         origin: Serves the streams.
         name: What the banner calls the app.
+        served: The names of the app's table, which may change; None: it takes whatever comes.
 
     Attributes:
         on_refused: Called with a refusal that no retry is expected to change.
         end_to_end: Serves streams of bytes.
     """
 
-    def __init__(self, config: TunnelConfig, origin: Origin, *, name: str = "the app") -> None:
+    def __init__(
+        self,
+        config: TunnelConfig,
+        origin: Origin,
+        *,
+        name: str = "the app",
+        served: ServedNames | None = None,
+    ) -> None:
         self.config = config
+        self._served = ServedNames() if served is None else served
+        self._unserved: frozenset[str] = frozenset()  # of the table's names, as it was logged
+        self._shared: set[str] = set()  # names that another process serves, as it was logged
         self.on_refused: Callable[[TunnelError], None] | None = None
         self.origin = origin
         self.is_stopping = False
@@ -124,6 +139,7 @@ class Connector:
         """Start to dial, in the background."""
         _log.info("connecting to %s", self.config.token.edge)
         self._welcomed = asyncio.Event()
+        self._served.on_change = self._follow_names
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
         for number in range(self.config.connections):
@@ -132,6 +148,11 @@ class Connector:
                 slot.keep(), name=f"asgi-tunnel connection {number}", context=contextvars.Context()
             )
             self._tasks.append(slot.task)
+
+    def _follow_names(self) -> None:
+        """The app's table has other names: say HELLO anew, once for each connection."""
+        for slot in self._slots.values():
+            slot.follow_names()
 
     async def wait_connected(self) -> None:
         """Return when the tunnel is open for the first time."""
@@ -219,6 +240,11 @@ class Connector:
 
     # -- for its slots -----------------------------------------------------------------------
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """What HELLO says that the app has."""
+        return self._served.in_hello
+
     def is_already_logged(self, slot: int) -> bool:
         """Whether the first slot logs what this one would: that the edge cannot be reached."""
         return slot > 0 and not self.is_connected
@@ -231,6 +257,8 @@ class Connector:
             slot=slot,
             group=self._group,
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()}",
+            hostnames=self.config.hostnames,
+            services=self.services,
             session=session.session_id if session is not None and resumable else "",
             received=(
                 session.connection.received_frames if session is not None and resumable else 0
@@ -272,16 +300,31 @@ class Connector:
             self._welcomed.set()
             self.urls = welcome.urls
             for url in welcome.urls:
-                _log.info("%s is live: %s", self._name, _example(url))
-            if welcome.shared:
-                _log.warning(
-                    "another process serves %s too, with the same token, and each request goes to "
-                    "one of the two; if that is not meant, end the other one, or give this one a "
-                    "token of its own",
-                    ", ".join(welcome.shared),
-                )
+                other = " (or any other name in the place of demo)" if "//*." in url else ""
+                _log.info("%s is live: %s%s", self._name, example_url(url), other)
         elif not is_first:
             _log.info("connected again%s", " and resumed" if welcome.resumed else "")
+        self._warn(welcome)
+
+    def _warn(self, welcome: Welcome) -> None:
+        """Say which names nobody comes to, and which another process serves, once for each."""
+        names = self._served.names
+        unserved = frozenset(one for one in names if not is_covered(one, welcome.hostnames))
+        new = [one for one in names if one in unserved - self._unserved]
+        self._unserved = unserved
+        for one in new[:MAX_WARNINGS]:
+            _log.warning("%s", advice(one, self.config.token.id))
+        if len(new) > MAX_WARNINGS:
+            _log.warning("the token does not serve %d names more", len(new) - MAX_WARNINGS)
+        shared = [one for one in welcome.shared if one not in self._shared]
+        self._shared.update(shared)
+        if shared:
+            _log.warning(
+                "another process serves %s too, with the same token, and each request goes to "
+                "one of the two; if that is not meant, end the other one, or give this one a "
+                "token of its own",
+                ", ".join(shared),
+            )
 
 
 class _Slot:
@@ -297,6 +340,7 @@ class _Slot:
         self._interrupted = asyncio.Event()
         self._transports: list[WebSocketTransport] = []  # not yet closed, the newest one last
         self._was_connected = False
+        self._services: tuple[str, ...] = ()  # that the session's HELLO named
         self._hint: float | None = None  # seconds that the edge asked this side to wait
         self._received = 0  # frames of the session when its transport was new
         self._tries = 0  # since the edge was last reached
@@ -319,6 +363,31 @@ class _Slot:
         """Abort what is connected: it is known to be dead."""
         for one in self._transports:
             one.abort()
+
+    def follow_names(self) -> None:
+        """Put a fresh session in the place of one whose HELLO named other services.
+
+        The old one finishes what it carries, and the edge ends it then.  One that has lost its
+        connection resumes first, for the sake of what it carries.
+        """
+        session = self.session
+        if (
+            session is None
+            or not session.is_attached
+            or self._connector.is_stopping
+            or self._services == self._connector.services
+        ):
+            return
+        session.drain(DrainReason.RENEW)
+        self._retire(session, 0.0)
+
+    def _retire(self, session: Session, delay: float) -> None:
+        """Open a replacement of the session, after a delay, and let it finish."""
+        self.session = None
+        self.retiring.append(session)
+        self._connector.end_to_end.drain(session)
+        self._hint = delay
+        self._interrupted.set()
 
     def stop_dialing(self) -> list[Session]:
         """Dial no more, except to resume what is in progress; return what is in progress."""
@@ -446,7 +515,10 @@ class _Slot:
         self._received = session.connection.received_frames
         transport.start(session)
         is_first, self._was_connected = not self._was_connected, True
+        if not welcome.resumed:
+            self._services = hello.services
         self._connector.announce(welcome, is_first=is_first)
+        self.follow_names()  # the table may have changed since HELLO, or since the loss
         if known is not None:
             await known.learn(welcome.pins)
 
@@ -493,11 +565,7 @@ class _Slot:
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
         """The edge goes away: open the replacement now, let this session finish."""
         if session is self.session:
-            self.session = None
-            self.retiring.append(session)
-            self._connector.end_to_end.drain(session)
-            self._hint = event.delay
-            self._interrupted.set()
+            self._retire(session, event.delay)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         if session in self.retiring:
@@ -520,8 +588,6 @@ def _seconds_slept() -> float:
     return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
 
 
-def _example(url: str) -> str:
+def example_url(url: str) -> str:
     """Return a URL that can be opened, also for a wildcard."""
-    if "//*." not in url:
-        return url
-    return f"{url.replace('//*.', '//demo.', 1)} (or any other name in the place of demo)"
+    return url.replace("//*.", "//demo.", 1)

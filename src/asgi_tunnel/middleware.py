@@ -11,7 +11,7 @@ import contextvars
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .asgi.adapt import as_single_callable
@@ -21,13 +21,14 @@ from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
 from .loading import display_name
 from .logs import ensure_handler
+from .names import names_of
 from .outermost import daphne_application, find_outermost, is_below_daphne
 
 if TYPE_CHECKING:
     from .connector import Connector
     from .services.settings import Given
 
-__all__ = ["Tunnel", "TunnelMiddleware", "open_beside_daphne"]
+__all__ = ["Tunnel", "TunnelMiddleware", "abort_at_end", "open_beside_daphne", "wait_connected"]
 
 _log = logging.getLogger("asgi_tunnel.middleware")
 
@@ -65,6 +66,7 @@ class Tunnel:
         connections: Connections kept to the edge, 1 to 8.
         grace: Seconds that requests in progress get when the app ends.
         root_path: Put before each path, when the app is mounted below one.
+        hostnames: Those of the token's hostnames that this process serves; by default all.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
         outermost: Says that the server calls this object and nothing around it; only for a server
@@ -85,6 +87,7 @@ class Tunnel:
         connections: int | None = None,
         grace: float | None = None,
         root_path: str | None = None,
+        hostnames: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
         outermost: bool = False,
@@ -98,6 +101,7 @@ class Tunnel:
             "connections": connections,
             "grace": grace,
             "root_path": root_path,
+            "hostnames": hostnames,
             "plaintext_host": plaintext_host,
             "spec_version": spec_version,
         }
@@ -121,6 +125,47 @@ class Tunnel:
             if not IS_TUNNELLED.get():
                 await self._start_late()
         await self.app(scope, receive, send)
+
+    # -- for a framework that is not wrapped ---------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the tunnel; called at the end of the app's startup, in the server's call of it.
+
+        Nothing happens without a token, or where the app's runner has opened the tunnel.
+
+        Raises:
+            ConfigError: A tunnel is required, and cannot be opened so.
+            TunnelError: It is required, and the edge refuses the app or is not reached.
+
+        Cancelling it opens none.
+        """
+        plan = None if IS_TUNNELLED.get() else self._plan()
+        if plan is None:
+            return
+        config, origin_app = plan
+        connector = self._start(config, origin_app, {}, contextvars.copy_context())
+        if self._required and connector is not None:
+            try:
+                await wait_connected(connector)
+            except BaseException:
+                self.abort()
+                raise
+
+    async def close(self) -> None:
+        """Drain and end the tunnel; called before the app's shutdown.
+
+        Cancelling it ends what is in progress at once.
+        """
+        try:
+            await self._stop()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the tunnel at once, if it is open."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            connector.abort()
 
     # -- lifespan ----------------------------------------------------------------------------
 
@@ -156,7 +201,7 @@ class Tunnel:
                 connector = self._start(config, origin_app, state, context)
                 if self._required and connector is not None:
                     try:
-                        await _wait_connected(connector)
+                        await wait_connected(connector)
                     except TunnelError as error:
                         refusal = f"asgi-tunnel: {error}"
                         raise  # into the app, which ends what it has started
@@ -173,9 +218,7 @@ class Tunnel:
             await send({"type": "lifespan.startup.failed", "message": refusal})
         finally:
             # The server cancelled the lifespan, or the app left it early: nothing may stay.
-            connector, self._connector = self._connector, None
-            if connector is not None:
-                connector.abort()
+            self.abort()
 
     def _plan(self) -> tuple[TunnelConfig, ASGIApp] | None:
         """Return the settings and the app to call, or None when no tunnel is to be opened.
@@ -240,14 +283,16 @@ class Tunnel:
             spec_version=config.spec_version,
             context=context,
         )
-        connector = self._connector = Connector(config, origin, name=display_name(app))
+        connector = self._connector = Connector(
+            config, origin, name=display_name(app), served=names_of(self.app)
+        )
         connector.start()
         return connector
 
     async def _stop(self) -> None:
-        connector, self._connector = self._connector, None
-        if connector is not None:
-            await connector.stop()
+        if self._connector is not None:
+            await self._connector.stop()
+            self._connector = None
 
     async def _start_late(self) -> None:
         """The first request came and there was no lifespan: a server, or a mount, without one."""
@@ -267,7 +312,7 @@ class Tunnel:
         connector = self._start(config, origin_app, None, self._context)
         if connector is not None:
             self._guard = asyncio.get_running_loop().create_task(
-                _abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()
+                abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()
             )
 
     def _config(self) -> TunnelConfig | None:
@@ -390,7 +435,7 @@ async def _refuse_startup(receive: Receive, send: Send, why: str) -> None:
     await send({"type": "lifespan.startup.failed", "message": f"asgi-tunnel: {why}"})
 
 
-async def _abort_at_end(connector: Connector) -> None:
+async def abort_at_end(connector: Connector) -> None:
     """Say goodbye when the event loop ends: no lifespan will tell.
 
     Without it the edge would keep the session, and its visitors waiting, for the resume window.
@@ -401,7 +446,7 @@ async def _abort_at_end(connector: Connector) -> None:
         connector.abort()
 
 
-async def _wait_connected(connector: Connector) -> None:
+async def wait_connected(connector: Connector) -> None:
     """Return when the tunnel is open.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,6 +23,7 @@ from .loading import display_name, load_app
 from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
 from .middleware import Tunnel
+from .names import names_of
 from .request_log import RequestLog
 from .stop import Interrupted, Stop
 
@@ -43,6 +44,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
     connections: int | None = None,
     grace: float | None = None,
     root_path: str | None = None,
+    hostnames: Sequence[str] | None = None,
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
@@ -53,10 +55,11 @@ def run(  # noqa: PLR0913 - one argument for each setting
 
     Args:
         app: An ASGI app, or where it is: ``"module:attribute"``.
-        token: As :class:`asgi_tunnel.Tunnel`, and so are the next five.
+        token: As :class:`asgi_tunnel.Tunnel`, and so are the next six.
         connections: Connections kept to the edge.
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
+        hostnames: Those of the token's that this process serves.
         plaintext_host: The one host that may be dialed without TLS.
         spec_version: Of ASGI HTTP.
         lifespan: "on" fails without one, "off" does not run it.
@@ -79,6 +82,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         connections=connections,
         grace=grace,
         root_path=root_path,
+        hostnames=hostnames,
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
@@ -139,6 +143,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     connections: int | None = None,
     grace: float | None = None,
     root_path: str | None = None,
+    hostnames: Sequence[str] | None = None,
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
@@ -158,6 +163,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
         connections=connections,
         grace=grace,
         root_path=root_path,
+        hostnames=hostnames,
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
@@ -261,7 +267,7 @@ async def _serve(
         root_path=config.root_path,
         spec_version=config.spec_version,
     )
-    connector = Connector(config, origin, name=name)
+    connector = Connector(config, origin, name=name, served=names_of(target))
     is_quiet = parent.is_followed() and not parent.is_gone()
     refused: list[TunnelError] = []
 

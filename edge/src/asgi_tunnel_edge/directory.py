@@ -160,11 +160,40 @@ class LocalDirectory:
             for route in self._routes_of(entry):
                 route.wake()
 
-    def draining(self, session: Session) -> None:
-        """A session takes no new streams."""
+    def draining(self, session: Session, *, is_renewed: bool = False) -> None:
+        """A session takes no new streams.
+
+        Args:
+            session: Which one.
+            is_renewed: The app has put a fresh one in its place, and waits for its end.
+        """
         entry = self._entries.get(session)
         if entry is not None:
             entry.is_draining = True
+            entry.is_renewed = entry.is_renewed or is_renewed
+
+    def tell_shared(self, newcomer: SessionEntry) -> None:
+        """Let those hear who serve a name of a new session, and whose group is another one.
+
+        WELCOME says it, so one session of each instance is renewed (:meth:`renew`); not that of an
+        instance which has heard of these names.
+        """
+        told: set[str] = set()
+        others: dict[str, SessionEntry] = {}
+        for entry in self._by_token.get(newcomer.token.id, ()):
+            if entry.group == newcomer.group:
+                continue
+            common = set(entry.hostnames).intersection(newcomer.hostnames)
+            # One name is enough, for WELCOME does not name all: two that tell each other would not
+            # come to an end.
+            is_asked = entry.is_renewed and not entry.is_draining
+            if is_asked or common & entry.told_shared:
+                told.add(entry.instance)
+            elif common and entry.is_ready:
+                others.setdefault(entry.instance, entry)
+        for instance, entry in others.items():
+            if instance not in told:
+                entry.is_renewed = True
 
     def remove(self, session: Session) -> None:
         """A session is over."""

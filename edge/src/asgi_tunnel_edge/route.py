@@ -11,6 +11,7 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.session import Session
 
+from .hostname import wildcard_of
 from .shares.pool import FairPool
 from .shares.token import TokenShare
 from .tokens import TokenRecord
@@ -101,12 +102,14 @@ class SessionEntry:
         is_renewed: The app was asked for a fresh session in its place.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
         is_outdated: Its WELCOME named other end-to-end hostnames than the token has now.
+        told_shared: The names that its WELCOME named as served by another group, too.
     """
 
     __slots__ = (
         "_acknowledged",
         "_acknowledged_at",
         "_sampled",
+        "_services",
         "_told",
         "_wanted",
         "group",
@@ -120,9 +123,10 @@ class SessionEntry:
         "session",
         "slot",
         "token",
+        "told_shared",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what HELLO says, each by its name
         self,
         session: Session,
         token: TokenRecord,
@@ -131,6 +135,8 @@ class SessionEntry:
         slot: int,
         group: str = "",
         wanted: frozenset[str] = frozenset(),
+        services: frozenset[str] = frozenset(),
+        shared: Sequence[str] = (),
     ) -> None:
         """Make the entry of a new session.
 
@@ -141,10 +147,14 @@ class SessionEntry:
             slot: Which of the process's connections.
             group: The processes that were started together with it; empty: it alone.
             wanted: The names of the token that it asked for; empty: all that the token has.
+            services: The names that it has something behind; empty: behind all.
+            shared: What its WELCOME named as served by another group, too.
         """
         self.session = session
         self.secret_sha256 = token.secret_sha256
         self._wanted = wanted
+        self._services = services
+        self.told_shared = frozenset(shared)
         self._told: tuple[str, ...] | None = None  # the end-to-end hostnames in its WELCOME
         self.is_outdated = False
         self.follow(token)
@@ -161,7 +171,7 @@ class SessionEntry:
     def follow(self, token: TokenRecord) -> None:
         """Take over the token's hostnames, as far as the session wants them."""
         self.token = token
-        self.hostnames = granted_hostnames(token, self._wanted)
+        self.hostnames = granted_hostnames(token, self._wanted, self._services)
         end_to_end = tuple(name for name in self.hostnames if name in token.end_to_end)
         if self._told is None:
             self._told = end_to_end
@@ -194,14 +204,30 @@ class SessionEntry:
         return now - self._acknowledged_at >= ACK_TIMEOUT
 
 
-def granted_hostnames(token: TokenRecord, wanted: frozenset[str]) -> tuple[str, ...]:
+def granted_hostnames(
+    token: TokenRecord, wanted: frozenset[str], services: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """Return the hostnames of a token that a session serves, in the token's order.
+
+    Args:
+        token: Has names and wildcards.
+        wanted: As HELLO has them, in their one spelling; empty: all.
+        services: As HELLO has them; empty: something is behind all.
 
     Source: docs/protocol.md section 6.
     """
-    if not wanted:
-        return token.hostnames
-    return tuple(name for name in token.hostnames if name in wanted)
+    names = token.hostnames
+    if wanted:
+        names = tuple(name for name in names if name in wanted)
+    if not services:
+        return names
+    # Each name of the token once: a list of services is long, and a wildcard covers one label.
+    covering = {wildcard_of(one) for one in services - frozenset(token.hostnames)}
+    return tuple(
+        name
+        for name in names
+        if name in services or name in covering or wildcard_of(name) in services
+    )
 
 
 class Route:

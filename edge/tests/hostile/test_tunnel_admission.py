@@ -159,6 +159,18 @@ def test_name_below_a_wildcard_is_not_wanted(tenants: TwoTokens) -> None:
         assert answer.code == RefuseCode.HOSTNAME
 
 
+def test_services_grant_nothing_of_another_token(tenants: TwoTokens) -> None:
+    """T29: whatever a process says it has, it is given names of its own token."""
+    with Dialer(tenants.port, tenants.one, source="127.0.2.15") as dialer:
+        services = ("two.example.test", "*.example.test", "*.two.example.test", "*", "", "\ud800")
+        answer = dialer.hello(services=services)
+        assert isinstance(answer, Welcome)
+        assert answer.hostnames == ("one.example.test",)
+        with Wire(tenants.port) as wire:
+            wire.send(request(b"GET", b"/", host=b"two.example.test"))
+            assert wire.answer().status == 503
+
+
 def test_token_revoked_before_hello_opens_no_session(tenants: TwoTokens) -> None:
     """T33: who has shown a token and waits with HELLO until it is revoked gets no session."""
     token = known_token(tenants.edge, "late")

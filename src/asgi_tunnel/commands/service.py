@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,9 +45,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check = below.add_parser(
         "check",
         help="look for what is wrong",
-        description="Look whether each service is reached, listens and speaks what `to` says. "
-        "Apps are imported.",
+        description="Look whether each service is reached, listens and speaks what `to` says, and "
+        "whether the token of ASGI_TUNNEL_TOKEN serves its hostname. Apps are imported.",
     )
+    check.add_argument("--json", action="store_true", help="for programs")
+    check.add_argument("--env-file", metavar="FILE", help="read ASGI_TUNNEL_TOKEN=... from it")
     check.add_argument("--app-dir", default=".", metavar="DIR", help="where modules are looked for")
     check.set_defaults(function=_check)
 
@@ -109,14 +112,64 @@ def _rm(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     import asyncio
 
-    from ..services.check import check_services
+    from ..env_file import load_env_file
     from ..services.file import load_file
 
+    if options.env_file:
+        load_env_file(Path(options.env_file), os.environ)
     sys.path.insert(0, str(Path(options.app_dir).absolute()))
-    findings = asyncio.run(check_services(load_file(_file(options))))
-    for one in findings:
-        print(f"{one.name}: {one.problem or 'ok'}")
-    return 1 if any(one.problem for one in findings) else 0
+    found, unchecked = asyncio.run(_look(load_file(_file(options))))
+    if options.json:
+        entries = [{"name": name, "problems": problems} for name, problems in found.items()]
+        print(json.dumps(entries, indent=2))
+    else:
+        for name, problems in found.items():
+            for problem in problems or ["ok"]:
+                print(f"{name}: {problem}")
+    if unchecked:
+        print(
+            f"asgi-tunnel: whether the token serves the hostnames was not checked: {unchecked}",
+            file=sys.stderr,
+        )
+    return 1 if any(found.values()) else 0
+
+
+async def _look(services: tuple[Service, ...]) -> tuple[dict[str, list[str]], str]:
+    """Return what is wrong with each service, and why the hostnames were not checked, or nothing.
+
+    The edge is asked beside a tunnel that runs, which notices nothing of it.
+    """
+    from ..config import TOKEN, TunnelConfig
+    from ..errors import ConfigError, TunnelError
+    from ..names import advice, is_covered
+    from ..probe import probe
+    from ..services.check import check_services
+
+    found: dict[str, list[str]] = {}
+    for one in await check_services(services):
+        found.setdefault(one.name, []).extend([one.problem] if one.problem else [])
+    try:
+        config = TunnelConfig.from_env()
+    except ConfigError as error:
+        return found, str(error)
+    if config is None:
+        return found, f"{TOKEN} is not set; set it, or name a file that has it with --env-file"
+    edge = config.token.edge
+    try:
+        granted = (await probe(config)).hostnames
+    except TimeoutError:
+        return found, f"the edge at {edge} did not reply in time; is it running?"
+    except TunnelError as error:
+        return found, f"the edge refuses the token, or cannot be trusted: {error}"
+    except OSError as error:
+        return found, f"the edge at {edge} was not reached: {error}"
+    said: set[str] = set()
+    for service in services:
+        name = service.hostname
+        if name not in said and not is_covered(name, granted):
+            said.add(name)
+            found[service.name].append(advice(name, config.token.id))
+    return found, ""
 
 
 def _file(options: argparse.Namespace, *, creates: bool = False) -> Path:

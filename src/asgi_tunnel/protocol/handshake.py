@@ -35,7 +35,7 @@ TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 PROBE: Final = "probe"
 """Capability of a HELLO that wants no session, only to hear what WELCOME would say."""
 
-_LATER: Final = ("group", "shared", "end_to_end", "pins", "time")
+_LATER: Final = ("group", "shared", "end_to_end", "pins", "time", "services")
 """Keys that came after the format was frozen; absent while they are empty."""
 
 _MAX_NAMES: Final = 256
@@ -55,6 +55,8 @@ class Hello:
     group: str = ""  # the same in processes that were started together; empty: not known
     agent: str = ""  # "asgi-tunnel/0.1.0", for logs
     hostnames: tuple[str, ...] = ()  # wanted; empty for all the token's names
+    # Names and wildcards that it has something behind, the token's or not; empty: behind all
+    services: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     settings: Settings = field(default_factory=Settings)
     session: str = ""  # the session to resume, or empty
@@ -239,6 +241,7 @@ def _hello(values: dict[str, Any]) -> Hello:
         group=_text(values, "group"),
         agent=_text(values, "agent"),
         hostnames=_names(values, "hostnames"),
+        services=_names(values, "services"),
         capabilities=_names(values, "capabilities"),
         settings=_settings(values),
         session=_text(values, "session"),

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote, unquote
 
 from ..asgi.types import ASGIApp, Receive, Scope, Send
+from ..names import ServedNames
 from .entry import Entry
 from .file import load_file
 from .reply import refuse
@@ -57,8 +58,10 @@ class Services:
         read = read_services(services, folder=Path.cwd())
         if default is not None:
             read = (*read, *read_services({"*": {"to": default}}, folder=Path.cwd()))
-        self._entries = {one.name: Entry(one) for one in read}
-        self._table = Table(read)
+        self._entries: dict[str, Entry] = {}
+        self._table = Table()
+        self._served_names = ServedNames()
+        self._use(read)
         self._watch: FileWatch | None = None
         self._is_started = False
         self._started = asyncio.Event()
@@ -88,6 +91,11 @@ class Services:
     def services(self) -> tuple[Service, ...]:
         """The services as they are now, in order."""
         return self._table.services
+
+    @property
+    def served_names(self) -> ServedNames:
+        """The hostnames of the table, for the tunnel that serves it."""
+        return self._served_names
 
     async def replace(self, services: Given) -> None:
         """Change the table while it serves.
@@ -120,6 +128,7 @@ class Services:
                 raise
             gone = [one for name, one in self._entries.items() if entries.get(name) is not one]
             self._entries, self._table = entries, Table(read)
+            self._served_names.replace([one.hostname for one in read])
             for entry in gone:
                 self._leave(entry)
 
@@ -184,6 +193,7 @@ class Services:
     def _use(self, services: tuple[Service, ...]) -> None:
         self._entries = {one.name: Entry(one) for one in services}
         self._table = Table(services)
+        self._served_names.replace([one.hostname for one in services])
 
     def _leave(self, entry: Entry) -> None:
         self._spawn(entry.leave(DRAIN_TIMEOUT), f"asgi-tunnel leaving {entry.service.name}")

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
 from ..shares.pool import FairPool
 
@@ -135,7 +135,7 @@ class SessionSupervisor:
             self._schedule_check(session)
 
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
-        self._directory.draining(session)
+        self._directory.draining(session, is_renewed=event.reason == DrainReason.RENEW)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         self._cancel_check(session)

@@ -230,8 +230,11 @@ class TunnelAcceptor:
         if session is not None:
             return session
         wanted = _wanted(hello, token)
-        if wanted is None:
-            reason = f"the token {token.name} does not serve every hostname it asked for"
+        if isinstance(wanted, str):
+            reason = (
+                f"the token {token.name} does not serve {wanted}; on the edge: "
+                f"`asgi-tunnel-edge host add {token.name} {wanted}`"
+            )
             return Refuse(code=RefuseCode.HOSTNAME, reason=reason)
         slot = self._directory.find_slot(token.id, hello.instance, hello.slot)
         refusal = None if slot is not None else self._take_place(token)
@@ -289,7 +292,8 @@ class TunnelAcceptor:
         self, pending: PendingTunnel, hello: Hello, token: TokenRecord, wanted: frozenset[str]
     ) -> Session:
         session_id = secrets.token_urlsafe(24)
-        hostnames = granted_hostnames(token, wanted)
+        services = frozenset(hello.services)
+        hostnames = granted_hostnames(token, wanted, services)
         group = hello.group or hello.instance
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
         welcome = replace(self._welcome(session_id, hostnames, token), shared=shared)
@@ -316,9 +320,12 @@ class TunnelAcceptor:
             slot=hello.slot,
             group=group,
             wanted=wanted,
+            services=services,
+            shared=shared,
         )
         entry.secret_sha256 = pending.secret_sha256
         self._directory.add(entry)
+        self._directory.tell_shared(entry)
         _log.info("tunnel %s is open from %s", session.name, pending.address)
         return session
 
@@ -405,16 +412,19 @@ def _pending_pool() -> FairPool[PendingTunnel]:
     return FairPool(MAX_PENDING_HANDSHAKES, (MAX_PENDING_PER_TOKEN,), replaces_own=True)
 
 
-def _wanted(hello: Hello, token: TokenRecord) -> frozenset[str] | None:
-    """Return the hostnames that HELLO asks for, as the token has them; None: one is not its own."""
+def _wanted(hello: Hello, token: TokenRecord) -> frozenset[str] | str:
+    """Return the hostnames that HELLO asks for, as the token has them.
+
+    Or the first one that is not its own, as HELLO has it.
+    """
     names = set()
     for text in hello.hostnames:
         try:
             name = normalise_hostname(text, wildcard=True)
         except HostnameError:
-            return None
+            return printable(text)
         if name not in token.hostnames:
-            return None
+            return printable(text)
         names.add(name)
     return frozenset(names)
 
