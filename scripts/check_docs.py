@@ -51,11 +51,16 @@ OTHERS: Final = frozenset(
         "daphne",
         "dig",
         "export",
+        "fastapi",
+        "flask",
+        "hypercorn",
         "install",
         "journalctl",
+        "litestar",
         "make",
         "pip",
         "pytest",
+        "quart",
     }
     | {"python", "python3", "ss", "systemctl", "tsig-keygen", "useradd", "uvicorn"}
 )

@@ -32,6 +32,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/contrib/django/checks.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/management/commands/tunnel.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/serving.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/litestar.py": "tests/e2e/test_litestar.py",
     "src/asgi_tunnel/findings.py": (
         "tests/commands/test_doctor.py edge/tests/commands/test_doctor.py"
     ),

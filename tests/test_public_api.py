@@ -16,6 +16,7 @@ PUBLIC = [
     "LocalProtocolError",
     "ProtocolError",
     "Services",
+    "Share",
     "StreamResetError",
     "Tunnel",
     "TunnelConfig",
@@ -25,6 +26,7 @@ PUBLIC = [
     "__version__",
     "run",
     "serve",
+    "share",
     "start_in_thread",
 ]
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .middleware import Tunnel, TunnelMiddleware
     from .runner import run, serve
     from .services.app import Services
+    from .sharing import Share, share
     from .thread import start_in_thread
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LocalProtocolError",
     "ProtocolError",
     "Services",
+    "Share",
     "StreamResetError",
     "Tunnel",
     "TunnelConfig",
@@ -46,16 +48,19 @@ __all__ = [
     "__version__",
     "run",
     "serve",
+    "share",
     "start_in_thread",
 ]
 
 _MODULES = {
     "Services": "services.app",
+    "Share": "sharing",
     "Tunnel": "middleware",
     "TunnelConfig": "config",
     "TunnelMiddleware": "middleware",
     "run": "runner",
     "serve": "runner",
+    "share": "sharing",
     "start_in_thread": "thread",
 }
 

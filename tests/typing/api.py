@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, assert_type
 
 from fastapi import FastAPI
+from litestar import Litestar
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
@@ -17,12 +18,14 @@ from asgi_tunnel import (
     ConfigError,
     HandshakeError,
     Services,
+    Share,
     StreamResetError,
     Tunnel,
     TunnelConfig,
     TunnelError,
     TunnelMiddleware,
 )
+from asgi_tunnel.contrib.litestar import TunnelPlugin
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -58,6 +61,20 @@ async def serve_beside_others() -> None:
     task = asyncio.create_task(asgi_tunnel.serve(starlette_app, lifespan="off"))
     task.cancel()
 
+
+async def share_from_a_notebook() -> None:
+    """With a handle."""
+    shared = await asgi_tunnel.share(fastapi_app, hostnames=["shop.example.org"], access_log=True)
+    assert_type(shared, Share)
+    assert_type(shared.url, str)
+    assert_type(shared.urls, tuple[str, ...])
+    async with shared:
+        pass
+    await shared.aclose()
+
+
+# In Litestar.
+litestar_app = Litestar(plugins=[TunnelPlugin(required=True, hostnames=("shop.example.org",))])
 
 # Without a lifespan.
 handle = asgi_tunnel.start_in_thread(plain, name="shop", grace=2.0)
