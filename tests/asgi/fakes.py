@@ -10,6 +10,7 @@ from tests.asgi.memory import Answer, Tunnelled, Visitor, body, start
 
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.errors import TunnelError
+from asgi_tunnel.names import ServedNames
 
 
 class FakeConnector:
@@ -25,7 +26,9 @@ class FakeConnector:
     refusal: ClassVar[TunnelError | None] = None
     connects: ClassVar[bool] = True
 
-    def __init__(self, config: Any, origin: Origin, *, name: str) -> None:
+    def __init__(
+        self, config: Any, origin: Origin, *, name: str, served: ServedNames | None = None
+    ) -> None:
         self.config = config
         self.origin = origin
         self.name = name
