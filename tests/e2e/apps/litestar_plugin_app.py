@@ -40,8 +40,8 @@ async def index(request: Request[None, None, State]) -> str:
 
 
 def make_app(plugin: TunnelPlugin) -> Litestar:
-    """Return the app with a plugin."""
-    return Litestar(route_handlers=[index], plugins=[plugin, Database()])
+    """Return the app with a plugin; in a test it leaves the logging of the process as it is."""
+    return Litestar(route_handlers=[index], plugins=[plugin, Database()], logging_config=None)
 
 
 app = make_app(TunnelPlugin())
