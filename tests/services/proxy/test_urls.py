@@ -8,7 +8,7 @@ import pytest
 from tests.services.scripted import OK, answering, scripted
 
 from asgi_tunnel import Services
-from asgi_tunnel.services.proxy.fields import RequestError
+from asgi_tunnel.services.proxy.errors import RequestError
 from asgi_tunnel.services.proxy.urls import UrlMap
 from asgi_tunnel.services.service import ProxyTarget, Service
 from asgi_tunnel.testing import LocalEdge
