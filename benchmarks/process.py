@@ -197,7 +197,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of one process, shared pages counted."""
+    """Return the resident memory of a process and its children, shared pages counted for each."""
+    return sum(map(_resident, tree(pid)))
+
+
+def _resident(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024

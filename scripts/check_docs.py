@@ -83,7 +83,8 @@ NOT_LIMITS: Final = re.compile(
     | .*\._(?:M_[A-Z_]+|PR_[A-Z_]+|REFUSED|UNUSABLE|MAX_PORT)
     | .*\.protocol\.head\._[A-Z]+_(?:SIZE|LINES|PARTS)
     | .*\.identity\.proxy_protocol\._.* | .*\.listeners\.client_hello\._.*
-    | .*\.(?:transport\._MAX_HEADER|websocket_frames\._HEADER|body\._CRLFS|log_file\._MODE)
+    | .*\.(?:transport\._MAX_HEADER|websocket_frames\._HEADER|body\._CRLFS)
+    | .*\.(?:log_file|parent\.lines)\._MODE
     | .*\.websocket_frames\.[A-Z]+ | .*\.transport\._(?:BINARY|CLOSE|PONG|MASKED)
     | .*\.dns\.(?:wire|caa)\.(?:_[A-Z]+|_MAX_(?:LABEL|NAME)|CLASS_IN|HEADER_SIZE)
     | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)

@@ -54,7 +54,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["start"], "no such command 'start'; see `asgi-tunnel-edge --help`"),
+        (["begin"], "no such command 'begin'; see `asgi-tunnel-edge --help`"),
         (["token", "find"], "no such command 'find'; see `asgi-tunnel-edge token --help`"),
         (["run", "--port", "1"], "no such option '--port'; see `asgi-tunnel-edge run --help`"),
     ],

@@ -11,8 +11,10 @@ from asgi_tunnel_edge.errors import (
     AcmeError,
     BanNotFoundError,
     CertificateError,
+    ChangeError,
     EdgeConfigError,
     EdgeError,
+    EdgeNotRunningError,
     HostnameElsewhereError,
     HostnameError,
     HostnameNotFoundError,
@@ -100,6 +102,15 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         ),
     ),
     (StorageError("locked"), "locked"),
+    (ChangeError("edge.toml: x"), "edge.toml: x"),
+    (
+        EdgeNotRunningError("data"),
+        "no edge runs in data; start it with `asgi-tunnel-edge run --data data`",
+    ),
+    (
+        EdgeNotRunningError("data", "Permission denied"),
+        "the edge that runs in data cannot be asked (Permission denied)",
+    ),
 ]
 
 

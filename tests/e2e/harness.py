@@ -56,8 +56,8 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id."""
-        return self.popen.pid
+        """The process id: of an edge, that of the process which serves, once it does."""
+        return serving_process(self.popen.pid)
 
     @property
     def output(self) -> str:
@@ -103,6 +103,17 @@ class Process:
         """End it without a word."""
         self.popen.kill()
         self.popen.wait()
+
+
+def serving_process(pid: int) -> int:
+    """Return the process that serves for the parent ``pid``, or ``pid`` where it is no parent."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return pid
+    is_edge = any(word.endswith(b"asgi-tunnel-edge") for word in command[:3])
+    return int(children[-1]) if is_edge and children else pid
 
 
 def _status(pid: int, key: str) -> int:

@@ -1,9 +1,10 @@
 """The command ``asgi-tunnel-edge``.
 
 Exit codes: 0 done; 1 it failed this time (the database is locked, the disk is full); 2 it cannot
-work like this (a wrong option, setting or certificate). Every failure is one sentence on stderr
-that says what, why and what to do; nothing is left half-written. With ``--json`` it is one JSON
-document on stdout instead, ``{"error": {"code", "message"}}``, and stderr has warnings only.
+work like this (a wrong option, setting or certificate); 3 no edge runs that could be asked. Every
+failure is one sentence on stderr that says what, why and what to do; nothing is left half-written.
+With ``--json`` it is one JSON document on stdout instead, ``{"error": {"code", "message"}}``, and
+stderr has warnings only.
 """
 
 from __future__ import annotations
@@ -31,17 +32,20 @@ from .commands.host_add import add_hosts
 from .commands.host_list import list_hosts
 from .commands.host_rm import remove_hosts
 from .commands.init import init
+from .commands.reload import reload
 from .commands.remake import certificate, database
 from .commands.restore import restore
 from .commands.run import run
 from .commands.service_install import install
+from .commands.status import status
 from .commands.token_create import create
 from .commands.token_limit import limit
 from .commands.token_list import list_tokens
 from .commands.token_revoke import revoke
 from .commands.token_rotate import rotate
 from .commands.token_show import show
-from .errors import StorageError
+from .commands.upgrade import upgrade
+from .errors import ChangeError, EdgeNotRunningError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,8 +90,10 @@ class _OneSentence(click.Group):
             fail(error, error.format_message(), error.exit_code)
         except click.Abort as error:
             fail(error, "interrupted", 130)
-        except StorageError as error:
+        except (ChangeError, StorageError) as error:
             fail(error, str(error), 1)
+        except EdgeNotRunningError as error:
+            fail(error, str(error), 3)
         except TunnelError as error:
             fail(error, str(error), 2)
         except OSError as error:
@@ -167,6 +173,9 @@ main.add_command(restore)
 config.add_command(check)
 config.add_command(show_config)
 service.add_command(install)
+main.add_command(reload)
+main.add_command(status)
+main.add_command(upgrade)
 token.add_command(create)
 token.add_command(limit)
 token.add_command(list_tokens)

@@ -1,4 +1,4 @@
-"""What all parts of one edge share: limits, clock, request ids, observers, and two switches.
+"""What all parts of one edge share: limits, clock, request ids, observers, and three switches.
 
 It knows nothing of connections, sessions or fronts, and everybody may hold it. ``server`` makes
 it; :mod:`.connections.sweep` and ``server`` set the switches.
@@ -38,6 +38,7 @@ class EdgeContext:
         tokens: Says what each token may take.
         refusals: Sums up the replies to what visitors do wrong, for the observers.
         is_stopping: The edge drains: connections close once they are idle.
+        is_replaced: Another process serves in its place: what is connected may stay for a while.
         is_overloaded: No memory is left for new work.
     """
 
@@ -56,6 +57,7 @@ class EdgeContext:
         if observers:
             self.observers = (RefusalFilter(self.refusals, observers, BY_SHARE, self.now),)
         self.is_stopping = False
+        self.is_replaced = False
         self.is_overloaded = False
         self._ids = b""
         self._next_id = 0

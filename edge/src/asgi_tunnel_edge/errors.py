@@ -21,12 +21,14 @@
         ├── RequestError          .status .why            a request that is not relayed
         ├── WebSocketError        .code .why              a visitor broke RFC 6455
         ├── ProxyHeaderError      .why                    what came is no PROXY header
+        ├── EdgeNotRunningError   .folder                 no edge runs there
+        ├── ChangeError                                   a running edge stays as it was
         └── StorageError                                  the database cannot be used now
 
 Those that visitors and proxies cause (RequestError, WebSocketError, ProxyHeaderError) end an
 exchange or a connection; nobody prints them. The command line prints ``str()`` of the others as its
-one sentence. A StorageError ends it with exit code 1 (the same command may work later), every other
-one with 2 (it will not).
+one sentence. A StorageError or ChangeError ends it with exit code 1 (the same command may work
+later), an EdgeNotRunningError with 3, every other one with 2 (it will not).
 """
 
 from __future__ import annotations
@@ -40,8 +42,10 @@ __all__ = [
     "AcmeError",
     "BanNotFoundError",
     "CertificateError",
+    "ChangeError",
     "EdgeConfigError",
     "EdgeError",
+    "EdgeNotRunningError",
     "HostnameElsewhereError",
     "HostnameError",
     "HostnameNotFoundError",
@@ -102,6 +106,29 @@ class HostnameError(EdgeError):
             f"hostname {shown(self.text)} {self.why}; write a name like shop.example.org "
             "(letters, digits, hyphens and dots)"
         )
+
+
+class EdgeNotRunningError(EdgeError):
+    """No edge runs in a folder, or none that can be asked.
+
+    Attributes:
+        folder: Which one.
+    """
+
+    def __init__(self, folder: str, why: str = "") -> None:
+        super().__init__(folder, why)
+        self.folder = folder
+        self.why = why
+
+    def __str__(self) -> str:
+        if self.why:
+            return f"the edge that runs in {self.folder} cannot be asked ({self.why})"
+        start = f"start it with `asgi-tunnel-edge run --data {self.folder}`"
+        return f"no edge runs in {self.folder}; {start}"
+
+
+class ChangeError(EdgeError):
+    """A reload or an upgrade has changed nothing: one sentence says why."""
 
 
 class CertificateError(EdgeError):

@@ -28,6 +28,7 @@ from .errors import CertificateError, SolverError
 from .hostname import wildcard_of
 from .settings.config import parse_listen
 from .storage.acme import AcmeStore
+from .supervision import SocketSource
 
 if TYPE_CHECKING:
     import ssl
@@ -55,17 +56,25 @@ class Issuance:
     Args:
         config: The edge's settings.
         certificates: Gets what was issued.
+        held: Sockets that a parent holds; None: there is none.
 
     Attributes:
         endpoint: Serves the proofs of http-01, on the port for plain HTTP.
     """
 
-    def __init__(self, config: EdgeConfig, certificates: CertificateCollection) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        certificates: CertificateCollection,
+        held: SocketSource | None = None,
+    ) -> None:
         self._config = config
+        self._held = SocketSource() if held is None else held
         self._certificates = certificates
         self._wanted: list[tuple[str, ...]] = []
         self._snapshot: Snapshot | None = None
         self._renewals = 0
+        self._is_stopped = False
         self._is_wildcard_missing = False
         self._tokens = HttpTokens()
         self._proofs = TlsAlpnCertificates()
@@ -107,14 +116,17 @@ class Issuance:
         self._task = asyncio.create_task(self._issuer.run(), name="certificates")
 
     async def stop(self) -> None:
-        """Order no more; an order in progress goes on at the next start."""
+        """Order no more; an order in progress goes on at the next start. May be called twice."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
         if self._dns is not None:
             await self._dns.stop()
-        await self._page.stop()
+            self._dns = None
+        if not self._is_stopped:
+            self._is_stopped = True
+            await self._page.stop()
 
     def follow(self, snapshot: Snapshot) -> None:
         """Other hostnames are registered, or somebody asks for a renewal."""
@@ -194,7 +206,10 @@ class Issuance:
         zone = Zone(config.acme_zone, config.acme.zone_servers or (config.domain,))
         listen = parse_listen(config.acme.dns_listen, setting="acme.dns_listen")
         self._dns = DNSServer(zone)
-        port = await self._dns.start(listen.host, listen.port)
+        held = self._held.take("dns", str(listen))
+        port = await self._dns.start(listen.host, listen.port, opened=held)
+        if not held:
+            self._held.opened("dns", str(listen), self._dns.sockets)
         _log.info("answering DNS for %s on port %d", config.acme_zone, port)
         return DelegatedZoneSolver(zone)
 

@@ -1,4 +1,7 @@
-"""Puts an edge together, runs it, and takes it apart again."""
+"""Puts an edge together, runs it, and takes it apart again.
+
+Large because it holds one class, which says why.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from asgi_tunnel.memory import keep_memory
-from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
+from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .channel import Message
 from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
@@ -42,6 +47,7 @@ from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
+from .leaving import SPREAD, STOP_GRACE, Ending, Leaving
 from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
 from .listeners.plain import PlainAcceptor
@@ -49,11 +55,13 @@ from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .shown import ShownCertificates
 from .storage import SnapshotWatcher
+from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
 
 _NEEDS_TLS: Final = Reply(400, "this port speaks HTTPS: write https:// in place of http://")
@@ -64,24 +72,21 @@ BACKLOG: Final = 4096
 """Connections the kernel keeps for us to accept, or as many as it allows. Accepting one, or turning
 it away, takes 50 us; when the queue is full, others come again only after a second."""
 
-STOP_GRACE: Final = 10.0
-"""Seconds that exchanges in progress get when the edge stops."""
-
-SPREAD: Final = 0.5
-"""Seconds that apps are asked to wait, at the most, before they dial again."""
-
 _EXPIRY_CHECK: Final = 0.5
 
-_POLL: Final = 0.02
 
+def run(config: EdgeConfig, parent: ParentLink | None = None) -> int:
+    """Run the edge until SIGINT or SIGTERM; return the exit code.
 
-def run(config: EdgeConfig) -> int:
-    """Run the edge until SIGINT or SIGTERM; return the exit code."""
+    Args:
+        config: Its settings.
+        parent: Holds the listening sockets, and says when another process takes this one's place.
+    """
     with logging_to_stderr():
-        return _run(config)
+        return _run(config, parent)
 
 
-def _run(config: EdgeConfig) -> int:
+def _run(config: EdgeConfig, parent: ParentLink | None) -> int:
     raise_limit()
     keep_memory()
     loop_factory = None
@@ -92,14 +97,24 @@ def _run(config: EdgeConfig) -> int:
     except ImportError:  # Windows
         pass
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(Edge(config).run())
+        return runner.run(Edge(config, parent=parent).run())
 
 
 class Edge:
-    """One edge: start order in :meth:`start`, the reverse in :meth:`stop`."""
+    """One edge: start order in :meth:`start`, the reverse in :meth:`stop`.
 
-    def __init__(self, config: EdgeConfig) -> None:
+    Large because each part of an edge is made, joined and ended here, and nowhere else.
+
+    Args:
+        config: Its settings.
+        parent: See :func:`run`.
+    """
+
+    def __init__(self, config: EdgeConfig, *, parent: ParentLink | None = None) -> None:
         self.config = config
+        self._parent = parent
+        self._held = SocketSource() if parent is None else parent
+        self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -123,30 +138,30 @@ class Edge:
 
     async def run(self) -> int:
         """Serve until a signal; a second one ends it now. SIGHUP reopens the logs."""
-        first, second = asyncio.Event(), asyncio.Event()
+        end = self._ending
         had_terminal = has_terminal()
-
-        def on_signal() -> None:
-            (second if first.is_set() else first).set()
 
         def on_hangup() -> None:
             if had_terminal and not has_terminal():
-                on_signal()  # its window was closed
+                end.on_signal()  # its window was closed
             else:
                 self.reopen_logs()
 
         loop = asyncio.get_running_loop()
         for one in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(one, on_signal)
+            loop.add_signal_handler(one, end.on_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
             loop.add_signal_handler(signal.SIGHUP, on_hangup)
         try:
             await self.start()
         except OSError:
             return 2  # and it is said
-        await first.wait()
-        stopping = asyncio.ensure_future(self.stop())
-        forced = asyncio.ensure_future(second.wait())
+        if self._parent is not None:
+            self._tell_parent(self._parent)
+        await end.first.wait()
+        leaving = self.stop() if end.drain is None else self.retire(end.drain)
+        stopping = asyncio.ensure_future(leaving)
+        forced = asyncio.ensure_future(end.second.wait())
         await asyncio.wait({stopping, forced}, return_when=asyncio.FIRST_COMPLETED)
         for task in (stopping, forced):
             task.cancel()
@@ -191,7 +206,9 @@ class Edge:
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
         )
-        self._health = LocalApp(Health(lambda: not self.context.is_stopping))
+        # The edge is well while it leaves to another process of its own.
+        context = self.context
+        self._health = LocalApp(Health(lambda: context.is_replaced or not context.is_stopping))
         await self._health.start()
         endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
         self.front = HTTP1Front(
@@ -204,7 +221,7 @@ class Edge:
         )
         self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
         if config.tls.mode != "off":
-            self._certificates = ShownCertificates(config)
+            self._certificates = ShownCertificates(config, self._held)
             await self._certificates.start(snapshot)
         try:
             self.address = await self._listen(config.listen_address)
@@ -235,41 +252,86 @@ class Edge:
         Cancelling it ends everything at once.
         """
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
-        sessions = [entry.session for entry in self.directory.entries]
+        leaving = self._leave()
         try:
-            self.context.is_stopping = True
-            self._close_listeners()
-            for number, session in enumerate(sessions):
-                delay = SPREAD * number / len(sessions)
-                session.drain(DrainReason.RESTART, delay=delay, grace=STOP_GRACE)
-            self.table.shut_down()
-            deadline = time.monotonic() + STOP_GRACE
-            while time.monotonic() < deadline and (  # noqa: ASYNC110 - a look is cheap
-                any(not one.is_over and one.connection.open_streams for one in sessions)
-                or self.table.is_busy
-            ):
-                await asyncio.sleep(_POLL)
+            await leaving.stop()
         finally:
-            self.directory.close()
-            for session in sessions:
-                session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
-            await asyncio.sleep(0.05)  # the last frames leave
-            if self._proxy_headers is not None:
-                self._proxy_headers.stop()
-            if self._acceptor is not None:
-                self._acceptor.stop()
-            self._sweep.stop()
-            self.table.end()
-            await self._health.stop()
-            if self._certificates is not None:
-                await self._certificates.stop()
-            if self._expiry is not None:
-                self._expiry.cancel()
-            if self._watcher is not None:
-                await self._watcher.stop()
-            self.context.refusals.stop()
-            self._access_log.stop()
+            await self._take_apart(leaving.sessions)
             remove_edge_address(self.config)
+
+    async def retire(self, seconds: float) -> None:
+        """Leave to the process that serves on the same sockets now; see :class:`.leaving.Leaving`.
+
+        Args:
+            seconds: For what is in progress.
+        """
+        _log.info("another process serves from now on; what is in progress gets %g s", seconds)
+        leaving = self._leave()
+        try:
+            if self._certificates is not None:
+                await self._certificates.stop()  # the other one orders now
+            await leaving.retire(self._ending)
+        finally:
+            await self._take_apart(leaving.sessions)
+
+    def _leave(self) -> Leaving:
+        """Accept no more."""
+        self._close_listeners()
+        return Leaving(
+            self.context, self.directory, self.table, is_arriving=lambda: self._is_arriving
+        )
+
+    @property
+    def _is_arriving(self) -> bool:
+        headers, acceptor = self._proxy_headers, self._acceptor
+        return bool(headers and headers.waiting) or bool(acceptor and acceptor.is_busy)
+
+    async def _take_apart(self, sessions: list[Session]) -> None:
+        self.directory.close()
+        for session in sessions:
+            session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
+        await asyncio.sleep(0.05)  # the last frames leave
+        if self._proxy_headers is not None:
+            self._proxy_headers.stop()
+        if self._acceptor is not None:
+            self._acceptor.stop()
+        self._sweep.stop()
+        self.table.end()
+        await self._health.stop()
+        if self._certificates is not None:
+            await self._certificates.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._watcher is not None:
+            await self._watcher.stop()
+        self.context.refusals.stop()
+        self._access_log.stop()
+
+    def _tell_parent(self, parent: ParentLink) -> None:
+        """Say that this process serves, and answer what is asked from now on."""
+        addresses = [one for one in (self.address, self.http_address) if one is not None]
+        live = LiveEdge(
+            config=self.config,
+            context=self.context,
+            directory=self.directory,
+            table=self.table,
+            addresses=tuple(addresses),
+        )
+
+        async def reply(request: Message) -> Message:
+            if request.get("command") == "retire":
+                self._ending.retire(float(request["seconds"]))
+                return {"ok": True, **await answer(live, {"command": "status"})}
+            if request.get("command") == "end":
+                self._ending.second.set()
+            return await answer(live, request)
+
+        parent.serve(reply)
+        parent.ready(
+            folder=self.config.data_dir,
+            addresses=[str(one) for one in addresses],
+            drain_timeout=self.config.limits.drain_timeout,
+        )
 
     def reopen_logs(self) -> None:
         """Leave files that were renamed; the log's own thread looks each second by itself."""
@@ -310,7 +372,7 @@ class Edge:
         Raises:
             OSError: The address cannot be listened on.
         """
-        sockets = await self._open(address)
+        sockets = await self._open("listen", address)
         watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
         if self._certificates is None:
             await self._accept_plain(self._protocol_factory(), sockets, watch)
@@ -345,7 +407,7 @@ class Edge:
             ),
             tunnels=None,
         )
-        sockets = await self._open(address)
+        sockets = await self._open("http_listen", address)
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
@@ -356,17 +418,19 @@ class Edge:
             return False
         return route.is_end_to_end or self._certificates.find(hostname) is not None
 
-    async def _open(self, address: ListenAddress) -> list[socket.socket]:
-        try:
-            sockets = await listen(address.host, address.port, backlog=BACKLOG)
-        except OSError as error:
-            _log.error(
-                "cannot listen on %s (%s); %s",
-                address,
-                error.strerror or error,
-                listen_advice(error, address),
-            )
-            raise
+    async def _open(self, purpose: str, address: ListenAddress) -> list[socket.socket]:
+        sockets = self._held.take(purpose, str(address))
+        if not sockets:
+            try:
+                sockets = await listen(address.host, address.port, backlog=BACKLOG)
+            except OSError as error:
+                advice = listen_advice(error, address)
+                why = f"cannot listen on {address} ({error.strerror or error}); {advice}"
+                _log.error("%s", why)
+                if self._parent is not None:
+                    self._parent.failed(why)
+                raise
+            self._held.opened(purpose, str(address), sockets)
         self._sockets += sockets
         return sockets
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .endpoints.endpoint import Endpoint
     from .listeners.client_hello import ClientHello
     from .settings.config import EdgeConfig
+    from .supervision import SocketSource
     from .tokens import Snapshot
 
 __all__ = ["ShownCertificates"]
@@ -46,6 +47,7 @@ class ShownCertificates:
 
     Args:
         config: The edge's settings.
+        held: Sockets that a parent holds.
 
     Attributes:
         pins: The certificates that apps are to accept, of an edge that they know by a pin: the one
@@ -55,7 +57,7 @@ class ShownCertificates:
         CertificateError: The files cannot be used.
     """
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: EdgeConfig, held: SocketSource | None = None) -> None:
         self.pins: tuple[str, ...] = ()
         self._config = config
         self._own = InternalCertificate(certificate=config.certificate_path, key=config.key_path)
@@ -68,7 +70,7 @@ class ShownCertificates:
         self._validity_due = 0.0
         if config.tls.mode == "acme":
             collection = self._source = CertificateCollection(config.domain)
-            self._issuance = Issuance(config, collection)
+            self._issuance = Issuance(config, collection, held)
         else:
             self._source = self._files = FileCertificates(
                 config.certificate_path, config.key_path, is_pinned=config.tls.mode == "internal"

@@ -36,6 +36,10 @@ class FakeConnection:
         """Note it."""
         self.calls.append("shut_down")
 
+    def retire(self) -> None:
+        """Note it."""
+        self.calls.append("retire")
+
     def end(self) -> None:
         """Note it."""
         self.calls.append("end")

@@ -1,4 +1,8 @@
-"""``asgi-tunnel-edge run``: be the edge."""
+"""``asgi-tunnel-edge run``: be the edge.
+
+As its user types it, it is the parent (``__main__``, :mod:`..parent`), which starts this again as
+its serving process. Where there is no parent, as on Windows, this is all of the edge.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import click
 
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.running import marked_as_running
-from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig, read_config
 from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.supervision import ParentLink
 
 from .options import data_option
 
@@ -20,13 +25,29 @@ __all__ = ["run"]
 @data_option
 def run(*, data_dir: Path) -> int:
     """Run the edge until it is told to stop (SIGINT, SIGTERM)."""
-    config = EdgeConfig.load(data_dir)
+    parent = ParentLink.attach()
+    if parent is None:
+        return _serve(data_dir, None)
+    with parent.reporting():
+        return _serve(data_dir, parent)
+
+
+def _serve(data_dir: Path, parent: ParentLink | None) -> int:
+    if parent is None:
+        config = EdgeConfig.load(data_dir)
+    else:
+        parent.text = read_config(data_dir) if parent.config is None else parent.config
+        config = EdgeConfig.from_text(parent.text, data_dir)
     _bring_up_to_date(config)
     # Here, so that the other commands do not wait for the server's modules.
     from asgi_tunnel_edge.server import run as run_server
 
+    if parent is None:
+        with marked_as_running(data_dir):
+            return run_server(config)
+    parent.commit()
     with marked_as_running(data_dir):
-        return run_server(config)
+        return run_server(config, parent)
 
 
 def _bring_up_to_date(config: EdgeConfig) -> None:

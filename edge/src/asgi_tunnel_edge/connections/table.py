@@ -52,6 +52,9 @@ class Tracked(Stalling, Protocol):
     def shut_down(self) -> None:
         """Close it once it is idle."""
 
+    def retire(self) -> None:
+        """Close it when it stays idle: another process serves new ones."""
+
     def end(self) -> None:
         """End it now; what is complete stays so, what is not is cut."""
 
@@ -102,6 +105,11 @@ class ConnectionTable:
         """The edge stops: end connections that carry nothing, and WebSockets with 1012."""
         for connection in list(self.connections):
             connection.shut_down()
+
+    def retire(self) -> None:
+        """Another process serves: end connections that stay idle."""
+        for connection in list(self.connections):
+            connection.retire()
 
     def end(self) -> None:
         """End all."""

@@ -471,7 +471,7 @@ class HTTP1Connection(Line):
     @property
     def can_keep_alive(self) -> bool:
         """See :class:`Line`."""
-        return self._body is None
+        return self._body is None and not self._context.is_stopping
 
     def pause_request(self) -> None:
         """See :class:`Line`."""
@@ -511,11 +511,15 @@ class HTTP1Connection(Line):
         """See :class:`Line`: read the next request, or close."""
         self._exchange = None
         is_last = self._is_half_closed and not self._reader.buffer
-        if not keep_alive or is_last or self._context.is_stopping:
+        context = self._context
+        # One that was promised to stay open before another process took over stays for a moment.
+        if not keep_alive or is_last or (context.is_stopping and not context.is_replaced):
             self.close_soon()
             return
         self._enter(_HEAD)
         self._deadlines.await_next_request()
+        if context.is_replaced:
+            self._deadlines.bound_idle()
         self.resume_request()
 
     def close_soon(self) -> None:
@@ -591,7 +595,8 @@ class HTTP1Connection(Line):
         if request is None:
             self._writer.begin(None)
         is_whole = request is not None and request.length == 0
-        self._writer.reply(reply, keep_alive=is_whole and not reply.closes)
+        keep_alive = is_whole and not reply.closes and not self._context.is_stopping
+        self._writer.reply(reply, keep_alive=keep_alive)
         if reply.status in _ERRORS and not self.is_proxy:
             self._front.limiter.note_error(self.address)
         peer = b"" if self._arrival is None else self._arrival.peer
@@ -656,6 +661,11 @@ class HTTP1Connection(Line):
                 self._exchange.shut_down()
         elif self._state is _HEAD and not self._reader.buffer:
             self._close()
+
+    def retire(self) -> None:
+        """See :class:`..connections.table.Tracked`."""
+        if self._state is _HEAD and not self._reader.buffer:
+            self._deadlines.bound_idle()
 
     def end(self) -> None:
         """See :class:`..connections.table.Tracked`."""

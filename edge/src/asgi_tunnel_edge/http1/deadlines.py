@@ -37,6 +37,7 @@ from .states import State
 __all__ = [
     "HALF_CLOSE_GRACE",
     "LINGER",
+    "RETIRED_IDLE",
     "STATE_CLOCK",
     "UNREAD_CHECK",
     "Clock",
@@ -51,6 +52,11 @@ HALF_CLOSE_GRACE: Final = 0.5
 
 UNREAD_CHECK: Final = 1.0
 """Seconds between two looks whether a visitor that is not read, for the app is slow, has left."""
+
+RETIRED_IDLE: Final = 5.0
+"""Seconds that an idle connection may be used once more after another process took over. Who sends
+a request while its connection is being closed has to send it again, and not every client does: most
+that send requests at all do so within this time, and hear with the response that it is closed."""
 
 SWEEP: Final = 0.25
 """Seconds that an expiry is seen late, at most: a hold is given up that much before its end."""
@@ -153,6 +159,10 @@ class Deadlines:
     def await_next_request(self) -> None:
         """The connection is idle."""
         self._state_due = self._now() + self._limits.keep_alive_timeout
+
+    def bound_idle(self) -> None:
+        """Give an idle connection no more than ``RETIRED_IDLE``."""
+        self._state_due = min(self._state_due, self._now() + RETIRED_IDLE)
 
     def watch_body(self, read: int) -> None:
         """Measure the rate of a request body from here.

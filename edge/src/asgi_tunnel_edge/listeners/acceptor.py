@@ -127,6 +127,11 @@ class TLSAcceptor:
         for pending in self._pending:
             pending.end()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether handshakes are in progress."""
+        return bool(len(self._pending))
+
     def _accept(self, sock: socket.socket, address: str) -> None:
         if self._limiter.admit(address) is not None:
             sock.close()

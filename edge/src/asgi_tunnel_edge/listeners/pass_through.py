@@ -310,6 +310,9 @@ class PassThroughConnection(ByteLine):
         if self._hold_due < math.inf:
             self._hold_due = 0.0  # seen at the next look
 
+    def retire(self) -> None:
+        """See :class:`..connections.table.Tracked`; its app hears that its session drains."""
+
     def end(self) -> None:
         """See :class:`..connections.table.Tracked`."""
         self._abandon(ResetCode.CANCELLED, "the edge stops")

@@ -60,6 +60,7 @@ __all__ = [
     "TlsConfig",
     "parse_listen",
     "parse_public_url",
+    "read_config",
 ]
 
 CONFIG_FILE: Final = "edge.toml"
@@ -112,6 +113,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_visitors_per_token: Annotated[
         Count, Meta(title="exchanges and WebSockets of one token in progress; more: 503")
     ] = 8000
+    drain_timeout: Annotated[
+        SecondsOrZero,
+        Meta(title="what is in progress when a reload or upgrade replaces its process; then cut"),
+    ] = 30.0
     hold_timeout: Annotated[
         SecondsOrZero, Meta(title="a request waits this long for an app that is away, then 503")
     ] = 10.0
@@ -255,6 +260,15 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         return cls.from_table(cls.read_table(data_dir), data_dir)
 
+    @classmethod
+    def from_text(cls, content: str, data_dir: Path) -> Self:
+        """Check the text of an ``edge.toml``.
+
+        Raises:
+            EdgeConfigError: It is no TOML, or a setting is wrong.
+        """
+        return cls.from_table(_parse(content), data_dir)
+
     @staticmethod
     def read_table(data_dir: Path) -> dict[str, Any]:
         """Read ``data_dir/edge.toml`` as TOML; its settings are not looked at.
@@ -262,12 +276,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             EdgeConfigError: The directory or the file is missing, or is no TOML.
         """
-        content = _read(data_dir)
-        try:
-            return tomllib.loads(content)
-        except tomllib.TOMLDecodeError as error:
-            fix = "correct the line; texts need quotes"
-            raise EdgeConfigError("syntax", str(error), fix, file=CONFIG_FILE) from error
+        return _parse(read_config(data_dir))
 
     @classmethod
     def from_table(cls, table: Mapping[str, object], data_dir: Path) -> Self:
@@ -415,7 +424,20 @@ def _by_normal_name(hostnames: Mapping[str, HostnameConfig]) -> dict[str, Hostna
     return found
 
 
-def _read(data_dir: Path) -> str:
+def _parse(content: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        fix = "correct the line; texts need quotes"
+        raise EdgeConfigError("syntax", str(error), fix, file=CONFIG_FILE) from error
+
+
+def read_config(data_dir: Path) -> str:
+    """Return the text of ``data_dir/edge.toml``.
+
+    Raises:
+        EdgeConfigError: The directory or the file is missing or cannot be read.
+    """
     init = f"make one with `asgi-tunnel-edge init --data {data_dir} --domain DOMAIN`"
     if not data_dir.is_dir():
         raise EdgeConfigError("--data", f"there is no directory {data_dir}", init)

@@ -22,7 +22,7 @@ __all__ = ["render_config", "write_config"]
 
 _TEMPLATE: Final = """\
 # Settings of this edge. A line that begins with # shows a default or an example.
-# Changes take effect when the edge is started again.
+# Changes take effect with `asgi-tunnel-edge reload`.
 
 # Apps get names below this domain: token `shop` serves shop.{bare_domain}.
 domain = {domain}

@@ -77,19 +77,23 @@ class DNSServer:
     Args:
         zone: Decides what is replied.
         clock: Monotonic seconds.
+
+    Attributes:
+        sockets: Those that it listens on, UDP and TCP by turns.
     """
 
     def __init__(self, zone: Zone, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._zone = zone
         self._clock = clock
         self._ledger = Ledger(RESPONSES)
+        self.sockets: list[socket.socket] = []
         self._udp: list[_UDPSocket] = []
         self._tcp: list[asyncio.Server] = []
         self._connections: FairPool[asyncio.Task[None]] = FairPool(
             MAX_CONNECTIONS, SHARES, replaces_own=True
         )
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, *, opened: Sequence[socket.socket] = ()) -> int:
         """Listen on UDP and TCP; may be called for several addresses.
 
         Args:
@@ -97,6 +101,8 @@ class DNSServer:
                 not all addresses are free, as beside systemd-resolved, ``::`` and ``0.0.0.0`` mean
                 those that this machine sends from.
             port: 0: any port that is free for both.
+            opened: The sockets of another process for the same address, UDP and TCP by turns; they
+                are used in place of new ones.
 
         Returns:
             The port.
@@ -108,7 +114,7 @@ class DNSServer:
         Cancellation closes what was opened by this call.
         """
         try:
-            pairs = _open_all(host, port)
+            pairs = list(zip(opened[::2], opened[1::2], strict=True)) or _open_all(host, port)
         except (OSError, ValueError) as error:
             raise CertificateError(_why_not(host, port, error)) from error
         servers = []
@@ -123,6 +129,7 @@ class DNSServer:
             for sock in (sock for pair in pairs for sock in pair):
                 sock.close()
             raise
+        self.sockets += [sock for pair in pairs for sock in pair]
         self._tcp.extend(servers)
         self._udp.extend(_UDPSocket(udp, self._reply_to, self._clock) for udp, _ in pairs)
         return int(pairs[0][0].getsockname()[1])
@@ -137,6 +144,7 @@ class DNSServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.sockets.clear()
         self._udp.clear()
         self._tcp.clear()
 

@@ -1,0 +1,414 @@
+"""What ``asgi-tunnel-edge run`` is: starts a serving process, keeps one running, changes it.
+
+A generation is what serves after one start, reload or upgrade. It has one process today; the
+parent keeps a list of those that leave, and one that serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from .. import __version__
+from .held import HeldSockets
+from .lines import log, reopen_streams
+from .loop import Loop, Timer
+from .notify import Notifier
+from .worker import State, Worker, ending, serving_command
+
+if TYPE_CHECKING:
+    from ..channel import Message
+    from .change import Change
+    from .later import Requests
+
+__all__ = ["Parent", "run"]
+
+RESTART_DELAY: Final = 1.0
+"""Seconds before a serving process that crashes again and again is replaced; doubled each time. The
+first time it is replaced at once."""
+
+MAX_RESTART_DELAY: Final = 30.0
+"""Seconds at the most: one that dies at each start must not fill the log, nor the machine."""
+
+STABLE_AFTER: Final = 10.0
+"""Seconds that it has to live for its death to count as the first one."""
+
+KILL_AFTER: Final = 2.0
+"""Seconds that a serving process has for its end after a second signal."""
+
+ASK_TIMEOUT: Final = 10.0
+"""Seconds for the serving process to answer what the control socket asks."""
+
+STATUS_TIMEOUT: Final = 2.0
+"""The same for ``status``, which has to say that a process does not reply."""
+
+STREAMS_CHECK: Final = 60.0
+"""Seconds between two looks whether the files of standard output and error were renamed."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run an edge until SIGINT or SIGTERM; return the exit code.
+
+    Args:
+        arguments: Of the command ``run``; for the serving process, which reads and checks them.
+    """
+    return Parent(arguments).run()
+
+
+class Parent:
+    """See the module; what a change asks of it is in :class:`.change.Generations`."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.loop = Loop()
+        self._command = serving_command(arguments)
+        self._environment = dict(os.environ)
+        self._notifier = Notifier(self._environment)
+        self._held = HeldSockets()
+        self._held.take_given(self._environment)
+        for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+            self._environment.pop(name, None)
+        self._started = time.time()
+        self._generation = 1
+        self._worker: Worker | None = None  # serves, or is started to
+        self._leaving: list[Worker] = []
+        self._all: dict[int, Worker] = {}  # by process id, until they are gone
+        self._change: Change | None = None
+        self._last_change: Message | None = None
+        self._config: str | None = None  # of the generation: what it served with once, it can again
+        self._has_served = False
+        self._deaths = 0  # since the serving process was last stable
+        self._restart: Timer | None = None
+        self._signals = 0  # that ask for the end
+        self._is_hangup_due = False
+        self._code: int | None = None  # of the parent, once it is known
+        self._folder = ""
+        self._requests: Requests | None = None
+        self._had_terminal = _has_terminal()
+
+    def run(self) -> int:
+        """See :func:`run`."""
+        for one in (signal.SIGINT, signal.SIGTERM):
+            self.loop.on_signal(one, self._on_stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            self.loop.on_signal(signal.SIGHUP, self._on_hangup)
+        self.loop.on_signal(signal.SIGCHLD, self._on_child)
+        self._worker = self._start()
+        # The rest while it starts; and now, for later there may be another version on the disk.
+        from . import later
+
+        self._later = later
+        self.loop.call_later(STREAMS_CHECK, self._check_streams)
+        if self._notifier.interval:
+            self.loop.call_later(self._notifier.interval, self._watchdog)
+        while self._code is None:
+            self.loop.turn()
+        if self._requests is not None:
+            self._requests.close()
+            self._later.remove_control(self._folder)
+        self._notifier.close()
+        return self._code
+
+    # -- signals -----------------------------------------------------------------------------
+
+    def _on_stop(self) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            self._notifier.stopping()
+            # Nobody accepts any more: who connects is to be refused, and not to wait for a reset.
+            self._held.close()
+            if self._change is not None:
+                self._change.cancel()
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        for worker in self._all.values():
+            if self._signals == 1:
+                worker.signal(signal.SIGTERM)
+            else:
+                worker.send({"type": "ask", "id": 0, "request": {"command": "end"}})
+        if self._signals == 2:
+            self.loop.call_later(KILL_AFTER, self._kill)
+        if not self._all:
+            self._code = 0
+
+    def _kill(self) -> None:
+        for worker in self._all.values():
+            worker.signal(signal.SIGKILL)
+
+    def _on_hangup(self) -> None:
+        if self._had_terminal and not _has_terminal():
+            self._on_stop()  # its window was closed
+        elif self._worker is None or self._worker.state is State.STARTING:
+            self._is_hangup_due = True  # it cannot be told before it serves
+        elif not self._signals:
+            self.refresh()
+            if self._change is None:
+                self._begin_change("reload", lambda _: None)
+
+    def _on_child(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            worker = self._all.pop(pid, None)
+            if worker is not None:
+                worker.ended(os.waitstatus_to_exitcode(status))
+
+    # -- serving processes -------------------------------------------------------------------
+
+    def _start(self, generation: int = 1, *, is_trial: bool = False) -> Worker:
+        reopen_streams()
+        worker = Worker(
+            self.loop, generation, on_message=self._on_message, on_end=self._on_worker_end
+        )
+        config = None if is_trial else self._config
+        sockets = self._held.names
+        worker.start(self._command, self._environment, sockets, config=config, is_trial=is_trial)
+        self._all[worker.pid] = worker
+        return worker
+
+    def _on_message(self, worker: Worker, message: Message) -> None:
+        kind = message.get("type")
+        if kind == "sockets":
+            names = message.get("names", {})
+            for name, count in names.items():
+                self._held.hold(name, worker.take_descriptors(count))
+        elif kind == "failed":
+            worker.failure = str(message.get("error"))
+        elif kind == "ready":
+            self._on_ready(worker, message)
+
+    def _on_ready(self, worker: Worker, message: Message) -> None:
+        worker.state, worker.ready = State.SERVING, message
+        if self._change is not None and worker is self._change.coming:
+            self._change.on_ready()
+            return
+        if worker is not self._worker:
+            return
+        if not self._has_served:
+            self._has_served = True
+            self._open_control(str(message.get("folder", "")))
+        self._settle(worker)
+        self._tell_ready()
+        if self._is_hangup_due:
+            self._is_hangup_due = False
+            self._on_hangup()
+
+    def _settle(self, worker: Worker) -> None:
+        """What serves now is what is held on to."""
+        self._config = worker.ready.get("config")
+        self._held.keep(worker.ready.get("sockets", ()))
+
+    def _open_control(self, folder: str) -> None:
+        self._folder = folder
+        try:
+            sock = self._later.open_control(folder)
+        except OSError as error:
+            why = f"the control socket in {folder} cannot be opened ({error.strerror})"
+            log("WARNING", f"{why}; the edge goes on, without status, reload and upgrade")
+            return
+        if sock is None:
+            why = f"another edge runs in {folder}"
+            log("WARNING", f"{why}, and its control socket is that one's; give each its own folder")
+            return
+        self._requests = self._later.Requests(self.loop, sock, self._answer)
+
+    def _on_worker_end(self, worker: Worker, code: int) -> None:
+        if self._change is not None and worker is self._change.coming:
+            self._change.on_end(code)
+        elif worker in self._leaving:
+            self._leaving.remove(worker)
+            if code:
+                log("WARNING", f"the process {worker.pid}, which was leaving, {ending(code)}")
+        elif worker is self._worker:
+            self._worker = None
+            self._on_crash(worker, code)
+        if self._signals and not self._all and self._code is None:
+            self._code = 0
+
+    def _on_crash(self, worker: Worker, code: int) -> None:
+        if self._signals or not self._has_served:
+            self._code = code if code >= 0 else 128 - code
+            return
+        if self._change is not None and self._change.coming is not None:
+            return  # the next generation is on its way; if it fails, see _on_changed
+        is_first = time.monotonic() - worker.started > STABLE_AFTER
+        self._deaths = 1 if is_first else self._deaths + 1
+        delay = 0.0
+        if self._deaths > 1:
+            delay = min(RESTART_DELAY * 2 ** min(self._deaths - 2, 10), MAX_RESTART_DELAY)
+        when = f"in {delay:g} s" if delay else "now"
+        log("ERROR", f"the serving process {worker.pid} {ending(code)}; another starts {when}")
+        self._restart = self.loop.call_later(delay, self._replace)
+
+    def _replace(self) -> None:
+        self._restart = None
+        if self._worker is not None or self._signals:
+            return
+        try:
+            self._worker = self._start(self._generation)
+        except OSError as error:
+            log("ERROR", f"no process can be started ({error.strerror}); next try in 1 s")
+            self._restart = self.loop.call_later(RESTART_DELAY, self._replace)
+
+    # -- for a change -------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Worker | None:
+        """See :class:`Generations`."""
+        return self._worker
+
+    def begin(self) -> Worker:
+        """See :class:`Generations`."""
+        return self._start(self._generation + 1, is_trial=True)
+
+    def promote(self, worker: Worker) -> Worker | None:
+        """See :class:`Generations`."""
+        old, self._worker = self._worker, worker
+        self._generation = worker.generation
+        self._deaths = 0
+        self._settle(worker)
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        if old is not None:
+            old.state = State.LEAVING
+            self._leaving.append(old)
+        return old
+
+    def give_up(self, worker: Worker) -> None:
+        """See :class:`Generations`."""
+        self._leaving.append(worker)
+        worker.signal(signal.SIGKILL)
+
+    def refresh(self) -> None:
+        """See :class:`Generations`."""
+        reopen_streams()
+        for worker in self._all.values():
+            if worker.state in (State.SERVING, State.LEAVING):
+                worker.signal(signal.SIGHUP)
+
+    # -- changes -----------------------------------------------------------------------------
+
+    def _begin_change(self, kind: str, reply: Callable[[Message], None]) -> None:
+        if self._change is not None:
+            reply(
+                {"ok": False, "error": f"another {self._change.kind} is in progress; wait for it"}
+            )
+            return
+        if self._signals:
+            reply({"ok": False, "error": "the edge is about to stop"})
+            return
+        self._notifier.reloading()
+
+        def done(result: Message) -> None:
+            self._on_changed(result)
+            reply(result)
+
+        self._change = self._later.Change(self, kind, done)
+        self._change.start()
+
+    def _on_changed(self, result: Message) -> None:
+        coming = None if self._change is None else self._change.coming
+        self._change = None
+        self._last_change = result
+        if coming is not None:
+            self.give_up(coming)
+        if not self._signals:
+            self._tell_ready()
+            if self._worker is None and self._restart is None:
+                self._replace()  # the serving process has ended meanwhile
+
+    def _tell_ready(self) -> None:
+        worker = self._worker
+        if worker is not None:
+            version = worker.ready.get("version", "")
+            self._notifier.ready(f"generation {worker.generation}, version {version}")
+
+    # -- questions ---------------------------------------------------------------------------
+
+    def _answer(self, request: Message, reply: Callable[[Message], None]) -> None:
+        command = request["command"]
+        if command in ("reload", "upgrade"):
+            self._begin_change(command, reply)
+        elif command == "status":
+            self._status(reply)
+        elif self._worker is None:
+            reply({"ok": False, "error": "the serving process is just being started again"})
+        else:
+            self._worker.ask(request, lambda found: reply(found or _NO_REPLY), ASK_TIMEOUT)
+
+    def _status(self, reply: Callable[[Message], None]) -> None:
+        workers = [one for one in self._all.values() if one.state is not State.STARTING]
+        found: list[Message] = []
+
+        def on_reply(worker: Worker, status: Message | None) -> None:
+            about: Message = {
+                "pid": worker.pid,
+                "generation": worker.generation,
+                "state": worker.state.name.lower(),
+                "version": worker.ready.get("version", ""),
+                "uptime": round(time.monotonic() - worker.started, 3),
+                "replies": status is not None,
+            }
+            found.append(about | {k: v for k, v in (status or {}).items() if k != "ok"})
+            if len(found) == len(workers):
+                reply(self._described(sorted(found, key=lambda one: -one["generation"])))
+
+        if not workers:
+            reply(self._described([]))
+        for worker in workers:
+            ask = {"command": "status"}
+            worker.ask(ask, functools.partial(on_reply, worker), STATUS_TIMEOUT)
+
+    def _described(self, workers: list[Message]) -> Message:
+        serving = self._worker
+        return {
+            "ok": True,
+            "version": "" if serving is None else serving.ready.get("version", ""),
+            "generation": self._generation,
+            "uptime": round(time.time() - self._started, 3),
+            "parent": {"pid": os.getpid(), "version": __version__},
+            "addresses": [] if serving is None else serving.ready.get("addresses", []),
+            "workers": workers,
+            "last_change": self._last_change,
+            "changing": None if self._change is None else self._change.kind,
+        }
+
+    # -- now and then ------------------------------------------------------------------------
+
+    def _check_streams(self) -> None:
+        reopen_streams()
+        self.loop.call_later(STREAMS_CHECK, self._check_streams)
+
+    def _watchdog(self) -> None:
+        """A sign of life, if the serving process gives one; or while there is none yet."""
+
+        def on_reply(reply: Message | None) -> None:
+            if reply is not None:
+                self._notifier.alive()
+
+        if self._worker is None or self._worker.state is State.STARTING:
+            self._notifier.alive()
+        else:
+            self._worker.ask({"command": "ping"}, on_reply, self._notifier.interval)
+        self.loop.call_later(self._notifier.interval, self._watchdog)
+
+
+_NO_REPLY: Final = {"ok": False, "error": "the serving process did not reply in time"}
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal, whose end ends it; a service has none."""
+    with contextlib.suppress(OSError):
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+        return True
+    return False

@@ -1,0 +1,25 @@
+"""What questions may look at: the parts of a running edge, as ``server`` has put them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..connections.table import ConnectionTable
+    from ..context import EdgeContext
+    from ..directory import LocalDirectory
+    from ..settings.config import EdgeConfig, ListenAddress
+
+__all__ = ["LiveEdge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEdge:
+    """See the module."""
+
+    config: EdgeConfig
+    context: EdgeContext
+    directory: LocalDirectory
+    table: ConnectionTable
+    addresses: tuple[ListenAddress, ...]  #: where it listens

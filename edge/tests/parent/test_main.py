@@ -1,0 +1,286 @@
+"""A real edge: its parent, the process that serves, and what happens to them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from tests.e2e.harness import BIN, Edge, running_edge, spawn, wait_until
+
+import asgi_tunnel_edge
+from asgi_tunnel_edge.cli import main as edge_cli
+from asgi_tunnel_edge.endpoints.health import HEALTH_PATH
+
+SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge that its tests leave as they found it: serving."""
+    with running_edge(tmp_path_factory.mktemp("parent")) as edge:
+        yield edge
+
+
+def asked(edge: Edge, command: str) -> Any:
+    """What a command says in JSON, as its schema has it."""
+    found = json.loads(edge.command(command, "--json"))
+    Draft202012Validator(json.loads((SCHEMAS / f"{command}.json").read_text())).validate(found)
+    return found
+
+
+def refused(edge: Edge, command: str) -> str:
+    """The one sentence of a command that changed nothing."""
+    done = CliRunner().invoke(edge_cli, [command, "--data", str(edge.folder)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def health(port: int) -> int:
+    """The status of a page of the edge's own, on a new connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", HEALTH_PATH)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+    finally:
+        connection.close()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def set_limit(edge: Edge, line: str) -> None:
+    """Write a line into ``[limits]``."""
+    file = edge.folder / "edge.toml"
+    file.write_text(file.read_text().replace("[limits]\n", f"[limits]\n{line}\n", 1))
+
+
+def serving(edge: Edge) -> Any:
+    """The one process that serves, as ``status`` has it."""
+    (one,) = [one for one in asked(edge, "status")["workers"] if one["state"] == "serving"]
+    return one
+
+
+def test_status(shared: Edge) -> None:
+    """It names processes, versions, addresses, and what is in progress."""
+    found = asked(shared, "status")
+    assert found["parent"]["pid"] == shared.running.popen.pid
+    assert found["version"] == found["parent"]["version"] == asgi_tunnel_edge.__version__
+    assert found["addresses"] == [f"127.0.0.1:{shared.port}"]
+    worker = serving(shared)
+    assert worker["pid"] == shared.running.pid != shared.running.popen.pid
+    assert (worker["replies"], worker["tunnels"], worker["is_draining"]) == (True, 0, False)
+    text = shared.command("status")
+    assert f"listening on 127.0.0.1:{shared.port}" in text
+    assert f"serving {worker['pid']}, version" in text
+    assert (shared.folder / "edge.control").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_crash_refuses_nobody(shared: Edge) -> None:
+    """Who connects while the serving process is gone waits in the queue, and is served."""
+    pid = shared.running.pid
+    os.kill(pid, signal.SIGKILL)
+    assert health(shared.port) == 200
+    assert serving(shared)["pid"] != pid
+    shared.running.wait_for(f"the serving process {pid} was ended by SIGKILL; another starts now")
+    again = serving(shared)["pid"]
+    os.kill(again, signal.SIGKILL)
+    assert health(shared.port) == 200
+    shared.running.wait_for(f"process {again} was ended by SIGKILL; another starts in 1 s")
+
+
+def test_reload(shared: Edge) -> None:
+    """An unchanged file changes nothing; a changed one brings another process; the old one goes."""
+    before = asked(shared, "status")
+    assert asked(shared, "reload")["changed"] == []
+    assert asked(shared, "status")["generation"] == before["generation"]
+    old = serving(shared)["pid"]
+    set_limit(shared, "max_tunnels = 77")
+    kept = http.client.HTTPConnection("127.0.0.1", shared.port, timeout=20)
+    kept.request("GET", HEALTH_PATH)
+    kept.getresponse().read()
+    changed = asked(shared, "reload")
+    assert changed["changed"] == ["limits.max_tunnels"]
+    assert changed["generation"] == before["generation"] + 1
+    assert changed["pid"] == serving(shared)["pid"] != old
+    # A connection of the old process: it may ask once more, and hears that it is closed then.
+    kept.request("GET", HEALTH_PATH)
+    response = kept.getresponse()
+    assert (response.status, response.getheader("connection")) == (200, "close")
+    response.read()
+    wait_until(lambda: not is_alive(old), what="the old process ends")
+    assert health(shared.port) == 200
+    assert (shared.folder / "edge.address").exists()
+
+
+def test_a_broken_file_changes_nothing(shared: Edge) -> None:
+    """Not by a reload, and not by a crash after it: what served once serves again."""
+    pid = serving(shared)["pid"]
+    file = shared.folder / "edge.toml"
+    good = file.read_text()
+    file.write_text(good + "\ncolour = 1\n")
+    for command in ("reload", "upgrade"):
+        assert "access_log.colour: there is no such setting" in refused(shared, command)
+    assert serving(shared)["pid"] == pid
+    last = asked(shared, "status")["last_change"]
+    assert (last["kind"], last["ok"]) == ("upgrade", False)
+    os.kill(pid, signal.SIGKILL)
+    assert health(shared.port) == 200
+    file.write_text(good)
+
+
+def test_hangup_reloads(shared: Edge) -> None:
+    """SIGHUP to the parent is a reload; what came of it stands in ``status``."""
+    set_limit(shared, "max_tunnels_per_token = 7")
+    generation = asked(shared, "status")["generation"]
+    shared.running.popen.send_signal(signal.SIGHUP)
+    wait_until(lambda: asked(shared, "status")["generation"] == generation + 1)
+    assert asked(shared, "status")["last_change"]["kind"] == "reload"
+
+
+def test_another_address(shared: Edge) -> None:
+    """A new address is listened on before the old one is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file = shared.folder / "edge.toml"
+    file.write_text(file.read_text().replace(f":{shared.port}", f":{port}"))
+    assert asked(shared, "reload")["changed"] == ["listen"]
+    assert health(port) == 200
+    with pytest.raises(ConnectionRefusedError):
+        health(shared.port)
+    shared.port = port
+    taken = socket.create_server(("127.0.0.1", 0))
+    text = file.read_text()
+    file.write_text(text.replace(f":{port}", f":{taken.getsockname()[1]}"))
+    assert "cannot listen on 127.0.0.1:" in refused(shared, "reload")
+    taken.close()
+    file.write_text(text)
+    assert health(port) == 200
+
+
+def test_the_end(shared: Edge) -> None:
+    """SIGTERM ends both in order; then nobody can be asked."""
+    pid = shared.running.pid
+    assert shared.running.stop() == 0
+    assert not is_alive(pid)
+    assert not {"edge.control", "edge.address"} & {one.name for one in shared.folder.iterdir()}
+    done = CliRunner().invoke(edge_cli, ["status", "--data", str(shared.folder)])
+    assert (done.exit_code, done.stderr.count("\n")) == (3, 1)
+    assert done.stderr.startswith(f"error: no edge runs in {shared.folder}; start it with ")
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of this distribution that comes before the installed one."""
+    source = Path(asgi_tunnel_edge.__file__).parent
+    shutil.copytree(source, tmp_path / "code" / source.name)
+    return tmp_path / "code"
+
+
+def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed now serves; what cannot be imported does not, and says why.
+
+    The parent is killed in the end: its child ends with it.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(copied))
+    version = copied / "asgi_tunnel_edge" / "_version.py"
+    with running_edge(tmp_path) as edge:
+        version.write_text('__version__ = "9.9.9"\n')
+        changed = asked(edge, "upgrade")
+        assert (changed["version_before"], changed["version"]) == (
+            asgi_tunnel_edge.__version__,
+            "9.9.9",
+        )
+        assert asked(edge, "status")["version"] == "9.9.9"
+        pid = serving(edge)["pid"]
+        version.write_text('raise RuntimeError("half of a version")\n')
+        sentence = refused(edge, "upgrade")
+        assert "ended with 1 before it served; the last it said: RuntimeError: half" in sentence
+        assert serving(edge)["pid"] == pid
+        assert health(edge.port) == 200
+        edge.running.kill()
+        wait_until(lambda: not is_alive(pid), what="the serving process ends with its parent")
+
+
+def test_for_a_service_manager(tmp_path: Path) -> None:
+    """Its socket is used, it hears what happens, and gets signs of life while there are any."""
+    with running_edge(tmp_path) as edge:
+        edge.stop()
+        heard: list[str] = []
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        manager.bind(str(tmp_path / "notify"))
+
+        def listen() -> None:
+            while data := manager.recv(4096):
+                heard.append(data.decode())
+
+        def hear(text: str) -> None:
+            wait_until(lambda: any(text in one for one in heard), what=text)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        with socket.create_server(("127.0.0.1", edge.port)) as given:
+            given.set_inheritable(True)
+            env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+            run = f"exec 3<&{given.fileno()}; export LISTEN_FDS=1 LISTEN_FDNAMES=listen; "
+            run += f'LISTEN_PID=$$ exec "{BIN}/asgi-tunnel-edge" run --data "{edge.folder}"'
+            process = _spawned(run, given.fileno(), env)
+            try:
+                hear(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 1")
+                hear("WATCHDOG=1")
+                assert health(edge.port) == 200
+                set_limit(edge, "max_tunnels = 8")
+                assert asked(edge, "reload")["ok"]
+                hear("RELOADING=1\nMONOTONIC_USEC=")
+                hear("STATUS=generation 2")
+                assert health(edge.port) == 200
+                process.terminate()
+                hear("STOPPING=1")
+                assert process.wait(20) == 0
+            finally:
+                process.kill()
+                process.wait()
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                    last.sendto(b"", str(tmp_path / "notify"))
+                thread.join()
+                manager.close()
+
+
+def _spawned(run: str, handle: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["bash", "-c", run],
+        env={**os.environ, **env},
+        pass_fds=(handle,),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_one_that_cannot_start(tmp_path: Path) -> None:
+    """The exit code is that of the serving process, and nothing is said twice."""
+    process = spawn([str(BIN / "asgi-tunnel-edge"), "run", "--data", str(tmp_path)], tmp_path)
+    assert process.popen.wait(30) == 2
+    assert process.output.startswith("error: --data: ")
+    assert process.output.count("\n") == 1

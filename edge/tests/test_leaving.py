@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+from asgi_tunnel_edge.leaving import STOP_GRACE, Ending, Leaving
+
+
+class Session:
+    """Has streams until it has not."""
+
+    def __init__(self) -> None:
+        self.connection = self
+        self.is_over = False
+        self.open_streams = 1
+        self.asked: list[float] = []
+
+    def drain(self, reason: object, *, delay: float, grace: float) -> None:
+        """Note it."""
+        self.asked.append(grace)
+
+
+class Edge:
+    """Stands in for a context, a directory and a table at the same time."""
+
+    def __init__(self, *sessions: Session) -> None:
+        self.session_list = list(sessions)
+        self.is_replaced = self.is_stopping = self.is_busy = False
+        self.connections = {object()}
+        self.calls: list[str] = []
+
+    @property
+    def entries(self) -> list[Any]:
+        """One for each session."""
+        return [type("Entry", (), {"session": one}) for one in self.session_list]
+
+    def retire(self) -> None:
+        """Note it."""
+        self.calls.append("retire")
+
+    def shut_down(self) -> None:
+        """Note it."""
+        self.calls.append("shut down")
+
+
+def leaving(edge: Edge) -> Leaving:
+    """Of this one."""
+    anything = cast(Any, edge)
+    return Leaving(anything, anything, anything, is_arriving=lambda: False)
+
+
+async def test_replaced() -> None:
+    """It lasts until the last connection and the last stream are gone; late sessions are asked."""
+    first, late = Session(), Session()
+    edge = Edge(first)
+    ending = Ending()
+    ending.retire(30.0)
+    assert (ending.first.is_set(), ending.drain) == (True, 30.0)
+    task = asyncio.create_task(leaving(edge).retire(ending))
+    await asyncio.sleep(0)
+    assert (edge.is_replaced, edge.is_stopping, edge.calls) == (True, True, ["retire"])
+    edge.session_list.append(late)
+    while not late.asked:  # noqa: ASYNC110 - at the next look
+        await asyncio.sleep(0.01)
+    assert len(first.asked) == 1
+    first.open_streams = late.open_streams = 0
+    edge.connections.clear()
+    await asyncio.wait_for(task, 10)
+    assert edge.calls == ["retire", "shut down"]
+
+
+async def test_no_time_left() -> None:
+    """What has not ended by then is told so, and gets a second for it."""
+    edge = Edge(Session())
+    ending = Ending()
+    ending.retire(0.0)
+    began = time.monotonic()
+    await leaving(edge).retire(ending)
+    assert time.monotonic() - began >= 1.0
+    assert edge.calls == ["retire", "shut down"]
+
+
+async def test_signals() -> None:
+    """The first one ends; of a replaced process it shortens the time; the second ends it now."""
+    ending = Ending()
+    ending.on_signal()
+    assert (ending.first.is_set(), ending.second.is_set(), ending.drain) == (True, False, None)
+    ending.retire(30.0)
+    assert ending.drain is None
+    ending.on_signal()
+    assert ending.second.is_set()
+    led = Ending(is_led=True)
+    led.on_signal()
+    led.on_signal()  # the same one, from the service manager and from the parent
+    assert not led.second.is_set()
+    ending = Ending()
+    ending.retire(1000.0)
+    ending.on_signal()
+    assert not ending.second.is_set()
+    assert ending.deadline <= time.monotonic() + STOP_GRACE
