@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,9 @@ def test_litestar_run(edge: Edge, tmp_path: Path) -> None:
         assert lines == ["app: started", "app: filled", "is live"]
         assert len(instances(edge, token)) == 1
     finally:
+        # With --reload it starts uvicorn as a process of its own, and passes no signal on.
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)
         process.stop()
     assert "Traceback" not in process.output
 
