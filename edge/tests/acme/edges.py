@@ -169,7 +169,7 @@ def app_behind(
 class Resolver:
     """A resolver that asks the edge about its delegated zone; all else leads to this machine.
 
-    Over TCP, as pebble asks; to the edge over UDP.
+    Over TCP, as pebble asks, and over UDP, as its older versions do; to the edge over UDP.
 
     Args:
         zone: The delegated one.
@@ -186,20 +186,32 @@ class Resolver:
                     reply = resolver._reply(self.rfile.read(int.from_bytes(size)))
                     self.wfile.write(len(reply).to_bytes(2) + reply)
 
+        class DatagramHandler(socketserver.DatagramRequestHandler):
+            def handle(self) -> None:
+                self.wfile.write(resolver._reply(self.rfile.read()))
+
         self._zone = zone
         self._edge_port = edge_port
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        port = int(tcp.server_address[1])
+        udp = socketserver.ThreadingUDPServer(("127.0.0.1", port), DatagramHandler)
+        self._servers: list[socketserver.BaseServer] = [tcp, udp]
+        self._threads = [
+            threading.Thread(target=one.serve_forever, args=(0.05,)) for one in self._servers
+        ]
+        self.address = f"127.0.0.1:{port}"
 
     def __enter__(self) -> Resolver:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+        for thread in self._threads:
+            thread.join(10)
 
     def _reply(self, data: bytes) -> bytes:
         query = dns.message.from_wire(data)
