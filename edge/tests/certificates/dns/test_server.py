@@ -345,7 +345,8 @@ async def test_a_port_that_is_taken() -> None:
         with pytest.raises(CertificateError, match=rf"DNS on 127\.0\.0\.1:{port} .*resolved.*"):
             await server.start("127.0.0.1", port)
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", port))
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
         sock.listen()
         with pytest.raises(CertificateError, match="another program has the port"):
             await server.start("127.0.0.1", port)
