@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .env_file import read_text
 from .errors import ConfigError
@@ -97,6 +97,19 @@ class TunnelConfig:
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
     end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
+
+    @classmethod
+    def required(cls, **settings: Any) -> TunnelConfig:
+        """As :meth:`from_env`, for who has nothing to do without a token.
+
+        Raises:
+            ConfigError: No token is given, or as :meth:`from_env`.
+        """
+        config = cls.from_env(**settings)
+        if config is None:
+            fix = "create a token on the edge with `asgi-tunnel-edge token create`"
+            raise ConfigError(TOKEN, "is not set", fix)
+        return config
 
     @classmethod
     def from_env(  # noqa: PLR0913 - one argument for each setting

@@ -16,7 +16,7 @@ from . import parent
 from .asgi.lifespan import Lifespan, LifespanError
 from .asgi.origin import Origin
 from .asgi.types import ASGIApp
-from .config import TOKEN, TunnelConfig
+from .config import TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
 from .loading import display_name, load_app
@@ -118,7 +118,7 @@ def run_process(
         with stop.installed(ends_process=ends_process):
             try:
                 loaded = _load(app, factory=factory)
-                config = _require_config(**settings)  # the app may have set the variables
+                config = TunnelConfig.required(**settings)  # the app may have set the variables
             except ConfigError as error:
                 fatal(_log, "%s", error)
                 return EXIT_USAGE
@@ -158,7 +158,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
         ConfigError: A setting is wrong, or there is no token.
         TunnelError: The edge refuses the token, or the app's startup failed.
     """
-    config = _require_config(
+    config = TunnelConfig.required(
         token=token,
         connections=connections,
         grace=grace,
@@ -221,15 +221,6 @@ def _own_part(error: Exception) -> Exception:
             return error.with_traceback(found)
         found = found.tb_next
     return error.with_traceback(None)  # such as a SyntaxError, which names its place itself
-
-
-def _require_config(**settings: Any) -> TunnelConfig:
-    config = TunnelConfig.from_env(**settings)
-    if config is None:
-        raise ConfigError(
-            TOKEN, "is not set", "create a token on the edge with `asgi-tunnel-edge token create`"
-        )
-    return config
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

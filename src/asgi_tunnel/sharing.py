@@ -17,9 +17,9 @@ from typing import Final, Self
 from .asgi.lifespan import Lifespan, LifespanError
 from .asgi.origin import Origin
 from .asgi.types import ASGIApp
-from .config import TOKEN, TunnelConfig
+from .config import TunnelConfig
 from .connector import Connector, example_url
-from .errors import ConfigError, TunnelError
+from .errors import TunnelError
 from .loading import display_name
 from .logs import ensure_handler
 from .middleware import Tunnel, abort_at_end, wait_connected
@@ -156,7 +156,7 @@ async def share(  # noqa: PLR0913 - one argument for each setting
 
     Cancelling it before it returns opens none.
     """
-    config = TunnelConfig.from_env(
+    config = TunnelConfig.required(
         token=token,
         connections=connections,
         grace=grace,
@@ -165,10 +165,6 @@ async def share(  # noqa: PLR0913 - one argument for each setting
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
-    if config is None:
-        raise ConfigError(
-            TOKEN, "is not set", "create a token on the edge with `asgi-tunnel-edge token create`"
-        )
     ensure_handler()
     before = _shares.get(_key(config))
     if before is not None:

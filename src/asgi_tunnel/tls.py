@@ -1,8 +1,8 @@
 """TLS on one connection: a protocol to the socket's transport, a transport to the protocol above.
 
 An own layer, because asyncio's and uvloop's read the first byte themselves, and the listener has to
-choose a certificate by what it says; and because they keep what is written in a second buffer that
-knows no limit of ours, in front of every click (docs/adr/0010-own-tls-layer.md). TLS itself is
+choose a certificate by what it says; and because uvloop's keeps what is written in a second buffer
+that it does not show (docs/adr/0010-own-tls-layer.md). TLS itself is
 OpenSSL's, by ``ssl.MemoryBIO``. Unlike theirs it has half-closes, as plain TCP has: RFC 8446
 section 6.1.
 

@@ -224,6 +224,8 @@ async def test_watcher_survives_its_callback(
         assert await arrived.get() == {"shop", "blog"}
         await asyncio.to_thread(setup.store.create_token, record("wiki"))
         assert await arrived.get() == {"shop", "blog", "wiki"}
+        while names(load_snapshot_file(setup.file)) != {"shop", "blog", "wiki"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     await watcher.stop()
     assert "a defect" in caplog.text
 

@@ -312,10 +312,12 @@ class SnapshotWatcher:
                 snapshot = await loop.run_in_executor(worker, self._reader.poll)
                 if snapshot is not None:
                     self._snapshot = snapshot
-                    self._on_change(snapshot)
-                    # Only then: a revocation does not wait for the disk, and who finds a token
-                    # in the file finds an edge that knows it.
-                    await loop.run_in_executor(worker, self._reader.save)
+                    try:
+                        self._on_change(snapshot)
+                    finally:
+                        # Only then: a revocation does not wait for the disk, and who finds a token
+                        # in the file finds an edge that knows it.
+                        await loop.run_in_executor(worker, self._reader.save)
             except Exception:  # noqa: BLE001
                 # The task's outer edge. A defect here must not end the watch: revocations would
                 # no longer arrive. The next look repeats what failed, if the store changes.
