@@ -2,8 +2,10 @@
 
     python -m benchmarks.service_path [--count 5000] [--in-flight 16] [--apart] [--profile]
 
-Beside it stands what a connection costs at least: a protocol that writes the same bytes each time
-and looks at nothing it reads.  Both ask in turn, several times; the least of each is printed.
+From the opened stream to the end of the response, on the app's side: the driver and the client.
+Beside it stand the same by an ASGI call, which other requests are, and what a connection costs at
+least: a protocol that writes the same bytes each time and looks at nothing it reads.  All ask in
+turn, several times; the least of each is printed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import itertools
 import math
 import pstats
 import sys
@@ -24,6 +27,10 @@ import uvloop
 
 import asgi_tunnel.services.proxy.http
 from asgi_tunnel import Services
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.protocol.events import StreamOpened
+from asgi_tunnel.protocol.frames import Buffer, StreamKind
+from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from benchmarks.model import HOSTNAME
 from benchmarks.process import running
 
@@ -35,21 +42,14 @@ FIELDS = [
     (b"accept-encoding", b"gzip, deflate, br"),
     (b"cookie", b"session=0123456789abcdef; theme=dark"),
 ]
-SCOPE = {
-    "type": "http",
-    "asgi": {"version": "3.0", "spec_version": "2.3"},
-    "http_version": "1.1",
-    "method": "GET",
-    "scheme": "https",
-    "path": "/",
-    "raw_path": b"/",
-    "query_string": b"",
-    "root_path": "",
-    "headers": FIELDS,
-    "client": ("192.0.2.7", 40_000),
-    "server": (HOSTNAME, 443),
-    "extensions": {},
-}
+HEAD = RequestHead(
+    b"GET",
+    b"/",
+    Arrival(b"https", b"1.1", b"192.0.2.7", 40_000, HOSTNAME.encode(), 443),
+    b"0123456789abcdef",
+    HOSTNAME.encode(),
+    FIELDS,
+)
 REQUEST = b"GET / HTTP/1.1\r\n%b\r\n\r\n" % b"\r\n".join(b"%b: %b" % one for one in FIELDS)
 ROUNDS = 5
 
@@ -78,28 +78,56 @@ class Bare(asyncio.Protocol):
         await self._waiter
 
 
-def _through(app: Services) -> Ask:
-    """Return what asks the app once, as a tunnel does."""
+class Link:
+    """A session that carries streams to nobody, and wakes who waits for the end of each."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.waiters: dict[int, asyncio.Future[None]] = {}
+
+    def send_head(self, stream_id: int, head: ResponseHead) -> bool:
+        """Look at the status only."""
+        if head.status != 200:
+            raise SystemExit(f"the status was {head.status}")
+        return True
+
+    def send_data(self, stream_id: int, data: Buffer, *, end: bool = False, **_: bool) -> bool:
+        """Look at the end only."""
+        if end:
+            self.waiters.pop(stream_id).set_result(None)
+        return True
+
+    def release(self, stream_id: int) -> None:
+        """Nothing is kept."""
+
+    def reset_stream(self, stream_id: int, code: int, reason: str = "") -> None:
+        """Stop."""
+        raise SystemExit(f"the stream was reset: {reason}")
+
+
+def _through(app: Any) -> Ask:
+    """Return what asks an app once, as a tunnel does."""
+    origin = Origin(app)
+    link = Link()
+    numbers = itertools.count(1)
 
     async def ask() -> None:
-        found = b""
-        messages = [{"type": "http.request", "body": b"", "more_body": False}]
-
-        async def receive() -> dict[str, Any]:
-            if messages:
-                return messages.pop()
-            await asyncio.Event().wait()  # the visitor stays
-            raise AssertionError
-
-        async def send(message: Any) -> None:
-            nonlocal found
-            found = message.get("body", b"")
-
-        await app(SCOPE, receive, send)
-        if found != b"hello":
-            raise SystemExit(f"the response was {found!r}")
+        stream_id = next(numbers)
+        waiter = link.waiters[stream_id] = link.loop.create_future()
+        opened = StreamOpened(stream_id, StreamKind.HTTP, HEAD, b"", end=True)
+        origin.serve(link, opened)  # type: ignore[arg-type]
+        await waiter
 
     return ask
+
+
+def _called(app: Services) -> Any:
+    """Return the same app, which is called for each request."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return call
 
 
 async def _load(asks: list[Ask], count: int) -> float:
@@ -122,23 +150,25 @@ async def measure(port: int, options: argparse.Namespace) -> None:
         _, protocol = await loop.create_connection(Bare, "127.0.0.1", port)
         bare.append(protocol.ask)
     app = Services({"*": f"http://127.0.0.1:{port}"})
+    called = [_through(_called(app))] * options.in_flight
     ours = [_through(app)] * options.in_flight
+    await _load(called, options.in_flight)  # opens the connections
     if options.profile:
         with cProfile.Profile() as profile:
             await _load(ours, options.count)
         pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(30)
         return
-    ways = {"the connection alone": bare, "services": ours}
+    ways = {"the connection alone": bare, "a call of services": called, "services": ours}
     found = dict.fromkeys(ways, math.inf)
     for _ in range(ROUNDS):
         for name, asks in ways.items():
             found[name] = min(found[name], await _load(asks, options.count))
     compiled = (asgi_tunnel.services.proxy.http.__file__ or "").endswith(".so")
+    sys.stdout.write("compiled\n" if compiled else "plain Python\n")
+    least = found["the connection alone"]
     for name, seconds in found.items():
-        sys.stdout.write(f"{name:22} {seconds * 1e6:6.2f} us\n")
-    first, second = found.values()
-    form = "compiled" if compiled else "plain"
-    sys.stdout.write(f"{'the client part':22} {(second - first) * 1e6:6.2f} us ({form})\n")
+        more = f", {(seconds - least) * 1e6:.2f} more" if seconds != least else ""
+        sys.stdout.write(f"{name:22} {seconds * 1e6:6.2f} us{more}\n")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from .adapt import as_single_callable
 from .http import HTTPExchange
 from .lifespan import tunnelled
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
-from .types import ASGIApp, Scope, StreamHandler, StreamLink
+from .types import ASGIApp, DirectStream, Scope, ServeStream, StreamHandler, StreamLink
 from .websocket import ANSWER_TIMEOUT, WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
@@ -49,6 +49,7 @@ class Origin:
 
     Each exchange has a task of its own in a copy of the context that the tunnel was started in:
     what it raises is logged and goes no further, and what it sets is not seen by another exchange.
+    An app that has a ``serve_stream`` is asked first: it may need no call.
     """
 
     def __init__(
@@ -66,16 +67,29 @@ class Origin:
         self._spec_version = spec_version
         self._raises = spec_version >= "2.4"
         self._tasks: dict[HTTPExchange | WebSocketExchange, asyncio.Task[None]] = {}
+        serve_stream = None if self._root_path else getattr(self._app, "serve_stream", None)
+        self._serve_stream: ServeStream | None = serve_stream
+        self._streams: set[DirectStream] = set()  # that the app serves itself
+        self._streams_over: asyncio.Future[None] | None = None  # of who waits for their end
         self._context = tunnelled(context)
         self.serve_bytes: ServeBytes | None = None
 
     @property
     def in_flight(self) -> int:
         """Calls of the app that have not returned, background work included."""
-        return len(self._tasks)
+        return len(self._tasks) + len(self._streams)
 
     def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Start to serve a stream; return its handler."""
+        if self._serve_stream is not None and event.kind is _HTTP and event.end and not event.data:
+            stream = self._serve_stream(link, event, self)
+            if stream is not None:
+                self._streams.add(stream)
+                return stream
+        return self.call_app(link, event)
+
+    def call_app(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
+        """Serve a stream by a call of the app; return its handler."""
         exchange: HTTPExchange | WebSocketExchange
         if event.kind is _HTTP:
             exchange = HTTPExchange(link, event, raises=self._raises)
@@ -98,6 +112,13 @@ class Origin:
         )
         return exchange
 
+    def ended(self, stream: DirectStream, status: int, note: str) -> None:
+        """Forget a stream that the app has served itself."""
+        self._streams.discard(stream)
+        over = self._streams_over
+        if over is not None and not self._streams and not over.done():
+            over.set_result(None)
+
     async def finish(self, grace: float) -> None:
         """Wait for the calls in progress, then cancel those that are left.
 
@@ -105,14 +126,26 @@ class Origin:
             grace: Seconds.  Cancelling this method cancels the calls at once.
         """
         try:
-            if self._tasks and grace > 0:
-                await asyncio.wait(list(self._tasks.values()), timeout=grace)
+            loop = asyncio.get_running_loop()
+            end = loop.time() + grace
+            while (waiting := self._in_progress()) and (left := end - loop.time()) > 0:
+                await asyncio.wait(waiting, timeout=left)
         finally:
-            left = list(self._tasks.values())
-            for task in left:
+            for stream in list(self._streams):
+                stream.abort()
+            tasks = list(self._tasks.values())
+            for task in tasks:
                 task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+
+    def _in_progress(self) -> list[asyncio.Future[None]]:
+        """Return what is done with what is in progress now."""
+        waiting: list[asyncio.Future[None]] = list(self._tasks.values())
+        if self._streams:
+            self._streams_over = asyncio.get_running_loop().create_future()
+            waiting.append(self._streams_over)
+        return waiting
 
     def close_websockets(self, code: int, reason: str, *, patience: float = ANSWER_TIMEOUT) -> None:
         """Close every WebSocket: the app ends.  See :meth:`.WebSocketExchange.shut_down`."""
@@ -127,6 +160,8 @@ class Origin:
             if isinstance(exchange, HTTPExchange) and exchange.shut_down():
                 # It gets http.disconnect; an app that does not receive it sends for ever.
                 loop.call_later(DISCONNECT_GRACE, task.cancel)
+        for stream in list(self._streams):
+            stream.shut_down()
 
     async def _run(self, exchange: HTTPExchange | WebSocketExchange, scope: Scope) -> None:
         """Serve one exchange.  Only a cancellation that somebody asked for goes further."""

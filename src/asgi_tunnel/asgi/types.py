@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
 from ..protocol.codes import ResetCode
+from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 
@@ -73,3 +74,34 @@ class StreamHandler(Protocol):
 
     def on_reset(self, code: int, reason: str) -> None:
         """The stream is over: reset by the peer, or lost with its session. The last call."""
+
+
+class DirectStream(StreamHandler, Protocol):
+    """A stream that an app serves itself, without an ASGI call."""
+
+    def shut_down(self) -> None:
+        """End an event stream because the app ends; do nothing with another one."""
+
+    def abort(self) -> None:
+        """End it now: the grace is over."""
+
+
+class StreamOwner(Protocol):
+    """What a :class:`DirectStream` tells whoever gave it the stream."""
+
+    def call_app(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
+        """Serve a stream by an ASGI call after all, nothing was sent yet; ``ended`` comes next."""
+
+    def ended(self, stream: DirectStream, status: int, note: str) -> None:
+        """A stream is over, or was left to a call; said once, and never while it begins.
+
+        Args:
+            stream: The one.
+            status: Of the response; 0: there was none.
+            note: Empty, or that the response is not complete.
+        """
+
+
+ServeStream = Callable[[StreamLink, StreamOpened, StreamOwner], DirectStream | None]
+"""``serve_stream`` of an app that has one: begins with an HTTP request that has no body; None: it
+has to be called, as for every other stream."""

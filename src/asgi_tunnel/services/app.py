@@ -14,10 +14,21 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote
 
-from ..asgi.types import ASGIApp, Receive, Scope, Send
+from ..asgi.types import (
+    ASGIApp,
+    DirectStream,
+    Receive,
+    Scope,
+    Send,
+    StreamLink,
+    StreamOwner,
+)
 from ..names import ServedNames
+from ..protocol.events import StreamOpened
 from .entry import Entry
 from .file import load_file
+from .proxy.direct import begin_direct
+from .proxy.errors import RequestError
 from .reply import refuse
 from .service import Service
 from .settings import Given, read_services
@@ -152,8 +163,41 @@ class Services:
             await refuse(scope, receive, send, 400, "the path has . or .. in it")
             return
         entry = self._entries[match.service.name]
-        with entry:
+        entry.begin_exchange()
+        try:
             await entry.app(_inner_scope(scope, match, raw_path, root_path), receive, send)
+        finally:
+            entry.end_exchange()
+
+    def serve_stream(
+        self, link: StreamLink, event: StreamOpened, owner: StreamOwner
+    ) -> DirectStream | None:
+        """Hand a request to a local service without a call; see :data:`..asgi.types.ServeStream`.
+
+        Only what is simple: for everything else, and every refusal, the app is called.
+        """
+        head = event.head
+        hosts = [value for name, value in head.fields if name == b"host"]
+        if len(hosts) != 1 or not 0 < len(hosts[0]) <= MAX_HOST or not self._started.is_set():
+            return None
+        raw_path, _, query = head.target.partition(b"?")
+        match = self._table.find(_read_host(hosts[0]), raw_path)
+        if match is None or (match.service.path and has_dot_segments(raw_path)):
+            return None
+        service = match.service
+        entry = self._entries[service.name]
+        if entry.proxy is None:
+            return None
+        path, root_path = raw_path, ""
+        if service.strip:
+            path, root_path = match.rest or b"/", service.path
+        elif service.replace is not None:
+            path = service.replace.encode() + match.rest or b"/"
+        target = b"%b?%b" % (path, query) if query else path
+        try:
+            return begin_direct(entry.proxy, link, event, owner, target, root_path)
+        except RequestError:
+            return None  # the call refuses it
 
     # -- life --------------------------------------------------------------------------------
 

@@ -20,18 +20,19 @@ class Entry:
 
     Attributes:
         app: Serves its calls.
+        proxy: The same, where the service is a server of its own.
     """
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self._hosted: HostedApp | None = None
-        self._proxy: Proxy | None = None
+        self.proxy: Proxy | None = None
         target = service.target
         self.app: ASGIApp
         if isinstance(target, AppTarget):
             self.app = self._hosted = HostedApp(target, service.name)
         elif isinstance(target, ProxyTarget):
-            self.app = self._proxy = Proxy(service, target)
+            self.app = self.proxy = Proxy(service, target, self)
         elif isinstance(target, FolderTarget):
             self.app = Folder(target)
         elif isinstance(target, RedirectTarget):
@@ -42,12 +43,12 @@ class Entry:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def __enter__(self) -> None:
-        """A call is in progress from here."""
+    def begin_exchange(self) -> None:
+        """An exchange is in progress from here."""
         self._in_flight += 1
         self._idle.clear()
 
-    def __exit__(self, *error: object) -> None:
+    def end_exchange(self) -> None:
         """It is over."""
         self._in_flight -= 1
         if not self._in_flight:
@@ -56,22 +57,22 @@ class Entry:
     @property
     def has_startup(self) -> bool:
         """Whether there is anything to start or to look up."""
-        return self._hosted is not None or (self._proxy is not None and self._proxy.has_name)
+        return self._hosted is not None or (self.proxy is not None and self.proxy.has_name)
 
     async def start(self) -> None:
         """Return when it takes requests, or will not for now.  Cancelling it only ends the wait."""
         if self._hosted is not None:
             self._hosted.start()
             await self._hosted.wait_tried()
-        elif self._proxy is not None:
-            await self._proxy.start()
+        elif self.proxy is not None:
+            await self.proxy.start()
 
     async def stop(self) -> None:
         """Run an app's shutdown; close the connections that nothing uses."""
         if self._hosted is not None:
             await self._hosted.stop()
-        elif self._proxy is not None:
-            self._proxy.close()
+        elif self.proxy is not None:
+            self.proxy.close()
 
     async def leave(self, timeout: float) -> None:
         """Stop when nothing is in progress, at the latest after ``timeout`` seconds.

@@ -33,11 +33,7 @@ async def reply(
         fields: More header fields.
     """
     body = b"" if status in (204, 304) else text.encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", b"%d" % len(body)),
-        *fields,
-    ]
+    headers = text_fields(body, fields)
     if scope["type"] == "websocket":
         await receive()  # websocket.connect comes first
         if "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -65,8 +61,22 @@ async def refuse(
         why: A sentence without a full stop; it names nothing of the own network.
         retry: It may be another answer in a moment: Retry-After.
     """
+    text, fields = refusal(status, why, retry=retry)
+    await reply(scope, receive, send, status, text, fields)
+
+
+def refusal(status: int, why: str, *, retry: bool = False) -> tuple[str, list[Field]]:
+    """Return the text of an error and its own header fields; arguments as :func:`refuse`."""
     fields = [(b"cache-control", b"no-store")]
     if retry:
         fields.append((b"retry-after", b"%d" % RETRY_AFTER))
-    phrase = HTTPStatus(status).phrase
-    await reply(scope, receive, send, status, f"{status} {phrase}: {why}\n", fields)
+    return f"{status} {HTTPStatus(status).phrase}: {why}\n", fields
+
+
+def text_fields(body: bytes, fields: Iterable[Field]) -> list[Field]:
+    """Return the header fields of a plain text."""
+    return [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        *fields,
+    ]

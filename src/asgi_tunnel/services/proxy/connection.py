@@ -6,7 +6,7 @@ Bodies are buffered up to a bound, then reading stops: a slow visitor holds the 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from .deadlines import Deadlines
 from .errors import ResponseError, ServiceClosedError
@@ -26,6 +26,13 @@ HEAD_HOLD: Final = 0.002
 20 us from each other; together they are one turn of the exchange and one frame of the tunnel."""
 
 
+class Listener(Protocol):
+    """Is told what happens, in the place of a task that waits for it."""
+
+    def on_progress(self) -> None:
+        """Something has come, or nothing more will; see the reader and the connection's error."""
+
+
 class ServiceConnection:
     """Carries one exchange after the other.
 
@@ -43,6 +50,7 @@ class ServiceConnection:
         "_is_closed",
         "_is_holding",
         "_is_paused",
+        "_listener",
         "_loop",
         "_may_hold",
         "_room",
@@ -58,6 +66,7 @@ class ServiceConnection:
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None  # of who waits for bytes
         self._room: asyncio.Future[None] | None = None  # of who waits to write
+        self._listener: Listener | None = None
         self._error: Exception | None = None  # why the exchange cannot go on
         self._is_closed = False  # the other side has closed, or this one
         self._is_paused = False
@@ -78,9 +87,20 @@ class ServiceConnection:
         """Whether :meth:`wait` would raise: nothing more comes."""
         return self._error is not None
 
-    def begin(self, reader: ResponseReader) -> None:
-        """Begin an exchange: what comes from now on is its response."""
+    @property
+    def error(self) -> Exception | None:
+        """Why nothing more comes."""
+        return self._error
+
+    def begin(self, reader: ResponseReader, listener: Listener | None = None) -> None:
+        """Begin an exchange: what comes from now on is its response.
+
+        Args:
+            reader: Of the response.
+            listener: Called in the place of a task that waits, until the exchange ends.
+        """
         self.reader = reader
+        self._listener = listener
         self._may_hold = True
 
     def write(self, data: bytes) -> None:
@@ -132,6 +152,7 @@ class ServiceConnection:
     def finish(self, now: float) -> bool:
         """End an exchange whose response is complete; whether the connection can carry another."""
         reader, self.reader = self.reader, None
+        self._listener = None
         if reader is not None and reader.is_reusable and self.is_open and not self._is_paused:
             self.idle_since = now
             return True
@@ -139,7 +160,8 @@ class ServiceConnection:
         return False
 
     def close(self) -> None:
-        """Close at once; what was not sent is lost."""
+        """Close at once; what was not sent is lost, and nobody is told."""
+        self._listener = None
         if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
         self._lose(ConnectionError("the connection to the service was closed here"))
@@ -180,7 +202,9 @@ class ServiceConnection:
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._listener is not None:
+            self._listener.on_progress()
+        elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     # -- of the socket -----------------------------------------------------------------------
@@ -205,7 +229,9 @@ class ServiceConnection:
             reader.feed(data)
         except ResponseError as error:
             self._error = error
-            self.close()
+            if self._transport is not None:
+                self._transport.abort()
+            self._lose(error)
             return
         if reader.size >= READ_HIGH and not self._is_paused and self._transport is not None:
             self._is_paused = True

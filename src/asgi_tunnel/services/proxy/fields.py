@@ -44,6 +44,11 @@ _FORWARDING: Final = b"x-forward"
 
 _NEVER_RETURNED: Final = _HOP | frozenset({b"proxy-authenticate", b"proxy-authentication-info"})
 
+_FORBIDDEN_TRAILERS: Final = frozenset(
+    {b"content-length", b"transfer-encoding", b"host", b"content-encoding", b"content-type"}
+    | {b"content-range", b"trailer", b"set-cookie", b"location", b"connection", b"te", b"upgrade"}
+)
+
 _END_TO_END: Final = frozenset(
     {b"host", b"content-length", b"cookie", b"content-type", b"authorization"}
 )
@@ -228,6 +233,11 @@ def response_fields(head: ResponseHead) -> Fields:
     if head.connection:
         dropped = dropped.union(head.connection) - _END_TO_END
     return [one for one in head.fields if one[0] not in dropped]
+
+
+def sent_trailers(trailers: Fields) -> Fields:
+    """Return what of a response's trailers goes to the visitor (RFC 9110 section 6.5.1)."""
+    return [one for one in trailers if one[0] not in _FORBIDDEN_TRAILERS]
 
 
 def _use_of(name: bytes) -> _Use:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ...asgi.types import Message, Receive, Scope, Send
 from .connection import ServiceConnection
 from .errors import ServiceClosedError
-from .fields import HeadWriter, RequestHead, response_fields
+from .fields import HeadWriter, RequestHead, response_fields, sent_trailers
 from .pool import Pool
 from .response import ResponseHead, ResponseReader
 from .upload import Upload
@@ -19,11 +19,6 @@ _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})
 """Seldom have a body; without a length the first message says at once whether one comes."""
-
-_FORBIDDEN_TRAILERS: Final = frozenset(
-    {b"content-length", b"transfer-encoding", b"host", b"content-encoding", b"content-type"}
-    | {b"content-range", b"trailer", b"set-cookie", b"location", b"connection", b"te", b"upgrade"}
-)
 
 
 class Exchange:
@@ -170,7 +165,7 @@ class Exchange:
         watch.is_complete = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
         if has_trailers:
-            trailers = [one for one in reader.trailers if one[0] not in _FORBIDDEN_TRAILERS]
+            trailers = sent_trailers(reader.trailers)
             await self._send({"type": "http.response.trailers", "headers": trailers})
 
     async def _inform(self, head: ResponseHead, upload: Upload | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, Protocol
 
 from ...asgi.types import Receive, Scope, Send
 from ..reply import refuse
@@ -29,24 +29,42 @@ LOG_INTERVAL: Final = 60.0
 _NOT_RUNNING: Final = "this service is not running at the moment"
 
 
+class Use(Protocol):
+    """Counts what is in progress at a service; see :class:`..entry.Entry`."""
+
+    def begin_exchange(self) -> None:
+        """An exchange is in progress from here."""
+
+    def end_exchange(self) -> None:
+        """It is over."""
+
+
 class Proxy:
     """One service.
 
     Args:
         service: Its line of the table.
         target: Where it is.
+        use: Counts the exchanges that are no calls; whoever calls counts those.
+
+    Attributes:
+        use: As given.
+        urls: Maps URLs in its fields.
+        writer: Writes the heads of its requests.
+        pool: Its connections.
     """
 
-    def __init__(self, service: Service, target: ProxyTarget) -> None:
+    def __init__(self, service: Service, target: ProxyTarget, use: Use) -> None:
+        self.use = use
         self._name = service.name
-        self._urls = UrlMap(service, target)
-        self._writer = HeadWriter(
+        self.urls = UrlMap(service, target)
+        self.writer = HeadWriter(
             send_host=target.send_host,
             prefix=service.path if service.strip else "",
-            destination=self._urls.for_service,
+            destination=self.urls.for_service,
         )
         self._target = target
-        self._pool = Pool(target, service.name)
+        self.pool = Pool(target, service.name)
         self._was_reached = True  # what the log last said
         self._warned = ""  # the last mistake that was logged
         self._warn_again = 0.0  # loop time
@@ -54,15 +72,15 @@ class Proxy:
     @property
     def has_name(self) -> bool:
         """Whether its address has to be looked up."""
-        return not self._pool.is_resolved
+        return not self.pool.is_resolved
 
     async def start(self) -> None:
         """Look the service's name up."""
-        await self._pool.start()
+        await self.pool.start()
 
     def close(self) -> None:
         """Close the connections that nothing uses."""
-        self._pool.close()
+        self.pool.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one call.  Cancelling it closes its connection to the service."""
@@ -70,8 +88,8 @@ class Proxy:
         kind = WebSocketExchange if scope["type"] == "websocket" else Exchange
         try:
             target = _request_target(scope)
-            exchange = kind(self._pool, scope, receive, send)
-            exchange.write_head(self._writer, target, self._urls)
+            exchange = kind(self.pool, scope, receive, send)
+            exchange.write_head(self.writer, target, self.urls)
         except RequestError as error:
             await refuse(scope, receive, send, error.status, error.why)
             return
@@ -81,22 +99,26 @@ class Proxy:
             self._note(error.why)
             await refuse(scope, receive, send, 503, _NOT_RUNNING, retry=True)
         except BusyError:
-            self._warn(f"all {self._target.max_connections} connections are in use")
+            self.warn(f"all {self._target.max_connections} connections are in use")
             await refuse(scope, receive, send, 503, "this service is busy", retry=True)
         except TimeoutError:
-            self._warn("it did not answer in time")
+            self.warn("it did not answer in time")
             if not exchange.has_started:  # else it is left incomplete, and so it is cut
                 await refuse(scope, receive, send, 504, "this service did not answer in time")
         except (ResponseError, ConnectionError) as error:
-            self._warn(str(error))
+            self.warn(str(error))
             if not exchange.has_started:
                 await refuse(scope, receive, send, 502, "this service gave no valid response")
         else:
-            if not self._was_reached:
-                self._was_reached = True
-                _log.info("the service of %s is reached again", self._name)
+            self.note_reached()
 
-    def _warn(self, why: str) -> None:
+    def note_reached(self) -> None:
+        """Log that the service is there again, when it was away."""
+        if not self._was_reached:
+            self._was_reached = True
+            _log.info("the service of %s is reached again", self._name)
+
+    def warn(self, why: str) -> None:
         """Log a mistake of the service, the same one once in ``LOG_INTERVAL``."""
         now = asyncio.get_running_loop().time()
         if why == self._warned and now < self._warn_again:
