@@ -34,6 +34,7 @@ from asgi_tunnel_edge.settings.config import (
     Limits,
     ProxiesConfig,
     TlsConfig,
+    TracingConfig,
 )
 
 if TYPE_CHECKING:
@@ -289,6 +290,7 @@ def check_edge_settings(page: Page) -> Iterator[str]:
         "### `[proxies]`": ProxiesConfig,
         "### `[guards]`": GuardsConfig,
         '### `[hostnames."': HostnameConfig,
+        "### `[tracing]`": TracingConfig,
         "### `[access_log]`": AccessLogConfig,
     }
     for heading, struct in tables.items():

@@ -43,7 +43,7 @@ from .pins import KnownPins
 from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import Hello, Welcome
+from .protocol.handshake import DURATION, Hello, Welcome
 from .proxy import Proxy, find_proxy
 from .session import Session
 from .transport import CLOSE_TIMEOUT, Transport, WebSocketTransport
@@ -259,6 +259,7 @@ class Connector:
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()}",
             hostnames=self.config.hostnames,
             services=self.services,
+            capabilities=(DURATION,),
             session=session.session_id if session is not None and resumable else "",
             received=(
                 session.connection.received_frames if session is not None and resumable else 0

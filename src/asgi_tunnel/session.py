@@ -62,6 +62,7 @@ class Session:
         on_drain: Called when the peer wants no new streams.
         on_end: Called once, when the session is over; the streams' handlers were told before.
         moved: Bytes sent and received so far.
+        tells_duration: Whether the peer says how long its app took, where it is asked.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Session:
         self.on_end: Callable[[Session, SessionTerminated], None] | None = None
         self.handlers: dict[int, StreamHandler] = {}
         self.moved = 0
+        self.tells_duration = False
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self._transport: Transport | None = None

@@ -16,6 +16,7 @@ from .context import EdgeContext
 from .directory import Directory
 from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
+from .exchange.timed import TimedHTTPExchange
 from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
 from .guards import Guards, VisitorAddress
@@ -107,7 +108,11 @@ class Dispatcher:
             channel = WebSocketExchange(writer, request, head, route, self.context)
             channel.pace = rules.pace
             return channel
-        exchange = HTTPExchange(writer, request, head, route, self.context.observers)
+        observers = self.context.observers
+        if rules.server_timing:
+            exchange: HTTPExchange = TimedHTTPExchange(writer, request, head, route, observers)
+        else:
+            exchange = HTTPExchange(writer, request, head, route, observers)
         if rules.hsts and arrival.scheme == "https":
             writer.keep_to_https(rules.hsts)
         exchange.pace = rules.pace

@@ -42,6 +42,8 @@ _AVOIDED: Final = 1 << 31
 class Upstream(Protocol):
     """What an exchange asks of the session that carries it; ``Session`` has all of it."""
 
+    tells_duration: bool  #: the app's side says how long its app took, where it is asked
+
     def open_stream(
         self,
         kind: StreamKind,

@@ -36,6 +36,7 @@ class ListWriter(ResponseWriter):
         self.started = False
         self.keeps_alive = False
         self.status = 0
+        self.fields: Fields = []
         self.channel: ListChannel | None = None
 
     @property
@@ -76,6 +77,7 @@ class ListWriter(ResponseWriter):
         if self.refuses is None:
             self.started = True
             self.status = head.status
+            self.fields = head.fields
             self.calls.append(("start", bytes(data)))
         return self.refuses
 
@@ -168,7 +170,9 @@ class ListChannel(ByteChannel):
 class FakeUpstream:
     """Notes what it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_duration: bool = False) -> None:
+        self.tells_duration = tells_duration
+        self.heads: list[RequestHead] = []
         self.opened = 0
         self.consumed = 0
         self.released = 0
@@ -176,7 +180,8 @@ class FakeUpstream:
         self.sent: list[bytes] = []
 
     def open_stream(self, kind: StreamKind, head: RequestHead, handler: Any, *, end: bool) -> int:
-        """Count."""
+        """Keep the head."""
+        self.heads.append(head)
         self.opened += 1
         return self.opened
 

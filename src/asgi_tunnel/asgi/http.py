@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import Any, Final
@@ -12,7 +13,7 @@ from ..errors import ClientDisconnectedError
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
-from ..protocol.head import Fields, ResponseHead, encode_fields
+from ..protocol.head import ASK_DURATION, DURATION, Fields, ResponseHead, encode_fields
 from .fields import normalise_fields, read_length
 from .inbox import Inbox, wait_until_set
 from .types import Message, Scope, StreamLink
@@ -53,6 +54,7 @@ class HTTPExchange:
     """
 
     __slots__ = (
+        "_asked_at",
         "_expected",
         "_head",
         "_inbox",
@@ -75,6 +77,12 @@ class HTTPExchange:
         self._link = link
         self._head = event.head
         self._raises = raises
+        # When the edge asked how long the app takes, by `time.perf_counter`; 0: it did not.
+        self._asked_at = 0.0
+        fields = event.head.fields
+        if fields and fields[-1] == ASK_DURATION:
+            fields.pop()
+            self._asked_at = time.perf_counter()
         self._inbox: Inbox | None = None  # made when there is more to receive than one message
         # Set while there is room; made when the visitor is first slower than the app.
         self._room: asyncio.Event | None = None
@@ -199,6 +207,8 @@ class HTTPExchange:
                 self._is_event_stream = True
             fields.append(field)
         expected = read_length(lengths) if lengths else None
+        if self._asked_at:
+            fields.append(self._duration())
         self._link.send_head(self.stream_id, _new(ResponseHead, (int(status), fields)))
         # Only now: a head that cannot be sent leaves no trace on the next one.
         self._expected = expected
@@ -206,6 +216,10 @@ class HTTPExchange:
             self._is_mute = True
         self._trailers = [] if message.get("trailers", False) else None
         self._response = _BODY
+
+    def _duration(self) -> tuple[bytes, bytes]:
+        """Return what the edge asked for; docs/protocol.md section 5.1."""
+        return DURATION, b"%d" % ((time.perf_counter() - self._asked_at) * 1e6)
 
     def _send_body(self, message: Message) -> None:
         body = message.get("body", b"")
@@ -265,6 +279,8 @@ class HTTPExchange:
                     (b"content-length", b"%d" % len(_ERROR_BODY)),
                 ],
             )
+            if self._asked_at:
+                head.fields.append(self._duration())
             self._link.send_head(self.stream_id, head)
             self._link.send_data(self.stream_id, b"" if self._is_mute else _ERROR_BODY, end=True)
             self._complete()

@@ -35,6 +35,9 @@ TUNNEL_PATH: Final = "/.well-known/asgi-tunnel"
 PROBE: Final = "probe"
 """Capability of a HELLO that wants no session, only to hear what WELCOME would say."""
 
+DURATION: Final = "duration"
+"""Capability of a connector that says how long its app took, where a request asks for it."""
+
 _LATER: Final = ("group", "shared", "end_to_end", "pins", "time", "services")
 """Keys that came after the format was frozen; absent while they are empty."""
 

@@ -36,6 +36,14 @@ _new: Final = tuple.__new__  # docs/adr/0006-compiled-wheels.md, "Two idioms"
 _arrivals: dict[bytes, Arrival] = {}  # by their lines
 
 
+DURATION: Final = b":duration"
+"""Name of a line that is no field: asks, in a request head, how long the app takes; and says it, in
+the response head, in microseconds.  No visitor and no app can send it: it is no token."""
+
+ASK_DURATION: Final = (DURATION, b"")
+"""The last line of a request head that asks (docs/protocol.md section 5.1)."""
+
+
 class Arrival:
     """How requests reach the edge: the same for all of one connection.
 

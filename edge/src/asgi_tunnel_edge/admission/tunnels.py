@@ -20,6 +20,7 @@ from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import RefuseCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.handshake import (
+    DURATION,
     PROBE,
     SUBPROTOCOL,
     HandshakeReader,
@@ -311,6 +312,7 @@ class TunnelAcceptor:
             session_id=session_id,
             name=f"{token.name}/{printable(hello.instance[:8])}/{hello.slot}",
         )
+        session.tells_duration = DURATION in hello.capabilities
         self._supervisor.watch(session)
         session.attach(pending.websocket)
         entry = SessionEntry(

@@ -64,6 +64,7 @@ class Rules:
         "pace",
         "rate_limit",
         "scans",
+        "server_timing",
     )
 
     def __init__(self, config: EdgeConfig, own: HostnameConfig) -> None:
@@ -84,6 +85,8 @@ class Rules:
         )
         self.hsts = int(config.tls.hsts if own.hsts is None else own.hsts)
         self.scans = shared.scanner if own.scanner is None else own.scanner
+        shown = own.server_timing
+        self.server_timing = config.tracing.server_timing if shown is None else shown
         origins = shared.origins if own.origins is None else own.origins
         self.origins = frozenset(one.encode() for one in origins) or None
 

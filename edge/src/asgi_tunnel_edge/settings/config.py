@@ -26,6 +26,7 @@ from ..hostname import normalise_hostname
 from .acme import AcmeConfig, check_acme
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
+from .tracing import TracingConfig
 from .types import (
     Bytes,
     BytesOrZero,
@@ -58,6 +59,7 @@ __all__ = [
     "Seconds",
     "SecondsOrZero",
     "TlsConfig",
+    "TracingConfig",
     "parse_listen",
     "parse_public_url",
     "read_config",
@@ -193,6 +195,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     proxies: ProxiesConfig = ProxiesConfig()
     access_log: AccessLogConfig = AccessLogConfig()
+    tracing: TracingConfig = TracingConfig()
     guards: GuardsConfig = GuardsConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],

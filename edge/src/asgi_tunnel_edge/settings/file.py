@@ -70,7 +70,7 @@ key = {key}
 
 # What differs for one hostname, or for all that a wildcard covers: max_body, max_time, allow,
 # deny, rate, burst, hostname_rate, hostname_burst, scanner, origins,
-# hsts.
+# hsts, server_timing.
 # [hostnames."blog.{bare_domain}"]
 #   max_body = 10485760
 #   scanner = false
@@ -80,6 +80,10 @@ key = {key}
 format = "text"
 # Without a path: standard output.
 # path = "access.log"
+
+[tracing]
+# Whether responses say where their time went (Server-Timing); everybody can read it.
+# server_timing = false
 """
 
 

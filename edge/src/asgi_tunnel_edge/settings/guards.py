@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ..errors import EdgeConfigError, shown
 from ..network import normalise_network
-from .types import BytesOrZero, Count, Rate, Seconds, SecondsOrZero
+from .types import BytesOrZero, Count, Rate, Seconds, SecondsOrZero, Switch
 
 __all__ = ["LOOPBACK", "GuardsConfig", "HostnameConfig", "Pace", "check_lists"]
 
@@ -26,7 +26,6 @@ Origins = Annotated[
     tuple[str, ...],
     Meta(description="a list of origins", examples=[["https://shop.example.org"]]),
 ]
-Switch = Annotated[bool, Meta(description="true or false")]
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _OTHER_ORIGINS: Final = frozenset({"null", "none"})
@@ -99,6 +98,7 @@ class HostnameConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scanner: Annotated[Switch, Meta(examples=[False])] | None = None
     origins: Origins | None = None
     hsts: Annotated[SecondsOrZero, Meta(examples=[31536000.0])] | None = None
+    server_timing: Annotated[Switch, Meta(examples=[True])] | None = None
 
 
 def check_lists(settings: GuardsConfig | HostnameConfig, *, path: str, file: str) -> None:
