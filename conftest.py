@@ -42,10 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_pins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What apps learn of edges here is not kept in the folder of whoever runs the tests."""
+    """What apps keep is not put into the folders of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         if "ASGI_TUNNEL_PINS" not in os.environ:
             patch.setenv("ASGI_TUNNEL_PINS", str(tmp_path_factory.getbasetemp() / "pins"))
+        if "ASGI_TUNNEL_STATUS" not in os.environ:
+            patch.setenv("ASGI_TUNNEL_STATUS", "off")
         yield
 
 

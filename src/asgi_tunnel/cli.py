@@ -15,6 +15,7 @@ from typing import Final
 from ._version import __version__
 from .commands.doctor import add_parser as add_doctor_parser
 from .commands.service import add_parser as add_service_parser
+from .commands.status import add_parser as add_status_parser
 from .commands.token import add_parser as add_token_parser
 from .commands.url import add_parser as add_url_parser
 
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"asgi-tunnel {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_service_parser(commands)
+    add_status_parser(commands)
     add_doctor_parser(commands)
     add_token_parser(commands)
     add_url_parser(commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ ACME_EMAIL: Final = "ASGI_TUNNEL_ACME_EMAIL"
 ACME_DIRECTORY: Final = "ASGI_TUNNEL_ACME_DIRECTORY"
 ACME_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
 CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
+STATUS: Final = "ASGI_TUNNEL_STATUS"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -95,6 +97,7 @@ class TunnelConfig:
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     ca_file: Path | None = None  # PEM of the edge's CA, read at each dial; None: the system's CAs
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
+    status_folder: Path | None = None  # of the socket for `asgi-tunnel status`; None: there is none
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
     end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
@@ -163,9 +166,28 @@ class TunnelConfig:
             plaintext_host=host,
             ca_file=_ca_file(environ, parsed),
             pins_folder=_folder(environ, PINS, "pins"),
+            status_folder=next(iter(status_folders(environ)), None),
             spec_version=spec_version,
             end_to_end=EndToEndConfig.from_env(environ),
         )
+
+
+def status_folders(environ: Mapping[str, str]) -> list[Path]:
+    """Where processes of this user may have the sockets of ``asgi-tunnel status``.
+
+    The first one is where this process has its own; a service of the system has no runtime folder,
+    and who asks for its status has one. Empty: there is none.
+    """
+    given = environ.get(STATUS)
+    if given:
+        return [] if given == "off" else [Path(given)]
+    found = []
+    if environ.get("XDG_RUNTIME_DIR"):
+        found.append(Path(environ["XDG_RUNTIME_DIR"]) / "asgi-tunnel")
+    with suppress(RuntimeError):  # a user without a home
+        own = Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+        found.append(own / "asgi-tunnel" / "run")
+    return found
 
 
 def _find_token(environ: Mapping[str, str], token: str | None) -> tuple[str, str]:

@@ -12,12 +12,14 @@ import asyncio
 import contextvars
 import errno
 import logging
+import os
 import platform
 import secrets
 import socket
+import sys
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import anyio
 
@@ -44,8 +46,10 @@ from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
 from .protocol.handshake import DURATION, Hello, Welcome
+from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
 from .proxy import Proxy, find_proxy
 from .session import Session
+from .status import MAX_NAMES, MAX_SERVICES, MAX_TEXT, ConnectionStatus, StatusSocket
 from .transport import CLOSE_TIMEOUT, Transport, WebSocketTransport
 
 _log = logging.getLogger("asgi_tunnel.connector")
@@ -121,6 +125,10 @@ class Connector:
         self._slots: dict[int, _Slot] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._welcomed: asyncio.Event | None = None
+        self._welcome: Welcome | None = None  # the newest
+        self._started = time.time()
+        self.ended_streams = 0  # of sessions that are over
+        self._status: StatusSocket | None = None
         self.urls: tuple[str, ...] = ()
         self._proxy: Proxy | None = None  # that was logged last
         token = config.token
@@ -142,6 +150,11 @@ class Connector:
         self._served.on_change = self._follow_names
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
+        if self.config.status_folder is not None:
+            name = f"{os.getpid()}-{self._instance[:8]}"
+            self._status = StatusSocket(self.config.status_folder, name, self.describe)
+            opening = loop.create_task(self._status.open(), name="asgi-tunnel status")
+            self._tasks.append(opening)
         for number in range(self.config.connections):
             slot = self._slots[number] = _Slot(self, number)
             slot.task = loop.create_task(
@@ -184,6 +197,7 @@ class Connector:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._close_status()
             self.end_to_end.stop()
             await self._leave()
 
@@ -216,10 +230,40 @@ class Connector:
         self.end_to_end.stop()
         for task in self._tasks:
             task.cancel()
+        self._close_status()
         for slot in self._slots.values():
             for session in (*slot.retiring, slot.session):
                 if session is not None:
                     session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
+
+    def _close_status(self) -> None:
+        if self._status is not None:
+            self._status.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the tunnel does now: docs/reference/schemas/app/status.json has its form."""
+        sessions = [session for slot in self._slots.values() for session in slot.sessions]
+        streams = self.ended_streams + sum(one.connection.last_stream_id for one in sessions)
+        in_flight = sum(one.in_flight for one in sessions)
+        welcome, table = self._welcome, self._served.describe
+        services = [] if table is None else table()
+        return {
+            "pid": os.getpid(),
+            "app": self._name[:MAX_TEXT],
+            "version": __version__,
+            "started": self._started,
+            "edge": self.config.token.edge[:MAX_TEXT],
+            "token_id": self.config.token.id,
+            "hostnames": [] if welcome is None else _short(welcome.hostnames),
+            "urls": [] if welcome is None else _short(welcome.urls),
+            "is_connected": self.is_connected,
+            "is_stopping": self.is_stopping,
+            "connections": [slot.describe() for slot in self._slots.values()],
+            "in_flight": in_flight,
+            "done": streams - in_flight,
+            "services": services[:MAX_SERVICES],
+            "more_services": max(len(services) - MAX_SERVICES, 0),
+        }
 
     async def _watch_machine(self) -> None:
         """Dial again at once when this machine wakes or changes its address.
@@ -256,7 +300,7 @@ class Connector:
             instance=self._instance,
             slot=slot,
             group=self._group,
-            agent=f"asgi-tunnel/{__version__} python/{platform.python_version()}",
+            agent=f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
             hostnames=self.config.hostnames,
             services=self.services,
             capabilities=(DURATION,),
@@ -297,6 +341,7 @@ class Connector:
             welcome: What the edge said.
             is_first: The slot has not been connected before.
         """
+        self._welcome = welcome
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
             self.urls = welcome.urls
@@ -347,8 +392,28 @@ class _Slot:
         self._tries = 0  # since the edge was last reached
         self._outage = 0.0  # when the first of them failed
         self._reason = ""  # of the last one that was logged
+        self._status = ConnectionStatus()
         # When it was logged last that the edge cannot be reached.
         self._last_logged = -MAX_LOG_INTERVAL
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those that are there, the newest one first."""
+        current = [] if self.session is None else [self.session]
+        return [*current, *self.retiring]
+
+    def describe(self) -> dict[str, Any]:
+        """Return what it does now, for people."""
+        session = self.session
+        is_attached = session is not None and session.is_attached
+        trip = session.connection.round_trip if session is not None and is_attached else None
+        return {
+            "number": self._number,
+            **self._status.describe(),
+            "round_trip": None if trip == UNKNOWN_ROUND_TRIP else trip,
+            "in_flight": sum(one.in_flight for one in self.sessions),
+            "retiring": len(self.retiring),
+        }
 
     @property
     def is_closed(self) -> bool:
@@ -407,11 +472,14 @@ class _Slot:
         while self.session is not None or not self._connector.is_stopping:
             self._interrupted.clear()
             self._hint = None
+            self._status.dials()
             try:
                 await self._connect()
             except (HandshakeError, PinError) as error:
+                self._status.failed(f"the edge refuses this app: {error}")
                 delay = self._refused(error, backoff)
             except (OSError, TimeoutError, TunnelError) as error:
+                self._status.failed(self._connector.sentence(error))
                 delay = self._unreached(error, backoff)
             except Exception:  # noqa: BLE001
                 # The task's outer edge: a defect here must not leave the app offline for ever.
@@ -423,7 +491,9 @@ class _Slot:
                 self._last_logged, self._tries = -MAX_LOG_INTERVAL, 0
                 await self._interrupted.wait()
                 delay = self._lost(backoff)
+            self._status.waits(delay)
             await anyio.sleep(delay)
+        self._status.stops()
 
     def _lost(self, backoff: Backoff) -> float:
         """Return the seconds to wait before the first try."""
@@ -516,6 +586,7 @@ class _Slot:
         self._received = session.connection.received_frames
         transport.start(session)
         is_first, self._was_connected = not self._was_connected, True
+        self._status.connected(transport.peer, is_resumed=welcome.resumed)
         if not welcome.resumed:
             self._services = hello.services
         self._connector.announce(welcome, is_first=is_first)
@@ -561,6 +632,7 @@ class _Slot:
     def _on_suspended(self, session: Session) -> None:
         if session is self.session:
             _log.info("the connection to the edge was lost; dialing again")
+            self._status.failed("the connection to the edge was lost")
             self._interrupted.set()
 
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
@@ -569,6 +641,7 @@ class _Slot:
             self._retire(session, event.delay)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
+        self._connector.ended_streams += session.connection.last_stream_id
         if session in self.retiring:
             self.retiring.remove(session)
         elif session is self.session:
@@ -579,6 +652,7 @@ class _Slot:
                     "the session ended: %s",
                     event.reason or GoawayCode(event.code).name,
                 )
+                self._status.failed(event.reason or "the session ended")
             self._hint = event.retry_after
             self._interrupted.set()
 
@@ -587,6 +661,10 @@ def _seconds_slept() -> float:
     """Return how long this machine has slept since it was started, where that can be known."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return 0.0 if boot is None else time.clock_gettime(boot) - time.monotonic()
+
+
+def _short(texts: Sequence[str]) -> list[str]:
+    return [one[:MAX_TEXT] for one in texts[:MAX_NAMES]]
 
 
 def example_url(url: str) -> str:

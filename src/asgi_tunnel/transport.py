@@ -336,6 +336,15 @@ class WebSocketTransport:
         return self._transport is None
 
     @property
+    def peer(self) -> str:
+        """Address and port of the other end; empty when the socket is closed."""
+        name = None if self._transport is None else self._transport.get_extra_info("peername")
+        if not isinstance(name, tuple):
+            return ""
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        return f"{host}:{name[1]}"
+
+    @property
     def has_address(self) -> bool:
         """Whether this machine still has the address that the socket uses.
 

@@ -34,6 +34,7 @@ def test_documents(
 ) -> None:
     """Each command in turn, as a program runs it, and each of its errors."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASGI_TUNNEL_STATUS", str(tmp_path / "status"))
     seen = set()
 
     def run(name: str, *words: str, code: int = 0) -> None:
@@ -47,12 +48,15 @@ def test_documents(
         run("token-check", "token", "check", "--online")
         run("url", "url")
         run("doctor", "doctor")
+        run("status", "status", code=1)
         here.store.revoke_tokens(["shop"])
         here.follow()
         run("token-check", "token", "check", "--online", code=1)
         run("error", "url", code=1)
     monkeypatch.delenv("ASGI_TUNNEL_TOKEN")
     run("error", "token", "check", code=2)
+    monkeypatch.setenv("ASGI_TUNNEL_STATUS", "off")
+    run("error", "status", code=2)
     run("doctor", "doctor", code=1)
     run("error", "service", "list", code=2)
     (tmp_path / "asgi-tunnel.toml").write_text('[[services]]\nhostname = "a"\nto = "./"\n')

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
+from asgi_tunnel.names import names_of
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.server import Edge
@@ -98,12 +99,20 @@ class World:
         self.do(apply())
 
     @contextmanager
-    def connected(self, token: Token, app: Any) -> Iterator[Connector]:
+    def connected(
+        self, token: Token, app: Any, *, status_folder: Path | None = None
+    ) -> Iterator[Connector]:
         """An app that serves with a token."""
-        settings = TunnelConfig(token=token, text=token.format(), grace=0.0, connections=1)
+        settings = TunnelConfig(
+            token=token,
+            text=token.format(),
+            grace=0.0,
+            connections=1,
+            status_folder=status_folder,
+        )
 
         async def start() -> Connector:
-            connector = Connector(settings, Origin(app))
+            connector = Connector(settings, Origin(app), served=names_of(app))
             connector.start()
             await connector.wait_connected()
             return connector

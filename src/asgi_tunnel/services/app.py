@@ -72,6 +72,7 @@ class Services:
         self._entries: dict[str, Entry] = {}
         self._table = Table()
         self._served_names = ServedNames()
+        self._served_names.describe = self._describe
         self._use(read)
         self._watch: FileWatch | None = None
         self._is_started = False
@@ -198,6 +199,10 @@ class Services:
             return begin_direct(entry.proxy, link, event, owner, target, root_path)
         except RequestError:
             return None  # the call refuses it
+
+    def _describe(self) -> list[dict[str, object]]:
+        """What each service is and does now, for `asgi-tunnel status`."""
+        return [self._entries[one.name].describe() for one in self.services]
 
     # -- life --------------------------------------------------------------------------------
 

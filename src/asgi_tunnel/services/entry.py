@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from ..asgi.types import ASGIApp
 from .files import Folder
@@ -10,6 +11,8 @@ from .fixed import Redirect, Status
 from .hosted import HostedApp
 from .proxy.proxy import Proxy
 from .service import AppTarget, FolderTarget, ProxyTarget, RedirectTarget, Service
+
+_SHOWN: Final = 200  # characters of a name, and of what stands in the file
 
 
 class Entry:
@@ -53,6 +56,21 @@ class Entry:
         self._in_flight -= 1
         if not self._in_flight:
             self._idle.set()
+
+    def describe(self) -> dict[str, object]:
+        """Return what it is and does now, for people."""
+        state = "ready"
+        if self._hosted is not None:
+            state = self._hosted.state.name.lower()
+        elif self.proxy is not None and not self.proxy.was_reached:
+            state = "not reached"
+        service = self.service
+        return {
+            "name": service.name[:_SHOWN],
+            "to": service.to[:_SHOWN],
+            "state": state,
+            "in_flight": self._in_flight,
+        }
 
     @property
     def has_startup(self) -> bool:

@@ -74,6 +74,11 @@ class Proxy:
         """Whether its address has to be looked up."""
         return not self.pool.is_resolved
 
+    @property
+    def was_reached(self) -> bool:
+        """Whether the last request found somebody there; before the first one, too."""
+        return self._was_reached
+
     async def start(self) -> None:
         """Look the service's name up."""
         await self.pool.start()
