@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, unquote
@@ -27,12 +26,11 @@ from ..names import ServedNames
 from ..protocol.events import StreamOpened
 from .entry import Entry
 from .file import load_file
-from .proxy.direct import begin_direct
-from .proxy.errors import RequestError
+from .proxy.direct import begin_direct, find_target
 from .reply import refuse
 from .service import Service
 from .settings import Given, read_services
-from .table import Match, Table, has_dot_segments
+from .table import Match, Table, has_dot_segments, read_hostname
 from .watch import FileWatch
 
 __all__ = ["Services"]
@@ -45,12 +43,6 @@ STARTUP_TIMEOUT: Final = 10.0
 DRAIN_TIMEOUT: Final = 30.0
 """Seconds for requests to an app that was taken out of the table, before its shutdown runs; the
 grace of a restart is as long."""
-
-MAX_HOST: Final = 264
-"""Bytes of a Host: a hostname has 253, and a port and brackets may come with an address."""
-
-MAX_HOSTS: Final = 256
-"""Values of Host that are remembered: a table has a few hostnames, a visitor may make some up."""
 
 
 class Services:
@@ -151,7 +143,7 @@ class Services:
             return
         if not self._started.is_set():
             await self._start()  # a server that sends no lifespan
-        hostname = _hostname(scope)
+        hostname = read_hostname(scope["headers"])
         if hostname is None:
             await refuse(scope, receive, send, 400, "the request has no Host of use, or several")
             return
@@ -177,28 +169,16 @@ class Services:
 
         Only what is simple: for everything else, and every refusal, the app is called.
         """
-        head = event.head
-        hosts = [value for name, value in head.fields if name == b"host"]
-        if len(hosts) != 1 or not 0 < len(hosts[0]) <= MAX_HOST or not self._started.is_set():
+        if not self._started.is_set():
             return None
-        raw_path, _, query = head.target.partition(b"?")
-        match = self._table.find(_read_host(hosts[0]), raw_path)
-        if match is None or (match.service.path and has_dot_segments(raw_path)):
+        found = find_target(self._table, event.head)
+        if found is None:
             return None
-        service = match.service
-        entry = self._entries[service.name]
-        if entry.proxy is None:
+        service, target, root_path = found
+        proxy = self._entries[service.name].proxy
+        if proxy is None:
             return None
-        path, root_path = raw_path, ""
-        if service.strip:
-            path, root_path = match.rest or b"/", service.path
-        elif service.replace is not None:
-            path = service.replace.encode() + match.rest or b"/"
-        target = b"%b?%b" % (path, query) if query else path
-        try:
-            return begin_direct(entry.proxy, link, event, owner, target, root_path)
-        except RequestError:
-            return None  # the call refuses it
+        return begin_direct(proxy, link, event, owner, target, root_path)
 
     def _describe(self) -> list[dict[str, object]]:
         """What each service is and does now, for `asgi-tunnel status`."""
@@ -292,24 +272,6 @@ def _listed(label: str, names: set[str]) -> str:
 
 
 # -- the scope -------------------------------------------------------------------------------------
-
-
-def _hostname(scope: Scope) -> str | None:
-    """Return the hostname that was asked for; None where there is none of use, or several."""
-    found = [value for name, value in scope["headers"] if name == b"host"]
-    if len(found) != 1 or not 0 < len(found[0]) <= MAX_HOST:
-        return None
-    return _read_host(found[0])
-
-
-@lru_cache(MAX_HOSTS)
-def _read_host(value: bytes) -> str:
-    host = value.decode("latin-1").lower()
-    if not host.endswith("]"):
-        name, colon, port = host.rpartition(":")
-        if colon and port.isdecimal():
-            host = name
-    return host.removesuffix(".")
 
 
 def _path(scope: Scope) -> tuple[bytes, str]:

@@ -7,6 +7,7 @@ needs no rule of precedence that somebody has to remember.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +18,13 @@ MAX_SERVICES: Final = 1000
 
 _MAX_REMEMBERED: Final = 1024
 """Hostnames whose lines are remembered; with a whole wildcard a visitor chooses the name."""
+
+
+MAX_HOST: Final = 264
+"""Bytes of a Host: a hostname has 253, and a port and brackets may come with an address."""
+
+MAX_HOSTS: Final = 256
+"""Values of Host that are remembered: a table has a few hostnames, a visitor may make some up."""
 
 
 class Match(NamedTuple):
@@ -70,6 +78,24 @@ class Table:
                     found.append((service, earlier))
                     break
         return found
+
+
+def read_hostname(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the hostname that was asked for; None where there is none of use, or several."""
+    found = [value for name, value in fields if name == b"host"]
+    if len(found) != 1 or not 0 < len(found[0]) <= MAX_HOST:
+        return None
+    return _read_host(found[0])
+
+
+@lru_cache(MAX_HOSTS)
+def _read_host(value: bytes) -> str:
+    host = value.decode("latin-1").lower()
+    if not host.endswith("]"):
+        name, colon, port = host.rpartition(":")
+        if colon and port.isdecimal():
+            host = name
+    return host.removesuffix(".")
 
 
 def is_named(pattern: str, hostname: str) -> bool:

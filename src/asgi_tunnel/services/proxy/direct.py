@@ -14,10 +14,12 @@ from ...asgi.types import StreamHandler, StreamLink, StreamOwner
 from ...protocol.codes import ResetCode
 from ...protocol.events import StreamOpened
 from ...protocol.frames import Buffer
-from ...protocol.head import Fields, HeadError, ResponseHead
+from ...protocol.head import Fields, HeadError, RequestHead, ResponseHead
 from ..reply import refusal, text_fields
+from ..service import Service
+from ..table import Table, has_dot_segments, read_hostname
 from .connection import ServiceConnection
-from .errors import ServiceClosedError
+from .errors import RequestError, ServiceClosedError
 from .fields import is_target, response_fields, sent_trailers
 from .proxy import Proxy
 from .response import ResponseReader
@@ -29,6 +31,27 @@ _CUT: Final = "the service did not complete its response"
 _NOT_COMPLETE: Final = ", not complete"
 
 
+def find_target(table: Table, head: RequestHead) -> tuple[Service, bytes, str] | None:
+    """Return the service of a request, the target that it sees, and what was stripped from that.
+
+    None: there is none, or the request is one to refuse.
+    """
+    hostname = read_hostname(head.fields)
+    if hostname is None:
+        return None
+    raw_path, _, query = head.target.partition(b"?")
+    match = table.find(hostname, raw_path)
+    if match is None or (match.service.path and has_dot_segments(raw_path)):
+        return None
+    service = match.service
+    path, root_path = raw_path, ""
+    if service.strip:
+        path, root_path = match.rest or b"/", service.path
+    elif service.replace is not None:
+        path = service.replace.encode() + match.rest or b"/"
+    return service, b"%b?%b" % (path, query) if query else path, root_path
+
+
 def begin_direct(
     service: Proxy,
     link: StreamLink,
@@ -37,7 +60,7 @@ def begin_direct(
     target: bytes,
     root_path: str,
 ) -> DirectExchange | None:
-    """Send a request on a connection that is ready; None, and nothing done, where it needs more.
+    """Send a request on a connection that is ready; None, and nothing done, where it needs a call.
 
     Args:
         service: Where it goes.
@@ -46,9 +69,6 @@ def begin_direct(
         owner: Gave the stream.
         target: As the service sees it, in origin form.
         root_path: What was stripped from the path.
-
-    Raises:
-        RequestError: A field cannot be sent on as it is.
     """
     method, _, arrival, request_id, _, fields = event.head
     if method not in METHODS or not is_target(target):
@@ -59,7 +79,10 @@ def begin_direct(
         "scheme": arrival.scheme,
         "root_path": root_path,
     }
-    head = service.writer.write(scope, method, target)
+    try:
+        head = service.writer.write(scope, method, target)
+    except RequestError:
+        return None  # which is refused there
     if head.length is not None or head.expects:
         return None
     connection = service.pool.take_idle(is_repeatable=True)
