@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from .observers.access_log import Entry
-from .observers.observer import ExchangeObserver, notify
+from .observers.observer import ExchangeObserver, ExchangeTracer, notify
 from .observers.refusals import RefusalFilter, RefusalSum
 from .quotas import TokenLimiter
 from .replies import BY_SHARE, Reply
@@ -40,6 +40,7 @@ class EdgeContext:
         is_stopping: The edge drains: connections close once they are idle.
         is_replaced: Another process serves in its place: what is connected may stay for a while.
         is_overloaded: No memory is left for new work.
+        tracer: Makes spans of exchanges; None: nobody does.
     """
 
     def __init__(
@@ -59,8 +60,14 @@ class EdgeContext:
         self.is_stopping = False
         self.is_replaced = False
         self.is_overloaded = False
+        self.tracer: ExchangeTracer | None = None
         self._ids = b""
         self._next_id = 0
+
+    def trace(self, tracer: ExchangeTracer) -> None:
+        """Have each exchange traced; before the first one begins."""
+        self.tracer = tracer
+        self.observers = (*self.observers, tracer)
 
     def next_request_id(self) -> bytes:
         """Return 128 random bits in hex: unique, and telling nobody how many there were."""

@@ -104,6 +104,9 @@ class Dispatcher:
         if route.is_end_to_end:
             return END_TO_END
         head = self.head(request, arrival, hostname)
+        tracer = self.context.tracer
+        if tracer is not None:
+            head = tracer.opened(request, head)
         if request.websocket_key is not None:
             channel = WebSocketExchange(writer, request, head, route, self.context)
             channel.pace = rules.pace

@@ -55,6 +55,7 @@ from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .observers.tracing import ExchangeTracing, start_tracing
 from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
@@ -116,6 +117,7 @@ class Edge:
         self._held = SocketSource() if parent is None else parent
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
+        self._tracing: ExchangeTracing | None = None  # None: it is off
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
@@ -172,11 +174,13 @@ class Edge:
         """Read the tokens, then listen.
 
         Raises:
-            EdgeConfigError: The access log cannot be written.
+            EdgeConfigError: The access log cannot be written, or there is nothing to trace with.
             OSError: The address cannot be listened on.
         """
         config = self.config
         self._open_access_log()
+        if config.tracing.enabled:
+            self._tracing = await asyncio.to_thread(start_tracing, config.tracing, file=CONFIG_FILE)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
@@ -185,6 +189,8 @@ class Edge:
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
         self.context = EdgeContext(limits=limits, observers=(self._access_log,))
+        if self._tracing is not None:
+            self.context.trace(self._tracing)
         self.directory = LocalDirectory(
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
@@ -306,6 +312,8 @@ class Edge:
             await self._watcher.stop()
         self.context.refusals.stop()
         self._access_log.stop()
+        if self._tracing is not None:
+            await self._tracing.stop()
 
     def _tell_parent(self, parent: ParentLink) -> None:
         """Say that this process serves, and answer what is asked from now on."""

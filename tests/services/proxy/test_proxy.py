@@ -257,3 +257,23 @@ async def test_the_same_mistake_is_logged_once(caplog: pytest.LogCaptureFixture)
             assert (await edge.get("/", headers={"host": "a.test"})).status == 200
     assert caplog.text.count(f"is not reached at 127.0.0.1:{port}: connection refused") == 1
     assert caplog.text.count("the service of a.test is reached again") == 1
+
+
+async def test_trace_context_passes_as_it_is() -> None:
+    """A service goes on with the trace of whoever calls it; several and bad ones are its matter."""
+    sent = [
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "a=1,b=2"),
+        ("traceparent", "nonsense"),
+        ("tracestate", "c=3"),
+        ("baggage", "user=7"),
+    ]
+    async with (
+        scripted(answering(OK)) as service,
+        LocalEdge(Services({"*": service.url})) as edge,
+    ):
+        assert (await edge.request("GET", "/", headers=sent)).status == 200
+    lines = service.heads[0].decode().split("\r\n")
+    names = {name for name, _ in sent}
+    got = [tuple(line.split(": ", 1)) for line in lines if line.split(":")[0].lower() in names]
+    assert got == sent

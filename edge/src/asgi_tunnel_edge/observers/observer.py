@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .access_log import Entry
 
-__all__ = ["ExchangeObserver", "notify"]
+if TYPE_CHECKING:
+    from asgi_tunnel.protocol.head import RequestHead
+
+    from ..request import Request
+
+__all__ = ["ExchangeObserver", "ExchangeTracer", "notify"]
 
 
 class ExchangeObserver(Protocol):
@@ -15,6 +20,13 @@ class ExchangeObserver(Protocol):
 
     def closed(self, entry: Entry) -> None:
         """An exchange is over, or the edge itself has replied to a request."""
+
+
+class ExchangeTracer(ExchangeObserver, Protocol):
+    """Is asked, too, what an app hears of a request's trace; as above."""
+
+    def opened(self, request: Request, head: RequestHead) -> RequestHead:
+        """A request goes to an app; return its head as the app gets it."""
 
 
 def notify(observers: Sequence[ExchangeObserver], entry: Entry) -> None:

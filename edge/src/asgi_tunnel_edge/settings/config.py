@@ -26,7 +26,7 @@ from ..hostname import normalise_hostname
 from .acme import AcmeConfig, check_acme
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
-from .tracing import TracingConfig
+from .tracing import TracingConfig, check_tracing
 from .types import (
     Bytes,
     BytesOrZero,
@@ -221,6 +221,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             check_acme(self.acme, file=CONFIG_FILE)
             parse_listen(self.acme.dns_listen, setting="acme.dns_listen", file=CONFIG_FILE)
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
+        check_tracing(self.tracing, file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)

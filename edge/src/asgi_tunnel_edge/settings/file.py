@@ -84,6 +84,16 @@ format = "text"
 [tracing]
 # Whether responses say where their time went (Server-Timing); everybody can read it.
 # server_timing = false
+# Whether each exchange is a span of OpenTelemetry: pip install "asgi-tunnel-edge[otel]", and an
+# exporter, such as opentelemetry-exporter-otlp-proto-http.
+# enabled = false
+# exporter = "otlp_proto_http"
+# Where spans go; without it, as the exporter's variables say (OTEL_EXPORTER_OTLP_ENDPOINT).
+# endpoint = "http://127.0.0.1:4318/v1/traces"
+# The share of traces that is recorded.
+# sample = 1.0
+# Whether a trace that a visitor names (traceparent) goes on; without it the edge begins its own.
+# trust_visitors = false
 """
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Rate",
     "Seconds",
     "SecondsOrZero",
+    "Share",
     "Switch",
     "Text",
 ]
@@ -36,6 +37,7 @@ BytesOrZero = Annotated[
 ]
 Count = Annotated[int, Meta(ge=1, le=2**31, description="a whole number, 1 or more")]
 Rate = Annotated[float, Meta(ge=0, le=1e6, description="a number a second, or 0 for no limit")]
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
 Switch = Annotated[bool, Meta(description="true or false")]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 FilePath = Annotated[str, Meta(min_length=1, description="a path, absolute or below DIR")]
