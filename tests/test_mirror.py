@@ -100,6 +100,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/reload.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/running.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/status.py": "edge/tests/parent/test_main.py",
+    **{
+        f"edge/src/asgi_tunnel_edge/commands/tunnel_{name}.py": "edge/tests/commands/test_tunnel.py"
+        for name in ("drain", "kick", "list", "sessions", "show")
+    },
     "edge/src/asgi_tunnel_edge/commands/upgrade.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/restore.py": "edge/tests/commands/test_backup.py",
     "edge/src/asgi_tunnel_edge/commands/token_fields.py": (
@@ -159,8 +163,11 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/parent/later.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/parent/worker.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/questions/live.py": "edge/tests/questions/test_check.py",
+    "edge/src/asgi_tunnel_edge/questions/log.py": "edge/tests/commands/test_tunnel.py",
+    "edge/src/asgi_tunnel_edge/questions/matching.py": "edge/tests/questions/test_tunnels.py",
     "edge/src/asgi_tunnel_edge/questions/ping.py": "edge/tests/questions/test_check.py",
     "edge/src/asgi_tunnel_edge/questions/status.py": "edge/tests/parent/test_main.py",
+    "edge/src/asgi_tunnel_edge/questions/traffic.py": "edge/tests/commands/test_tunnel.py",
     "edge/src/asgi_tunnel_edge/replies.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/route.py": "edge/tests/test_directory.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
@@ -172,7 +179,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
-    "edge/src/asgi_tunnel_edge/supervision.py": "edge/tests/parent/test_main.py",
 }
 """Modules whose tests are in files of another name, and in which: what they do shows there."""
 

@@ -61,8 +61,11 @@ class Channel:
 
         Raises:
             OSError: The other end is gone.
+            ValueError: It is larger than ``MAX_MESSAGE``, and nothing is sent.
         """
         data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        if len(data) > MAX_MESSAGE:  # the other end would take it for nonsense
+            raise ValueError(f"a message of {len(data)} bytes is larger than {MAX_MESSAGE} bytes")
         if descriptors:
             assert not self._outgoing
             handles = array.array("i", descriptors)

@@ -32,6 +32,7 @@ from .commands.host_add import add_hosts
 from .commands.host_list import list_hosts
 from .commands.host_rm import remove_hosts
 from .commands.init import init
+from .commands.logs import logs
 from .commands.reload import reload
 from .commands.remake import certificate, database
 from .commands.restore import restore
@@ -44,6 +45,11 @@ from .commands.token_list import list_tokens
 from .commands.token_revoke import revoke
 from .commands.token_rotate import rotate
 from .commands.token_show import show
+from .commands.top import top
+from .commands.tunnel_drain import drain
+from .commands.tunnel_kick import kick
+from .commands.tunnel_list import list_tunnels
+from .commands.tunnel_show import show_tunnel
 from .commands.upgrade import upgrade
 from .errors import ChangeError, EdgeNotRunningError, StorageError
 
@@ -149,6 +155,11 @@ def ban() -> None:
 
 
 @main.group()
+def tunnel() -> None:
+    """Show the apps that are connected, end their connections, or let them connect anew."""
+
+
+@main.group()
 def config() -> None:
     """Check the settings, and show those that hold."""
 
@@ -176,6 +187,12 @@ service.add_command(install)
 main.add_command(reload)
 main.add_command(status)
 main.add_command(upgrade)
+main.add_command(top)
+main.add_command(logs)
+tunnel.add_command(list_tunnels)
+tunnel.add_command(show_tunnel)
+tunnel.add_command(kick)
+tunnel.add_command(drain)
 token.add_command(create)
 token.add_command(limit)
 token.add_command(list_tokens)

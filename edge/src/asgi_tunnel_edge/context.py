@@ -31,7 +31,8 @@ class EdgeContext:
 
     Args:
         limits: From ``edge.toml``.
-        observers: Hear of each exchange.
+        observers: Hear of each exchange; what one visitor is refused again and again is summed up.
+        counters: Hear of each exchange, that included.
         now: Monotonic seconds; the running loop's clock by default.
 
     Attributes:
@@ -48,15 +49,18 @@ class EdgeContext:
         *,
         limits: Limits,
         observers: Sequence[ExchangeObserver] = (),
+        counters: Sequence[ExchangeObserver] = (),
         now: Callable[[], float] | None = None,
     ) -> None:
         self.limits = limits
         self.tokens = TokenLimiter(limits)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.refusals = RefusalSum(observers)
-        self.observers: Sequence[ExchangeObserver] = ()
+        self._counters = counters
+        self.observers: Sequence[ExchangeObserver] = counters
         if observers:
-            self.observers = (RefusalFilter(self.refusals, observers, BY_SHARE, self.now),)
+            refusals = RefusalFilter(self.refusals, observers, BY_SHARE, self.now)
+            self.observers = (*counters, refusals)
         self.is_stopping = False
         self.is_replaced = False
         self.is_overloaded = False
@@ -99,6 +103,7 @@ class EdgeContext:
             reply.outcome,
         )
         if 400 <= reply.status < 500:
+            notify(self._counters, entry)
             self.refusals.closed(entry, self.now())
         else:
             notify(self.observers, entry)

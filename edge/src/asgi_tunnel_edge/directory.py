@@ -48,6 +48,7 @@ class LocalDirectory:
 
     Attributes:
         shares: What each token has and does.
+        moved_by_ended: Bytes that sessions which are over have sent and received.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class LocalDirectory:
     ) -> None:
         self.snapshot = snapshot
         self.shares = TokenShares()
+        self.moved_by_ended = 0
         self._limiter = limiter
         self._hides_offline = hides_offline
         # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
@@ -91,6 +93,13 @@ class LocalDirectory:
                 if route is None:
                     route = self._unknown[hostname] = Route(hostname, "")
         return route
+
+    def registered_name(self, hostname: str) -> str | None:
+        """Return the name or wildcard of a token that a hostname is; None: there is none."""
+        if hostname in self._routes:
+            return hostname
+        wildcard = wildcard_of(hostname)
+        return wildcard if wildcard in self._routes else None
 
     # -- for tunnels -------------------------------------------------------------------------
 
@@ -200,6 +209,7 @@ class LocalDirectory:
         entry = self._entries.pop(session, None)
         if entry is None:
             return
+        self.moved_by_ended += session.moved
         token_id = entry.token.id
         self._used.add(token_id)
         slot = (token_id, entry.instance, entry.slot)
@@ -327,6 +337,18 @@ class LocalDirectory:
             entry.is_draining = entry.is_renewed = True
             entry.session.drain(DrainReason.RENEW, delay=spread * number / len(entries))
         return len(entries)
+
+    def renew_one(self, entry: SessionEntry) -> bool:
+        """Ask an app for a fresh session in the place of one, which ends once it is empty.
+
+        Returns:
+            False where it takes no new streams already.
+        """
+        if entry.is_draining:
+            return False
+        entry.is_draining = entry.is_renewed = True
+        entry.session.drain(DrainReason.RENEW)
+        return True
 
     def _routes_of(self, entry: SessionEntry) -> list[Route]:
         """The routes of its names, as far as they are its token's now."""

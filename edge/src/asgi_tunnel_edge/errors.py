@@ -15,6 +15,7 @@
         ├── HostnameElsewhereError .hostname .why         its DNS records do not lead to this edge
         ├── TooManyHostnamesError .name                   a token cannot have so many
         ├── TokenNotFoundError    .wanted                 no token has this id or name
+        ├── TunnelNotFoundError   .wanted                 no app is connected with this token
         ├── TokenRevokedError     .name .id               the token was revoked
         ├── BanNotFoundError      .address .covered_by    nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
@@ -59,6 +60,7 @@ __all__ = [
     "TokenRevokedError",
     "TooManyBansError",
     "TooManyHostnamesError",
+    "TunnelNotFoundError",
     "WebSocketError",
 ]
 
@@ -251,6 +253,20 @@ class TokenNotFoundError(EdgeError):
         return (
             f"no token has the id or name {shown(self.wanted)}; "
             "see the tokens with `asgi-tunnel-edge token list`"
+        )
+
+
+class TunnelNotFoundError(EdgeError):
+    """No app is connected with this token, and no session has this id."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"no app is connected with a token {shown(self.wanted)}, and no session has this id; "
+            "see what is connected with `asgi-tunnel-edge tunnel list`"
         )
 
 

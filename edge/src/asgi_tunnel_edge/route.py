@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -105,6 +106,10 @@ class SessionEntry:
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
         is_outdated: Its WELCOME named other end-to-end hostnames than the token has now.
         told_shared: The names that its WELCOME named as served by another group, too.
+        address: Where its connection comes from; that of the last one, while it has none.
+        agent: What its HELLO says of the software at the other end.
+        since: When it began, in seconds since 1970.
+        resumed: How many times it has gone on over another connection.
     """
 
     __slots__ = (
@@ -114,6 +119,8 @@ class SessionEntry:
         "_services",
         "_told",
         "_wanted",
+        "address",
+        "agent",
         "group",
         "hostnames",
         "instance",
@@ -121,8 +128,10 @@ class SessionEntry:
         "is_draining",
         "is_outdated",
         "is_renewed",
+        "resumed",
         "secret_sha256",
         "session",
+        "since",
         "slot",
         "token",
         "told_shared",
@@ -139,6 +148,8 @@ class SessionEntry:
         wanted: frozenset[str] = frozenset(),
         services: frozenset[str] = frozenset(),
         shared: Sequence[str] = (),
+        address: str = "",
+        agent: str = "",
     ) -> None:
         """Make the entry of a new session.
 
@@ -151,8 +162,13 @@ class SessionEntry:
             wanted: The names of the token that it asked for; empty: all that the token has.
             services: The names that it has something behind; empty: behind all.
             shared: What its WELCOME named as served by another group, too.
+            address: Where its connection comes from.
+            agent: The software at the other end, as HELLO names it.
         """
         self.session = session
+        self.address, self.agent = address, agent
+        self.since = time.time()
+        self.resumed = 0
         self.secret_sha256 = token.secret_sha256
         self._wanted = wanted
         self._services = services

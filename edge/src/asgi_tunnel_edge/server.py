@@ -55,7 +55,9 @@ from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .observers.access_log import AccessLog
 from .observers.log_handler import logging_to_stderr
+from .observers.recent import RecentEntries
 from .observers.tracing import ExchangeTracing, start_tracing
+from .observers.traffic import Traffic
 from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
@@ -117,6 +119,7 @@ class Edge:
         self._held = SocketSource() if parent is None else parent
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
+        self._recent = RecentEntries()
         self._tracing: ExchangeTracing | None = None  # None: it is off
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -130,6 +133,7 @@ class Edge:
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
+        self._traffic: Traffic
         self.table: ConnectionTable
         self.limiter: ConnectionLimiter
         self.front: HTTP1Front
@@ -188,7 +192,12 @@ class Edge:
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
-        self.context = EdgeContext(limits=limits, observers=(self._access_log,))
+        self._traffic = Traffic(self._registered_name, asyncio.get_running_loop().time)
+        self.context = EdgeContext(
+            limits=limits,
+            observers=(self._access_log, self._recent),
+            counters=(self._traffic,),
+        )
         if self._tracing is not None:
             self.context.trace(self._tracing)
         self.directory = LocalDirectory(
@@ -323,6 +332,8 @@ class Edge:
             context=self.context,
             directory=self.directory,
             table=self.table,
+            traffic=self._traffic,
+            recent=self._recent,
             addresses=tuple(addresses),
         )
 
@@ -419,6 +430,9 @@ class Edge:
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
+
+    def _registered_name(self, hostname: str) -> str | None:
+        return self.directory.registered_name(hostname)
 
     def _is_served(self, hostname: str) -> bool:
         route = self.directory.find(hostname)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["ParentLink", "SocketSource"]
+
+_log = logging.getLogger("asgi_tunnel_edge.server")
 
 _VARIABLE: Final = "ASGI_TUNNEL_EDGE_PARENT"  # as parent.worker has it
 
@@ -180,7 +183,14 @@ class ParentLink(SocketSource):
         tasks: set[asyncio.Task[None]] = set()
 
         async def reply(number: object, request: Message) -> None:
-            self._send({"type": "reply", "id": number, "reply": await answer(request)})
+            try:
+                found = {"type": "reply", "id": number, "reply": await answer(request)}
+                self._send(found)
+            except Exception:  # noqa: BLE001
+                # The task's outer edge: who asked must hear that there is no reply, and why.
+                _log.exception("%s was not answered by a defect", request.get("command"))
+                failed = {"ok": False, "error": "the edge failed to answer; its log says why"}
+                self._send({"type": "reply", "id": number, "reply": failed})
             watch()
 
         def on_readable() -> None:

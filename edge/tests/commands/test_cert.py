@@ -85,7 +85,8 @@ def test_list(data: Path, run: Run) -> None:
     assert rows["late.a.test",]["not_after"] is None
     table = run("cert", "list", "--data", data).out
     assert table.splitlines()[0].split() == ["NAMES", "ISSUER", "EXPIRES", "RENEWAL", "STATE"]
-    assert "\nshop.a.test: port 80 is closed; open it\n" in table
+    assert "\nshop.a.test: port 80 is closed; open it\nnext try: " in table
+    assert "No edge runs here, and so nothing is ordered; start it with " in table
 
 
 def test_renew(data: Path, run: Run) -> None:

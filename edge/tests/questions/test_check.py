@@ -11,7 +11,15 @@ from asgi_tunnel_edge.settings.config import EdgeConfig
 def live(config: EdgeConfig) -> LiveEdge:
     """An edge that has nothing but its settings."""
     nothing = cast(Any, None)
-    return _LiveEdge(config=config, context=nothing, directory=nothing, table=nothing, addresses=())
+    return _LiveEdge(
+        config=config,
+        context=nothing,
+        directory=nothing,
+        table=nothing,
+        traffic=nothing,
+        recent=nothing,
+        addresses=(),
+    )
 
 
 async def test_what_differs(tmp_path: Path) -> None:
@@ -36,5 +44,8 @@ async def test_unknown(tmp_path: Path) -> None:
     config = EdgeConfig(data_dir=tmp_path, domain="a.test", listen="127.0.0.1:0")
     reply = await answer(live(config), {"command": "colour"})
     assert reply["ok"] is False
-    assert "there are check, ping, reload, status, upgrade" in reply["error"]
+    assert (
+        "there are check, drain, kick, log, ping, reload, status, traffic, tunnels"
+        in reply["error"]
+    )
     assert await answer(live(config), {"command": "ping"}) == {"ok": True}

@@ -32,6 +32,7 @@ class GoawayCode(IntEnum):
     RESUME_FAILED = 9  #: the peer's counts do not fit what this side kept
     SHUTDOWN = 10  #: this process ends
     INTERNAL_ERROR = 11  #: a defect on this side
+    KICKED = 12  #: somebody who operates this side has ended it: come back
 
 
 class DrainReason(IntEnum):

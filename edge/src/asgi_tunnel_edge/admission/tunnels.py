@@ -283,6 +283,8 @@ class TunnelAcceptor:
         )
         pending.websocket.send(encode_handshake(welcome))
         entry.secret_sha256 = pending.secret_sha256
+        entry.address = pending.address
+        entry.resumed += 1
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
         self._supervisor.resumed(session)
@@ -324,6 +326,8 @@ class TunnelAcceptor:
             wanted=wanted,
             services=services,
             shared=shared,
+            address=pending.address,
+            agent=hello.agent,
         )
         entry.secret_sha256 = pending.secret_sha256
         self._directory.add(entry)

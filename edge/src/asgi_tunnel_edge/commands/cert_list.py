@@ -14,7 +14,16 @@ from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store, load_snapshot
 from asgi_tunnel_edge.storage.acme import AcmeStore
 
-from .options import data_option, json_option, require_acme, table, utc_second
+from .options import (
+    data_option,
+    json_option,
+    require_acme,
+    shell_command,
+    table,
+    utc_second,
+    utc_time,
+)
+from .running import is_running
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.certificates.acme.records import AcmeState
@@ -39,6 +48,11 @@ def list_certificates(*, data_dir: Path, as_json: bool) -> None:
     for one in found:
         if one["error"]:
             click.echo(f"\n{', '.join(_texts(one['names']))}: {one['error']}")
+            when = str(one["retry_at"])
+            click.echo(f"next try: {'now' if when <= utc_time(time.time()) else when}")
+    if any(one["state"] in ("failing", "wanted") for one in found) and not is_running(data_dir):
+        start = shell_command("run", "--data", data_dir)
+        click.echo(f"\nNo edge runs here, and so nothing is ordered; start it with `{start}`")
 
 
 def certificate_states(config: EdgeConfig) -> list[dict[str, object]]:

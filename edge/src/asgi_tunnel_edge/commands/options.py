@@ -20,10 +20,12 @@ __all__ = [
     "check_end_to_end",
     "data_option",
     "default_directory",
+    "duration_text",
     "json_option",
     "quota_options",
     "quota_warnings",
     "shell_command",
+    "size_text",
     "table",
     "utc_second",
     "utc_time",
@@ -119,6 +121,22 @@ def table(rows: list[tuple[str, ...]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+def duration_text(seconds: float) -> str:
+    """How long something lasts, for a person: ``3.1 d``, ``4.0 h``, ``12 s``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size_text(count: float) -> str:
+    """A number of bytes, for a person: ``812 B``, ``3.4 MiB``."""
+    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"
 
 
 def utc_time(seconds: float) -> str:

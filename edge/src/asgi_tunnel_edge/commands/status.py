@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import data_option, json_option, utc_time
+from .options import data_option, duration_text, json_option, utc_time
 from .running import ask_edge
 
 __all__ = ["status"]
@@ -27,7 +27,7 @@ def _lines(reply: dict[str, Any]) -> list[str]:
     parent = reply["parent"]
     what = f"version {reply['version'] or 'unknown'}, generation {reply['generation']}"
     lines = [
-        f"{what}, up for {_duration(reply['uptime'])}",
+        f"{what}, up for {duration_text(reply['uptime'])}",
         f"listening on {', '.join(reply['addresses']) or 'nothing yet'}",
         f"parent {parent['pid']}, version {parent['version']}",
         *(_worker(one) for one in reply["workers"]),
@@ -45,15 +45,8 @@ def _lines(reply: dict[str, Any]) -> list[str]:
 
 def _worker(one: dict[str, Any]) -> str:
     what = f"{one['state']} {one['pid']}, version {one['version']}, generation {one['generation']}"
-    what += f", up for {_duration(one['uptime'])}"
+    what += f", up for {duration_text(one['uptime'])}"
     if not one["replies"]:
         return f"{what}: does not reply"
     counts = ", ".join(f"{one[name]} {name}" for name in ("tunnels", "connections", "exchanges"))
     return f"{what}: {counts}{', draining' if one['is_draining'] else ''}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"

@@ -7,7 +7,6 @@ parent keeps a list of those that leave, and one that serves.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import time
@@ -337,37 +336,35 @@ class Parent:
 
     def _answer(self, request: Message, reply: Callable[[Message], None]) -> None:
         command = request["command"]
-        if command in ("reload", "upgrade"):
+        if command in _OWN:
+            reply({"ok": False, "error": f"{command} is nothing that a client may ask for"})
+        elif command in ("reload", "upgrade"):
             self._begin_change(command, reply)
         elif command == "status":
             self._status(reply)
+        elif "to" in request:
+            about = {"ok": True, "generation": self._generation}
+            self._ask_those(request, lambda found: reply({**about, "workers": found}), ASK_TIMEOUT)
         elif self._worker is None:
             reply({"ok": False, "error": "the serving process is just being started again"})
         else:
             self._worker.ask(request, lambda found: reply(found or _NO_REPLY), ASK_TIMEOUT)
 
     def _status(self, reply: Callable[[Message], None]) -> None:
-        workers = [one for one in self._all.values() if one.state is not State.STARTING]
-        found: list[Message] = []
+        ask = {"command": "status"}
+        self._ask_those(ask, lambda found: reply(self._described(found)), STATUS_TIMEOUT)
 
-        def on_reply(worker: Worker, status: Message | None) -> None:
-            about: Message = {
-                "pid": worker.pid,
-                "generation": worker.generation,
-                "state": worker.state.name.lower(),
-                "version": worker.ready.get("version", ""),
-                "uptime": round(time.monotonic() - worker.started, 3),
-                "replies": status is not None,
-            }
-            found.append(about | {k: v for k, v in (status or {}).items() if k != "ok"})
-            if len(found) == len(workers):
-                reply(self._described(sorted(found, key=lambda one: -one["generation"])))
-
-        if not workers:
-            reply(self._described([]))
-        for worker in workers:
-            ask = {"command": "status"}
-            worker.ask(ask, functools.partial(on_reply, worker), STATUS_TIMEOUT)
+    def _ask_those(
+        self, request: Message, then: Callable[[list[Message]], None], timeout: float
+    ) -> None:
+        """Ask the processes that a request is for: all that serve or leave, or one by its id."""
+        to = request.get("to", "all")
+        workers = [
+            one
+            for one in self._all.values()
+            if one.state is not State.STARTING and to in ("all", one.pid)
+        ]
+        self._later.ask_each(workers, request, then, timeout)
 
     def _described(self, workers: list[Message]) -> Message:
         serving = self._worker
@@ -402,6 +399,9 @@ class Parent:
             self._worker.ask({"command": "ping"}, on_reply, self._notifier.interval)
         self.loop.call_later(self._notifier.interval, self._watchdog)
 
+
+_OWN: Final = frozenset({"end", "retire"})
+"""What only the parent says to a serving process."""
 
 _NO_REPLY: Final = {"ok": False, "error": "the serving process did not reply in time"}
 

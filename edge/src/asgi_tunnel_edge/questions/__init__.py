@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from . import check, ping, status
+from . import check, drain, kick, log, ping, status, traffic, tunnels
 from .live import LiveEdge
 
 __all__ = ["QUESTIONS", "LiveEdge", "answer"]
@@ -18,8 +18,13 @@ Answer = Callable[[LiveEdge, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 QUESTIONS: Final[dict[str, Answer]] = {
     "check": check.answer,
+    "drain": drain.answer,
+    "kick": kick.answer,
+    "log": log.answer,
     "ping": ping.answer,
     "status": status.answer,
+    "traffic": traffic.answer,
+    "tunnels": tunnels.answer,
 }
 """By the ``command`` of a request."""
 

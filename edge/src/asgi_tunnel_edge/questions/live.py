@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from ..connections.table import ConnectionTable
     from ..context import EdgeContext
     from ..directory import LocalDirectory
+    from ..observers.recent import RecentEntries
+    from ..observers.traffic import Traffic
     from ..settings.config import EdgeConfig, ListenAddress
 
 __all__ = ["LiveEdge"]
@@ -22,4 +24,6 @@ class LiveEdge:
     context: EdgeContext
     directory: LocalDirectory
     table: ConnectionTable
+    traffic: Traffic
+    recent: RecentEntries
     addresses: tuple[ListenAddress, ...]  #: where it listens
