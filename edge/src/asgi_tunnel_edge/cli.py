@@ -30,6 +30,7 @@ from .commands.config_show import show_config
 from .commands.doctor import doctor
 from .commands.host_add import add_hosts
 from .commands.host_list import list_hosts
+from .commands.host_maintenance import close_hosts, open_hosts
 from .commands.host_rm import remove_hosts
 from .commands.init import init
 from .commands.logs import logs
@@ -149,6 +150,11 @@ def host() -> None:
     """Give hostnames to tokens, show whose they are, and take them back."""
 
 
+@host.group()
+def maintenance() -> None:
+    """Close hostnames for visitors for a while, and open them again."""
+
+
 @main.group()
 def ban() -> None:
     """Shut addresses out, show who is, and let them in again."""
@@ -202,6 +208,8 @@ token.add_command(show)
 host.add_command(add_hosts)
 host.add_command(list_hosts)
 host.add_command(remove_hosts)
+maintenance.add_command(close_hosts)
+maintenance.add_command(open_hosts)
 ban.add_command(add)
 ban.add_command(list_bans)
 ban.add_command(rm)

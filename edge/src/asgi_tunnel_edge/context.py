@@ -14,6 +14,7 @@ from typing import Final
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, ExchangeTracer, notify
 from .observers.refusals import RefusalFilter, RefusalSum
+from .pages import Pages, plain_pages
 from .quotas import TokenLimiter
 from .replies import BY_SHARE, Reply
 from .request import Request
@@ -34,6 +35,7 @@ class EdgeContext:
         observers: Hear of each exchange; what one visitor is refused again and again is summed up.
         counters: Hear of each exchange, that included.
         now: Monotonic seconds; the running loop's clock by default.
+        pages: What replies look like; by default without an operator's name on them.
 
     Attributes:
         tokens: Says what each token may take.
@@ -51,8 +53,10 @@ class EdgeContext:
         observers: Sequence[ExchangeObserver] = (),
         counters: Sequence[ExchangeObserver] = (),
         now: Callable[[], float] | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self.limits = limits
+        self.pages = pages or plain_pages()
         self.tokens = TokenLimiter(limits)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.refusals = RefusalSum(observers)
@@ -82,7 +86,9 @@ class EdgeContext:
         self._next_id = end = start + _ID_LENGTH
         return self._ids[start:end]
 
-    def note_reply(self, reply: Reply, request: Request | None, peer: bytes) -> None:
+    def note_reply(
+        self, reply: Reply, request: Request | None, peer: bytes, request_id: bytes
+    ) -> None:
         """Tell the observers of a reply in the place of an exchange.
 
         Args:
@@ -90,9 +96,10 @@ class EdgeContext:
             request: Of which; None when it could not be read. Nothing of it is repeated then: what
                 looks like its first line may be a body, with a password in it.
             peer: The visitor's address.
+            request_id: What the visitor can quote.
         """
         entry = Entry(
-            self.next_request_id(),
+            request_id,
             peer,
             b"-" if request is None else request.method,
             "-" if request is None else request.hostname or "-",

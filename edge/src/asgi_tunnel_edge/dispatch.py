@@ -27,9 +27,14 @@ from .route import Route
 __all__ = ["OVERLOADED", "UNKNOWN", "Dispatcher", "is_tunnel"]
 
 OVERLOADED: Final = Reply(
-    503, "this edge has no memory left for new requests right now", RETRY_AFTER
+    503,
+    "this edge has no memory left for new requests right now",
+    RETRY_AFTER,
+    reason="overloaded",
 )
-UNKNOWN: Final = Reply(404, "no app is served under this name", closes=False)
+UNKNOWN: Final = Reply(
+    404, "no app is served under this name", closes=False, reason="unknown-hostname"
+)
 END_TO_END: Final = Reply(421, "only the app itself may read what is sent under this name")
 _WRONG_VERSION: Final = Reply(
     426,

@@ -68,4 +68,5 @@ class Redirector(Dispatcher):
             "this is served over https only",
             fields=[(b"location", location)],
             closes=status == 308,  # its body need not come twice
+            reason="https-only",
         )

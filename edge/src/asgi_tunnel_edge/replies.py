@@ -1,29 +1,51 @@
 """What the edge itself says to a visitor: short, uncacheable, and repeating nothing of the request.
 
-A reply is decided by guards, dispatch, placement or an exchange, rendered here, and written by the
-front that the visitor came through.
+A reply is decided by guards, dispatch, placement or an exchange, rendered by :mod:`.pages`, and
+written by the front that the visitor came through.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from html import escape
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
 __all__ = [
     "BY_SHARE",
+    "REASON_FIELD",
     "RETRY_AFTER",
     "TOO_MANY_CONNECTIONS",
     "TOO_MANY_WAITING",
     "Reply",
     "phrase",
-    "render",
+    "reason_of",
 ]
 
 RETRY_AFTER: Final = 5
 """Seconds after which to come back, for what a moment may mend: an app that is away, memory."""
+
+REASON_FIELD: Final = b"x-asgi-tunnel-reason"
+"""Stands on each reply of the edge's own, and on no response of an app: it is taken out there."""
+
+_BY_STATUS: Final = {
+    400: "bad-request",
+    401: "token-refused",
+    405: "method-refused",
+    408: "request-timeout",
+    413: "body-too-large",
+    414: "address-too-long",
+    417: "expectation-failed",
+    421: "misdirected",
+    426: "upgrade-required",
+    429: "rate-limited",
+    431: "head-too-large",
+    501: "not-implemented",
+    502: "app-failed",
+    503: "overloaded",
+    504: "app-timeout",
+    505: "http-version",
+}
+"""The reason where a status has one only."""
 
 
 class Reply(NamedTuple):
@@ -35,6 +57,9 @@ class Reply(NamedTuple):
     fields: Sequence[tuple[bytes, bytes]] = ()  #: more header fields
     source: str = ""  #: which guard it was, for the log
     closes: bool = True  #: the connection is not kept, whatever the visitor asked for
+    reason: str = ""  #: a word of docs/reference/errors.md; empty: the status says it
+    notice: str = ""  #: what the operator wrote for visitors
+    until: int | None = None  #: when the operator expects the end; seconds since 1970
 
     @property
     def outcome(self) -> str:
@@ -42,33 +67,18 @@ class Reply(NamedTuple):
         return f"refused: {self.source}" if self.source else self.why
 
 
-TOO_MANY_CONNECTIONS: Final = Reply(503, "too many connections come from this address", RETRY_AFTER)
-TOO_MANY_WAITING: Final = Reply(503, "too many visitors wait for this app", RETRY_AFTER)
+TOO_MANY_CONNECTIONS: Final = Reply(
+    503,
+    "too many connections come from this address",
+    RETRY_AFTER,
+    reason="too-many-connections",
+)
+TOO_MANY_WAITING: Final = Reply(
+    503, "too many visitors wait for this app", RETRY_AFTER, reason="too-many-waiting"
+)
 
 BY_SHARE: Final = frozenset({TOO_MANY_CONNECTIONS.why, TOO_MANY_WAITING.why})
 """What is said to a group that has its share: its own doing, as with a 4xx."""
-
-_PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><title>{status} {phrase}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid;
-  place-items: center; background: Canvas; color: CanvasText }}
-main {{ max-width: 34rem; padding: 2rem }}
-h1 {{ font-size: 1.5rem; margin: 0 0 .5rem }}
-p {{ margin: .25rem 0; opacity: .8 }}
-</style>
-<main><h1>{title}</h1><p>{why}</p><p><small>{status} {phrase}{request}</small></p></main>
-</html>
-"""
-
-_TITLES: Final = {
-    404: "Nothing is served here",
-    421: "This name is not served on this connection",
-    502: "The app did not answer",
-    503: "This app is offline at the moment",
-    504: "The app took too long",
-}
 
 
 def phrase(status: int) -> str:
@@ -79,28 +89,6 @@ def phrase(status: int) -> str:
         return "Unknown"
 
 
-def render(reply: Reply, *, accept: bytes, request_id: bytes) -> tuple[bytes, bytes]:
-    """Return the body of a reply and its content type.
-
-    Args:
-        reply: What to say.
-        accept: The visitor's Accept field: JSON, a page, or plain text comes back.
-        request_id: Named in the body, so that a visitor can quote it; empty when there is none.
-    """
-    status, why = reply.status, reply.why
-    identifier = request_id.decode("ascii", "replace")
-    if b"application/json" in accept or b"+json" in accept:
-        value = {"status": status, "error": phrase(status), "detail": why}
-        if identifier:
-            value["request_id"] = identifier
-        return json.dumps(value).encode() + b"\n", b"application/json"
-    if b"text/html" in accept:
-        page = _PAGE.format(
-            status=status,
-            phrase=phrase(status),
-            title=escape(_TITLES.get(status, phrase(status))),
-            why=escape(why[:1].upper() + why[1:] + "."),
-            request=f", request {escape(identifier)}" if identifier else "",
-        )
-        return page.encode(), b"text/html; charset=utf-8"
-    return f"{status} {phrase(status)}: {why}\n".encode(), b"text/plain; charset=utf-8"
+def reason_of(reply: Reply) -> str:
+    """Return the word that programs know a reply by."""
+    return reply.reason or _BY_STATUS.get(reply.status, "refused")

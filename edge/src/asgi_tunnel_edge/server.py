@@ -58,6 +58,7 @@ from .observers.log_handler import logging_to_stderr
 from .observers.recent import RecentEntries
 from .observers.tracing import ExchangeTracing, start_tracing
 from .observers.traffic import Traffic
+from .pages import load_pages
 from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
@@ -67,7 +68,9 @@ from .storage import SnapshotWatcher
 from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
 
-_NEEDS_TLS: Final = Reply(400, "this port speaks HTTPS: write https:// in place of http://")
+_NEEDS_TLS: Final = Reply(
+    400, "this port speaks HTTPS: write https:// in place of http://", reason="https-only"
+)
 
 _log = logging.getLogger("asgi_tunnel_edge.server")
 
@@ -178,13 +181,15 @@ class Edge:
         """Read the tokens, then listen.
 
         Raises:
-            EdgeConfigError: The access log cannot be written, or there is nothing to trace with.
+            EdgeConfigError: The access log or a file of ``[pages]`` cannot be used, or there is
+                nothing to trace with.
             OSError: The address cannot be listened on.
         """
         config = self.config
         self._open_access_log()
         if config.tracing.enabled:
             self._tracing = await asyncio.to_thread(start_tracing, config.tracing, file=CONFIG_FILE)
+        pages = load_pages(config)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
             config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
@@ -197,6 +202,7 @@ class Edge:
             limits=limits,
             observers=(self._access_log, self._recent),
             counters=(self._traffic,),
+            pages=pages,
         )
         if self._tracing is not None:
             self.context.trace(self._tracing)
@@ -486,8 +492,16 @@ class Edge:
 
     def _plain_reply(self, address: str) -> bytes:
         """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
-        self.context.note_reply(_NEEDS_TLS, None, address.encode())
-        return encode_reply(_NEEDS_TLS, accept=b"", request_id=b"", is_head=False, keep_alive=False)
+        request_id = self.context.next_request_id()
+        self.context.note_reply(_NEEDS_TLS, None, address.encode(), request_id)
+        return encode_reply(
+            _NEEDS_TLS,
+            self.context.pages,
+            accept=b"",
+            request_id=request_id,
+            method=b"",
+            keep_alive=False,
+        )
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)

@@ -23,6 +23,7 @@ from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
 from .ban import BanRecord, ScannerBan
 from .errors import EdgeConfigError, TooManyHostnamesError, shown
+from .maintenance import MaintenanceRecord
 from .quotas import TokenQuotas
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ _MALFORMED: Final = Refusal(
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All tokens and bans at one moment: what the hot path reads, never changed once made."""
+    """All that the store has at one moment: what the hot path reads, never changed once made."""
 
     generation: int  #: grows with each change in the store
     tokens: Mapping[str, TokenRecord]  #: by token id
@@ -135,6 +136,7 @@ class Snapshot:
     bans: tuple[BanRecord, ...] = ()  #: oldest first; some may be over
     scanner_bans: tuple[ScannerBan, ...] = ()  #: likewise
     renewals: int = 0  #: grows when somebody asks for certificates to be renewed
+    maintenance: tuple[MaintenanceRecord, ...] = ()  #: the hostnames that are closed
 
     @classmethod
     def of(
@@ -144,6 +146,7 @@ class Snapshot:
         bans: Iterable[BanRecord] = (),
         scanner_bans: Iterable[ScannerBan] = (),
         renewals: int = 0,
+        maintenance: Iterable[MaintenanceRecord] = (),
     ) -> Self:
         """Index the records of one moment."""
         tokens = {record.id: record for record in records}
@@ -160,6 +163,7 @@ class Snapshot:
             tuple(bans),
             tuple(scanner_bans),
             renewals,
+            tuple(maintenance),
         )
 
     def authenticate(

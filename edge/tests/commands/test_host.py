@@ -64,6 +64,7 @@ def test_json(shop: Path, run: Run) -> None:
         "token": "shop",
         "token_id": added["id"],
         "end_to_end": False,
+        "maintenance": None,
     }
     done = run("host", "rm", "cart.a.test", "shop.a.test", "--data", shop, "--json")
     assert json.loads(done.out) == {"removed": ["cart.a.test", "shop.a.test"]}

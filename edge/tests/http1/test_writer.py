@@ -11,6 +11,7 @@ from edge.tests.exchange.fakes import request_of
 from asgi_tunnel.protocol.head import Fields, ResponseHead
 from asgi_tunnel_edge.exchange.fields import FORBIDDEN_TRAILERS
 from asgi_tunnel_edge.http1.writer import HTTP1Writer, Line
+from asgi_tunnel_edge.pages import Pages, plain_pages
 from asgi_tunnel_edge.replies import Reply
 
 pytestmark = pytest.mark.plain  # a stand-in for the connection
@@ -43,6 +44,11 @@ class FakeLine(Line):
     def finished(self, *, keep_alive: bool) -> None:
         """Note whether it is kept."""
         self.calls.append("kept" if keep_alive else "closed")
+
+    @property
+    def pages(self) -> Pages:
+        """Those of an edge without a name."""
+        return plain_pages()
 
     @property
     def can_keep_alive(self) -> bool:
@@ -266,6 +272,6 @@ def test_errors_of_the_edge_that_pages_of_other_origins_may_see(method: bytes, s
     fields = [line for line in stage.head if line.startswith(b"access-control-")]
     expected = [
         b"access-control-allow-origin: *",
-        b"access-control-expose-headers: retry-after, x-request-id",
+        b"access-control-expose-headers: retry-after, x-asgi-tunnel-reason, x-request-id",
     ]
     assert fields == (expected if status >= 500 else [])

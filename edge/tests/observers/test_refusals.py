@@ -97,7 +97,7 @@ def test_who_has_its_share_fills_no_log() -> None:
     for reply in (TOO_MANY_CONNECTIONS, TOO_MANY_WAITING):
         for _ in range(500):
             notify(context.observers, refused(status=reply.status, why=reply.outcome))
-            context.note_reply(reply, None, b"192.0.2.8")
+            context.note_reply(reply, None, b"192.0.2.8", b"1")
     assert len(seen.entries) == 4 * 20
     context.refusals.stop()
     assert len(seen.entries) == 4 * 21
@@ -108,7 +108,7 @@ def test_what_is_not_the_visitors_fault_has_its_lines() -> None:
     seen = Seen()
     context = EdgeContext(limits=Limits(), observers=[seen], now=lambda: 1.0)
     for _ in range(30):
-        context.note_reply(Reply(503, "the app is away"), None, b"192.0.2.7")
-        context.note_reply(Reply(404, "nobody"), None, b"192.0.2.7")
+        context.note_reply(Reply(503, "the app is away"), None, b"192.0.2.7", b"1")
+        context.note_reply(Reply(404, "nobody"), None, b"192.0.2.7", b"2")
     assert [one.status for one in seen.entries].count(503) == 30
     assert [one.status for one in seen.entries].count(404) == 20

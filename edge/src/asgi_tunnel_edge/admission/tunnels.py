@@ -123,7 +123,7 @@ class TunnelAcceptor:
             Why it is rejected, or None.
         """
         if self._context.is_stopping:
-            return Reply(503, "this edge is about to stop", 1)
+            return Reply(503, "this edge is about to stop", 1, reason="stopping")
         text = _bearer(request)
         token = self._directory.snapshot.authenticate_text(text)
         if isinstance(token, Refusal):
@@ -133,7 +133,7 @@ class TunnelAcceptor:
             return reply
         if self._context.is_overloaded and not self._directory.has_lost(token.id):
             why = "this edge has no memory left for another tunnel right now"
-            return Reply(503, why, RETRY_AFTER)
+            return Reply(503, why, RETRY_AFTER, reason="overloaded")
         assert request.websocket_key is not None
         transport.write(_upgrade_response(request.websocket_key))
         websocket = WebSocketTransport(is_masking=False)
@@ -169,9 +169,9 @@ class TunnelAcceptor:
         if directory.has_lost(token.id):
             return None
         if self._is_crowded(token):
-            return Reply(503, _CROWDED, 2)
+            return Reply(503, _CROWDED, 2, reason="too-many-tunnels")
         if len(directory) >= self._max_tunnels and not self._supervisor.has_room():
-            return Reply(503, _FULL, 2)
+            return Reply(503, _FULL, 2, reason="overloaded")
         return None
 
     def _take_place(self, token: TokenRecord) -> Refuse | None:

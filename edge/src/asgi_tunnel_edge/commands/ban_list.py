@@ -33,7 +33,7 @@ def list_bans(*, data_dir: Path, as_json: bool) -> None:
     """
     config = EdgeConfig.load(data_dir)
     now = time.time()
-    _, tokens, by_operator, by_scanner, _ = Store(config.database_path).read_all()
+    _, tokens, by_operator, by_scanner, *_ = Store(config.database_path).read_all()
     names = {token.id: token.name for token in tokens}
     every: list[BanRecord | ScannerBan] = [*by_operator, *by_scanner]
     bans = sorted((ban for ban in every if not ban.is_over(now)), key=lambda ban: ban.created_at)

@@ -11,6 +11,7 @@ import click
 
 from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError, EdgeError, StorageError
+from asgi_tunnel_edge.pages import load_pages
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 from asgi_tunnel_edge.settings.survey import find_mistakes
 from asgi_tunnel_edge.storage import Store
@@ -71,6 +72,10 @@ def _wrong_files(config: EdgeConfig) -> list[EdgeError]:
             for setting, path in named.items()
             if path is not None and not os.access(path, os.R_OK)
         ]
+    try:
+        load_pages(config)
+    except EdgeConfigError as error:
+        found.append(error)
     log = config.access_log_path
     if log is not None and not os.access(log if log.exists() else log.parent, os.W_OK):
         why, fix = f"{log} cannot be written", "make its folder, writable for the edge's user"

@@ -12,14 +12,15 @@ from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, shell_command, table
+from .options import data_option, json_option, shell_command, table, utc_second, utc_time
 
 if TYPE_CHECKING:
+    from asgi_tunnel_edge.maintenance import MaintenanceRecord
     from asgi_tunnel_edge.tokens import TokenRecord
 
 __all__ = ["list_hosts"]
 
-_HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS")
+_HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS", "MAINTENANCE")
 
 
 @click.command("list")
@@ -28,28 +29,50 @@ _HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS")
 def list_hosts(*, data_dir: Path, as_json: bool) -> None:
     """Show all hostnames, sorted, and the token that each belongs to."""
     config = EdgeConfig.load(data_dir)
-    _, records = Store(config.database_path).read()
+    _, records, *_, closed = Store(config.database_path).read_all()
+    closings = {one.hostname: one for one in closed}
     owned = sorted((name, record) for record in records for name in record.hostnames)
     if as_json:
         address = public_address(config)
-        click.echo(json.dumps([_fields(*one, address.visitor_url(one[0])) for one in owned]))
+        rows = [
+            _fields(name, record, address.visitor_url(name), closings.get(name))
+            for name, record in owned
+        ]
+        click.echo(json.dumps(rows))
     elif owned:
-        click.echo(table([_HEAD, *(_row(*one) for one in owned)]))
+        click.echo(table([_HEAD, *(_row(*one, closings.get(one[0])) for one in owned)]))
     else:
         command = shell_command("token", "create", "shop", "--data", data_dir)
         click.echo(f"There are no hostnames yet. Make a token, which has one:  {command}")
 
 
-def _fields(name: str, record: TokenRecord, url: str) -> dict[str, object]:
+def _fields(
+    name: str, record: TokenRecord, url: str, closed: MaintenanceRecord | None
+) -> dict[str, object]:
     return {
         "hostname": name,
         "url": url,
         "token": record.name,
         "token_id": record.id,
         "end_to_end": name in record.end_to_end,
+        "maintenance": None if closed is None else _maintenance(closed),
     }
 
 
-def _row(name: str, record: TokenRecord) -> tuple[str, ...]:
+def _maintenance(closed: MaintenanceRecord) -> dict[str, object]:
+    return {
+        "since": utc_second(closed.since),
+        "message": closed.message,
+        "until": utc_second(closed.until),
+        "allow": list(closed.allow),
+    }
+
+
+def _row(name: str, record: TokenRecord, closed: MaintenanceRecord | None) -> tuple[str, ...]:
     where = "in the app" if name in record.end_to_end else "at the edge"
-    return name, f"{record.name} ({record.id})", where
+    since = "no"
+    if closed is not None:
+        since = f"since {utc_time(closed.since)}"
+        if closed.until is not None:
+            since += f", expected until {utc_time(closed.until)}"
+    return name, f"{record.name} ({record.id})", where, since

@@ -94,4 +94,5 @@ class ConnectionLimiter:
         self.denied += 1
         # The log sums up equal lines.
         _log.warning("connections of %s are refused: it %s", path[0], why)
-        return Reply(429, f"this address {why}", max(1, math.ceil(wait)), source="connections")
+        retry_after = max(1, math.ceil(wait))
+        return Reply(429, f"this address {why}", retry_after, source="connections")

@@ -16,7 +16,12 @@ from .memory import Stalling
 
 __all__ = ["CROWDED", "FULL", "WIDER", "ConnectionTable", "Tracked"]
 
-FULL: Final = Reply(503, "this edge has no room for another connection right now", RETRY_AFTER)
+FULL: Final = Reply(
+    503,
+    "this edge has no room for another connection right now",
+    RETRY_AFTER,
+    reason="overloaded",
+)
 CROWDED: Final = TOO_MANY_CONNECTIONS
 
 WIDER: Final = (1, 2, 4)

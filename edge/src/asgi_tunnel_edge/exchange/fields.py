@@ -7,6 +7,8 @@ from typing import Final
 
 from asgi_tunnel.protocol.head import Fields
 
+from ..replies import REASON_FIELD
+
 bad_bytes: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 """Finds a byte that no field value may hold."""
 
@@ -32,6 +34,8 @@ FORBIDDEN_TRAILERS: Final = (
     | {b"age", b"clear-site-data", b"date", b"expires", b"location", b"refresh", b"retry-after"}
     | {b"content-security-policy", b"strict-transport-security", b"vary", b"x-frame-options"}
     | {b"access-control-allow-credentials", b"access-control-allow-origin"}
+    # what the edge alone says
+    | {REASON_FIELD}
     # what its body is
     | {b"content-disposition", b"content-encoding", b"content-range", b"content-type"}
 )

@@ -30,7 +30,9 @@ _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 TOO_LARGE_A_HEAD: Final = Reply(431, "the request head is too large to be relayed", closes=False)
 LOST: Final = "the tunnel to the app was lost"
 BROKEN: Final = "the app's side broke the tunnel's protocol"
-TAKES_NONE: Final = Reply(503, "the app takes no requests at the moment", RETRY_AFTER, closes=False)
+TAKES_NONE: Final = Reply(
+    503, "the app takes no requests at the moment", RETRY_AFTER, closes=False, reason="app-busy"
+)
 
 
 class _Phase(Enum):
@@ -238,7 +240,7 @@ class HTTPExchange(Placed):
                 self._phase = _WAITING
                 self._upstream = None
         elif code == ResetCode.SESSION_LOST:
-            self._fail(LOST)
+            self._fail(LOST, "tunnel-lost")
         elif code == ResetCode.REFUSED:
             self.refuse(TAKES_NONE)
         else:
@@ -288,10 +290,10 @@ class HTTPExchange(Placed):
         keep_alive = self._is_body_sent and not reply.closes
         self._writer.reply(reply, request_id=self._head.request_id, keep_alive=keep_alive)
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, reason: str = "app-failed") -> None:
         """502 when nothing was sent; else cut."""
         if self._phase is _SENT:
-            self.refuse(Reply(502, why, closes=False))
+            self.refuse(Reply(502, why, closes=False, reason=reason))
         elif self._phase is _RESPONDING:
             self._abort(why)
 
@@ -323,4 +325,5 @@ class HTTPExchange(Placed):
 
 
 def _bad_response(why: str) -> Reply:
-    return Reply(502, f"the app's response was refused: {why}", closes=False)
+    why = f"the app's response was refused: {why}"
+    return Reply(502, why, closes=False, reason="bad-response")

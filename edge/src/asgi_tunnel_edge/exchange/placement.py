@@ -20,10 +20,12 @@ from .writer import Exchange, Holder
 MAX_TRIES: Final = 3
 """Upstreams that one exchange is tried on."""
 
-OFFLINE: Final = Reply(503, "the app behind this name is not connected", RETRY_AFTER, closes=False)
+OFFLINE: Final = Reply(
+    503, "the app behind this name is not connected", RETRY_AFTER, closes=False, reason="offline"
+)
 CROWDED: Final = TOO_MANY_WAITING
 """Closes the connection: a next request in it would take the next one's place, and so on."""
-FULL: Final = Reply(503, "too many visitors use this app right now", RETRY_AFTER)
+FULL: Final = Reply(503, "too many visitors use this app right now", RETRY_AFTER, reason="app-full")
 
 
 class Repeat(IntEnum):

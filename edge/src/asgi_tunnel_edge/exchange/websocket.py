@@ -171,7 +171,7 @@ class WebSocketExchange(Placed):
         if head.status == 101:
             if end or len(data):
                 self._reset(ResetCode.PROTOCOL_ERROR, "a body on a handshake")
-                self.refuse(Reply(502, BROKEN))
+                self.refuse(Reply(502, BROKEN, reason="app-failed"))
             else:
                 self._accept(head)
         elif head.status >= 200:
@@ -181,7 +181,8 @@ class WebSocketExchange(Placed):
         why = bad_fields(head.fields) or self._bad_subprotocol(head.fields)
         if why is not None:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
-            self.refuse(Reply(502, f"the app's response was refused: {why}"))
+            why = f"the app's response was refused: {why}"
+            self.refuse(Reply(502, why, reason="bad-response"))
             return
         self._phase = _Phase.OPEN
         self._status = 101
@@ -212,7 +213,7 @@ class WebSocketExchange(Placed):
         why = self._writer.start(head, data, end=end)
         if why is not None and not self._writer.has_started:
             self._reset(ResetCode.PROTOCOL_ERROR, why)
-            self.refuse(Reply(502, "the app's response was refused"))
+            self.refuse(Reply(502, "the app's response was refused", reason="bad-response"))
             return
         self._phase = _Phase.DENYING
         self._status = head.status
@@ -374,9 +375,9 @@ class WebSocketExchange(Placed):
         self._is_visitor_done = self._is_app_done = True
         if self._phase is _Phase.ASKED:
             if code in (ResetCode.REFUSED, ResetCode.SESSION_LOST):
-                self.refuse(Reply(503, LOST, RETRY_AFTER))
+                self.refuse(Reply(503, LOST, RETRY_AFTER, reason="tunnel-lost"))
             else:
-                self.refuse(Reply(502, "the app gave up on the request"))
+                self.refuse(Reply(502, "the app gave up on the request", reason="app-failed"))
         elif self._phase is _Phase.DENYING:
             self._give_up(reason)
         elif self._phase is _Phase.OPEN:

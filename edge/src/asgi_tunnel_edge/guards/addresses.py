@@ -12,7 +12,12 @@ from .guard import RequestContext, Rules
 
 __all__ = ["AddressGuard"]
 
-_DENY: Final = Reply(403, "visitors from this address are not served", source="addresses")
+_DENY: Final = Reply(
+    403,
+    "visitors from this address are not served",
+    source="addresses",
+    reason="address-refused",
+)
 
 
 class AddressGuard:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BANNED", "BanGuard"]
 
-BANNED: Final = Reply(403, "this address is banned", source="bans")
+BANNED: Final = Reply(403, "this address is banned", source="bans", reason="banned")
 
 
 class BanGuard:

@@ -12,6 +12,7 @@ from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
 from .bans import BanGuard
 from .guard import Guard, RequestContext, Rules, VisitorAddress, exempt_of, rules_of
+from .maintenance import MaintenanceGuard
 from .origins import OriginGuard
 from .rate import RateGuard
 from .scanner import ScannerGuard
@@ -44,6 +45,7 @@ class Guards:
         self.scanner = ScannerGuard(ban=config.guards.scanner_ban)
         self.rate = RateGuard()
         self.origins = OriginGuard()
+        self.maintenance = MaintenanceGuard()
         self._exempt = exempt_of(config.guards)
         self._default = Rules(config, HostnameConfig())
         self._rules = {name: Rules(config, own) for name, own in config.hostnames.items()}
@@ -60,7 +62,8 @@ class Guards:
             ),
             (any(one.origins for one in rules), self.origins),
         ]
-        self._guards = tuple(guard for is_used, guard in guards if is_used)
+        self._always = tuple(guard for is_used, guard in guards if is_used)
+        self._guards = self._always
 
     def visitor_address(self, address: str) -> VisitorAddress:
         """Return what guards know of an address; kept by the connection."""
@@ -111,6 +114,11 @@ class Guards:
         """Follow the store; return whether the operator's bans changed."""
         now, wall = self.now(), time.time()
         self.scanner.apply(snapshot, now=now, wall=wall)
+        # The last one, and only asked while something is closed.
+        self.maintenance.apply(snapshot.maintenance, now=now, wall=wall)
+        self._guards = self._always
+        if self.maintenance.is_used:
+            self._guards = (*self._always, self.maintenance)
         return self.bans.apply(snapshot.bans, now=now, wall=wall)
 
     def counts(self) -> dict[str, int]:
@@ -122,4 +130,5 @@ class Guards:
             "scanner_probes": self.scanner.probes,
             "rate": self.rate.denied,
             "origins": self.origins.denied,
+            "maintenance": self.maintenance.denied,
         }

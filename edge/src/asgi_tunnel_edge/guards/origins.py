@@ -13,7 +13,12 @@ from .guard import RequestContext
 
 __all__ = ["OriginGuard"]
 
-_DENY: Final = Reply(403, "pages of this origin may not open a WebSocket here", source="origins")
+_DENY: Final = Reply(
+    403,
+    "pages of this origin may not open a WebSocket here",
+    source="origins",
+    reason="origin-refused",
+)
 
 
 class OriginGuard:

@@ -115,7 +115,7 @@ _SHARED: Final = Networks(
 )
 _MAX_SHOWN: Final = 80  # characters of a path in the reason of a ban
 
-_PROBED: Final = Reply(404, "nothing is served here", source="scanner")
+_PROBED: Final = Reply(404, "nothing is served here", source="scanner", reason="probe")
 _BANNED: Final = "this address asked for what only scanners ask for; it is banned for a while"
 
 _agents: dict[bytes, bool] = {}
@@ -192,7 +192,7 @@ class ScannerGuard:
             wait = self._banned_for(context, now)
             if wait > 0:
                 self.denied += 1
-                return Reply(403, _BANNED, math.ceil(wait), source="scanner")
+                return Reply(403, _BANNED, math.ceil(wait), source="scanner", reason="banned")
         target = request.target
         # As `is_probe`, without its call: this is asked for each request.
         is_probing = is_probe(target) if _PERCENT in target else _PROBE(target, 0, MAX_PATH)

@@ -24,6 +24,7 @@ from ..errors import RequestError
 from ..exchange.writer import Exchange
 from ..guards.bans import BANNED
 from ..identity.proxy_protocol import Preamble
+from ..pages import Pages
 from ..replies import Reply
 from ..request import Request
 from .arrival import ArrivalReader, SecureArrival
@@ -469,6 +470,11 @@ class HTTP1Connection(Line):
     # -- for the writer (Line) ---------------------------------------------------------------
 
     @property
+    def pages(self) -> Pages:
+        """See :class:`Line`."""
+        return self._context.pages
+
+    @property
     def can_keep_alive(self) -> bool:
         """See :class:`Line`."""
         return self._body is None and not self._context.is_stopping
@@ -596,11 +602,12 @@ class HTTP1Connection(Line):
             self._writer.begin(None)
         is_whole = request is not None and request.length == 0
         keep_alive = is_whole and not reply.closes and not self._context.is_stopping
-        self._writer.reply(reply, keep_alive=keep_alive)
+        request_id = self._context.next_request_id()
+        self._writer.reply(reply, request_id=request_id, keep_alive=keep_alive)
         if reply.status in _ERRORS and not self.is_proxy:
             self._front.limiter.note_error(self.address)
         peer = b"" if self._arrival is None else self._arrival.peer
-        self._context.note_reply(reply, request, peer)
+        self._context.note_reply(reply, request, peer, request_id)
 
     # -- as the table sees it (Tracked) ------------------------------------------------------
 

@@ -6,11 +6,12 @@ import time
 from email.utils import formatdate
 from typing import Final
 
-from ..replies import Reply, phrase, render
+from ..pages import Pages
+from ..replies import REASON_FIELD, Reply, phrase, reason_of
 
 _CORS: Final = (
     b"access-control-allow-origin: *\r\n"
-    b"access-control-expose-headers: retry-after, x-request-id\r\n"
+    b"access-control-expose-headers: retry-after, x-asgi-tunnel-reason, x-request-id\r\n"
 )
 """Of a 5xx, so that a page of another origin sees it and no CORS error. Not for credentials; and
 preflights are the app's to allow: a browser may use the permission when the app is back."""
@@ -40,24 +41,35 @@ def date_field() -> bytes:
 
 
 def encode_reply(
-    reply: Reply, *, accept: bytes, request_id: bytes, is_head: bool, keep_alive: bool
+    reply: Reply,
+    pages: Pages,
+    *,
+    accept: bytes,
+    request_id: bytes,
+    method: bytes,
+    keep_alive: bool,
 ) -> bytes:
     """Return a whole HTTP/1.1 response.
 
     Args:
         reply: What to say.
+        pages: What it looks like.
         accept: The visitor's Accept field.
-        request_id: Sent as a field too; empty when the request could not be read.
-        is_head: Leave the body out.
+        request_id: Sent as a field too; empty: there is none.
+        method: Of the request; HEAD gets the head that GET would get, without a body.
         keep_alive: Whether the connection stays.
     """
-    body, content_type = render(reply, accept=accept, request_id=request_id)
+    is_head = method == b"HEAD"
+    body, fields = pages.render(
+        reply, accept=accept, request_id=request_id, is_get=is_head or method == b"GET"
+    )
     head = [
         status_line(reply.status),
         date_field(),
-        b"content-type: " + content_type + b"\r\n",
+        fields,
         b"content-length: %d\r\n" % len(body),
         b"cache-control: no-store\r\n",
+        b"%s: %s\r\n" % (REASON_FIELD, reason_of(reply).encode()),
     ]
     if request_id:
         head.append(b"x-request-id: " + request_id + b"\r\n")

@@ -31,15 +31,17 @@ from ..exchange.fields import (
     relayed,
 )
 from ..exchange.writer import ByteChannel, Exchange, ResponseWriter
-from ..replies import Reply
+from ..pages import Pages
+from ..replies import REASON_FIELD, Reply
 from ..request import Request
 from .responses import date_field, encode_reply, status_line
 
 __all__ = ["HTTP1Channel", "HTTP1Writer", "Line"]
 
-_SPECIAL: Final = HOP_FIELDS | {b"content-length", b"date"}
+_DROPPED: Final = HOP_FIELDS | {REASON_FIELD}
+_SPECIAL: Final = _DROPPED | {b"content-length", b"date"}
 _HSTS: Final = b"strict-transport-security"
-_HANDSHAKE: Final = HOP_FIELDS | {
+_HANDSHAKE: Final = _DROPPED | {
     b"sec-websocket-accept",
     b"sec-websocket-extensions",
     b"content-length",
@@ -65,6 +67,11 @@ class Line:
     """What a writer asks of its connection, and does not do itself: reading, states, the end."""
 
     __slots__ = ()
+
+    @property
+    def pages(self) -> Pages:
+        """What the edge's own replies look like."""
+        raise NotImplementedError
 
     @property
     def can_keep_alive(self) -> bool:
@@ -259,18 +266,19 @@ class HTTP1Writer(ResponseWriter):
     def reply(self, reply: Reply, *, request_id: bytes = b"", keep_alive: bool = False) -> None:
         """See :class:`ResponseWriter`."""
         request = self._request
-        accept, is_head = b"", False
+        accept = method = b""
         if request is not None:
             accept = next((value for name, value in request.fields if name == b"accept"), b"")
-            is_head = request.method == b"HEAD"
+            method = request.method
         keep_alive = keep_alive and self._keep_alive
         self._has_started = True
         self.outbox.write(
             encode_reply(
                 reply,
+                self._line.pages,
                 accept=accept,
                 request_id=request_id,
-                is_head=is_head,
+                method=method,
                 keep_alive=keep_alive,
             )
         )
@@ -328,7 +336,7 @@ class HTTP1Writer(ResponseWriter):
             lines += [
                 b"%s: %s\r\n" % (name, value)
                 for name, value in relayed(head.fields)
-                if name not in HOP_FIELDS
+                if name not in _DROPPED
             ]
         if not has_date:
             lines.append(date_field())

@@ -26,6 +26,7 @@ from ..hostname import normalise_hostname
 from .acme import AcmeConfig, check_acme
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
+from .pages import PagesConfig, check_pages
 from .tracing import TracingConfig, check_tracing
 from .types import (
     Bytes,
@@ -54,6 +55,7 @@ __all__ = [
     "Limits",
     "ListenAddress",
     "Network",
+    "PagesConfig",
     "ProxiesConfig",
     "PublicUrl",
     "Seconds",
@@ -195,6 +197,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     proxies: ProxiesConfig = ProxiesConfig()
     access_log: AccessLogConfig = AccessLogConfig()
+    pages: PagesConfig = PagesConfig()
     tracing: TracingConfig = TracingConfig()
     guards: GuardsConfig = GuardsConfig()
     hostnames: Annotated[
@@ -221,6 +224,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             check_acme(self.acme, file=CONFIG_FILE)
             parse_listen(self.acme.dns_listen, setting="acme.dns_listen", file=CONFIG_FILE)
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
+        check_pages(self.pages, file=CONFIG_FILE)
         check_tracing(self.tracing, file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:

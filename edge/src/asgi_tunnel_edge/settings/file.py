@@ -75,6 +75,19 @@ key = {key}
 #   max_body = 10485760
 #   scanner = false
 
+[pages]
+# How the pages look that this edge shows itself, as when an app is offline. A name, a picture of at
+# most 24 KiB beside it (show_name = false: in its place), and a colour.
+# name = "Example Hosting"
+# logo = "logo.svg"
+# show_name = true
+# accent = "#0b6bcb"
+# What a visitor can do who needs help, and where a click on it leads.
+# help = "Write to the operator"
+# help_url = "mailto:help@{bare_domain}"
+# A folder with pages of your own.
+# templates = "pages"
+
 [access_log]
 # "text" or "json", one line for each exchange.
 format = "text"

@@ -16,6 +16,7 @@ __all__ = [
     "Ban",
     "Base",
     "Hostname",
+    "Maintenance",
     "Meta",
     "ScannerBanRow",
     "Token",
@@ -62,6 +63,20 @@ class Hostname(Base):
     token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), index=True)
     end_to_end: Mapped[bool] = mapped_column(Boolean, server_default=false())
     token: Mapped[Token] = relationship(back_populates="hostnames")
+
+
+class Maintenance(Base):
+    """A hostname that is closed for visitors; its row goes with the hostname's."""
+
+    __tablename__ = "maintenance"
+
+    hostname: Mapped[str] = mapped_column(
+        ForeignKey("hostnames.hostname", ondelete="CASCADE"), primary_key=True
+    )
+    since: Mapped[int] = mapped_column(BigInteger)
+    message: Mapped[str] = mapped_column(String(300))
+    until: Mapped[int | None] = mapped_column(BigInteger)
+    allow: Mapped[str] = mapped_column(String)  # networks, with a space between two
 
 
 class Ban(Base):

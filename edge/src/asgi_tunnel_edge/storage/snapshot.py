@@ -10,6 +10,7 @@ from msgspec import Struct
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE, write_atomically
+from asgi_tunnel_edge.maintenance import MaintenanceRecord
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class _File(Struct, frozen=True, kw_only=True):
     tokens: list[TokenRecord]
     bans: list[BanRecord] = []  # a file of an edge without bans has none
     scanner_bans: list[ScannerBan] = []
+    maintenance: list[MaintenanceRecord] = []
 
 
 def load_snapshot(store: Store) -> Snapshot:
@@ -53,6 +55,7 @@ def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
         tokens=list(snapshot.tokens.values()),
         bans=list(snapshot.bans),
         scanner_bans=list(snapshot.scanner_bans),
+        maintenance=list(snapshot.maintenance),
     )
     write_atomically(path, msgspec.json.encode(content), mode=PRIVATE)
 
@@ -72,4 +75,10 @@ def load_snapshot_file(path: Path) -> Snapshot:
         raise StorageError(f"the snapshot {path} is broken") from error
     if content.version != _VERSION:
         raise StorageError(f"the snapshot {path} is of another version")
-    return Snapshot.of(content.generation, content.tokens, content.bans, content.scanner_bans)
+    return Snapshot.of(
+        content.generation,
+        content.tokens,
+        content.bans,
+        content.scanner_bans,
+        maintenance=content.maintenance,
+    )

@@ -1,4 +1,7 @@
-"""The store as the command line uses it: synchronous, one transaction for each change."""
+"""The store as the command line uses it: synchronous, one transaction for each change.
+
+Large because it holds one class, which says why.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,13 @@ from .database import (
     raise_number,
     read_number,
 )
-from .models import Audit, Ban, Hostname, Meta, ScannerBanRow, Token
+from .maintenance import maintenance_row, read_maintenance
+from .models import Audit, Ban, Hostname, Maintenance, Meta, ScannerBanRow, Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from asgi_tunnel_edge.maintenance import MaintenanceRecord
 
 __all__ = ["HEAD_REVISION", "Store"]
 
@@ -252,6 +258,51 @@ class Store(Database):
                 _changed(session, "host.rm", token.id, detail, now=at)
         return removed
 
+    def begin_maintenance(self, records: Sequence[MaintenanceRecord]) -> None:
+        """Close hostnames for visitors, all or none; in place of what was said of them before.
+
+        Raises:
+            HostnameNotFoundError: No token has one of them.
+        """
+        with self._errors(), self._write() as session:
+            for record in records:
+                if session.get(Hostname, record.hostname) is None:
+                    raise HostnameNotFoundError(record.hostname)
+                session.merge(maintenance_row(record))
+                detail = f"until={record.until} allow={','.join(record.allow)}"
+                _changed(session, "maintenance.on", record.hostname, detail, now=record.since)
+
+    def end_maintenance(self, hostnames: Sequence[str], *, now: float | None = None) -> list[str]:
+        """Open hostnames for visitors again, all or none.
+
+        Args:
+            hostnames: Normal names and wildcards.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            Those that were closed, each once.
+
+        Raises:
+            HostnameNotFoundError: No token has one of them.
+        """
+        at = int(time.time() if now is None else now)
+        opened = []
+        with self._errors(), self._write() as session:
+            for name in dict.fromkeys(hostnames):
+                if session.get(Hostname, name) is None:
+                    raise HostnameNotFoundError(name)
+                row = session.get(Maintenance, name)
+                if row is not None:
+                    session.delete(row)
+                    opened.append(name)
+                    _changed(session, "maintenance.off", name, "", now=at)
+        return opened
+
+    def maintenance(self) -> list[MaintenanceRecord]:
+        """All hostnames that are closed for visitors, sorted."""
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return read_maintenance(session)
+
     def find_token(self, wanted: str) -> TokenRecord:
         """Return a token by its id or name, as :meth:`limit_token` finds it.
 
@@ -296,6 +347,7 @@ class Store(Database):
                         reason=ban.reason,
                     )
                 )
+            session.add_all(maintenance_row(record) for record in snapshot.maintenance)
             known = sa.update(Meta).where(Meta.key == "generation")
             session.execute(known.values(value=snapshot.generation))
             detail = f"tokens={len(snapshot.tokens)} bans={len(snapshot.bans)}"
@@ -391,16 +443,21 @@ class Store(Database):
         with self._errors(), Session(self._engine) as session, session.begin():
             return read_scanner_bans(session)
 
-    def read_all(self) -> tuple[int, list[TokenRecord], list[BanRecord], list[ScannerBan], int]:
+    def read_all(
+        self,
+    ) -> tuple[
+        int, list[TokenRecord], list[BanRecord], list[ScannerBan], int, list[MaintenanceRecord]
+    ]:
         """What :meth:`read` gives, all bans of both kinds, and how often renewals were asked for.
 
-        All of the same moment.
+        Then the hostnames that are closed; all of the same moment.
         """
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
             records = [_record(token) for token in tokens]
             bans = read_bans(session), read_scanner_bans(session)
-            return _generation(session), records, *bans, read_number(session, RENEWALS)
+            renewals = read_number(session, RENEWALS)
+            return _generation(session), records, *bans, renewals, read_maintenance(session)
 
     def generation(self) -> int:
         """A number that grows with each change."""
