@@ -15,6 +15,8 @@ COMPILED_VENV := build/compiled-venv
 COMPILED_READY := $(COMPILED_VENV)/.ready
 REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
+PAGES_VENV := build/pages-venv
+PAGES_READY := $(PAGES_VENV)/.ready
 AUDIT_VENV := build/audit-venv
 AUDIT_READY := $(AUDIT_VENV)/.ready
 SCAN_VENV := build/scan-venv
@@ -31,7 +33,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps differential conformance fuzz scan bench lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -41,7 +43,7 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
-		--ignore=edge/tests/attack --ignore=edge/tests/acme $(ARGS)
+		--ignore=edge/tests/attack --ignore=edge/tests/acme --ignore=tests/pages $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
@@ -56,6 +58,8 @@ autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+pages: $(PAGES_READY)  ## the edge's own pages in Chromium: readable, accessible, back by themselves; pictures in build/pages
+	$(PAGES_VENV)/bin/python -m pytest tests/pages $(ARGS)
 differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
 	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
 conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
@@ -107,6 +111,9 @@ $(AUDIT_READY): scripts/audit-requirements.txt
 $(SCAN_READY): scripts/scan-requirements.txt
 	@$(PYTHON) -m venv --clear $(SCAN_VENV)
 	@$(SCAN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(PAGES_READY): tests/pages/setup.sh tests/pages/requirements.txt tests/pages/node.json edge/pyproject.toml
+	@tests/pages/setup.sh $(PAGES_VENV) $(PYTHON)
 	@touch $@
 $(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt tests/realapps/node.json
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)

@@ -1,0 +1,1 @@
+"""The edge's own pages in a real browser: `make pages`."""
