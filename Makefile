@@ -33,10 +33,10 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: $(READY)  ## make .venv with everything for development, tests and examples
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
@@ -71,6 +71,9 @@ scan: $(READY) $(SCAN_READY)  ## sslyze, and testssl.sh where it is installed, a
 bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other tunnels; QUICK=1, ONLY=name
 	@benchmarks/setup.sh $(if $(QUICK),--quick)
 	$(COMPILED_VENV)/bin/python -m benchmarks $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
+containers: $(READY)  ## the images of deploy/, with a visitor's request through them; QUICK=1: plain Python; BASE=image
+	@scripts/containers.sh $(BASE) && $(BIN)/python scripts/containers.py $(if $(QUICK),--plain) $(if $(BASE),--base $(BASE)); \
+		status=$$?; [ $$status = 77 ] || exit $$status
 lock: $(READY) $(AUDIT_READY)  ## write locks/ anew: the hashes of what a release is installed and built with
 	$(BIN)/python scripts/dependencies.py lock --tools $(AUDIT_VENV)/bin
 audit: $(READY) $(AUDIT_READY)  ## is each dependency pinned, hashed, not withdrawn and without known holes? needs network

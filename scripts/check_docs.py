@@ -63,6 +63,7 @@ OTHERS: Final = frozenset(
         "pytest",
         "quart",
     }
+    | {"cd", "chmod", "chown", "docker"}  # docs/howto/containers.md
     | {"python", "python3", "ss", "systemctl", "tsig-keygen", "useradd", "uvicorn"}
 )
 PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its options are skipped
