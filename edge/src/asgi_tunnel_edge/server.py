@@ -58,7 +58,7 @@ from .observers.log_handler import logging_to_stderr
 from .observers.recent import RecentEntries
 from .observers.tracing import ExchangeTracing, start_tracing
 from .observers.traffic import Traffic
-from .pages import load_pages
+from .pages import Pages, load_pages
 from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
@@ -197,15 +197,7 @@ class Edge:
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
-        self._traffic = Traffic(self._registered_name, asyncio.get_running_loop().time)
-        self.context = EdgeContext(
-            limits=limits,
-            observers=(self._access_log, self._recent),
-            counters=(self._traffic,),
-            pages=pages,
-        )
-        if self._tracing is not None:
-            self.context.trace(self._tracing)
+        self.context = self._make_context(limits, pages)
         self.directory = LocalDirectory(
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
@@ -381,6 +373,19 @@ class Edge:
                 self.config.address_path,
                 error.strerror,
             )
+
+    def _make_context(self, limits: Limits, pages: Pages) -> EdgeContext:
+        """Make what all parts share, with those who hear of each exchange."""
+        self._traffic = Traffic(self._registered_name, asyncio.get_running_loop().time)
+        context = EdgeContext(
+            limits=limits,
+            observers=(self._access_log, self._recent),
+            counters=(self._traffic,),
+            pages=pages,
+        )
+        if self._tracing is not None:
+            context.trace(self._tracing)
+        return context
 
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""
