@@ -33,7 +33,6 @@ class EdgeContext:
     Args:
         limits: From ``edge.toml``.
         observers: Hear of each exchange; what one visitor is refused again and again is summed up.
-        counters: Hear of each exchange, that included.
         now: Monotonic seconds; the running loop's clock by default.
         pages: What replies look like; by default without an operator's name on them.
 
@@ -51,7 +50,6 @@ class EdgeContext:
         *,
         limits: Limits,
         observers: Sequence[ExchangeObserver] = (),
-        counters: Sequence[ExchangeObserver] = (),
         now: Callable[[], float] | None = None,
         pages: Pages | None = None,
     ) -> None:
@@ -60,11 +58,10 @@ class EdgeContext:
         self.tokens = TokenLimiter(limits)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.refusals = RefusalSum(observers)
-        self._counters = counters
-        self.observers: Sequence[ExchangeObserver] = counters
+        self._guests: tuple[ExchangeObserver, ...] = ()
+        self.observers: Sequence[ExchangeObserver] = ()
         if observers:
-            refusals = RefusalFilter(self.refusals, observers, BY_SHARE, self.now)
-            self.observers = (*counters, refusals)
+            self.observers = (RefusalFilter(self.refusals, observers, BY_SHARE, self.now),)
         self.is_stopping = False
         self.is_replaced = False
         self.is_overloaded = False
@@ -76,6 +73,17 @@ class EdgeContext:
         """Have each exchange traced; before the first one begins."""
         self.tracer = tracer
         self.observers = (*self.observers, tracer)
+
+    def attach(self, observer: ExchangeObserver) -> None:
+        """Let one more observer hear of each exchange that begins from now on, refused ones too."""
+        if observer not in self._guests:
+            self._guests = (*self._guests, observer)
+            self.observers = (*self.observers, observer)
+
+    def detach(self, observer: ExchangeObserver) -> None:
+        """Take back :meth:`attach`; of exchanges that have begun it may still hear."""
+        self._guests = tuple(one for one in self._guests if one is not observer)
+        self.observers = tuple(one for one in self.observers if one is not observer)
 
     def next_request_id(self) -> bytes:
         """Return 128 random bits in hex: unique, and telling nobody how many there were."""
@@ -110,7 +118,7 @@ class EdgeContext:
             reply.outcome,
         )
         if 400 <= reply.status < 500:
-            notify(self._counters, entry)
+            notify(self._guests, entry)
             self.refusals.closed(entry, self.now())
         else:
             notify(self.observers, entry)

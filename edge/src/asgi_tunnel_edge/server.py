@@ -54,11 +54,10 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .observers.access_log import AccessLog
+from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
-from .observers.recent import RecentEntries
 from .observers.tracing import ExchangeTracing, start_tracing
-from .observers.traffic import Traffic
-from .pages import Pages, load_pages
+from .pages import load_pages
 from .questions import LiveEdge, answer
 from .redirect import Redirector
 from .replies import Reply
@@ -122,7 +121,6 @@ class Edge:
         self._held = SocketSource() if parent is None else parent
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
-        self._recent = RecentEntries()
         self._tracing: ExchangeTracing | None = None  # None: it is off
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -136,7 +134,7 @@ class Edge:
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
-        self._traffic: Traffic
+        self._counts: LiveCounts
         self.table: ConnectionTable
         self.limiter: ConnectionLimiter
         self.front: HTTP1Front
@@ -197,11 +195,18 @@ class Edge:
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)
         limits = fitting_limits(config.limits, available_descriptors())
-        self.context = self._make_context(limits, pages)
+        self.context = EdgeContext(
+            limits=limits,
+            observers=(self._access_log,),
+            pages=pages,
+        )
+        if self._tracing is not None:
+            self.context.trace(self._tracing)
         self.directory = LocalDirectory(
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
         self._watcher.uses = self.directory
+        self._counts = LiveCounts(self.context, self.directory.registered_name)
         proxies = self._proxies()
         self.limiter = ConnectionLimiter(
             self.guards,
@@ -330,8 +335,8 @@ class Edge:
             context=self.context,
             directory=self.directory,
             table=self.table,
-            traffic=self._traffic,
-            recent=self._recent,
+            counts=self._counts,
+            access_log=self._access_log,
             addresses=tuple(addresses),
         )
 
@@ -373,19 +378,6 @@ class Edge:
                 self.config.address_path,
                 error.strerror,
             )
-
-    def _make_context(self, limits: Limits, pages: Pages) -> EdgeContext:
-        """Make what all parts share, with those who hear of each exchange."""
-        self._traffic = Traffic(self._registered_name, asyncio.get_running_loop().time)
-        context = EdgeContext(
-            limits=limits,
-            observers=(self._access_log, self._recent),
-            counters=(self._traffic,),
-            pages=pages,
-        )
-        if self._tracing is not None:
-            context.trace(self._tracing)
-        return context
 
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""
@@ -441,9 +433,6 @@ class Edge:
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
-
-    def _registered_name(self, hostname: str) -> str | None:
-        return self.directory.registered_name(hostname)
 
     def _is_served(self, hostname: str) -> bool:
         route = self.directory.find(hostname)

@@ -1,29 +1,37 @@
 from __future__ import annotations
 
-from asgi_tunnel_edge.commands.logs import text_line
+import pytest
 
-ENTRY = {
-    "time": "2026-11-23T08:14:07Z",
-    "request_id": "b36c",
-    "peer": "203.0.113.7",
-    "hostname": "shop.example.org",
-    "method": "GET",
-    "target": "/",
-    "status": 200,
-    "sent": 94,
-    "seconds": 0.012,
-}
+from asgi_tunnel_edge.commands.logs import read_line
+from asgi_tunnel_edge.observers.access_log import AccessLog, Entry
 
 
-def test_a_line() -> None:
-    """As the text form of the access log has it."""
-    assert text_line(ENTRY) == (
-        '2026-11-23T08:14:07Z b36c 203.0.113.7 shop.example.org "GET /" 200 94 12.0ms'
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("target", "outcome"), [(b"/", ""), (b'/a b"\\\x1b[2J\n', "the visitor left")]
+)
+def test_lines_are_read(form: str, target: bytes, outcome: str) -> None:
+    """As the log makes them, in both forms; nothing in them moves a cursor (T38)."""
+    log = AccessLog(form=form)
+    entry = Entry(b"b36c", b"203.0.113.7", b"GET", "a.test", target, 404, 94, 0.012, outcome)
+    log.closed(entry)
+    log.flush()
+    (line,) = log.recent.after(0)["lines"]
+    assert line.isprintable()
+    fields = read_line(line)
+    assert fields is not None
+    assert (fields["request_id"], fields["peer"], fields["hostname"], fields["method"]) == (
+        "b36c",
+        "203.0.113.7",
+        "a.test",
+        "GET",
     )
-    assert text_line({**ENTRY, "outcome": "the visitor left"}).endswith(" 12.0ms the visitor left")
+    assert (fields["status"], fields["sent"], fields["seconds"]) == (404, 94, 0.012)
+    assert fields.get("outcome", "") == outcome
+    assert fields["target"].startswith("/")
 
 
-def test_what_a_visitor_sends_moves_no_cursor() -> None:
-    """T38: quotes, escapes and line ends are written as text."""
-    line = text_line({**ENTRY, "target": '/"\x1b[2J\n\\', "method": "G\x9bT"})
-    assert '"G\\x9bT /\\x22\\x1b[2J\\n\\\\" 200' in line
+@pytest.mark.parametrize("line", ["", "{", "{}", "[]", "hello", 'a b c d "GET /" x 1 1ms'])
+def test_other_lines(line: str) -> None:
+    """What is none of the log's lines is no line."""
+    assert read_line(line) is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_tunnel_edge.commands.top import Rates, render
-from asgi_tunnel_edge.observers.traffic import BUCKETS, NOBODY
+from asgi_tunnel_edge.observers.live_counts import BUCKETS, NOBODY
 
 
 def host(name: str, requests: int, *, errors: int = 0, sent: int = 0, slow: int = 0) -> Any:

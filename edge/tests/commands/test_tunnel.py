@@ -24,7 +24,7 @@ from tests.e2e.harness import Edge, Token, running_edge, wait_until
 import asgi_tunnel
 from asgi_tunnel_edge.cli import main as edge_cli
 from asgi_tunnel_edge.control import CONTROL_FILE, ask
-from asgi_tunnel_edge.observers.recent import MAX_ENTRIES
+from asgi_tunnel_edge.observers.recent import MAX_LINES
 
 SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
 SHOP, CART = "shop.example.test", "cart.example.test"
@@ -319,7 +319,7 @@ def test_a_reload_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None
         assert {one["state"] for one in sessions} == {"attached", "draining"}
         assert world.json("top", "--once")["generation"] == 2
         assert world.get("/new") == 200
-        said = world.run("logs", "-n", str(MAX_ENTRIES), "--hostname", SHOP).stdout
+        said = world.run("logs", "-n", str(MAX_LINES), "--hostname", SHOP).stdout
         assert '"GET /new"' in said
         assert '"GET /one"' in said
     assert statuses == [200]

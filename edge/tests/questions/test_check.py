@@ -16,8 +16,8 @@ def live(config: EdgeConfig) -> LiveEdge:
         context=nothing,
         directory=nothing,
         table=nothing,
-        traffic=nothing,
-        recent=nothing,
+        counts=nothing,
+        access_log=nothing,
         addresses=(),
     )
 

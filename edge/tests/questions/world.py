@@ -79,8 +79,8 @@ class World:
             ),
             directory=self.directory,
             table=nothing,
-            traffic=nothing,
-            recent=nothing,
+            counts=nothing,
+            access_log=nothing,
             addresses=(),
         )
 

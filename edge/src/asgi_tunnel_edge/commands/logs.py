@@ -19,11 +19,16 @@ from .live import until_ended
 from .options import data_option, json_option
 from .running import ask_each
 
-__all__ = ["logs", "text_line"]
+__all__ = ["logs", "read_line"]
 
 _LOOK: Final = 0.5  # seconds between two looks while it follows
 _MAX_LINES: Final = 100_000
 _STATUS: Final = re.compile(r"[1-5]xx|[1-5]\d\d")
+_LINE: Final = re.compile(
+    r"(?P<time>\S+) (?P<request_id>\S+) (?P<peer>\S+) (?P<hostname>\S+) "
+    r'"(?P<method>\S+) (?P<target>[^"]*)" (?P<status>[1-5]\d\d) (?P<sent>\d+) '
+    r"(?P<seconds>[\d.]+)ms(?: (?P<outcome>.*))?"
+)
 
 
 @click.command()
@@ -63,8 +68,8 @@ def logs(
     wanted = _Wanted(frozenset(one.lower() for one in hostnames), frozenset(statuses))
     reader = _Reader(data_dir)
     with until_ended():
-        for one in deque(filter(wanted.has, reader.read()), maxlen=lines):
-            _print(one, as_json=as_json)
+        for line in deque(filter(wanted.has, reader.read()), maxlen=lines):
+            _print(line, as_json=as_json)
         if follow:
             _follow(reader, wanted, as_json=as_json)
     if not follow and not as_json:
@@ -72,16 +77,21 @@ def logs(
 
 
 class _Wanted:
-    """Which entries are shown."""
+    """Which lines are shown."""
 
     def __init__(self, hostnames: frozenset[str], statuses: frozenset[str]) -> None:
         self._hostnames = hostnames
         self._statuses = statuses
 
-    def has(self, entry: dict[str, Any]) -> bool:
-        """Whether an entry is shown."""
-        status = str(entry["status"])
-        return (not self._hostnames or entry["hostname"] in self._hostnames) and (
+    def has(self, line: str) -> bool:
+        """Whether a line is shown."""
+        if not (self._hostnames or self._statuses):
+            return True
+        fields = read_line(line)
+        if fields is None:
+            return False
+        status = str(fields["status"])
+        return (not self._hostnames or fields["hostname"] in self._hostnames) and (
             not self._statuses or bool(self._statuses & {status, f"{status[0]}xx"})
         )
 
@@ -93,27 +103,27 @@ class _Reader:
         self._data_dir = data_dir
         self._places: dict[str, int] = {}  # by process id
 
-    def read(self) -> list[dict[str, Any]]:
-        """Return new entries, oldest first; what came too fast is counted on stderr.
+    def read(self) -> list[str]:
+        """Return new lines, those of older generations first; what came too fast is on stderr.
 
         Raises:
             EdgeNotRunningError: No edge runs, or it does not reply.
         """
-        found: list[dict[str, Any]] = []
+        found: dict[int, list[str]] = {}
         is_more = True
         while is_more:
             is_more = False
             workers = ask_each(self._data_dir, "log", warns=False, after=self._places)
             for one in workers:
                 self._places[str(one["pid"])] = one["next"]
-                found += one["entries"]
+                found.setdefault(one["generation"], []).extend(one["lines"])
                 is_more = is_more or bool(one["more"])
                 if one["lost"]:
                     lost = f"{one['lost']} lines came faster than they were read, and are left out"
                     click.echo(f"warning: {lost}", err=True)
             pids = {str(one["pid"]) for one in workers}
             self._places = {pid: place for pid, place in self._places.items() if pid in pids}
-        return sorted(found, key=lambda one: str(one["time"]))
+        return [line for generation in sorted(found) for line in found[generation]]
 
 
 def _follow(reader: _Reader, wanted: _Wanted, *, as_json: bool) -> None:
@@ -122,37 +132,47 @@ def _follow(reader: _Reader, wanted: _Wanted, *, as_json: bool) -> None:
         sys.stdout.flush()
         time.sleep(_LOOK)
         try:
-            entries = reader.read()
+            lines = reader.read()
         except EdgeNotRunningError as error:
             if not is_away:
                 click.echo(f"warning: {error}; waiting for it", err=True)
             is_away = True
             continue
         is_away = False
-        for one in filter(wanted.has, entries):
-            _print(one, as_json=as_json)
+        for line in filter(wanted.has, lines):
+            _print(line, as_json=as_json)
 
 
-def _print(entry: dict[str, Any], *, as_json: bool) -> None:
-    print(json.dumps(entry) if as_json else text_line(entry))
+def _print(line: str, *, as_json: bool) -> None:
+    if not as_json:
+        print(line)
+        return
+    fields = read_line(line)
+    if fields is not None:
+        print(json.dumps(fields))
 
 
-def text_line(entry: dict[str, Any]) -> str:
-    """One entry as ``format = "text"`` has it (docs/reference/logs.md)."""
-    target = _escaped(entry["target"])
-    outcome = f" {_escaped(entry['outcome'])}" if "outcome" in entry else ""
-    return (
-        f"{entry['time']} {entry['request_id']} {entry['peer']} {entry['hostname']} "
-        f'"{_escaped(entry["method"])} {target}" {entry["status"]} {entry["sent"]} '
-        f"{entry['seconds'] * 1000:.1f}ms{outcome}"
-    )
+def read_line(line: str) -> dict[str, Any] | None:
+    """Return what a line of the access log says, in either form, with the keys of the JSON form.
 
-
-def _escaped(text: str) -> str:
-    """What a visitor has sent, without what ends a quoted text or moves a terminal's cursor."""
-    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
-        return text
-    return text.encode("unicode_escape").decode("ascii").replace('"', "\\x22")
+    None where it is no such line. What was escaped in the text form stays so.
+    """
+    if line.startswith("{"):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            return None
+        is_whole = isinstance(found, dict) and {"hostname", "status"} <= found.keys()
+        return found if is_whole else None
+    match = _LINE.match(line)
+    if match is None:
+        return None
+    fields: dict[str, Any] = match.groupdict()
+    fields["status"], fields["sent"] = int(fields["status"]), int(fields["sent"])
+    fields["seconds"] = round(float(fields["seconds"]) / 1000, 6)
+    if not fields["outcome"]:
+        del fields["outcome"]
+    return fields
 
 
 def _where(config: EdgeConfig) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 
 from asgi_tunnel_edge.errors import EdgeNotRunningError
-from asgi_tunnel_edge.observers.traffic import NOBODY, STEP
+from asgi_tunnel_edge.observers.live_counts import NOBODY, STEP
 
 from .live import until_ended
 from .options import data_option, json_option, size_text, utc_time

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from .log_file import LogFile
+from .recent import RecentLines
 
 _log = logging.getLogger("asgi_tunnel_edge.observers")
 
@@ -62,10 +63,14 @@ class AccessLog:
     Args:
         form: "text" or "json".
         path: A file to append to; None for standard output.
+
+    Attributes:
+        recent: The newest lines, whatever becomes of them.
     """
 
     def __init__(self, *, form: str = "text", path: Path | None = None) -> None:
         self._format = _as_json if form == "json" else _as_text
+        self.recent = RecentLines()
         self._lines: list[bytes] = []
         self._left_out = _Losses("were left out: the log is too slow")
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -100,6 +105,7 @@ class AccessLog:
         """Hand the lines to the thread; called several times a second."""
         if self._lines:
             data = b"".join(self._lines)
+            self.recent.extend(self._lines)
             self._lines.clear()
             self._waiting += len(data)
             self._queue.put(data)

@@ -1,85 +1,67 @@
-"""Keeps the newest entries of the access log, for who follows it by the control socket.
+"""Keeps the newest lines of the access log, for who follows it by the control socket.
 
-The log itself may go to a file, to standard output, or be rotated meanwhile. Asked by
-:mod:`..questions`; an :class:`.observer.ExchangeObserver`.
+The log itself may go to a file, to standard output, or be rotated meanwhile. The lines are those
+that were made for it, taken over several times a second, so an exchange pays nothing for it. Filled
+by :class:`.access_log.AccessLog`; asked by :mod:`..questions`.
 """
 
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
+from collections.abc import Collection
 from typing import Any, Final
 
-from .access_log import Entry
+__all__ = ["RecentLines"]
 
-__all__ = ["RecentEntries"]
+MAX_LINES: Final = 2000
+"""Lines that are kept, 0.3 MB of them (9 MB where each holds a target that is as long as it may be
+and has to be escaped): what a full load makes in half a second, between two looks."""
 
-MAX_ENTRIES: Final = 2000
-"""Entries that are kept, 0.7 MB of them: what a full load makes in half a second, between two
-questions of who follows."""
-
-PAGE: Final = 500
-"""Entries in one reply, 250 KB: 4 ms of the event loop."""
-
-MAX_TARGET: Final = 1024
-"""Bytes of a target that are kept, as in the log."""
+PAGE_SIZE: Final = 256 * 1024
+"""Bytes of lines after which a reply has no further one: 2 ms of the event loop."""
 
 
-class RecentEntries:
+class RecentLines:
     """See the module.
 
     Args:
-        size: How many entries are kept; the oldest gives way.
+        size: How many lines are kept; the oldest gives way.
     """
 
-    def __init__(self, size: int = MAX_ENTRIES) -> None:
-        self._entries: deque[tuple[float, Entry]] = deque(maxlen=size)
+    def __init__(self, size: int = MAX_LINES) -> None:
+        self._lines: deque[bytes] = deque(maxlen=size)
         self._count = 0  # of all that have come
 
-    def closed(self, entry: Entry) -> None:
-        """See :class:`.observer.ExchangeObserver`."""
-        if len(entry.target) > MAX_TARGET:
-            entry = entry._replace(target=entry.target[:MAX_TARGET])
-        self._count += 1
-        self._entries.append((time.time(), entry))
+    def extend(self, lines: Collection[bytes]) -> None:
+        """Take lines over, each with its end."""
+        self._lines.extend(lines)
+        self._count += len(lines)
 
     def after(self, place: int) -> dict[str, Any]:
-        """Return entries as the log has them in JSON, oldest first.
+        """Return lines, oldest first.
 
         Args:
             place: How many of all that have come were seen; 0: none.
 
         Returns:
-            ``entries``, at most ``PAGE``; ``lost``: how many behind ``place`` are not kept any
-            more; ``next``: the place behind the last one; ``more``: how many are left behind it.
+            ``lines``, as text without their ends; ``lost``: how many behind ``place`` are not kept
+            any more; ``next``: the place behind the last one; ``more``: how many are left there.
         """
-        first = self._count - len(self._entries)  # that is kept
-        place = min(place, self._count)  # of a process that had the same id before
+        first = self._count - len(self._lines)  # that is kept
+        place = max(min(place, self._count), 0)  # of a process that had the same id before
         start = max(place, first)
-        found = itertools.islice(self._entries, start - first, start - first + PAGE)
-        entries = [_fields(at, one) for at, one in found]
-        end = start + len(entries)
+        lines: list[str] = []
+        size = 0
+        for line in itertools.islice(self._lines, start - first, None):
+            lines.append(line.decode("ascii", "replace").rstrip("\n"))
+            size += len(line)
+            if size > PAGE_SIZE:
+                break
+        end = start + len(lines)
         return {
-            "entries": entries,
+            "lines": lines,
             "lost": start - place if place else 0,
             "next": end,
             "more": self._count - end,
         }
-
-
-def _fields(at: float, entry: Entry) -> dict[str, Any]:
-    fields = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
-        "request_id": entry.request_id.decode("latin-1"),
-        "peer": entry.peer.decode("latin-1"),
-        "hostname": entry.hostname,
-        "method": entry.method.decode("latin-1"),
-        "target": entry.target.decode("latin-1"),
-        "status": entry.status,
-        "sent": entry.sent,
-        "seconds": round(entry.seconds, 6),
-    }
-    if entry.outcome:
-        fields["outcome"] = entry.outcome
-    return fields

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from ..connections.table import ConnectionTable
     from ..context import EdgeContext
     from ..directory import LocalDirectory
-    from ..observers.recent import RecentEntries
-    from ..observers.traffic import Traffic
+    from ..observers.access_log import AccessLog
+    from ..observers.live_counts import LiveCounts
     from ..settings.config import EdgeConfig, ListenAddress
 
 __all__ = ["LiveEdge"]
@@ -24,6 +24,6 @@ class LiveEdge:
     context: EdgeContext
     directory: LocalDirectory
     table: ConnectionTable
-    traffic: Traffic
-    recent: RecentEntries
+    counts: LiveCounts
+    access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens

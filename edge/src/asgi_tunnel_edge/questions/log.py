@@ -1,4 +1,4 @@
-"""``log``: the newest entries of the access log, wherever it is written."""
+"""``log``: the newest lines of the access log, wherever it is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["answer"]
 
 
 async def answer(edge: LiveEdge, request: dict[str, Any]) -> dict[str, Any]:
-    """Return entries behind a place in the log.
+    """Return lines behind a place in the log.
 
     Args:
         edge: The running one.
@@ -20,8 +20,9 @@ async def answer(edge: LiveEdge, request: dict[str, Any]) -> dict[str, Any]:
             process that is not there gives all that it keeps.
 
     Returns:
-        As :meth:`..observers.recent.RecentEntries.after`: ``entries``, ``lost`` and ``next``.
+        As :meth:`..observers.recent.RecentLines.after`.
     """
     places = request.get("after")
     place = places.get(str(os.getpid())) if isinstance(places, dict) else None
-    return edge.recent.after(place if isinstance(place, int) else 0)
+    edge.access_log.flush()  # what has come since its last turn, too
+    return edge.access_log.recent.after(place if isinstance(place, int) else 0)

@@ -15,12 +15,12 @@ async def answer(edge: LiveEdge, _request: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``hostnames``: those with the newest requests, each as in
-        :meth:`..observers.traffic.Traffic.look`; ``moved``: bytes over all tunnels.
+        :meth:`..observers.live_counts.LiveCounts.look`; ``moved``: bytes over all tunnels.
     """
     entries = edge.directory.entries
     sessions = [entry.session for entry in entries]
     return {
-        "hostnames": edge.traffic.look(),
+        "hostnames": edge.counts.look(),
         "tunnels": sum(one.is_attached for one in sessions),
         "waiting": sum(not one.is_attached for one in sessions),
         "connections": len(edge.table.connections),

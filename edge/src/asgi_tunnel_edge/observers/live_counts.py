@@ -1,7 +1,7 @@
 """Counts exchanges by hostname while somebody looks: for ``asgi-tunnel-edge top``.
 
-Nobody who does not look pays for it. Asked by :mod:`..questions`; an
-:class:`.observer.ExchangeObserver`.
+It is an observer only as long as somebody does: otherwise an exchange pays nothing for it. Asked by
+:mod:`..questions`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from .access_log import Entry
+from .observer import ExchangeObserver
 
-__all__ = ["NOBODY", "STEP", "Traffic"]
+__all__ = ["NOBODY", "STEP", "LiveCounts"]
 
 LEASE: Final = 15.0
 """Seconds that it goes on counting after the last look: a look comes each second."""
@@ -47,28 +48,37 @@ class _Count:
         self.durations = [0] * BUCKETS  # WebSockets are not among them
 
 
-class Traffic:
-    """See the module.
+class Observed(Protocol):
+    """What tells observers of exchanges: :class:`..context.EdgeContext`."""
+
+    now: Callable[[], float]
+
+    def attach(self, observer: ExchangeObserver) -> None:
+        """Tell an observer from now on; once, however often it is called."""
+
+    def detach(self, observer: ExchangeObserver) -> None:
+        """Tell it no more."""
+
+
+class LiveCounts:
+    """See the module; an :class:`.observer.ExchangeObserver`.
 
     Args:
+        observed: Tells of exchanges, as long as somebody looks.
         name_of: Returns the registered name that a hostname belongs to; None: no token has it.
-        now: Monotonic seconds.
     """
 
-    def __init__(self, name_of: Callable[[str], str | None], now: Callable[[], float]) -> None:
+    def __init__(self, observed: Observed, name_of: Callable[[str], str | None]) -> None:
+        self._observed = observed
         self._name_of = name_of
-        self._now = now
-        self._is_counting = False
         self._until = 0.0
         # In the order of their newest requests; no more than the store has names.
         self._counts: OrderedDict[str, _Count] = OrderedDict()
 
     def closed(self, entry: Entry) -> None:
         """See :class:`.observer.ExchangeObserver`."""
-        if not self._is_counting:
-            return
-        if self._now() >= self._until:
-            self._is_counting = False
+        if self._observed.now() >= self._until:
+            self._observed.detach(self)
             self._counts.clear()
             return
         name = self._name_of(entry.hostname) or NOBODY
@@ -91,10 +101,11 @@ class Traffic:
             ``name``, ``requests``, ``statuses`` (1xx to 5xx), ``sent`` (bytes), and ``durations``:
             how many took up to 1 ms, ``STEP`` ms, its square and so on.
         """
-        if self._now() >= self._until:
+        now = self._observed.now()
+        if now >= self._until:
             self._counts.clear()
-        self._is_counting = True
-        self._until = self._now() + LEASE
+        self._until = now + LEASE
+        self._observed.attach(self)
         newest = itertools.islice(reversed(self._counts.items()), SHOWN)
         return [
             {

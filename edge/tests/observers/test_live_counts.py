@@ -1,14 +1,38 @@
 from __future__ import annotations
 
+from typing import Any
+
 from asgi_tunnel_edge.observers.access_log import Entry
-from asgi_tunnel_edge.observers.traffic import BUCKETS, LEASE, NOBODY, SHOWN, STEP, Traffic
+from asgi_tunnel_edge.observers.live_counts import BUCKETS, LEASE, NOBODY, SHOWN, STEP, LiveCounts
+from asgi_tunnel_edge.observers.observer import ExchangeObserver, notify
 
-now = 0.0
 
+class Exchanges:
+    """Tells observers of exchanges; ``time`` is what a test says."""
 
-def traffic() -> Traffic:
-    """One that knows the names below a.test."""
-    return Traffic(lambda name: name if name.endswith("a.test") else None, lambda: now)
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.now = lambda: self.time
+        self.observers: list[ExchangeObserver] = []
+        self.counts = LiveCounts(self, lambda name: name if name.endswith("a.test") else None)
+
+    def attach(self, observer: ExchangeObserver) -> None:
+        """Note it."""
+        if observer not in self.observers:
+            self.observers.append(observer)
+
+    def detach(self, observer: ExchangeObserver) -> None:
+        """Forget it."""
+        self.observers.remove(observer)
+
+    def closed(self, *entries: Entry) -> None:
+        """Tell of exchanges."""
+        for entry in entries:
+            notify(self.observers, entry)
+
+    def look(self) -> list[dict[str, Any]]:
+        """Look at the counts."""
+        return self.counts.look()
 
 
 def entry(hostname: str = "a.test", status: int = 200, seconds: float = 0.0) -> Entry:
@@ -18,7 +42,7 @@ def entry(hostname: str = "a.test", status: int = 200, seconds: float = 0.0) -> 
 
 def test_what_is_counted() -> None:
     """Requests, classes, bytes, durations by name; made-up names are one; only from a look on."""
-    one = traffic()
+    one = Exchanges()
     one.closed(entry())
     assert one.look() == []
     for status in (200, 204, 404, 503, 101):
@@ -34,7 +58,7 @@ def test_what_is_counted() -> None:
 
 def test_durations() -> None:
     """Each is in the first bound that it does not exceed; very long ones are in the last."""
-    one = traffic()
+    one = Exchanges()
     one.look()
     for seconds in (0.0, 0.001, 0.0011, 0.001 * STEP**7 * 0.99, 1e9):
         one.closed(entry(seconds=seconds))
@@ -47,22 +71,23 @@ def test_durations() -> None:
 
 def test_who_looks_no_more() -> None:
     """Counting ends by itself, and begins anew with the next look."""
-    global now  # noqa: PLW0603 - the clock
-    one = traffic()
+    one = Exchanges()
     one.look()
     one.closed(entry())
-    now += LEASE
+    one.time += LEASE
     one.closed(entry())
-    one.closed(entry())
+    assert one.observers == []
     assert one.look() == []
+    assert one.look() == []
+    assert len(one.observers) == 1
     one.closed(entry())
-    now += LEASE
+    one.time += LEASE
     assert one.look() == []
 
 
 def test_a_reply_is_bounded() -> None:
     """Those with the newest requests are in it."""
-    one = traffic()
+    one = Exchanges()
     one.look()
     for number in range(SHOWN + 3):
         one.closed(entry(f"{number}.a.test"))
