@@ -137,6 +137,24 @@ def test_the_account_with_a_ca_moves_too(tmp_path: Path, run: Run) -> None:
     assert state.external == external
 
 
+def test_what_pages_are_made_of_moves_too(tmp_path: Path, run: Run, data: Path) -> None:
+    """Without its logo and templates an edge would not start on the other machine."""
+    settings = data / "edge.toml"
+    own = '[pages]\nlogo = "logo.svg"\ntemplates = "own"\n'
+    settings.write_text(settings.read_text().replace("[pages]\n", own))
+    assert run("backup", tmp_path / "early.zip", "--data", data).code == 0  # they are missing
+    (data / "logo.svg").write_text("<svg/>")
+    (data / "own").mkdir()
+    (data / "own" / "page.html").write_text("{{ title }}")
+    assert run("backup", tmp_path / "copy.zip", "--data", data).code == 0
+    other = tmp_path / "other"
+    assert run("restore", tmp_path / "copy.zip", "--data", other).code == 0
+    assert run("config", "check", "--data", other).out.endswith("can be used.\n")
+    (other / "logo.svg").unlink()
+    done = run("config", "check", "--data", other)
+    assert (done.code, "pages.logo: " in done.err) == (2, True)
+
+
 def test_what_is_elsewhere_is_named(tmp_path: Path, run: Run, data: Path) -> None:
     """A file outside of the folder is not copied; both commands say so."""
     path, file = data / "edge.toml", tmp_path / "copy.zip"

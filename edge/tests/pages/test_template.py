@@ -106,6 +106,7 @@ def test_the_policy_has_the_hash_of_each_style_and_script(tmp_path: Path) -> Non
         ({"page": "{{ 1 // 0 }}"}, "a template has a mistake: "),
         ({"page": "<script>a = '{{ detail }}'</script>"}, "has a value of a reply in <script>"),
         ({"page": "x" * (MAX_TEMPLATE + 1)}, f"has more than {MAX_TEMPLATE} bytes; make it"),
+        ({f"x{n}": "" for n in range(40)} | {"page": ""}, "has more than 40 files; keep templates"),
         ({"page": "{{ 'x' * 100000 }}"}, f"has 100000 bytes, more than {MAX_PAGE}; make it"),
     ],
 )
@@ -117,6 +118,20 @@ def test_mistakes(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
     assert text.startswith("edge.toml: pages.templates: ")
     assert sentence in text
     assert "\n" not in text
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """Named too; a folder beside the templates is not looked at."""
+    (tmp_path / "own" / "old").mkdir(parents=True)
+    (tmp_path / "own" / "page.html").write_bytes(b"\xff")
+    config = EdgeConfig(
+        data_dir=tmp_path,
+        domain="example.org",
+        listen="127.0.0.1:0",
+        pages=PagesConfig(templates="own"),
+    )
+    with pytest.raises(EdgeConfigError, match=r"page.html is no UTF-8; save it as UTF-8"):
+        load_pages(config)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from asgi_tunnel_edge import __version__
 from asgi_tunnel_edge.certificates.internal import InternalCertificate, next_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError, StorageError, shown
 from asgi_tunnel_edge.files import PRIVATE, PRIVATE_DIRECTORY
+from asgi_tunnel_edge.pages import page_files
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
@@ -45,7 +46,7 @@ MAX_MANIFEST: Final = 1 << 20
 """Bytes of the manifest; an edge's has some thousand."""
 
 MAX_FILES: Final = 64
-"""Files in one archive; an edge has about eight."""
+"""Files in one archive; an edge has about eight, and up to 41 for its pages."""
 
 MAX_FILE: Final = 1 << 20
 """Bytes of a file that is not the database: settings, certificates, keys."""
@@ -144,6 +145,7 @@ def _wanted(config: EdgeConfig) -> tuple[dict[str, Path], list[Path]]:
         paths.append(config.acme_root_path)
     if config.acme.update_key is not None:
         paths.append(config.data_dir / config.acme.update_key)
+    paths += page_files(config)
     folder = Path(os.path.abspath(config.data_dir))  # noqa: PTH100 - links are not followed
     inside, outside = dict[str, Path](), list[Path]()
     for path in paths:

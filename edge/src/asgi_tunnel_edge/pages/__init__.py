@@ -8,6 +8,6 @@ pieces (``rendering``): strangers decide how many there are.
 from __future__ import annotations
 
 from .rendering import Pages
-from .template import load_pages, plain_pages
+from .template import load_pages, page_files, plain_pages
 
-__all__ = ["Pages", "load_pages", "plain_pages"]
+__all__ = ["Pages", "load_pages", "page_files", "plain_pages"]

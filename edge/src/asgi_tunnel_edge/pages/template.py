@@ -29,10 +29,20 @@ if TYPE_CHECKING:
 
     from ..settings.config import EdgeConfig
 
-__all__ = ["MAX_PAGE", "MAX_TEMPLATE", "load_pages", "plain_pages"]
+__all__ = [
+    "MAX_PAGE",
+    "MAX_TEMPLATE",
+    "MAX_TEMPLATES",
+    "load_pages",
+    "page_files",
+    "plain_pages",
+]
 
 MAX_TEMPLATE: Final = 64 * 1024
 """Bytes of one file in the folder of templates."""
+
+MAX_TEMPLATES: Final = 40
+"""Files in it: one for each reason, and some that these share. A backup has room for them."""
 
 MAX_PAGE: Final = 96 * 1024
 """Bytes of a page: with the largest logo twice, and a template that says a lot. Strangers decide
@@ -66,47 +76,72 @@ def plain_pages() -> Pages:
     return _make(Brand.of(PagesConfig(), Path()), None)
 
 
+def page_files(config: EdgeConfig) -> list[Path]:
+    """Return the files that ``[pages]`` names, for a backup."""
+    settings = config.pages
+    files = [] if settings.logo is None else [config.data_dir / settings.logo]
+    if settings.templates is not None:
+        folder = config.data_dir / settings.templates
+        files += _files_of(folder) if folder.is_dir() else []
+    return files
+
+
 def _make(brand: Brand, folder: Path | None) -> Pages:
-    if folder is not None:
-        _check_folder(folder)
-    environment = _environment(folder)
+    own = {} if folder is None else _read(folder)
+    environment = _environment(own)
     pages: dict[str, list[Page]] = {}
     for reason, words in WORDS.items():
-        template = _template(environment, folder, reason)
+        template = _template(environment, own, reason)
         count = 16 if reason == "maintenance" else 4
         pages[reason] = [_page(template, reason, words, brand, index) for index in range(count)]
     return Pages(pages)
 
 
-def _check_folder(folder: Path) -> None:
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _read(folder: Path) -> dict[str, str]:
+    """Return the files of a folder of templates by their names; folders in it are not looked at."""
     try:
-        found = [path for path in folder.iterdir() if path.is_file()]
-        large = next((one for one in found if one.stat().st_size > MAX_TEMPLATE), None)
+        paths = _files_of(folder)
     except OSError as error:
         raise _wrong(f"{folder} cannot be read ({error.strerror})", "make the folder") from error
-    if large is not None:
-        raise _wrong(f"{large} has more than {MAX_TEMPLATE} bytes", "make it smaller")
-    if not _OWN_NAMES.intersection(path.name for path in found):
+    if not _OWN_NAMES.intersection(path.name for path in paths):
         why = f"{folder} has neither page.html nor a page for one reason, as offline.html"
         raise _wrong(why, "write one of them")
+    if len(paths) > MAX_TEMPLATES:
+        raise _wrong(f"{folder} has more than {MAX_TEMPLATES} files", "keep templates only there")
+    own = {}
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_TEMPLATE + 1)
+            own[path.name] = content.decode()
+        except OSError as error:
+            why = f"{path} cannot be read ({error.strerror})"
+            raise _wrong(why, "make it readable for the edge's user") from error
+        except UnicodeDecodeError:
+            raise _wrong(f"{path} is no UTF-8", "save it as UTF-8") from None
+        if len(content) > MAX_TEMPLATE:
+            raise _wrong(f"{path} has more than {MAX_TEMPLATE} bytes", "make it smaller")
+    return own
 
 
-def _environment(folder: Path | None) -> Environment:
+def _environment(own: dict[str, str]) -> Environment:
     # Here, not above: it takes 40 ms, of every command.
     from jinja2 import (
-        BaseLoader,
         ChoiceLoader,
+        DictLoader,
         Environment,
         FileSystemLoader,
         PrefixLoader,
         StrictUndefined,
     )
 
-    loaders: list[BaseLoader] = [PrefixLoader({"builtin": FileSystemLoader(_BUILTIN)})]
-    if folder is not None:
-        loaders.append(FileSystemLoader(folder))
+    builtin = PrefixLoader({"builtin": FileSystemLoader(_BUILTIN)})
     return Environment(
-        loader=ChoiceLoader(loaders),
+        loader=ChoiceLoader([builtin, DictLoader(own)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -114,16 +149,14 @@ def _environment(folder: Path | None) -> Environment:
     )
 
 
-def _template(environment: Environment, folder: Path | None, reason: str) -> Template:
+def _template(environment: Environment, own: dict[str, str], reason: str) -> Template:
     """Return an operator's page for one reason, else for all, else the built-in one."""
     from jinja2 import TemplateError
 
-    names = ["builtin/page.html"]
-    if folder is not None:
-        names = [f"{reason}.html", "page.html", *names]
+    names = [name for name in (f"{reason}.html", "page.html") if name in own]
     try:
-        return environment.select_template(names)
-    except (TemplateError, OSError, UnicodeDecodeError) as error:
+        return environment.select_template([*names, "builtin/page.html"])
+    except TemplateError as error:
         raise _mistake(error) from error
 
 
