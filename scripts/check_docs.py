@@ -28,6 +28,7 @@ from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.check import Setting, settings_of
 from asgi_tunnel_edge.settings.config import (
     AccessLogConfig,
+    AlertsConfig,
     EdgeConfig,
     GuardsConfig,
     HostnameConfig,
@@ -293,6 +294,7 @@ def check_edge_settings(page: Page) -> Iterator[str]:
         "### `[guards]`": GuardsConfig,
         '### `[hostnames."': HostnameConfig,
         "### `[tracing]`": TracingConfig,
+        "### `[alerts]`": AlertsConfig,
         "### `[access_log]`": AccessLogConfig,
     }
     for heading, struct in tables.items():

@@ -173,6 +173,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/survey.py": "edge/tests/commands/test_config.py",
+    "edge/src/asgi_tunnel_edge/settings/alerts.py": "edge/tests/test_monitor.py",
     "edge/src/asgi_tunnel_edge/settings/tracing.py": (
         "edge/tests/observers/test_tracing.py edge/tests/exchange/test_timed.py"
     ),

@@ -75,12 +75,15 @@ class Live:
 
 
 @asynccontextmanager
-async def live_edge(folder: Path, app: Any = None, **settings: Any) -> AsyncIterator[Live]:
+async def live_edge(
+    folder: Path, app: Any = None, *, token: Token | None = None, **settings: Any
+) -> AsyncIterator[Live]:
     """An edge, with an app behind it where one is given.
 
     Args:
         folder: The edge's own.
         app: ASGI 3.
+        token: One that an edge in this folder had; None: a new one.
         settings: As ``edge.toml`` has them, in tables.
     """
     table = {"domain": "example.test", "listen": "127.0.0.1:0", "tls": {"mode": "off"}}
@@ -88,8 +91,9 @@ async def live_edge(folder: Path, app: Any = None, **settings: Any) -> AsyncIter
     Store(config.database_path).migrate()
     edge = Edge(config)
     await edge.start()
-    secret = new_secret()
-    token = Token(edge=f"ws://127.0.0.1:{edge.address.port}", id=new_token_id(), secret=secret)
+    secret = new_secret() if token is None else token.secret
+    token_id = new_token_id() if token is None else token.id
+    token = Token(edge=f"ws://127.0.0.1:{edge.address.port}", id=token_id, secret=secret)
     record = TokenRecord(
         id=token.id,
         name="shop",

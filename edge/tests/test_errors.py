@@ -9,6 +9,7 @@ from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel_edge import errors
 from asgi_tunnel_edge.errors import (
     AcmeError,
+    AlertError,
     BanNotFoundError,
     CertificateError,
     ChangeError,
@@ -49,6 +50,7 @@ SENTENCES: list[tuple[EdgeError, str]] = [
     (CertificateError("no key"), "no key"),
     (AcmeError("the CA said no", kind="caa", retry_at=1.0), "the CA said no"),
     (SolverError("no zone"), "no zone"),
+    (AlertError("it said no", may_pass=True, retry_after=1.0), "it said no"),
     (RequestError(400, "it is odd"), "400: it is odd"),
     (WebSocketError(1002, "it is odd"), "1002: it is odd"),
     (ProxyHeaderError("it is odd"), "it is odd"),

@@ -140,6 +140,7 @@ async def test_fallback_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         issuance._report(failure_of(WILDCARD, time.time() + FALLBACK + DAY))
         issuance._report(failure_of(("other.test",), None))
         assert issuance._wanted == [WILDCARD]  # there is time
+        assert issuance.failures == {WILDCARD: "no"}  # nobody wants the other one
         issuance._report(failure_of(WILDCARD, None))
         assert issuance._wanted == [WILDCARD, BASE, ("shop.example.test",)]
         kinds = [solver.kind for solver in issuance._solvers]
@@ -148,6 +149,7 @@ async def test_fallback_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         with caplog.at_level(logging.INFO):
             issuance._install(WILDCARD, made.certificate.read_bytes(), made.key.read_bytes())
         assert issuance._wanted == [WILDCARD]
+        assert issuance.failures == {}
         assert "the certificate for *.example.test, example.test is shown" in caplog.text
         assert certificates.find("shop.example.test") is not None
         issuance._install(BASE, b"nonsense", b"")

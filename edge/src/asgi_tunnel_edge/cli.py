@@ -19,6 +19,7 @@ import click
 from asgi_tunnel.errors import TunnelError
 
 from . import __version__
+from .commands.alert_test import send_test
 from .commands.backup import backup
 from .commands.ban_add import add
 from .commands.ban_list import list_bans
@@ -52,7 +53,7 @@ from .commands.tunnel_kick import kick
 from .commands.tunnel_list import list_tunnels
 from .commands.tunnel_show import show_tunnel
 from .commands.upgrade import upgrade
-from .errors import ChangeError, EdgeNotRunningError, StorageError
+from .errors import AlertError, ChangeError, EdgeNotRunningError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ class _OneSentence(click.Group):
             fail(error, error.format_message(), error.exit_code)
         except click.Abort as error:
             fail(error, "interrupted", 130)
-        except (ChangeError, StorageError) as error:
+        except (AlertError, ChangeError, StorageError) as error:
             fail(error, str(error), 1)
         except EdgeNotRunningError as error:
             fail(error, str(error), 3)
@@ -133,6 +134,11 @@ def _usage_sentence(error: click.UsageError) -> str:
 @click.version_option(__version__, prog_name="asgi-tunnel-edge")
 def main() -> None:
     """Run the public side of asgi-tunnel: apps behind NAT are served through this machine."""
+
+
+@main.group()
+def alert() -> None:
+    """See whether alerts arrive at your webhook."""
 
 
 @main.group()
@@ -180,6 +186,7 @@ def remake() -> None:
     """Make anew what was lost: the edge's own certificate, the database."""
 
 
+alert.add_command(send_test)
 cert.add_command(list_certificates)
 cert.add_command(renew)
 main.add_command(init)

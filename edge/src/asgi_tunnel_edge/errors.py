@@ -22,14 +22,15 @@
         ├── RequestError          .status .why            a request that is not relayed
         ├── WebSocketError        .code .why              a visitor broke RFC 6455
         ├── ProxyHeaderError      .why                    what came is no PROXY header
+        ├── AlertError            .may_pass .retry_after  a webhook has not taken an alert
         ├── EdgeNotRunningError   .folder                 no edge runs there
         ├── ChangeError                                   a running edge stays as it was
         └── StorageError                                  the database cannot be used now
 
 Those that visitors and proxies cause (RequestError, WebSocketError, ProxyHeaderError) end an
 exchange or a connection; nobody prints them. The command line prints ``str()`` of the others as its
-one sentence. A StorageError or ChangeError ends it with exit code 1 (the same command may work
-later), an EdgeNotRunningError with 3, every other one with 2 (it will not).
+one sentence. A StorageError, ChangeError or AlertError ends it with exit code 1 (the same command
+may work later), an EdgeNotRunningError with 3, every other one with 2 (it will not).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from asgi_tunnel.errors import ConfigError, TunnelError
 
 __all__ = [
     "AcmeError",
+    "AlertError",
     "BanNotFoundError",
     "CertificateError",
     "ChangeError",
@@ -131,6 +133,25 @@ class EdgeNotRunningError(EdgeError):
 
 class ChangeError(EdgeError):
     """A reload or an upgrade has changed nothing: one sentence says why."""
+
+
+class AlertError(EdgeError):
+    """A webhook has not taken an alert.
+
+    Attributes:
+        sentence: What happened; of the URL it has the host alone.
+        may_pass: Whether the same request may be taken later.
+        retry_after: Seconds that the webhook asked for; 0: it did not.
+    """
+
+    def __init__(self, sentence: str, *, may_pass: bool = False, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.may_pass = may_pass
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class CertificateError(EdgeError):

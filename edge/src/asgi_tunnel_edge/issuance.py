@@ -76,6 +76,7 @@ class Issuance:
         self._renewals = 0
         self._is_stopped = False
         self._is_wildcard_missing = False
+        self._failures: dict[tuple[str, ...], str] = {}
         self._tokens = HttpTokens()
         self._proofs = TlsAlpnCertificates()
         self._page = LocalApp(Challenges(self._tokens.lookup))
@@ -86,6 +87,12 @@ class Issuance:
         self._task: asyncio.Task[None] | None = None
         self.endpoint = PrefixEndpoint(CHALLENGE_PATH, self._page.route)
 
+    @property
+    def failures(self) -> dict[tuple[str, ...], str]:
+        """Why there is no new certificate, by the names that one is wanted for."""
+        wanted = self._wanted
+        return {names: why for names, why in self._failures.items() if names in wanted}
+
     async def start(self) -> None:
         """Begin to order what is missing; certificates that are kept are shown when it returns.
 
@@ -95,6 +102,7 @@ class Issuance:
         config = self._config
         storage = AcmeStore(config.database_path, config.acme_key_path)
         state = await asyncio.to_thread(storage.load, config.acme.directory)
+        self._failures = {names: one.sentence for names, one in state.failures.items()}
         is_missing = is_wildcard_missing(config, state)
         if config.acme.dns != "none":
             try:
@@ -152,6 +160,8 @@ class Issuance:
             _log.error("%s", error)
             return
         _log.info("the certificate for %s is shown", ", ".join(names))
+        if self._task is not None:  # a new one; those that are kept are handed on before
+            self._failures.pop(names, None)
         if names == _wildcard(self._config) and self._is_wildcard_missing and self._task:
             # A new one. Those that are kept are handed on before the task begins.
             self._set_missing(False)
@@ -161,6 +171,7 @@ class Issuance:
         if failure.names == _wildcard(self._config) and is_ending:
             # Each name alone, until the owner has made the records that the wildcard needs.
             self._set_missing(True)
+        self._failures[failure.names] = failure.sentence
         _log.error("no new certificate for %s: %s", ", ".join(failure.names), failure.sentence)
 
     def _set_missing(self, is_missing: bool) -> None:

@@ -22,6 +22,7 @@ from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .alerts.sender import Webhook
 from .channel import Message
 from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
@@ -53,6 +54,7 @@ from .listeners.advice import listen_advice
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
+from .monitor import AlertMonitor, webhook_of
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
@@ -122,6 +124,7 @@ class Edge:
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
         self._tracing: ExchangeTracing | None = None  # None: it is off
+        self._alerts: AlertMonitor | None = None  # None: nobody is called
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
@@ -179,14 +182,14 @@ class Edge:
         """Read the tokens, then listen.
 
         Raises:
-            EdgeConfigError: The access log or a file of ``[pages]`` cannot be used, or there is
-                nothing to trace with.
+            EdgeConfigError: The access log or a file of ``[pages]`` cannot be used, there is
+                nothing to trace with, or the secret for alerts cannot be read.
             OSError: The address cannot be listened on.
         """
         config = self.config
         self._open_access_log()
-        if config.tracing.enabled:
-            self._tracing = await asyncio.to_thread(start_tracing, config.tracing, file=CONFIG_FILE)
+        webhook = webhook_of(config)  # first: a secret that is missing ends the start
+        await self._start_tracing()
         pages = load_pages(config)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
@@ -207,37 +210,7 @@ class Edge:
         )
         self._watcher.uses = self.directory
         self._counts = LiveCounts(self.context, self.directory.registered_name)
-        proxies = self._proxies()
-        self.limiter = ConnectionLimiter(
-            self.guards,
-            self.context.now,
-            is_trusted=None if proxies is None else proxies.is_trusted,
-        )
-        self.tunnels = TunnelAcceptor(
-            self.context,
-            self.directory,
-            self._visitor_url,
-            on_error=self.limiter.note_error,
-            pins=self._pins,
-        )
-        self.table = ConnectionTable(
-            max_connections=limits.max_connections,
-            max_per_address=limits.max_connections_per_address,
-        )
-        # The edge is well while it leaves to another process of its own.
-        context = self.context
-        self._health = LocalApp(Health(lambda: context.is_replaced or not context.is_stopping))
-        await self._health.start()
-        endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
-        self.front = HTTP1Front(
-            self.context,
-            limiter=self.limiter,
-            table=self.table,
-            dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
-            tunnels=self.tunnels,
-            proxies=proxies,
-        )
-        self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
+        await self._start_front(limits)
         if config.tls.mode != "off":
             self._certificates = ShownCertificates(config, self._held)
             await self._certificates.start(snapshot)
@@ -253,6 +226,7 @@ class Edge:
             await self._watcher.stop()
             raise
         self._write_address()
+        await self._start_alerts(webhook)
         self._access_log.start()
         self._sweep.start()
         loop = asyncio.get_running_loop()
@@ -318,6 +292,8 @@ class Edge:
         await self._health.stop()
         if self._certificates is not None:
             await self._certificates.stop()
+        if self._alerts is not None:
+            await self._alerts.stop()
         if self._expiry is not None:
             self._expiry.cancel()
         if self._watcher is not None:
@@ -368,6 +344,25 @@ class Edge:
             fix = "make its folder, writable for the edge's user, or name another file"
             raise EdgeConfigError("access_log.path", why, fix, file=CONFIG_FILE) from error
 
+    async def _start_tracing(self) -> None:
+        config = self.config.tracing
+        if config.enabled:
+            self._tracing = await asyncio.to_thread(start_tracing, config, file=CONFIG_FILE)
+
+    async def _start_alerts(self, webhook: Webhook | None) -> None:
+        if webhook is None:
+            return
+        assert self._watcher is not None
+        self._alerts = AlertMonitor(
+            webhook,
+            self.config,
+            context=self.context,
+            directory=self.directory,
+            watcher=self._watcher,
+            certificates=self._certificates,
+        )
+        await self._alerts.start()
+
     def _write_address(self) -> None:
         try:
             write_edge_address(self.config, self.address)
@@ -378,6 +373,40 @@ class Edge:
                 self.config.address_path,
                 error.strerror,
             )
+
+    async def _start_front(self, limits: Limits) -> None:
+        """Make what takes visitors and tunnels in."""
+        proxies = self._proxies()
+        self.limiter = ConnectionLimiter(
+            self.guards,
+            self.context.now,
+            is_trusted=None if proxies is None else proxies.is_trusted,
+        )
+        self.tunnels = TunnelAcceptor(
+            self.context,
+            self.directory,
+            self._visitor_url,
+            on_error=self.limiter.note_error,
+            pins=self._pins,
+        )
+        self.table = ConnectionTable(
+            max_connections=limits.max_connections,
+            max_per_address=limits.max_connections_per_address,
+        )
+        # The edge is well while it leaves to another process of its own.
+        context = self.context
+        self._health = LocalApp(Health(lambda: context.is_replaced or not context.is_stopping))
+        await self._health.start()
+        endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
+        self.front = HTTP1Front(
+            self.context,
+            limiter=self.limiter,
+            table=self.table,
+            dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
+            tunnels=self.tunnels,
+            proxies=proxies,
+        )
+        self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
 
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""

@@ -11,6 +11,8 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING, Final
 
+from cryptography import x509
+
 from .certificates.collection import CertificateCollection
 from .certificates.files import FileCertificates
 from .certificates.internal import (
@@ -19,7 +21,7 @@ from .certificates.internal import (
     fingerprint,
     next_certificate,
 )
-from .certificates.validity import validity_warnings
+from .certificates.validity import names_of, validity_warnings
 from .errors import CertificateError
 from .issuance import Issuance
 
@@ -64,12 +66,13 @@ class ShownCertificates:
         self._next_seen: tuple[int, ...] | None = None  # the file of the next one, as it was read
         self._next_pin: str | None = None
         self._files: FileCertificates | None = None
+        self._collection: CertificateCollection | None = None  # of a CA
         self._issuance: Issuance | None = None
         self._source: CertificateSource
         self._look_due = 0.0
         self._validity_due = 0.0
         if config.tls.mode == "acme":
-            collection = self._source = CertificateCollection(config.domain)
+            collection = self._source = self._collection = CertificateCollection(config.domain)
             self._issuance = Issuance(config, collection, held)
         else:
             self._source = self._files = FileCertificates(
@@ -80,6 +83,23 @@ class ShownCertificates:
     def endpoints(self) -> Sequence[Endpoint]:
         """What a CA asks for on the port for plain HTTP."""
         return [] if self._issuance is None else [self._issuance.endpoint]
+
+    @property
+    def failures(self) -> dict[tuple[str, ...], str]:
+        """Why there is no new certificate from a CA, by its names."""
+        return {} if self._issuance is None else self._issuance.failures
+
+    def expiring(self) -> dict[str, str]:
+        """What is wrong with the times of certificates that are shown, by their names."""
+        pems = [] if self._files is None else [self._files.pem]
+        if self._collection is not None:
+            pems += self._collection.pems
+        found: dict[str, str] = {}
+        for pem in pems:
+            warnings = validity_warnings(pem, [], dt.datetime.now(dt.UTC))
+            if warnings:
+                found[_names(pem) or self._config.domain] = warnings[0]
+        return found
 
     async def start(self, snapshot: Snapshot) -> None:
         """Show what there is, and begin to order what is missing.
@@ -170,3 +190,11 @@ class ShownCertificates:
                     "fresh sessions, and so hear of it"
                 )
             self.pins = pins
+
+
+def _names(pem: bytes) -> str:
+    """The names that a certificate is for, in one text; empty where they cannot be read."""
+    try:
+        return ", ".join(sorted(names_of(x509.load_pem_x509_certificate(pem))))
+    except (ValueError, x509.DuplicateExtension):
+        return ""

@@ -24,6 +24,7 @@ from msgspec.structs import force_setattr
 from ..errors import EdgeConfigError, HostnameError, shown
 from ..hostname import normalise_hostname
 from .acme import AcmeConfig, check_acme
+from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
 from .pages import PagesConfig, check_pages
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFIG_FILE",
     "AccessLogConfig",
+    "AlertsConfig",
     "Bytes",
     "BytesOrZero",
     "Count",
@@ -199,6 +201,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access_log: AccessLogConfig = AccessLogConfig()
     pages: PagesConfig = PagesConfig()
     tracing: TracingConfig = TracingConfig()
+    alerts: AlertsConfig = AlertsConfig()
     guards: GuardsConfig = GuardsConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],
@@ -226,6 +229,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
         check_pages(self.pages, file=CONFIG_FILE)
         check_tracing(self.tracing, file=CONFIG_FILE)
+        check_alerts(self.alerts, file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)

@@ -107,6 +107,18 @@ format = "text"
 # sample = 1.0
 # Whether a trace that a visitor names (traceparent) goes on; without it the edge begins its own.
 # trust_visitors = false
+
+[alerts]
+# A webhook that is called when a tunnel is down, a certificate cannot be renewed or expires, the
+# database cannot be read, or memory is short. ASGI_TUNNEL_EDGE_ALERTS_URL comes before it.
+# url = "https://hooks.example.net/edge"
+# What requests are signed with, in a file; ASGI_TUNNEL_EDGE_ALERTS_SECRET comes before it.
+# secret_file = "alerts.secret"
+# How many seconds a tunnel is down before that is said.
+# after = 60.0
+# Of what, and of which tokens; without the latter, of all that have had an app.
+# events = ["tunnel_down", "certificate_failing"]
+# tokens = ["shop"]
 """
 
 

@@ -85,6 +85,11 @@ class SnapshotReader:
         self._bans_failing = False
         self._uses_failing = False
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the store could not be read at the last look."""
+        return self._failing
+
     def load(self) -> Snapshot:
         """The first snapshot: from the store, and saved; or else the last saved one.
 
@@ -252,6 +257,11 @@ class SnapshotWatcher:
         """The newest snapshot; there is one once ``start`` has returned."""
         assert self._snapshot is not None, "start() comes first"
         return self._snapshot
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the store could not be read at the last look."""
+        return self._reader.is_failing
 
     async def start(self) -> Snapshot:
         """Read the first snapshot and begin to watch. Cancelling it leaves nothing running.
