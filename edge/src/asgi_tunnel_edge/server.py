@@ -58,6 +58,7 @@ from .monitor import AlertMonitor, webhook_of
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
+from .observers.rotation import Rotation
 from .observers.tracing import ExchangeTracing, start_tracing
 from .pages import load_pages
 from .questions import LiveEdge, answer
@@ -122,7 +123,11 @@ class Edge:
         self._parent = parent
         self._held = SocketSource() if parent is None else parent
         self._ending = Ending(is_led=parent is not None)
-        self._access_log = AccessLog(form=config.access_log.format, path=config.access_log_path)
+        self._access_log = AccessLog(
+            form=config.access_log.format,
+            path=config.access_log_path,
+            rotation=_rotation(config),
+        )
         self._tracing: ExchangeTracing | None = None  # None: it is off
         self._alerts: AlertMonitor | None = None  # None: nobody is called
         self._watcher: SnapshotWatcher | None = None
@@ -592,6 +597,14 @@ def fitting_limits(limits: Limits, available: int | None) -> Limits:
         1 << (needed + 2 * RESERVE).bit_length(),
     )
     return replace(limits, max_connections=connections, max_tunnels=tunnels)
+
+
+def _rotation(config: EdgeConfig) -> Rotation | None:
+    """What renames the access log; None: somebody else, or nobody."""
+    path, log = config.access_log_path, config.access_log
+    if path is None or not (log.rotate_bytes or log.rotate_after):
+        return None
+    return Rotation(path, max_bytes=log.rotate_bytes, max_age=log.rotate_after, keep=log.keep)
 
 
 def _address(address: ListenAddress, sockets: list[socket.socket]) -> ListenAddress:

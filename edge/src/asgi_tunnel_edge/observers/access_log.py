@@ -21,6 +21,7 @@ import msgspec
 
 from .log_file import LogFile
 from .recent import RecentLines
+from .rotation import Rotation
 
 _log = logging.getLogger("asgi_tunnel_edge.observers")
 
@@ -35,6 +36,8 @@ SAY_INTERVAL: Final = 60.0
 """Seconds between two lines about what is not in the log."""
 
 NEWLINE: Final = 10
+
+_TRIES: Final = 10  # to write to a file that other processes rotate
 
 _MAX_TARGET: Final = 1024
 _UNSAFE: Final = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]').search
@@ -63,19 +66,22 @@ class AccessLog:
     Args:
         form: "text" or "json".
         path: A file to append to; None for standard output.
+        rotation: Renames the file when it is due; None: nobody here does.
 
     Attributes:
         recent: The newest lines, whatever becomes of them.
     """
 
-    def __init__(self, *, form: str = "text", path: Path | None = None) -> None:
+    def __init__(
+        self, *, form: str = "text", path: Path | None = None, rotation: Rotation | None = None
+    ) -> None:
         self._format = _as_json if form == "json" else _as_text
         self.recent = RecentLines()
         self._lines: list[bytes] = []
         self._left_out = _Losses("were left out: the log is too slow")
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._waiting = 0  # bytes handed to the thread and not yet written
-        self._file = _File(path)
+        self._file = _File(path, rotation)
         self._writing = threading.Thread(target=self._write, name="access-log", daemon=True)
 
     def open(self) -> None:
@@ -156,11 +162,13 @@ class _File:
 
     Args:
         path: Of the file; None for standard output.
+        rotation: Renames it when it is due; None: nobody here does.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, rotation: Rotation | None = None) -> None:
         self.losses = _Losses()
         self._path = path
+        self._rotation = rotation
         self._file: LogFile | None = None
         self._is_cut = False  # the file ends within a line
 
@@ -186,10 +194,43 @@ class _File:
 
         Without a line it only sees to it that a file which was renamed is left.
         """
-        view = memoryview(data)
         try:
             self.open()
-            assert self._file is not None
+        except OSError as error:
+            self._lose(data, len(data), error)
+        else:
+            if self._rotation is not None and data:
+                self._append_rotated(data, self._rotation)
+            else:
+                self._append(data)
+        self.losses.say()
+
+    def _append_rotated(self, data: bytes, rotation: Rotation) -> None:
+        """Write to a file that this process, and others, may rename."""
+        assert self._file is not None
+        for _ in range(_TRIES):
+            try:
+                if rotation.is_due(self._file.handle, len(data)):
+                    rotation.rotate(self._file.handle, len(data))
+                    self.open()
+            except OSError as error:
+                what = "it goes on as it is; make its folder writable for the edge's user"
+                _log.warning("%s cannot be rotated (%s); %s", self._path, error.strerror, what)
+            with rotation.writing(self._file.handle) as is_named:
+                if is_named:
+                    self._append(data)
+                    return
+            try:
+                self.open()
+            except OSError as error:
+                self._lose(data, len(data), error)
+                return
+        self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(data)
+        try:
             if self._is_cut and data:
                 view = memoryview(b"\n" + data)
             while view:
@@ -197,11 +238,14 @@ class _File:
                 self._is_cut = view[written - 1] != NEWLINE
                 view = view[written:]
         except OSError as error:  # a full disk or a closed pipe; serving goes on
-            self.losses.count += bytes(view).count(b"\n") - (len(view) > len(data))
-            where = "to standard output" if self._path is None else f"to {self._path}"
-            what = "make room there; lines are written again as soon as there is some"
-            self.losses.why = f"could not be written {where} ({error.strerror}); {what}"
-        self.losses.say()
+            self._lose(bytes(view), len(data), error)
+
+    def _lose(self, rest: bytes, size: int, error: OSError) -> None:
+        """Count the lines of what was not written, of so many bytes of lines."""
+        self.losses.count += rest.count(b"\n") - (len(rest) > size)
+        where = "to standard output" if self._path is None else f"to {self._path}"
+        what = "make room there; lines are written again as soon as there is some"
+        self.losses.why = f"could not be written {where} ({error.strerror}); {what}"
 
 
 _times: dict[int, bytes] = {}

@@ -170,6 +170,11 @@ class AccessLogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     format: Annotated[Literal["text", "json"], Meta(description='"text" or "json"')] = "text"
     path: Annotated[FilePath, Meta(examples=["access.log"])] | None = None  #: None: standard output
+    rotate_bytes: BytesOrZero = (
+        0  #: before a file becomes larger it is renamed; 0: whatever its size
+    )
+    rotate_after: SecondsOrZero = 0.0  #: or when its first line is so old; 0: never
+    keep: Count = 7  #: renamed files
 
 
 class ListenAddress(NamedTuple):
@@ -229,6 +234,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
         check_pages(self.pages, file=CONFIG_FILE)
         check_tracing(self.tracing, file=CONFIG_FILE)
+        self._check_access_log()
         check_alerts(self.alerts, file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         if self.public_url is not None:
@@ -247,6 +253,14 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             why = 'sends visitors to https:// while tls.mode is "off"'
             fix = "take it out: `listen` is the port for plain HTTP then"
             raise EdgeConfigError("http_listen", why, fix, file=CONFIG_FILE)
+
+    def _check_access_log(self) -> None:
+        log = self.access_log
+        if log.path is None and (log.rotate_bytes or log.rotate_after):
+            name = "rotate_bytes" if log.rotate_bytes else "rotate_after"
+            why = "is set, and the access log goes to standard output"
+            fix = 'name a file, for example path = "access.log"'
+            raise EdgeConfigError(f"access_log.{name}", why, fix, file=CONFIG_FILE)
 
     def _check_proxies(self) -> None:
         proxies = self.proxies

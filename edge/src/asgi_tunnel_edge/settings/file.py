@@ -93,6 +93,11 @@ key = {key}
 format = "text"
 # Without a path: standard output.
 # path = "access.log"
+# The file is renamed, to access.log.1 and so on, before it becomes larger than so many bytes, or
+# once its first line is so many seconds old; 0: never. And how many renamed files stay.
+# rotate_bytes = 0
+# rotate_after = 0.0
+# keep = 7
 
 [tracing]
 # Whether responses say where their time went (Server-Timing); everybody can read it.
