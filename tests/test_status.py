@@ -126,6 +126,21 @@ async def test_a_folder_that_is_not_ones_own(tmp_path: Path, kind: str) -> None:
     assert await asked(folder) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+async def test_root_asks_anybody(tmp_path: Path) -> None:
+    """A service has a user of its own; root looks into its folder, and removes nothing there."""
+    one = StatusSocket(tmp_path, "7-a", lambda: {"pid": 7})
+    await one.open()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "9-a.status"))
+    os.chown(tmp_path, 65534, 65534)
+    try:
+        assert await asked(tmp_path) == [{"pid": 7}]
+        assert len(within(tmp_path)) == 2
+    finally:
+        one.close()
+
+
 async def test_it_is_closed_while_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

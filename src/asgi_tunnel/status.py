@@ -204,23 +204,25 @@ def is_own(folder: Path) -> bool:
 def ask_all(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """Return what every process says whose socket is in one of ``folders``, oldest first.
 
-    A socket that nobody answers, of a process that was killed, is taken away. One that does not
-    reply in time is told of with its ``pid`` and an ``error``.
+    Folders of others are left out; root may ask anybody's. A socket that nobody answers, of a
+    process that was killed, is taken away. One that does not reply in time is told of with its
+    ``pid`` and an ``error``.
     """
     found: list[dict[str, Any]] = []
     for folder in folders:
         try:
-            paths = sorted(folder.glob(f"*{SUFFIX}")) if is_own(folder) else []
+            owns = is_own(folder)
+            paths = sorted(folder.glob(f"*{SUFFIX}")) if owns or os.geteuid() == 0 else []
         except OSError:
             continue
         for path in paths:
-            said = _ask(path)
+            said = _ask(path, owns=owns)
             if said is not None:
                 found.append(said)
     return sorted(found, key=lambda one: float(one.get("started", 0)))
 
 
-def _ask(path: Path) -> dict[str, Any] | None:
+def _ask(path: Path, *, owns: bool) -> dict[str, Any] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(ASK_TIMEOUT)
         try:
@@ -230,8 +232,9 @@ def _ask(path: Path) -> dict[str, Any] | None:
                 data += piece
             said = json.loads(data)
         except ConnectionRefusedError:
-            with contextlib.suppress(OSError):
-                path.unlink()
+            if owns:  # else root would remove what somebody else may have led it to
+                with contextlib.suppress(OSError):
+                    path.unlink()
             return None
         except FileNotFoundError:
             return None
