@@ -145,22 +145,29 @@ async def test_it_is_closed_while_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends in the same moment: nothing is left."""
-    begun, go_on = threading.Event(), threading.Event()
-    real = status.is_own
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Semaphore(0)
+    one = StatusSocket(tmp_path, "1-a", dict)
+    real, close = status.is_own, one.close
 
     def slow(folder: Path) -> bool:
         begun.set()
         go_on.wait(20)
         return real(folder)
 
+    def noted() -> None:
+        close()
+        closed.release()
+
     monkeypatch.setattr(status, "is_own", slow)
-    one = StatusSocket(tmp_path, "1-a", dict)
+    monkeypatch.setattr(one, "close", noted)
     opening = asyncio.create_task(one.open())
     await asyncio.to_thread(begun.wait, 20)
     one.close()
     opening.cancel()
     go_on.set()
     await asyncio.wait([opening])
+    for _ in range(2):  # here, and by the thread that has opened it
+        assert await asyncio.to_thread(closed.acquire, timeout=20)
     assert within(tmp_path) == []
 
 
