@@ -346,6 +346,8 @@ def check_options(page: Page) -> Iterator[str]:
         "### `restore": ("asgi-tunnel-edge", "restore"),
         "### `config check": ("asgi-tunnel-edge", "config", "check"),
         "### `config show": ("asgi-tunnel-edge", "config", "show"),
+        "### `config pages": ("asgi-tunnel-edge", "config", "pages"),
+        "### `host maintenance on": ("asgi-tunnel-edge", "host", "maintenance", "on"),
         "### `doctor": ("asgi-tunnel-edge", "doctor"),
         "### `service install": ("asgi-tunnel-edge", "service", "install"),
         "### `ban add": ("asgi-tunnel-edge", "ban", "add"),

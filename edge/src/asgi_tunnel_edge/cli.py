@@ -27,6 +27,7 @@ from .commands.ban_rm import rm
 from .commands.cert_list import list_certificates
 from .commands.cert_renew import renew
 from .commands.config_check import check
+from .commands.config_pages import write_pages
 from .commands.config_show import show_config
 from .commands.doctor import doctor
 from .commands.host_add import add_hosts
@@ -196,6 +197,7 @@ main.add_command(backup)
 main.add_command(restore)
 config.add_command(check)
 config.add_command(show_config)
+config.add_command(write_pages)
 service.add_command(install)
 main.add_command(reload)
 main.add_command(status)

@@ -77,6 +77,7 @@ def test_documents(data: Path, run: Run, tmp_path: Path) -> None:
         ("ban-rm", ("ban", "rm", "203.0.113.7")),
         ("config-check", ("config", "check")),
         ("config-show", ("config", "show")),
+        ("config-pages", ("config", "pages", tmp_path / "pages")),
         ("doctor", ("doctor", "--offline")),
         ("service-install", ("service", "install", "--dry-run", "--unit", unit)),
         ("backup", ("backup", file)),
