@@ -5,6 +5,7 @@
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
 #                     `make attack` and `make conformance` run their short forms
+# DIST=folder         `make release-check` looks at what was built elsewhere
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
 PYTHON ?= python3
@@ -19,6 +20,8 @@ PAGES_VENV := build/pages-venv
 PAGES_READY := $(PAGES_VENV)/.ready
 AUDIT_VENV := build/audit-venv
 AUDIT_READY := $(AUDIT_VENV)/.ready
+RELEASE_VENV := build/release-venv
+RELEASE_READY := $(RELEASE_VENV)/.ready
 SCAN_VENV := build/scan-venv
 SCAN_READY := $(SCAN_VENV)/.ready
 # What tests run in, and with.
@@ -33,7 +36,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -74,6 +77,10 @@ bench: $(COMPILED_READY)  ## what users install, beside uvicorn, nginx and other
 containers: $(READY)  ## the images of deploy/, with a visitor's request through them; QUICK=1: plain Python; BASE=image
 	@scripts/containers.sh $(BASE) && $(BIN)/python scripts/containers.py $(if $(QUICK),--plain) $(if $(BASE),--base $(BASE)); \
 		status=$$?; [ $$status = 77 ] || exit $$status
+release-check: $(READY) $(RELEASE_READY) $(if $(DIST),,$(COMPILED_READY))  ## what a release would hold, installed and at work with each Python; QUICK=1: one, DIST=folder
+	$(if $(DIST),,scripts/build_wheels.sh build/dist --plain)
+	$(BIN)/python -m scripts.release_check $(or $(DIST),build/dist build/wheels) --tools $(RELEASE_VENV)/bin \
+		$(if $(QUICK),--quick) $(if $(DIST)$(QUICK),,--compile)
 lock: $(READY) $(AUDIT_READY)  ## write locks/ anew: the hashes of what a release is installed and built with
 	$(BIN)/python scripts/dependencies.py lock --tools $(AUDIT_VENV)/bin
 audit: $(READY) $(AUDIT_READY)  ## is each dependency pinned, hashed, not withdrawn and without known holes? needs network
@@ -110,6 +117,13 @@ $(COMPILED_READY): $(READY) $(SOURCES) scripts/build_wheels.sh scripts/compiled.
 $(AUDIT_READY): scripts/audit-requirements.txt
 	@$(PYTHON) -m venv --clear $(AUDIT_VENV)
 	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+$(RELEASE_READY): scripts/release-requirements.txt
+	@$(PYTHON) -m venv --clear $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@if command -v go >/dev/null; then \
+		GOBIN=$(CURDIR)/$(RELEASE_VENV)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 || \
+		echo "release-check: actionlint could not be built"; fi
 	@touch $@
 $(SCAN_READY): scripts/scan-requirements.txt
 	@$(PYTHON) -m venv --clear $(SCAN_VENV)
