@@ -36,7 +36,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs fix clean
+.PHONY: help setup demo test blocks compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -46,7 +46,9 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
-		--ignore=edge/tests/attack --ignore=edge/tests/acme --ignore=tests/pages $(ARGS)
+		--ignore=edge/tests/attack --ignore=edge/tests/acme --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
+blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
+	$(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
@@ -99,8 +101,11 @@ types: $(READY)  ## mypy, strict
 	cd examples/django_app && ../../$(BIN)/mypy .
 layers: $(READY)  ## who may import whom
 	$(BIN)/lint-imports --cache-dir build/importlinter
-docs: $(READY)  ## do the pages say what the code does?
+docs: $(READY)  ## do the pages say what the code does? builds them as a site in build/site, where every link has to lead somewhere
 	$(BIN)/python scripts/check_docs.py
+	$(BIN)/python scripts/build_site.py
+site: $(READY)  ## build the site, and show it on this machine
+	$(BIN)/python scripts/build_site.py --serve
 
 fix: $(READY)  ## format the code and repair what ruff can
 	$(BIN)/ruff format .

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -67,7 +68,7 @@ OTHERS: Final = frozenset(
     | {"cd", "chmod", "chown", "docker"}  # docs/howto/containers.md
     | {"python", "python3", "ss", "systemctl", "tsig-keygen", "useradd", "uvicorn"}
 )
-PREFIXES: Final = frozenset({"sudo"})  # commands that run another one; its options are skipped
+PREFIXES: Final = frozenset({"runuser"})  # commands that run another one; its options are skipped
 COMMON_OPTIONS: Final = frozenset({"--data", "--help", "--json", "--version"})
 CONFIG_PAGE: Final = "docs/reference/config.md"
 CLI_PAGE: Final = "docs/reference/cli.md"
@@ -101,7 +102,11 @@ NOT_LIMITS: Final = re.compile(
 )
 """Constants that stand in no table of limits."""
 
+NOTES: Final = frozenset({"file", "not run", "part of", "run by", "typed on"})
+"""What a comment above a block may say to the tests of the pages: `<!-- not run: why -->`."""
+
 _FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
+_NOTE: Final = re.compile(r" *<!-- (?P<name>[a-z ]+): (?P<value>.+) -->\s*")
 _LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _SPAN: Final = re.compile(r"`([^`]+)`")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -113,7 +118,8 @@ class Block:
 
     line: int  # of its first line
     language: str
-    text: str
+    text: str  # without the indentation of a list
+    notes: dict[str, str]  # of the comments right above it: name, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +135,22 @@ class Page:
         """Read a Markdown file."""
         blocks, prose = [], []
         language, start, lines = "", 0, list[str]()
+        notes: dict[str, str] = {}
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            fence = _FENCE.match(line)
+            fence, note = _FENCE.match(line), _NOTE.fullmatch(line)
             prose.append("" if fence or start else line)
             if fence and not start:
                 language, start, lines = fence["language"], number + 1, []
             elif fence:
-                blocks.append(Block(line=start, language=language, text="\n".join(lines)))
-                start = 0
+                text = textwrap.dedent("\n".join(lines))
+                blocks.append(Block(line=start, language=language, text=text, notes=notes))
+                start, notes = 0, {}
             elif start:
                 lines.append(line)
+            elif note:
+                notes[note["name"]] = note["value"]
+            else:
+                notes = {}
         return cls(path=path, blocks=blocks, prose=prose)
 
     @property
@@ -200,6 +212,31 @@ def check_blocks(page: Page) -> Iterator[str]:
                     yield f"{page.name}:{at}: {wrong}"
 
 
+def check_notes(page: Page) -> Iterator[str]:
+    """A block names its language, and what is noted above it is known and true."""
+    text = page.path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(text, 1):
+        note = _NOTE.fullmatch(line)
+        if note and note["name"] in NOTES and not re.match(r" *(```|<!-- )", text[number]):
+            yield f"{page.name}:{number}: the note stands above no block"
+    for block in page.blocks:
+        if not block.language:
+            yield f"{page.name}:{block.line}: the block names no language; a drawing is `text`"
+        for name in block.notes:
+            if name not in NOTES:
+                yield f"{page.name}:{block.line}: there is no note {name!r}; {sorted(NOTES)}"
+        if (test := block.notes.get("run by")) is not None:
+            file = ROOT / test
+            if not file.exists() or page.path.name not in file.read_text("utf-8"):
+                yield f"{page.name}:{block.line}: {test} does not read this page"
+        if (source := block.notes.get("part of")) is not None:
+            file = ROOT / source
+            given = file.read_text("utf-8").splitlines() if file.exists() else []
+            for line in block.text.splitlines():
+                if line.partition("  #")[0] not in {one.partition("  #")[0] for one in given}:
+                    yield f"{page.name}:{block.line}: {source} has no line {line!r}"
+
+
 def _commands(block: Block) -> Iterator[tuple[int, list[str]]]:
     """The commands of a shell block, in words; in a console only lines with a prompt are typed."""
     for number, line in enumerate(block.text.splitlines(), block.line):
@@ -220,7 +257,7 @@ def _wrong_with(words: list[str]) -> Iterator[str]:
     while words and re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
     if words and words[0] in PREFIXES:
-        words = words[3:]  # sudo -u USER
+        words = words[4:]  # runuser -u USER --
     if not words:
         return
     name = Path(words[0]).name or words[0]
@@ -442,6 +479,7 @@ def _compare(page: Page, what: str, *, listed: set[str], known: set[str]) -> Ite
 CHECKS: Final = (
     check_links,
     check_blocks,
+    check_notes,
     check_variables,
     check_arguments,
     check_edge_settings,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,13 @@ def test_demo_proves_each_part_and_ends(tmp_path: Path) -> None:
     for part in PARTS:
         assert f"✓ {part} " in done.stdout
     assert "0 listening sockets" in done.stdout
+    # What README.md shows of it, with other figures.
+    text = (DEMO.parents[1] / "README.md").read_text(encoding="utf-8")
+    shown = [line for line in text.splitlines() if line.startswith("  ✓ ")]
+    assert len(shown) >= 5
+    figures = re.compile(r"\d+(\.\d+)?")
+    printed = {figures.sub("N", line) for line in done.stdout.splitlines()}
+    assert [line for line in shown if figures.sub("N", line) not in printed] == []
 
 
 @pytest.mark.e2e
