@@ -36,7 +36,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks compiled faults hostile attack acme autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks compiled faults hostile attack acme metrics autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -46,7 +46,8 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
-		--ignore=edge/tests/attack --ignore=edge/tests/acme --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
+		--ignore=edge/tests/attack --ignore=edge/tests/acme \
+		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	$(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
@@ -59,6 +60,9 @@ attack: $(TESTED)  ## one address or one token against the others, and all attac
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go; OLD=1: Debian's 2.4
 	@scripts/pebble.sh $(if $(OLD),debian)
 	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme $(ARGS)
+metrics: $(TESTED)  ## a real Prometheus scrapes an edge; promtool looks at metrics, alerts and their tests
+	@scripts/prometheus.sh
+	PROMETHEUS_REQUIRED=1 $(PYTEST) edge/tests/monitoring $(ARGS)
 autobahn: $(READY)  ## the public WebSocket cases against a real edge
 	$(BIN)/python scripts/autobahn.py $(ARGS)
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one must agree; QUICK=1, ONLY=name

@@ -36,6 +36,7 @@ from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.http1.connection import HTTP1Connection
 from asgi_tunnel_edge.http1.front import HTTP1Front
 from asgi_tunnel_edge.observers.access_log import AccessLog
+from asgi_tunnel_edge.observers.request_counter import RequestCounter
 from asgi_tunnel_edge.route import SessionEntry
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
@@ -91,9 +92,14 @@ class FakeSocket:
 
 
 class World:
-    """An edge, one tunnel and an app in one event loop."""
+    """An edge, one tunnel and an app in one event loop.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: For the access log.
+        counter: Counts requests; None: metrics are off.
+    """
+
+    def __init__(self, folder: Path, counter: RequestCounter | None = None) -> None:
         loop = asyncio.get_running_loop()
         record = TokenRecord(
             id="tok_a", name="shop", secret_sha256="", hostnames=(HOSTNAME,), created_at=0
@@ -105,6 +111,8 @@ class World:
         guards.apply(snapshot)
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
         context = EdgeContext(limits=config.limits, observers=(self.log,))
+        if counter is not None:
+            context.attach(counter)
         limiter = ConnectionLimiter(guards, context.now)
         self.front = HTTP1Front(
             context,
@@ -140,11 +148,11 @@ class World:
         return carrier, session
 
 
-async def measure(count: int, batch: int) -> list[float]:
+async def measure(count: int, batch: int, counter: RequestCounter | None = None) -> list[float]:
     """Return seconds spent in each of :data:`STEPS`, for one exchange."""
     spent = [0.0] * len(STEPS)
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder))
+        world = World(Path(folder), counter)
         sockets = [FakeSocket() for _ in range(batch)]
         visitors = [HTTP1Connection(world.front) for _ in sockets]
         for visitor, sock in zip(visitors, sockets, strict=True):

@@ -97,6 +97,7 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/commands/test_token_create.py edge/tests/commands/test_token_rotate.py"
     ),
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
+    "edge/src/asgi_tunnel_edge/commands/metrics.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/reload.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/running.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/status.py": "edge/tests/parent/test_main.py",
@@ -136,6 +137,10 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/home/test_server.py edge/tests/listeners/test_names.py"
     ),
     "edge/src/asgi_tunnel_edge/context.py": "edge/tests/test_dispatch.py",
+    "edge/src/asgi_tunnel_edge/counts.py": (
+        "edge/tests/observers/test_request_counter.py edge/tests/metrics/test_reader.py"
+    ),
+    "edge/src/asgi_tunnel_edge/endpoints/page.py": "edge/tests/endpoints/test_health.py",
     "edge/src/asgi_tunnel_edge/exchange/fields.py": (
         "edge/tests/http1/test_writer.py edge/tests/hostile/test_origin.py"
     ),
@@ -165,6 +170,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/questions/live.py": "edge/tests/questions/test_check.py",
     "edge/src/asgi_tunnel_edge/questions/log.py": "edge/tests/commands/test_tunnel.py",
     "edge/src/asgi_tunnel_edge/questions/matching.py": "edge/tests/questions/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/questions/metrics.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/questions/ping.py": "edge/tests/questions/test_check.py",
     "edge/src/asgi_tunnel_edge/questions/status.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/questions/traffic.py": "edge/tests/commands/test_tunnel.py",

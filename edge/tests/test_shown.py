@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ async def test_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert list(shown.endpoints) == []
     assert shown.proof(ClientHello(server_name="x", protocols=(b"acme-tls/1",))) is None
     before = shown.find("example.test")
+    expiry = shown.expiries()["example.test"]
+    assert expiry > time.time()
     shown.look(100.0, lambda: ["shop.test"])
     assert "shop.test" in caplog.text
     create_internal_certificate("example.test", tmp_path / "new")
@@ -92,6 +95,7 @@ async def test_a_ca(tmp_path: Path) -> None:
         assert shown.find("example.test") is None
         assert shown.find(None) is None
         assert len(shown.endpoints) == 1
+        assert shown.expiries() == {}
         shown.look(1.0, list)
         shown.follow(Snapshot.of(2, []))
     finally:

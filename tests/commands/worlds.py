@@ -125,14 +125,15 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, *, tls: bool) -> Iterator[World]:
-    """An edge with a certificate of its own, or without TLS."""
+def world(folder: Path, *, tls: bool, **settings: Any) -> Iterator[World]:
+    """An edge with a certificate of its own, or without TLS; other settings as they are given."""
     config = EdgeConfig(
         data_dir=folder,
         domain="example.test",
         listen="127.0.0.1:0",
         tls=TlsConfig(mode="internal" if tls else "off"),
         access_log=AccessLogConfig(path="access.log"),  # standard output is the command's
+        **settings,
     )
     folder.mkdir()
     store = Store(config.database_path)

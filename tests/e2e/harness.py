@@ -231,6 +231,7 @@ def running_edge(
     limits: str = "",
     proxies: str = "",
     guards: str = "",
+    metrics: str = "",
 ) -> Iterator[Edge]:
     """An edge on loopback and port 0.
 
@@ -243,14 +244,16 @@ def running_edge(
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
         guards: Lines for its ``[guards]``.
+        metrics: Lines for its ``[metrics]``.
     """
     data = folder / "edge"
     where = ["--data", str(data), "--domain", domain, "--listen", f"{host}:0"]
     edge_command("init", *where, "--tls", tls)
-    if settings or limits or proxies or guards:
+    if settings or limits or proxies or guards or metrics:
         text = (data / "edge.toml").read_text()
         text = text.replace("[proxies]\n", f"[proxies]\n{proxies}\n", 1)
         text = text.replace("[guards]\n", f"[guards]\n{guards}\n", 1)
+        text = text.replace("[metrics]\n", f"[metrics]\n{metrics}\n", 1)
         text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
         (data / "edge.toml").write_text(text)
     edge = Edge(data, domain)

@@ -36,6 +36,7 @@ from .commands.host_maintenance import close_hosts, open_hosts
 from .commands.host_rm import remove_hosts
 from .commands.init import init
 from .commands.logs import logs
+from .commands.metrics import metrics
 from .commands.reload import reload
 from .commands.remake import certificate, database
 from .commands.restore import restore
@@ -201,6 +202,7 @@ config.add_command(write_pages)
 service.add_command(install)
 main.add_command(reload)
 main.add_command(status)
+main.add_command(metrics)
 main.add_command(upgrade)
 main.add_command(top)
 main.add_command(logs)

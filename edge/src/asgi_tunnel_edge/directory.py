@@ -15,6 +15,7 @@ from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
 from asgi_tunnel.session import Session
 
+from .counts import HoldCounts
 from .hostname import wildcard_of
 from .quotas import TokenLimiter
 from .route import ACK_TIMEOUT, Route, SessionEntry
@@ -49,6 +50,7 @@ class LocalDirectory:
     Attributes:
         shares: What each token has and does.
         moved_by_ended: Bytes that sessions which are over have sent and received.
+        holds: The visitors that wait for an app.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class LocalDirectory:
         self.snapshot = snapshot
         self.shares = TokenShares()
         self.moved_by_ended = 0
+        self.holds = HoldCounts()
         self._limiter = limiter
         self._hides_offline = hides_offline
         # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
@@ -91,7 +94,7 @@ class LocalDirectory:
             if route is None and self._hides_offline:
                 route = self._unknown.get(hostname)
                 if route is None:
-                    route = self._unknown[hostname] = Route(hostname, "")
+                    route = self._unknown[hostname] = Route(hostname, "", holds=self.holds)
         return route
 
     def registered_name(self, hostname: str) -> str | None:
@@ -242,7 +245,8 @@ class LocalDirectory:
         for hostname, record in snapshot.owners.items():
             old = self._routes.get(hostname)
             if old is None or old.token_id != record.id:
-                routes[hostname] = Route(hostname, record.id, self.shares.of(record.id))
+                share = self.shares.of(record.id)
+                routes[hostname] = Route(hostname, record.id, share, self.holds)
             else:
                 routes[hostname] = old
                 old.remove_all()

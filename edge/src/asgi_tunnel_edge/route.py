@@ -12,6 +12,7 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import RequestHead
 from asgi_tunnel.session import Session
 
+from .counts import HoldCounts
 from .hostname import wildcard_of
 from .shares.pool import FairPool
 from .shares.token import TokenShare
@@ -255,6 +256,7 @@ class Route:
         "_entries",
         "_only",
         "_waiting",
+        "holds",
         "hostname",
         "is_closed",
         "is_end_to_end",
@@ -262,10 +264,17 @@ class Route:
         "token_id",
     )
 
-    def __init__(self, hostname: str, token_id: str, share: TokenShare | None = None) -> None:
+    def __init__(
+        self,
+        hostname: str,
+        token_id: str,
+        share: TokenShare | None = None,
+        holds: HoldCounts | None = None,
+    ) -> None:
         self.hostname = hostname
         self.token_id = token_id
         self.share = TokenShare() if share is None else share
+        self.holds = HoldCounts() if holds is None else holds  # of all routes together
         self.is_end_to_end = False  # its TLS is spoken by the app, and passed on
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival

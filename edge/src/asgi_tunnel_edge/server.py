@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -39,8 +39,9 @@ from .descriptors import (
 from .directory import LocalDirectory
 from .dispatch import Dispatcher
 from .endpoints.endpoint import PathEndpoint
-from .endpoints.health import HEALTH_PATH, Health
+from .endpoints.health import HEALTH_PATH, READY_PATH, Health, Ready
 from .endpoints.local_app import LocalApp
+from .endpoints.page import LocalPages
 from .errors import EdgeConfigError
 from .guards import Guards
 from .http1.connection import HTTP1Connection
@@ -58,10 +59,12 @@ from .monitor import AlertMonitor, webhook_of
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
+from .observers.request_counter import RequestCounter
 from .observers.rotation import Rotation
 from .observers.tracing import ExchangeTracing, start_tracing
 from .pages import load_pages
 from .questions import LiveEdge, answer
+from .readiness import Readiness
 from .redirect import Redirector
 from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
@@ -69,6 +72,10 @@ from .shown import ShownCertificates
 from .storage import SnapshotWatcher
 from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
+
+if TYPE_CHECKING:
+    from .metrics.exposition import Exposition
+    from .metrics.listener import MetricsListener
 
 _NEEDS_TLS: Final = Reply(
     400, "this port speaks HTTPS: write https:// in place of http://", reason="https-only"
@@ -148,6 +155,11 @@ class Edge:
         self.front: HTTP1Front
         self._sweep: Sweep
         self._health: LocalApp
+        self.readiness: Readiness
+        self._counter: RequestCounter | None = None  # None: nobody asks for metrics
+        self._metrics: MetricsListener | None = None  # the same
+        self._exposition: Exposition | None = None
+        self.metrics_address: ListenAddress | None = None
         self.address: ListenAddress
         self.http_address: ListenAddress | None = None  # of the port for plain HTTP
 
@@ -210,22 +222,25 @@ class Edge:
         )
         if self._tracing is not None:
             self.context.trace(self._tracing)
+        self._counter = self._make_counter(snapshot)
         self.directory = LocalDirectory(
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
         self._watcher.uses = self.directory
         self._counts = LiveCounts(self.context, self.directory.registered_name)
-        await self._start_front(limits)
         if config.tls.mode != "off":
             self._certificates = ShownCertificates(config, self._held)
+        self.readiness = Readiness(
+            self.context, self._watcher, self._certificates, domain=config.domain
+        )
+        await self._start_front(limits)
+        if self._certificates is not None:
             await self._certificates.start(snapshot)
         try:
-            self.address = await self._listen(config.listen_address)
-            if config.http_address is not None:
-                self.http_address = await self._listen_in_the_clear(config.http_address)
+            await self._listen_everywhere()
         except OSError:
             self._close_listeners()
-            await self._health.stop()
+            await self._stop_pages()
             if self._certificates is not None:
                 await self._certificates.stop()
             await self._watcher.stop()
@@ -264,6 +279,8 @@ class Edge:
         """
         _log.info("another process serves from now on; what is in progress gets %g s", seconds)
         leaving = self._leave()
+        if self._metrics is not None:
+            self._metrics.close()  # a scrape finds the other one
         try:
             if self._certificates is not None:
                 await self._certificates.stop()  # the other one orders now
@@ -294,7 +311,7 @@ class Edge:
             self._acceptor.stop()
         self._sweep.stop()
         self.table.end()
-        await self._health.stop()
+        await self._stop_pages()
         if self._certificates is not None:
             await self._certificates.stop()
         if self._alerts is not None:
@@ -310,7 +327,8 @@ class Edge:
 
     def _tell_parent(self, parent: ParentLink) -> None:
         """Say that this process serves, and answer what is asked from now on."""
-        addresses = [one for one in (self.address, self.http_address) if one is not None]
+        listening = (self.address, self.http_address, self.metrics_address)
+        addresses = [one for one in listening if one is not None]
         live = LiveEdge(
             config=self.config,
             context=self.context,
@@ -319,6 +337,7 @@ class Edge:
             counts=self._counts,
             access_log=self._access_log,
             addresses=tuple(addresses),
+            exposition=self._exposition,
         )
 
         async def reply(request: Message) -> Message:
@@ -398,11 +417,9 @@ class Edge:
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
         )
-        # The edge is well while it leaves to another process of its own.
-        context = self.context
-        self._health = LocalApp(Health(lambda: context.is_replaced or not context.is_stopping))
+        self._health = self._make_health()
         await self._health.start()
-        endpoints = [PathEndpoint(HEALTH_PATH, self._health.route)]
+        endpoints = [PathEndpoint(one, self._health.route) for one in (HEALTH_PATH, READY_PATH)]
         self.front = HTTP1Front(
             self.context,
             limiter=self.limiter,
@@ -421,6 +438,14 @@ class Edge:
         url = config.public_url
         is_https = parse_public_url(url, setting="public_url").scheme == "https" if url else False
         return Proxies(config.proxies, is_https=is_https or config.tls.mode != "off")
+
+    async def _listen_everywhere(self) -> None:
+        config = self.config
+        self.address = await self._listen(config.listen_address)
+        if config.http_address is not None:
+            self.http_address = await self._listen_in_the_clear(config.http_address)
+        if self._counter is not None and config.metrics_address is not None:
+            await self._serve_metrics(self._counter, config.metrics_address)
 
     async def _listen(self, address: ListenAddress) -> ListenAddress:
         """Accept connections of visitors and apps; return the address with its port.
@@ -467,6 +492,66 @@ class Edge:
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
+
+    def _make_counter(self, snapshot: Snapshot) -> RequestCounter | None:
+        if self.config.metrics.listen is None:
+            return None
+        from .metrics.reader import REASONS  # it needs prometheus-client, and some megabytes
+
+        counter = RequestCounter(REASONS)
+        counter.follow(snapshot.owners)
+        self.context.attach(counter)
+        return counter
+
+    async def _stop_pages(self) -> None:
+        if self._metrics is not None:
+            await self._metrics.stop()
+        await self._health.stop()
+
+    def _make_health(self) -> LocalApp:
+        context = self.context
+        # The edge is well while it leaves to another process of its own.
+        health = Health(lambda: context.is_replaced or not context.is_stopping)
+        # Strangers need not know why: only the page of the metrics' address says so.
+        ready = Ready(self.readiness.reasons, shows_reasons=False)
+        return LocalApp(LocalPages({HEALTH_PATH: health, READY_PATH: ready}))
+
+    async def _serve_metrics(self, counter: RequestCounter, address: ListenAddress) -> None:
+        """Serve the numbers on an address of their own.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        from .metrics.exposition import Exposition
+        from .metrics.listener import MetricsListener, warn_if_public
+        from .metrics.reader import EdgeParts, MetricsReader
+
+        sockets = await self._open("metrics", address)
+        # They stay open while an edge that stops drains.
+        self._sockets = [one for one in self._sockets if one not in sockets]
+        assert self._watcher is not None
+        parts = EdgeParts(
+            counter=counter,
+            context=self.context,
+            directory=self.directory,
+            table=self.table,
+            limiter=self.limiter,
+            guards=self.guards,
+            tunnels=self.tunnels,
+            sweep=self._sweep,
+            watcher=self._watcher,
+            readiness=self.readiness,
+            certificates=self._certificates,
+            acceptor=self._acceptor,
+            generation=1 if self._parent is None else self._parent.generation,
+        )
+        self._exposition = Exposition(MetricsReader(parts).read)
+        self._metrics = MetricsListener(self._exposition, self.readiness.reasons, self.guards)
+        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
+        await self._metrics.start(sockets, watch)
+        self.metrics_address = _address(address, sockets)
+        warn_if_public(address.host)
+        _log.info("metrics are on http://%s/metrics", self.metrics_address)
 
     def _is_served(self, hostname: str) -> bool:
         route = self.directory.find(hostname)
@@ -533,6 +618,8 @@ class Edge:
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
+        if self._counter is not None:
+            self._counter.follow(snapshot.owners)
         if self._certificates is not None:
             self._certificates.follow(snapshot)
         if self.guards.apply(snapshot):

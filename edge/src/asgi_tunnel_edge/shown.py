@@ -21,7 +21,7 @@ from .certificates.internal import (
     fingerprint,
     next_certificate,
 )
-from .certificates.validity import names_of, validity_warnings
+from .certificates.validity import expiry_of, names_of, validity_warnings
 from .errors import CertificateError
 from .issuance import Issuance
 
@@ -136,6 +136,18 @@ class ShownCertificates:
     def find(self, server_name: str | None) -> Certificate | None:
         """See :class:`.certificates.source.CertificateSource`."""
         return self._source.find(server_name)
+
+    def expiries(self) -> dict[str, float]:
+        """When the certificate that is shown for each name expires, in seconds since 1970."""
+        found: dict[str, float] = {}
+        if self._collection is not None:
+            for name, pem in self._collection.shown.items():
+                if (known := expiry_of(pem)) is not None:
+                    found[name] = known[1]
+        elif self._files is not None and (known := expiry_of(self._files.pem)) is not None:
+            names, expiry = known
+            found.update(dict.fromkeys(names or (self._config.domain,), expiry))
+        return found
 
     def proof(self, hello: ClientHello) -> ssl.SSLContext | None:
         """What to show to a CA that looks whose a name is; None: this is no CA."""

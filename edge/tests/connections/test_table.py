@@ -26,6 +26,7 @@ class FakeConnection:
         self.is_idle = is_idle
         self.is_proxy = is_proxy
         self.is_busy = is_busy
+        self.received, self.written = 3, 5
         self.calls: list[str] = []
 
     def give_way(self) -> None:
@@ -61,8 +62,10 @@ def test_a_group_has_its_share() -> None:
     for _ in range(2):
         table.leave(first)
     table.leave(third)
+    assert (table.received, table.written) == (2 * 3, 2 * 5)  # each once
     assert table.enter(of("192.0.2.7")) is None
     assert table.enter(of("192.0.2.7")) == CROWDED
+    assert (table.opened, table.crowded, table.full) == (6, 2, 0)
 
 
 def test_a_network_of_ipv6_is_one_group() -> None:

@@ -10,6 +10,7 @@ from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.context import EdgeContext
+from asgi_tunnel_edge.counts import HoldCounts
 from asgi_tunnel_edge.exchange.writer import ByteChannel, Exchange, ResponseWriter
 from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.replies import Reply
@@ -214,6 +215,7 @@ class FakeRoute:
 
     def __init__(self, upstream: Any = None) -> None:
         self.share = TokenShare()
+        self.holds = HoldCounts()
         self.ready = upstream
         self.waiting: list[Waiter] = []
         self.paths: list[Sequence[str]] = []

@@ -239,3 +239,24 @@ def test_a_token_has_a_share_of_visitors(kind: str) -> None:
     first.exchange.time_out()
     first.exchange.abandon(ResetCode.CANCELLED, "", 499)
     assert share.visitors == 0
+
+
+def test_waits_are_counted() -> None:
+    """How many wait now; of those that do not any more, how it ended."""
+    stages = [Stage() for _ in range(4)]
+    holds = stages[0].route.holds
+    for stage in stages[1:]:  # a directory's routes have them in common
+        holds.waiting += stage.route.holds.waiting
+        stage.route.holds = holds
+    assert holds.waiting == 4
+    stages[0].route.wake(FakeUpstream())
+    stages[1].exchange.time_out()
+    stages[2].route.waiting.pop().give_way()
+    stages[3].exchange.abandon(ResetCode.CANCELLED, "visitor left", 499)
+    assert holds.waiting == 0
+    assert {name: sum(one.counts) for name, one in holds.ended.items()} == {
+        "resumed": 1,
+        "timed_out": 1,
+        "displaced": 1,
+        "left": 1,
+    }

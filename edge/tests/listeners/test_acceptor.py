@@ -19,6 +19,7 @@ from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.connections.limiter import ConnectionLimiter
 from asgi_tunnel_edge.descriptors import DescriptorWatch
+from asgi_tunnel_edge.listeners import acceptor
 from asgi_tunnel_edge.listeners.acceptor import PassThrough, Terminate, TLSAcceptor
 from asgi_tunnel_edge.listeners.client_hello import ClientHello
 from asgi_tunnel_edge.listeners.sockets import listen
@@ -292,6 +293,35 @@ def test_names_decide(run: Run, tmp_path: Path) -> None:
         reader, _ = await one.dial()
         assert await reader.read() == b""
         assert one.made == []
+        counted = {name: count for name, count in one.acceptor.results.items() if count}
+        assert counted == {"no_certificate": 1, "passed_through": 1, "ok": 1}
+
+    run(test, tmp_path)
+
+
+def test_who_is_too_slow_is_counted_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Silent, or after its ClientHello; and who has to go for another one."""
+    monkeypatch.setattr(acceptor, "HANDSHAKE_TIMEOUT", 0.05)
+    monkeypatch.setattr(acceptor, "MAX_HANDSHAKES", 1)
+
+    async def test(one: World) -> None:
+        for data in (b"", _hello_for("example.org")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(data)
+            try:
+                await reader.read()
+            except ConnectionResetError:
+                pass
+            writer.close()
+        assert (one.acceptor.results["timeout"], one.acceptor.results["failed"]) == (2, 0)
+        monkeypatch.setattr(acceptor, "HANDSHAKE_TIMEOUT", 5.0)
+        first, second = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(2)]
+        assert await first[0].read() == b""
+        for _, writer in (first, second):
+            writer.close()
+        assert one.acceptor.results["displaced"] == 1
 
     run(test, tmp_path)
 

@@ -142,7 +142,7 @@ def test_a_broken_file_changes_nothing(shared: Edge) -> None:
     good = file.read_text()
     file.write_text(good + "\ncolour = 1\n")
     for command in ("reload", "upgrade"):
-        assert "access_log.colour: there is no such setting" in refused(shared, command)
+        assert ".colour: there is no such setting" in refused(shared, command)
     assert serving(shared)["pid"] == pid
     last = asked(shared, "status")["last_change"]
     assert (last["kind"], last["ok"]) == ("upgrade", False)
@@ -178,6 +178,38 @@ def test_another_address(shared: Edge) -> None:
     taken.close()
     file.write_text(text)
     assert health(port) == 200
+
+
+def scrape(address: str) -> str:
+    """The metrics, on a new connection."""
+    connection = http.client.HTTPConnection(address, timeout=20)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+def test_metrics(shared: Edge) -> None:
+    """Off, and said so; after a reload by the socket and on an address, and after another too."""
+    assert "error: metrics are off: write listen = " in refused(shared, "metrics")
+    file = shared.folder / "edge.toml"
+    text = file.read_text()
+    file.write_text(text.replace("[metrics]\n", '[metrics]\nlisten = "127.0.0.1:0"\n', 1))
+    assert asked(shared, "reload")["changed"] == ["metrics.listen"]
+    address = asked(shared, "status")["addresses"][-1]
+    generation = asked(shared, "status")["generation"]
+    said = f"asgi_tunnel_edge_generation {generation}.0\n"
+    assert said in shared.command("metrics")
+    assert said in scrape(address)
+    names = {one["name"] for one in asked(shared, "metrics")["metrics"]}
+    assert "asgi_tunnel_edge_requests_total" in names
+    set_limit(shared, "max_connections = 99")
+    assert asked(shared, "reload")["ok"]
+    said = f"asgi_tunnel_edge_generation {generation + 1}.0\n"
+    assert asked(shared, "status")["addresses"][-1] == address
+    wait_until(lambda: said in scrape(address), what="the next one is scraped")
+    assert all(said in scrape(address) for _ in range(5))
 
 
 def test_the_end(shared: Edge) -> None:

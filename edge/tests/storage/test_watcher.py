@@ -116,10 +116,13 @@ def test_missing_database_is_logged_once(setup: Setup, caplog: pytest.LogCapture
     copy = setup.store.path.with_name("copy")
     shutil.copy(setup.store.path, copy)
     remove(setup.store)
+    read_at = setup.reader.read_at
     assert [setup.reader.poll() for _ in range(3)] == [None] * 3
     assert [entry.levelname for entry in caplog.records] == ["WARNING"]
+    assert (setup.reader.is_failing, setup.reader.read_at) == (True, read_at)
     copy.rename(setup.store.path)
     assert setup.reader.poll() is None  # the same content is no change
+    assert (setup.reader.is_failing, setup.reader.read_at > read_at) == (False, True)
     assert [entry.levelname for entry in caplog.records] == ["WARNING", "INFO"]
     setup.store.create_token(record("blog"))
     assert names(setup.reader.poll()) == {"shop", "blog"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 
+from ..counts import TunnelCounts
 from ..shares.pool import FairPool
 
 if TYPE_CHECKING:
@@ -61,10 +62,18 @@ class SessionSupervisor:
     Args:
         directory: Loses the sessions that drain or end.
         hold_timeout: Seconds that a visitor waits for an app that is away.
+        counts: Of lost and ended sessions; None: its own.
     """
 
-    def __init__(self, directory: LocalDirectory, *, hold_timeout: float) -> None:
+    def __init__(
+        self,
+        directory: LocalDirectory,
+        *,
+        hold_timeout: float,
+        counts: TunnelCounts | None = None,
+    ) -> None:
         self._directory = directory
+        self._counts = TunnelCounts() if counts is None else counts
         # What becomes due between two checks would be seen at the next one, too late.
         self._hold = hold_timeout - STALL_CHECK
         self._timers: dict[Session, asyncio.TimerHandle] = {}  # of sessions without a transport
@@ -103,6 +112,7 @@ class SessionSupervisor:
         self._suspended.leave(session)
 
     def _on_suspended(self, session: Session) -> None:
+        self._counts.lost += 1
         _log.info("tunnel %s has lost its connection", session.name)
         self._suspended.leave(session)
         entry = self._directory.entry_of(session)
@@ -138,6 +148,7 @@ class SessionSupervisor:
         self._directory.draining(session, is_renewed=event.reason == DrainReason.RENEW)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
+        self._counts.ended += 1
         self._cancel_check(session)
         self._suspended.leave(session)
         self._directory.remove(session)

@@ -37,6 +37,7 @@ from asgi_tunnel.transport import Transport, WebSocketTransport
 from .. import __version__
 from ..address import group_of
 from ..context import EdgeContext
+from ..counts import TunnelCounts
 from ..directory import LocalDirectory
 from ..errors import HostnameError
 from ..hostname import normalise_hostname
@@ -67,6 +68,13 @@ tokens with a session to resume have as many places again, which no other token 
 _TOO_BUSY: Final = "the token sent too many frames without content"
 _FULL: Final = "this edge has no room for another tunnel right now"
 _CROWDED: Final = "the token has as many tunnels as it may have (max_tunnels)"
+_REASONS: Final = {
+    RefuseCode.UNAUTHENTICATED: "revoked",
+    RefuseCode.VERSION: "version",
+    RefuseCode.HOSTNAME: "hostname",
+    RefuseCode.OVERLOAD: "limit",
+    RefuseCode.MALFORMED: "malformed",
+}
 
 
 class TunnelAcceptor:
@@ -79,6 +87,9 @@ class TunnelAcceptor:
         url_of: Where visitors find a hostname.
         on_error: Called with the address that a wrong token came from.
         pins: Gives the certificates that apps are to accept; none where a CA vouches.
+
+    Attributes:
+        counts: What became of connectors.
     """
 
     def __init__(
@@ -102,7 +113,10 @@ class TunnelAcceptor:
         self._pending = _pending_pool()
         self._resuming = _pending_pool()  # of tokens that have lost a connection
         self._failures = FailureLimiter()
-        self._supervisor = SessionSupervisor(directory, hold_timeout=limits.hold_timeout)
+        self.counts = TunnelCounts()
+        self._supervisor = SessionSupervisor(
+            directory, hold_timeout=limits.hold_timeout, counts=self.counts
+        )
 
     def accept(
         self,
@@ -122,7 +136,9 @@ class TunnelAcceptor:
         Returns:
             Why it is rejected, or None.
         """
+        refused = self.counts.refused
         if self._context.is_stopping:
+            refused["stopping"] += 1
             return Reply(503, "this edge is about to stop", 1, reason="stopping")
         text = _bearer(request)
         token = self._directory.snapshot.authenticate_text(text)
@@ -130,8 +146,10 @@ class TunnelAcceptor:
             return self._reject(token, address, text)
         reply = self._check_room(token)
         if reply is not None:
+            refused["limit"] += 1
             return reply
         if self._context.is_overloaded and not self._directory.has_lost(token.id):
+            refused["memory"] += 1
             why = "this edge has no memory left for another tunnel right now"
             return Reply(503, why, RETRY_AFTER, reason="overloaded")
         assert request.websocket_key is not None
@@ -188,6 +206,7 @@ class TunnelAcceptor:
         return self._directory.count(token.id) >= max_tunnels
 
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
+        self.counts.refused[refusal.code] += 1
         self._on_error(address)
         now = asyncio.get_running_loop().time()
         group = group_of(address)
@@ -202,6 +221,8 @@ class TunnelAcceptor:
         """Resume a session, start one, or refuse; reply to who only asks."""
         session = self._session_for(pending, hello)
         if isinstance(session, Refuse | Welcome):
+            if isinstance(session, Refuse):
+                self.counts.refused[_REASONS[RefuseCode(session.code)]] += 1
             pending.reply(session)
             return
         if rest:
@@ -287,6 +308,7 @@ class TunnelAcceptor:
         entry.resumed += 1
         if not session.resume(pending.websocket, hello.received):
             pending.websocket.abort()
+        self.counts.resumed += 1
         self._supervisor.resumed(session)
         self._directory.attached(session)
         return session
@@ -330,6 +352,7 @@ class TunnelAcceptor:
             agent=hello.agent,
         )
         entry.secret_sha256 = pending.secret_sha256
+        self.counts.opened += 1
         self._directory.add(entry)
         self._directory.tell_shared(entry)
         _log.info("tunnel %s is open from %s", session.name, pending.address)

@@ -45,6 +45,11 @@ class CertificateCollection:
         """All chains that are shown, each once."""
         return list(dict.fromkeys(self._pems.values()))
 
+    @property
+    def shown(self) -> dict[str, bytes]:
+        """The chain that is shown for each name."""
+        return dict(self._pems)
+
     def install(self, chain: bytes, key: bytes) -> None:
         """Show a certificate from now on, for all names in it; connections that are open go on.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -15,13 +16,14 @@ from cryptography import x509
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["names_of", "validity_warnings"]
+__all__ = ["expiry_of", "names_of", "validity_warnings"]
 
 EXPIRES_SOON: Final = dt.timedelta(days=14)
 """Those who renew certificates by themselves do it a month before the end of 90 days. One that
 lives shorter is named in the last third of its life."""
 
 _SHOWN: Final = 3  # names in one line
+_REMEMBERED: Final = 256  # certificates whose expiry is asked for again and again
 
 
 def validity_warnings(pem: bytes, hostnames: Sequence[str], now: dt.datetime) -> list[str]:
@@ -69,6 +71,24 @@ def names_of(certificate: x509.Certificate) -> set[str]:
         return set()
     names = {name.lower() for name in found.get_values_for_type(x509.DNSName)}
     return names | {str(one) for one in found.get_values_for_type(x509.IPAddress)}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def expiry_of(pem: bytes) -> tuple[tuple[str, ...], float] | None:
+    """Return what the first certificate is for, and when it expires in seconds since 1970.
+
+    Args:
+        pem: One or more PEM certificates.
+
+    Returns:
+        Its names, sorted; None where it cannot be read.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = names_of(certificate)
+    except (ValueError, x509.DuplicateExtension):
+        return None
+    return tuple(sorted(names)), certificate.not_valid_after_utc.timestamp()
 
 
 def _is_for(hostname: str, names: set[str]) -> bool:

@@ -65,6 +65,11 @@ class Outbox:
         return self._size + self._transport.get_write_buffer_size()
 
     @property
+    def written(self) -> int:
+        """Bytes that were written so far, those included that wait."""
+        return self._written
+
+    @property
     def taken(self) -> int:
         """Bytes that the visitor's socket has taken."""
         return self._written - self.size

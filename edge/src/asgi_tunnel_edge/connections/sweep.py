@@ -16,6 +16,7 @@ from asgi_tunnel.session import Session
 
 from ..address import networks_of
 from ..context import EdgeContext
+from ..counts import Histogram
 from ..directory import LocalDirectory
 from ..observers.access_log import AccessLog
 from ..replies import RETRY_AFTER
@@ -28,6 +29,21 @@ _log = logging.getLogger("asgi_tunnel_edge.connections")
 INTERVAL: Final = 0.25
 """Seconds between two looks; deadlines are seen that much late, at most."""
 
+LAG_BUCKETS: Final[tuple[float, ...]] = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+)
+"""Seconds that a look was late: some milliseconds under load, more when something blocks."""
+
 
 class Sweep:
     """Looks at everything that time ends.
@@ -37,6 +53,9 @@ class Sweep:
         table: Whose deadlines are looked at.
         directory: Who waits there, and which sessions hold memory.
         access_log: Flushed at each look.
+
+    Attributes:
+        lag: How late its looks were, in seconds: what else the event loop did meanwhile.
     """
 
     def __init__(
@@ -51,6 +70,7 @@ class Sweep:
         self._directory = directory
         self._access_log = access_log
         self._budget = MemoryBudget(context.limits.max_buffered_bytes)
+        self.lag = Histogram(LAG_BUCKETS)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,8 +83,15 @@ class Sweep:
         if self._timer is not None:
             self._timer.cancel()
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that the edge kept for others at the last look."""
+        return self._budget.used
+
     def _look(self) -> None:
         now = self._context.now()
+        if self._timer is not None:
+            self.lag.add(max(self._loop.time() - self._timer.when(), 0.0))
         for connection in list(self._table.connections):
             connection.check(now)
         self.look_at_memory(now)

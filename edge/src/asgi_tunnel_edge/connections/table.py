@@ -34,6 +34,14 @@ class Tracked(Stalling, Protocol):
     address: str
 
     @property
+    def received(self) -> int:
+        """Bytes that came from it so far, of HTTP: inside TLS, where the edge speaks it."""
+
+    @property
+    def written(self) -> int:
+        """Bytes that were written for it so far, likewise."""
+
+    @property
     def is_proxy(self) -> bool:
         """Whether a trusted proxy sends many visitors' requests over it."""
 
@@ -73,10 +81,20 @@ class ConnectionTable:
 
     Attributes:
         connections: All of them, those included that only hear why they are not served.
+        opened: How many there were so far.
+        crowded: Of these, how many were refused because their group has its share.
+        full: The same, because the table is full.
+        received: Bytes that came from those that are gone.
+        written: Bytes that were written for those that are gone.
     """
 
     def __init__(self, *, max_connections: int, max_per_address: int) -> None:
         self.connections: set[Tracked] = set()
+        self.opened = 0
+        self.crowded = 0
+        self.full = 0
+        self.received = 0
+        self.written = 0
         self._max_connections = max_connections
         self._pool: FairPool[Tracked] = FairPool(
             max_connections,
@@ -87,18 +105,29 @@ class ConnectionTable:
     def enter(self, connection: Tracked) -> Reply | None:
         """Count a connection; return why it is not served, or None."""
         self.connections.add(connection)
+        self.opened += 1
         if connection.is_proxy:  # it brings many visitors, so it is not counted as one
-            return FULL if len(self.connections) > self._max_connections else None
+            if len(self.connections) <= self._max_connections:
+                return None
+            self.full += 1
+            return FULL
         entry = self._pool.enter(connection, networks_of(connection.address))
         if entry.victim is not None:
             entry.victim.give_way()
         if entry.refused is None:
             return None
-        return CROWDED if entry.refused is Refused.SHARE else FULL
+        if entry.refused is Refused.SHARE:
+            self.crowded += 1
+            return CROWDED
+        self.full += 1
+        return FULL
 
     def leave(self, connection: Tracked) -> None:
         """A connection is gone; may be called twice."""
-        self.connections.discard(connection)
+        if connection in self.connections:
+            self.connections.remove(connection)
+            self.received += connection.received
+            self.written += connection.written
         self._pool.leave(connection)
 
     @property

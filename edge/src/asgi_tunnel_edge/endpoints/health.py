@@ -1,55 +1,60 @@
-"""The page that a load balancer or a monitor asks: is this edge up, and does it take requests?"""
+"""The pages that a load balancer or a monitor asks: does this edge run, and does it take requests?
+
+``health`` is about the process: whoever starts processes again asks for it. ``ready`` is about the
+next request: whoever chooses among several edges asks for it.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-__all__ = ["HEALTH_PATH", "Health"]
+from .page import Page, Response
+
+__all__ = ["HEALTH_PATH", "READY_PATH", "Health", "Ready"]
 
 HEALTH_PATH: Final = "/.well-known/asgi-tunnel/health"
 """Answered on every hostname, with an address or nothing as Host, and by HTTP/1.0."""
 
-_METHODS: Final = b"GET, HEAD, OPTIONS"
+READY_PATH: Final = "/.well-known/asgi-tunnel/ready"
+"""Likewise."""
+
+_AGAIN: Final = [(b"retry-after", b"5")]
 
 
-class Health:
-    """An ASGI app: 200 ``{"status": "ok"}``, or 503 ``{"status": "stopping"}``.
+class Health(Page):
+    """200 ``{"status": "ok"}``, or 503 ``{"status": "stopping"}``.
 
     Args:
-        is_ready: Whether the edge takes requests.
+        is_alive: Whether the process is not about to end.
     """
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self._is_ready = is_ready
+    def __init__(self, is_alive: Callable[[], bool]) -> None:
+        self._is_alive = is_alive
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request; it has nothing to do at start and stop."""
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
-            return
-        fields = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            status, text = 405, "this method is not served here"
-            fields.append((b"allow", _METHODS))
-        elif self._is_ready():
-            status, text = 200, "ok"
-        else:
-            status, text = 503, "stopping"
-            fields.append((b"retry-after", b"5"))
-        body = json.dumps({"status": text}).encode() + b"\n"
-        fields.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body})
+    async def respond(self, scope: Any) -> Response:
+        """See :class:`.page.Page`."""
+        if self._is_alive():
+            return Response.json(200, {"status": "ok"})
+        return Response.json(503, {"status": "stopping"}, _AGAIN)
 
-    async def _live(self, receive: Any, send: Any) -> None:
-        while True:
-            kind = (await receive())["type"]
-            await send({"type": f"{kind}.complete"})
-            if kind == "lifespan.shutdown":
-                return
+
+class Ready(Page):
+    """200 ``{"status": "ready"}``, or 503 ``{"status": "not ready"}``.
+
+    Args:
+        reasons: Why the next request should go elsewhere; empty: it should not.
+        shows_reasons: They stand in the response: on a page that strangers do not see.
+    """
+
+    def __init__(self, reasons: Callable[[], Sequence[str]], *, shows_reasons: bool) -> None:
+        self._reasons = reasons
+        self._shows_reasons = shows_reasons
+
+    async def respond(self, scope: Any) -> Response:
+        """See :class:`.page.Page`."""
+        reasons = list(self._reasons())
+        value: dict[str, object] = {"status": "not ready" if reasons else "ready"}
+        if self._shows_reasons:
+            value["reasons"] = reasons
+        return Response.json(503 if reasons else 200, value, _AGAIN if reasons else [])

@@ -13,6 +13,7 @@ from typing import Final
 from asgi_tunnel.protocol.codes import ResetCode
 
 from ..address import networks_of
+from ..counts import DISPLACED, LEFT, RESUMED, TIMED_OUT
 from ..replies import RETRY_AFTER, TOO_MANY_WAITING, Reply
 from ..route import Route, Upstream
 from .writer import Exchange, Holder
@@ -84,6 +85,7 @@ class Placement:
         "_tries",
         "_upstream",
         "_waiting",
+        "_waits_since",
         "_writer",
         "started",
     )
@@ -174,9 +176,9 @@ class Placement:
 
     def time_out(self) -> None:
         """No upstream came in time."""
-        exchange = self._waiting
+        exchange = self._end_wait(TIMED_OUT)
         if exchange is not None:
-            self.cancel()
+            self._route.give_up(self)
             self._writer.release()
             exchange.refuse(OFFLINE)
 
@@ -188,8 +190,7 @@ class Placement:
 
     def cancel(self) -> None:
         """Wait no longer."""
-        if self._waiting is not None:
-            self._waiting = None
+        if self._end_wait(LEFT) is not None:
             self._route.give_up(self)
 
     def _open(self, exchange: Placed, upstream: Upstream) -> None:
@@ -200,19 +201,28 @@ class Placement:
     def _wait(self, exchange: Placed) -> None:
         self._upstream = None
         self._waiting = exchange
+        self._waits_since = time.perf_counter()
+        self._route.holds.waiting += 1
         self._writer.hold()
         self._route.wait(self, networks_of(exchange.visitor))
 
+    def _end_wait(self, outcome: str) -> Placed | None:
+        """Return the exchange that waited; None where none did."""
+        exchange, self._waiting = self._waiting, None
+        if exchange is not None:
+            self._route.holds.end(outcome, time.perf_counter() - self._waits_since)
+        return exchange
+
     def resume(self, session: Upstream) -> None:
         """See :class:`..route.Waiter`."""
-        exchange, self._waiting = self._waiting, None
+        exchange = self._end_wait(RESUMED)
         if exchange is not None:
             self._open(exchange, session)
             self._writer.release()
 
     def give_way(self) -> None:
         """See :class:`..route.Waiter`: the visitor hears when to come back."""
-        exchange, self._waiting = self._waiting, None
+        exchange = self._end_wait(DISPLACED)
         if exchange is not None:
             self._writer.release()
             exchange.refuse(CROWDED)

@@ -94,6 +94,7 @@ class HTTP1Connection(Line):
         "_linger",
         "_preamble",
         "_reader",
+        "_received",
         "_secure",
         "_socket",
         "_state",
@@ -121,6 +122,7 @@ class HTTP1Connection(Line):
         self._exchange: Exchange | None = None
         self._body: Body | None = None  # of a request, while it comes
         self._body_read = 0  # bytes of all bodies
+        self._received = 0  # bytes in all
         self._is_half_closed = False
         self._is_processing = False
         self._linger: Linger | None = None  # once all is said
@@ -177,6 +179,7 @@ class HTTP1Connection(Line):
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
+        self._received += len(data)
         state = self._state
         if state is _UPGRADED and self._exchange is not None and not self._reader.buffer:
             exchange = self._exchange
@@ -452,8 +455,8 @@ class HTTP1Connection(Line):
         self._enter(_UPGRADED)
         writer.outbox.close()
         self._reader.buffer = b""
-        self._socket = self._writer = None
         self._front.table.leave(self)
+        self._socket = self._writer = None
 
     @property
     def _is_reading(self) -> bool:
@@ -610,6 +613,16 @@ class HTTP1Connection(Line):
         self._context.note_reply(reply, request, peer, request_id)
 
     # -- as the table sees it (Tracked) ------------------------------------------------------
+
+    @property
+    def received(self) -> int:
+        """See :class:`..connections.table.Tracked`."""
+        return self._received
+
+    @property
+    def written(self) -> int:
+        """See :class:`..connections.table.Tracked`."""
+        return 0 if self._writer is None else self._writer.outbox.written
 
     @property
     def is_proxy(self) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from asgi_tunnel.tls import TLSLayer
 
 from ..address import networks_of
+from ..counts import HANDSHAKE_RESULTS
 from ..shares.pool import FairPool
 from .accepting import ListeningSockets
 from .client_hello import (
@@ -93,6 +94,7 @@ class TLSAcceptor:
 
     Attributes:
         loop: The running one.
+        results: Connections that were let in, by how their handshake ended.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class TLSAcceptor:
         self._choose = choose
         self._listening = ListeningSockets(sockets, self._accept, watch)
         self.loop = asyncio.get_running_loop()
+        self.results = dict.fromkeys(HANDSHAKE_RESULTS, 0)
 
     def start(self) -> None:
         """Accept from now on."""
@@ -128,6 +131,11 @@ class TLSAcceptor:
             pending.end()
 
     @property
+    def pending(self) -> int:
+        """Handshakes in progress, and clients that read why there will be none."""
+        return len(self._pending)
+
+    @property
     def is_busy(self) -> bool:
         """Whether handshakes are in progress."""
         return bool(len(self._pending))
@@ -139,6 +147,7 @@ class TLSAcceptor:
         pending = _Pending(self, sock, address)
         victim = self._pending.enter(pending, networks_of(address)).victim
         if victim is not None:
+            self.results["displaced"] += victim.is_undecided
             victim.end()
         pending.start()
 
@@ -157,6 +166,7 @@ class TLSAcceptor:
 
     def plain_reply(self, address: str) -> bytes:
         """Count who speaks HTTP without TLS, and return what it is told."""
+        self.results["plain_http"] += 1
         self._limiter.note_error(address)
         return self._plain_reply(address)
 
@@ -177,6 +187,7 @@ class _Pending:
         "_acceptor",
         "_dropped",
         "_is_over",
+        "_is_refused",
         "_is_watched",
         "_layer",
         "_reader",
@@ -192,6 +203,7 @@ class _Pending:
         self._timer: asyncio.TimerHandle | None = None
         self._is_watched = False  # by the loop, for bytes
         self._is_over = False  # it has to end
+        self._is_refused = False  # it is told why
         self._reader: ClientHelloReader | None = None  # from the first byte on
         self._task: asyncio.Task[None] | None = None  # a transport is made
         self._layer: TLSLayer | None = None
@@ -212,6 +224,7 @@ class _Pending:
         except OSError:
             data = b""
         if not data:
+            self._acceptor.results["left"] += 1
             self.end()  # the peer has closed already
             return
         if self._reader is None:
@@ -222,7 +235,7 @@ class _Pending:
         try:
             hello = self._reader.feed(data)
         except ClientHelloError as error:
-            self._deny(error.alert, error)
+            self._deny(error.alert, error, "failed")
             return
         if hello is None:
             self._watch(self._read)
@@ -234,11 +247,12 @@ class _Pending:
         if decision is None:
             name = hello.server_name or "a client that names no server"
             error = ClientHelloError(Alert.UNRECOGNIZED_NAME, f"no certificate is for {name}")
-            self._deny(error.alert, error)
+            self._deny(error.alert, error, "no_certificate")
             return
         self._stop_watching()
         self._reader = None
         if isinstance(decision, PassThrough):
+            self._acceptor.results["passed_through"] += 1
             protocol = decision.make_protocol(data)
         else:
             self._wait(HANDSHAKE_TIMEOUT)
@@ -273,16 +287,20 @@ class _Pending:
     def _end_handshake(self, error: Exception | None) -> None:
         self._layer = None
         self._leave()
+        if not self._is_over:  # else it was counted by what ended it
+            self._acceptor.results["ok" if error is None else "failed"] += 1
         if error is not None:
             self._acceptor.note_failure(self.address, error)
 
-    def _deny(self, alert: int, error: Exception) -> None:
+    def _deny(self, alert: int, error: Exception, result: str) -> None:
         """Send an alert in the place of a handshake."""
+        self._acceptor.results[result] += 1
         self._acceptor.note_failure(self.address, error)
         self._refuse(Alert.encode(alert))
 
     def _refuse(self, reply: bytes) -> None:
         """Tell a client why not, in one write, and read what it has sent until then."""
+        self._is_refused = True
         self._stop_watching()
         try:
             self._sock.send(reply)  # fits in the buffer of a new socket
@@ -304,6 +322,15 @@ class _Pending:
         self._dropped += size
         if not size or self._dropped > REFUSED_BYTES:
             self.end()
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether its handshake may still succeed."""
+        return not self._is_over and not self._is_refused
+
+    def _time_out(self) -> None:
+        self._acceptor.results["timeout"] += self.is_undecided
+        self.end()
 
     def end(self) -> None:
         """Close it; it leaves its pool, if it was still there."""
@@ -327,7 +354,7 @@ class _Pending:
     def _wait(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._acceptor.loop.call_later(seconds, self.end)
+        self._timer = self._acceptor.loop.call_later(seconds, self._time_out)
 
     def _watch(self, on_bytes: Callable[[], None]) -> None:
         if not self._is_watched:

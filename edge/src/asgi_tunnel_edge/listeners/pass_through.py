@@ -69,6 +69,7 @@ class PassThroughConnection(ByteLine):
         "_hostname",
         "_is_reading",
         "_outbox",
+        "_received",
         "_route",
         "_table",
         "_taken",
@@ -96,6 +97,7 @@ class PassThroughConnection(ByteLine):
         self._outbox: Outbox | None = None  # from connection_made on
         self._exchange: ByteExchange | None = None
         self._is_reading = True
+        self._received = len(hello)
         self._taken = 0  # bytes that the visitor had taken when it began to be slow
         self._write_due = math.inf
         self._hold_due = math.inf
@@ -143,6 +145,7 @@ class PassThroughConnection(ByteLine):
 
     def data_received(self, data: bytes) -> None:
         """Relay."""
+        self._received += len(data)
         if self._exchange is None:
             return
         self._exchange.send_body(data, end=False)
@@ -251,6 +254,16 @@ class PassThroughConnection(ByteLine):
         self._transport.abort()
 
     # -- as the table sees it (Tracked) ------------------------------------------------------
+
+    @property
+    def received(self) -> int:
+        """See :class:`..connections.table.Tracked`; these are of TLS, which is not read."""
+        return self._received
+
+    @property
+    def written(self) -> int:
+        """See :class:`..connections.table.Tracked`."""
+        return 0 if self._outbox is None else self._outbox.written
 
     @property
     def is_proxy(self) -> bool:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ..connections.table import ConnectionTable
     from ..context import EdgeContext
     from ..directory import LocalDirectory
+    from ..metrics.exposition import Exposition
     from ..observers.access_log import AccessLog
     from ..observers.live_counts import LiveCounts
     from ..settings.config import EdgeConfig, ListenAddress
@@ -27,3 +28,4 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
+    exposition: Exposition | None = None  #: None: metrics are off

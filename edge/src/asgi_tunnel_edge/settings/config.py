@@ -56,6 +56,7 @@ __all__ = [
     "HostnameConfig",
     "Limits",
     "ListenAddress",
+    "MetricsConfig",
     "Network",
     "PagesConfig",
     "ProxiesConfig",
@@ -177,6 +178,14 @@ class AccessLogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     keep: Count = 7  #: renamed files
 
 
+class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[metrics]``: numbers for a Prometheus, on an address of their own."""
+
+    listen: Annotated[Text, Meta(description="HOST:PORT", examples=["127.0.0.1:9180"])] | None = (
+        None  #: None: nothing is counted and nothing listens
+    )
+
+
 class ListenAddress(NamedTuple):
     """Where the listener binds."""
 
@@ -207,6 +216,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pages: PagesConfig = PagesConfig()
     tracing: TracingConfig = TracingConfig()
     alerts: AlertsConfig = AlertsConfig()
+    metrics: MetricsConfig = MetricsConfig()
     guards: GuardsConfig = GuardsConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],
@@ -228,6 +238,8 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force_setattr(self, "domain", domain)
         parse_listen(self.listen, setting="listen", file=CONFIG_FILE)
         self._check_http_listen()
+        if self.metrics.listen is not None:
+            parse_listen(self.metrics.listen, setting="metrics.listen", file=CONFIG_FILE)
         if self.tls.mode == "acme":
             check_acme(self.acme, file=CONFIG_FILE)
             parse_listen(self.acme.dns_listen, setting="acme.dns_listen", file=CONFIG_FILE)
@@ -325,6 +337,13 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.http_listen is None:
             return None
         return parse_listen(self.http_listen, setting="http_listen", file=CONFIG_FILE)
+
+    @property
+    def metrics_address(self) -> ListenAddress | None:
+        """``metrics.listen``, taken apart."""
+        if self.metrics.listen is None:
+            return None
+        return parse_listen(self.metrics.listen, setting="metrics.listen", file=CONFIG_FILE)
 
     @property
     def database_path(self) -> Path:

@@ -88,6 +88,11 @@ key = {key}
 # A folder with pages of your own.
 # templates = "pages"
 
+[metrics]
+# Numbers for a Prometheus: HOST:PORT of an address that visitors do not reach. Without it nothing
+# is counted.
+# listen = "127.0.0.1:9180"
+
 [access_log]
 # "text" or "json", one line for each exchange.
 format = "text"

@@ -69,7 +69,10 @@ class UseSource(Protocol):
 class SnapshotReader:
     """The blocking half: finds out whether the store changed, and reads it then.
 
-    One thread at a time uses it.
+    One thread at a time uses it; what it says of itself may be read by others.
+
+    Attributes:
+        read_at: When the database could be read, at last; 0.0: never.
     """
 
     def __init__(self, database: Path, snapshot_file: Path) -> None:
@@ -80,6 +83,7 @@ class SnapshotReader:
         self._identity: tuple[int, int] | None = None  # of the file that the connection reads
         self._seen: int | None = None  # its data_version when the snapshot was read
         self._snapshot: Snapshot | None = None
+        self.read_at = 0.0  # seconds since 1970
         self._failing = False
         self._file_failing = False
         self._bans_failing = False
@@ -131,6 +135,7 @@ class SnapshotReader:
                     error,
                 )
             return None
+        self.read_at = time.time()
         if self._failing:
             self._failing = False
             _log.info("the database %s can be read again", self._database)
@@ -260,8 +265,13 @@ class SnapshotWatcher:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the store could not be read at the last look."""
+        """Whether the database could not be read at the last look."""
         return self._reader.is_failing
+
+    @property
+    def read_at(self) -> float:
+        """When the database could be read, at last, in seconds since 1970; 0.0: never."""
+        return self._reader.read_at
 
     async def start(self) -> Snapshot:
         """Read the first snapshot and begin to watch. Cancelling it leaves nothing running.
