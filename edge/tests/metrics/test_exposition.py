@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from asgi_tunnel_edge.metrics.exposition import FRESH, Exposition, as_json, render
+from asgi_tunnel_edge.metrics.exposition import FRESH, PIECE, Exposition, as_json, render
 from asgi_tunnel_edge.metrics.families import Values, add
 
 
@@ -34,6 +34,18 @@ async def test_the_formats(is_open: bool) -> None:
     assert (sizes["0.1"], sizes["0.5"], sizes["30.0"], sizes["+Inf"]) == (1, 3, 3, 4)
     assert (sizes["_count"], held.samples[-1].value) == (4, 12.5)
     assert text.endswith(b"# EOF\n") is is_open
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_many_samples_are_one_metric(is_open: bool) -> None:
+    """It is written in pieces, and reads as if it were not."""
+    values: Values = {}
+    for number in range(3 * PIECE + 1):
+        add(values, "hostname_tunnels", number, f"{number}.test")
+    text, _ = await render(values, is_open=is_open)
+    (family,) = (parse_open if is_open else parse)(text.decode())
+    assert [sample.value for sample in family.samples] == list(range(3 * PIECE + 1))
+    assert text.count(b"# HELP") == text.count(b"# TYPE") == 1
 
 
 async def test_as_json() -> None:
