@@ -95,6 +95,7 @@ NOT_LIMITS: Final = re.compile(
     | .*\.(?:dns\.hook\._PIPE|dns\.records\.WIDTH|dns\.server\._ANCILLARY|zone\._MAX_TCP_REPLY)
     | .*\.(?:acme\.jws\._COORDINATE|acme\.schedule\.HOUR|encryption\._(?:KEY|NONCE))
     | .*\.commands\.(?:archive\._FORMAT|doctor_folder\.\w*_OTHERS|service_install\._READABLE)
+    | .*\.parent\.renewal\.FORMAT
     | .*\.pages\.rendering\.[A-Z_]+  # which variant of a page
     | asgi_tunnel\.asgi\.websocket\.[A-Z_]+  # close codes
     | asgi_tunnel\.services\.(?:settings\._REDIRECTS|proxy\.relay\._LOST)  # codes

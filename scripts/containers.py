@@ -95,9 +95,12 @@ class Podman:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command of it, whatever its status is."""
         command = ["podman", *self.settings, *words]
-        return subprocess.run(
-            command, input=given, capture_output=True, check=False, timeout=timeout
-        )
+        try:
+            return subprocess.run(
+                command, input=given, capture_output=True, check=False, timeout=timeout
+            )
+        except subprocess.TimeoutExpired:
+            raise ContainerError(f"podman {words[0]} was not ready in {timeout:g} s") from None
 
 
 # -- images ----------------------------------------------------------------------------------------

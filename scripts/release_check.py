@@ -55,24 +55,27 @@ def run(*words: str | Path, cwd: Path | None = None, **environment: str) -> str:
     """Run a command and return what it printed.
 
     Raises:
-        CheckError: It failed.
+        CheckError: It failed, or did not end.
     """
     inherited = {
         key: value
         for key, value in os.environ.items()
         if "ASGI_TUNNEL" not in key and key != "PYTHONPATH"
     }
-    done = subprocess.run(
-        [str(word) for word in words],
-        cwd=cwd,
-        env={**inherited, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-    )
+    try:
+        done = subprocess.run(
+            [str(word) for word in words],
+            cwd=cwd,
+            env={**inherited, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckError(f"{Path(words[0]).name} did not end within {TIMEOUT:g} s") from None
     if done.returncode:
         tail = "\n    ".join(done.stdout.strip().splitlines()[-15:])
         raise CheckError(f"{Path(words[0]).name} {' '.join(map(str, words[1:4]))}:\n    {tail}")

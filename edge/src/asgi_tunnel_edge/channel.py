@@ -52,6 +52,11 @@ class Channel:
         """Whether something waits until the other end reads."""
         return bool(self._outgoing)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no part of a message is here, in either direction."""
+        return not (self._incoming or self._outgoing or self.descriptors)
+
     def send(self, message: Message, descriptors: list[int] | None = None) -> None:
         """Send a message; what does not leave at once leaves with :meth:`flush`.
 

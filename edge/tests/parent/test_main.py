@@ -231,10 +231,13 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path / "code"
 
 
+@pytest.mark.timeout(180)  # three processes begin one after the other: 51 s with ten others a core
 def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is installed now serves; what cannot be imported does not, and says why.
+    """What is installed now serves and is the parent; what cannot be imported does not.
 
-    The parent is killed in the end: its child ends with it.
+    The process of the parent stays, with its sockets and children: one that crashes is replaced.
+    Where the installed version cannot read what is handed over, the parent stays as it is. It is
+    killed in the end: its child ends with it.
     """
     monkeypatch.setenv("PYTHONPATH", str(copied))
     version = copied / "asgi_tunnel_edge" / "_version.py"
@@ -245,8 +248,22 @@ def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) 
             asgi_tunnel_edge.__version__,
             "9.9.9",
         )
-        assert asked(edge, "status")["version"] == "9.9.9"
-        pid = serving(edge)["pid"]
+        before = asked(edge, "status")
+        assert before["version"] == "9.9.9"
+        edge.running.wait_for("the parent goes on as version 9.9.9")
+        after = asked(edge, "status")
+        assert after["parent"] == {"pid": edge.running.popen.pid, "version": "9.9.9"}
+        assert after["last_change"] == before["last_change"]
+        assert (after["generation"], after["uptime"] >= before["uptime"]) == (2, True)
+        assert serving(edge)["pid"] == changed["pid"]
+        os.kill(changed["pid"], signal.SIGKILL)
+        assert health(edge.port) == 200
+        assert serving(edge)["pid"] != changed["pid"]
+        renewal = copied / "asgi_tunnel_edge/parent/renewal.py"
+        renewal.write_text(renewal.read_text().replace("FORMAT: Final = 1", "FORMAT: Final = 2"))
+        pid = asked(edge, "upgrade")["pid"]
+        edge.running.wait_for("the parent stays version 9.9.9: the installed version cannot go on")
+        assert serving(edge)["pid"] == pid
         version.write_text('raise RuntimeError("half of a version")\n')
         sentence = refused(edge, "upgrade")
         assert "ended with 1 before it served; the last it said: RuntimeError: half" in sentence
@@ -256,6 +273,7 @@ def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) 
         wait_until(lambda: not is_alive(pid), what="the serving process ends with its parent")
 
 
+@pytest.mark.timeout(180)  # as above
 def test_for_a_service_manager(tmp_path: Path) -> None:
     """Its socket is used, it hears what happens, and gets signs of life while there are any."""
     with running_edge(tmp_path) as edge:
@@ -288,6 +306,14 @@ def test_for_a_service_manager(tmp_path: Path) -> None:
                 hear("RELOADING=1\nMONOTONIC_USEC=")
                 hear("STATUS=generation 2")
                 assert health(edge.port) == 200
+                # Another version of the same process: the manager's socket, watchdog and all.
+                assert asked(edge, "upgrade")["ok"]
+                hear("STATUS=generation 3")
+                wait_until(lambda: "resume" in _command_of(process.pid), what="the new parent")
+                heard.clear()
+                hear(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 3")
+                hear("WATCHDOG=1")
+                assert health(edge.port) == 200
                 process.terminate()
                 hear("STOPPING=1")
                 assert process.wait(20) == 0
@@ -298,6 +324,10 @@ def test_for_a_service_manager(tmp_path: Path) -> None:
                     last.sendto(b"", str(tmp_path / "notify"))
                 thread.join()
                 manager.close()
+
+
+def _command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
 
 
 def _spawned(run: str, handle: int, env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -36,6 +36,16 @@ class HeldSockets:
         """All descriptors."""
         return [handle for handles in self._held.values() for handle in handles]
 
+    @property
+    def given(self) -> list[str]:
+        """The names of those that the service manager gave."""
+        return sorted(self._given)
+
+    def restore(self, names: Mapping[str, Sequence[int]], given: Iterable[str]) -> None:
+        """Hold what this process held as another version (:mod:`.renewal`)."""
+        self._held = {name: list(handles) for name, handles in names.items()}
+        self._given = set(given)
+
     def hold(self, name: str, handles: Sequence[int]) -> None:
         """Keep what a serving process has opened, in place of what had the name."""
         self._close(name)

@@ -5,6 +5,18 @@ from __future__ import annotations
 from ..control import open_control, remove_control
 from .asking import ask_each
 from .change import Change
+from .renewal import BLOCKED, FORMAT, TRIAL, renew, try_out
 from .requests import Requests
 
-__all__ = ["Change", "Requests", "ask_each", "open_control", "remove_control"]
+__all__ = [
+    "BLOCKED",
+    "FORMAT",
+    "TRIAL",
+    "Change",
+    "Requests",
+    "ask_each",
+    "open_control",
+    "remove_control",
+    "renew",
+    "try_out",
+]

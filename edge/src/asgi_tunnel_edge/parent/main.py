@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -46,6 +47,11 @@ ASK_TIMEOUT: Final = 10.0
 STATUS_TIMEOUT: Final = 2.0
 """The same for ``status``, which has to say that a process does not reply."""
 
+RENEWAL_TIMEOUT: Final = 60.0
+"""Seconds after an upgrade for a moment in which nothing is in progress, to become it as well."""
+
+_LOOK: Final = 0.1  # seconds between two looks for that moment
+
 STREAMS_CHECK: Final = 60.0
 """Seconds between two looks whether the files of standard output and error were renamed."""
 
@@ -60,15 +66,20 @@ def run(arguments: Sequence[str]) -> int:
 
 
 class Parent:
-    """See the module; what a change asks of it is in :class:`.change.Generations`."""
+    """See the module; what a change asks of it is in :class:`.change.Generations`.
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    Large because processes, changes and signals act on one state, which another version takes over.
+    """
+
+    def __init__(self, arguments: Sequence[str], before: Message | None = None) -> None:
         self.loop = Loop()
+        self._arguments = list(arguments)
         self._command = serving_command(arguments)
         self._environment = dict(os.environ)
         self._notifier = Notifier(self._environment)
         self._held = HeldSockets()
-        self._held.take_given(self._environment)
+        if before is None:
+            self._held.take_given(self._environment)
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             self._environment.pop(name, None)
         self._started = time.time()
@@ -88,6 +99,7 @@ class Parent:
         self._folder = ""
         self._requests: Requests | None = None
         self._had_terminal = _has_terminal()
+        self._before = before  # what this process was as another version
 
     def run(self) -> int:
         """See :func:`run`."""
@@ -96,7 +108,8 @@ class Parent:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
             self.loop.on_signal(signal.SIGHUP, self._on_hangup)
         self.loop.on_signal(signal.SIGCHLD, self._on_child)
-        self._worker = self._start()
+        if self._before is None:
+            self._worker = self._start()
         # The rest while it starts; and now, for later there may be another version on the disk.
         from . import later
 
@@ -104,6 +117,8 @@ class Parent:
         self.loop.call_later(STREAMS_CHECK, self._check_streams)
         if self._notifier.interval:
             self.loop.call_later(self._notifier.interval, self._watchdog)
+        if self._before is not None:
+            self._go_on(self._before)
         while self._code is None:
             self.loop.turn()
         if self._requests is not None:
@@ -325,6 +340,71 @@ class Parent:
             self._tell_ready()
             if self._worker is None and self._restart is None:
                 self._replace()  # the serving process has ended meanwhile
+            if result["ok"] and result["kind"] == "upgrade":
+                self._renew(time.monotonic() + RENEWAL_TIMEOUT)
+
+    # -- another version of this process ------------------------------------------------------
+
+    def _renew(self, deadline: float) -> None:
+        """Become the version that is installed now, in the next moment that allows it."""
+        if self._signals or not hasattr(os, "memfd_create"):
+            return
+        document = self._document()
+        if document is None:
+            if time.monotonic() < deadline:
+                self.loop.call_later(_LOOK, lambda: self._renew(deadline))
+                return
+            why = f"there was something in progress for {RENEWAL_TIMEOUT:g} s"
+        else:
+            handles = [*self._held.handles, *(one["channel"] for one in document["workers"])]
+            if document["control"] >= 0:
+                handles.append(document["control"])
+            why = self._later.try_out(document) or self._later.renew(document, handles)
+        log("WARNING", f"the parent stays version {__version__}: {why}; serving goes on")
+
+    def _document(self) -> Message | None:
+        """What another version goes on with; None while something is in progress."""
+        worker, requests = self._worker, self._requests
+        is_busy = self._change is not None or self._restart is not None or self._is_hangup_due
+        if is_busy or worker is None or (requests is not None and not requests.is_idle):
+            return None
+        records = [one.record for one in self._all.values()]
+        if None in records:
+            return None
+        return {
+            "format": self._later.FORMAT,
+            "arguments": self._arguments,
+            "held": self._held.names,
+            "given": self._held.given,
+            "workers": records,
+            "serving": worker.pid,
+            "control": -1 if requests is None else requests.fileno(),
+            "values": {name: getattr(self, name) for name in _CARRIED},
+        }
+
+    def _go_on(self, before: Message) -> None:
+        """Take what this process had as another version."""
+        vars(self).update(before["values"])
+        self._held.restore(before["held"], before["given"])
+        for handle in self._held.handles:
+            os.set_inheritable(handle, False)
+        for record in before["workers"]:
+            worker = Worker.resumed(
+                self.loop, record, on_message=self._on_message, on_end=self._on_worker_end
+            )
+            self._all[worker.pid] = worker
+            if worker.pid == before["serving"]:
+                self._worker = worker
+            else:
+                self._leaving.append(worker)
+        if before["control"] >= 0:
+            os.set_inheritable(before["control"], False)
+            sock = socket.socket(fileno=before["control"])
+            self._requests = self._later.Requests(self.loop, sock, self._answer)
+        self._tell_ready()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._later.BLOCKED)
+        self._on_child()  # that ended meanwhile
+        log("INFO", f"the parent goes on as version {__version__}")
 
     def _tell_ready(self) -> None:
         worker = self._worker
@@ -402,6 +482,12 @@ class Parent:
 
 _OWN: Final = frozenset({"end", "retire"})
 """What only the parent says to a serving process."""
+
+_CARRIED: Final = (
+    *("_config", "_deaths", "_environment", "_folder", "_generation", "_had_terminal"),
+    *("_has_served", "_last_change", "_started"),
+)
+"""Plain values that another version of this process goes on with."""
 
 _NO_REPLY: Final = {"ok": False, "error": "the serving process did not reply in time"}
 

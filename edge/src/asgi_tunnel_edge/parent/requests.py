@@ -45,6 +45,15 @@ class Requests:
         self._clients: set[_Client] = set()
         loop.watch(sock.fileno(), self._accept)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._clients
+
+    def fileno(self) -> int:
+        """Return the descriptor that listens."""
+        return self._sock.fileno()
+
     def close(self) -> None:
         """Listen no more; replies that are due go nowhere."""
         self.loop.forget(self._sock.fileno())

@@ -151,6 +151,56 @@ class Worker:
             }
         )
 
+    @classmethod
+    def resumed(
+        cls,
+        loop: Loop,
+        record: Message,
+        *,
+        on_message: Callable[[Worker, Message], None],
+        on_end: Callable[[Worker, int], None],
+    ) -> Worker:
+        """Go on with a process that another version of the parent had started (:mod:`.renewal`).
+
+        Args:
+            loop: The parent's.
+            record: As :attr:`record` had it.
+            on_message: As above.
+            on_end: As above.
+        """
+        worker = cls(loop, record["generation"], on_message=on_message, on_end=on_end)
+        worker.pid, worker.started = record["pid"], record["started"]
+        worker.state, worker.ready = State[record["state"]], record["ready"]
+        worker._next = record["next"]
+        os.set_inheritable(record["channel"], False)
+        worker._channel = Channel(socket.socket(fileno=record["channel"]))
+        worker._watch()
+        return worker
+
+    @property
+    def record(self) -> Message | None:
+        """What another version of the parent goes on with.
+
+        None while something is in progress that it could not: a start, a question, half a message.
+        """
+        is_steady = self.state in (State.SERVING, State.LEAVING) and self._output < 0
+        if not is_steady or self._asked or not self._channel.is_idle or self.channel_handle < 0:
+            return None
+        return {
+            "generation": self.generation,
+            "pid": self.pid,
+            "started": self.started,
+            "state": self.state.name,
+            "ready": self.ready,
+            "next": self._next,
+            "channel": self.channel_handle,
+        }
+
+    @property
+    def channel_handle(self) -> int:
+        """The descriptor of the channel; below zero once it is closed."""
+        return self._channel.fileno()
+
     def send(self, message: Message) -> None:
         """Tell it something; a process that is gone hears nothing."""
         with contextlib.suppress(OSError):

@@ -1,0 +1,56 @@
+"""A parent that cannot become another version stays as it is; one that can: test_main."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asgi_tunnel_edge.parent import renewal
+from asgi_tunnel_edge.parent.renewal import BLOCKED, FORMAT, renew, try_out
+
+if TYPE_CHECKING:
+    import pytest
+
+DOCUMENT = {"format": FORMAT, "arguments": ["--data", "/somewhere"]}
+
+
+def program(folder: Path, text: str) -> str:
+    """A program in place of the interpreter."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_the_installed_version_reads_it() -> None:
+    """A version that knows the format can go on; one that expects another cannot."""
+    assert try_out(DOCUMENT) == ""
+    assert try_out({**DOCUMENT, "format": FORMAT + 1}).endswith("cannot go on from here (code 1)")
+
+
+def test_one_that_cannot_be_tried_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an interpreter, or with one that does not end, the sentence says so."""
+    monkeypatch.setattr(renewal, "TRIAL_TIMEOUT", 0.05)
+    monkeypatch.setattr(sys, "executable", program(tmp_path, "exec sleep 60"))
+    assert try_out(DOCUMENT).endswith(f"(code {-signal.SIGKILL})")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert try_out(DOCUMENT) == "it cannot be tried out (No such file or directory)"
+
+
+def test_one_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is as it was: signals arrive, and no descriptor leaks into a serving process."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    reading, writing = os.pipe()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        why = renew(DOCUMENT, [reading])
+        assert why == "the installed version cannot be started (No such file or directory)"
+        assert not os.get_inheritable(reading)
+        assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(BLOCKED)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        os.close(reading)
+        os.close(writing)
