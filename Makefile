@@ -36,7 +36,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks compiled faults hostile attack acme metrics autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,9 @@ test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	$(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
+hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour.md; needs root, mmdebstrap and pebble
+	@scripts/pebble.sh
+	$(BIN)/python scripts/first_hour.py
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
 	$(PYTEST) tests/faults $(ARGS)
