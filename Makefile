@@ -49,7 +49,7 @@ test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
 		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
-	$(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
+	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour.md; needs root, mmdebstrap and pebble
 	@scripts/pebble.sh
 	$(BIN)/python scripts/first_hour.py
