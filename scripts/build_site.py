@@ -39,7 +39,7 @@ MOVED: Final = {
 }
 """Pages outside of docs/, and where they are on the site. Examples: examples/NAME.md."""
 
-SHOWN: Final = ("examples/", "deploy/")
+SHOWN: Final = (".github/", "deploy/", "edge/deploy/", "examples/")
 """Folders whose files are on the site, as text, where a page links to them."""
 
 Section = tuple[str, Sequence[str]]
@@ -53,6 +53,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                 (
                     "howto/vps.md",
                     "howto/operate.md",
+                    "howto/monitoring.md",
                     "howto/containers.md",
                     "howto/pages.md",
                     "howto/tracing.md",
@@ -87,7 +88,19 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
     ),
     (
         "Reference",
-        (("", ("reference/*", "limits.md", "protocol.md", "reference/schemas/*/*", "deploy/*/*")),),
+        (
+            (
+                "",
+                (
+                    "reference/*",
+                    "limits.md",
+                    "protocol.md",
+                    "reference/schemas/*/*",
+                    "deploy/*/*",
+                    "edge/deploy/*/*",
+                ),
+            ),
+        ),
     ),
     (
         "Explanation",
@@ -193,7 +206,7 @@ class Converter:
         """Put a file on the site as text, which a browser shows, or a folder with its files."""
         path = self.root / found
         if path.is_file():
-            self.places.setdefault(found, f"{found}.txt")
+            self.places.setdefault(found, f"{found.removeprefix('.')}.txt")
         elif path.is_dir() and found not in self.places:
             self.places[found] = f"{found}index.md"
             for one in sorted(path.iterdir()):

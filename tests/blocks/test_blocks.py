@@ -27,7 +27,7 @@ PYTHONS: Final = (
     ROOT / "build/realapps-venv/bin/python",
     ROOT / "build/realapps-quick-venv/bin/python",
 )
-"""What has the frameworks: the tests' own Python; for `make blocks` those of `make realapps` too."""
+"""What has the frameworks: this Python, and for `make blocks` those of `make realapps`."""
 
 DJANGO: Final = {
     "mysite/__init__.py": "",

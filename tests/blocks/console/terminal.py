@@ -39,7 +39,7 @@ SERVERS: Final[dict[str, tuple[str, ...]]] = {
 ASKED: Final = {"pip", "python", "."}
 """Commands that prepare an environment, which the tests have already; pip's words are checked."""
 
-NEED_EDGE: Final = frozenset({"logs", "reload", "status", "top", "tunnel", "upgrade"})
+NEED_EDGE: Final = frozenset({"logs", "metrics", "reload", "status", "top", "tunnel", "upgrade"})
 """Subcommands that ask a running edge."""
 
 _LOCAL: Final = (
