@@ -11,20 +11,21 @@ import ast
 import inspect
 import re
 import shlex
-import shutil
-import subprocess
 import sys
-import sysconfig
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import asgi_tunnel
 import asgi_tunnel.config
+from asgi_tunnel import cli as app_cli
 from asgi_tunnel.services.settings import KEYS
+from asgi_tunnel_edge import cli as edge_cli
 from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.check import Setting, settings_of
 from asgi_tunnel_edge.settings.config import (
@@ -46,7 +47,11 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = ("*.md", "edge/*.md", "docs/**/*.md", "examples/*/*.md")
 SHELLS: Final = frozenset({"bash", "console", "sh"})
-OURS: Final = frozenset({"asgi-tunnel", "asgi-tunnel-edge"})
+MAINS: Final[Mapping[str, Callable[[list[str]], Any]]] = {
+    "asgi-tunnel": app_cli.main,
+    "asgi-tunnel-edge": lambda words: edge_cli.main(words, prog_name="asgi-tunnel-edge"),
+}
+OURS: Final = frozenset(MAINS)
 OTHERS: Final = frozenset(
     {
         ".",
@@ -283,11 +288,14 @@ def _wrong_with(words: list[str]) -> Iterator[str]:
 @cache
 def help_of(path: tuple[str, ...]) -> str | None:
     """What a command of ours prints for --help; None where there is no such command."""
-    program = shutil.which(path[0], path=sysconfig.get_path("scripts")) or path[0]
-    done = subprocess.run(
-        [program, *path[1:], "--help"], capture_output=True, text=True, check=False
-    )
-    return done.stdout if done.returncode == 0 else None
+    # In this process: one of its own for each of a hundred commands takes a minute.
+    said, code = StringIO(), None
+    with redirect_stdout(said), redirect_stderr(StringIO()):
+        try:
+            MAINS[path[0]]([*path[1:], "--help"])
+        except SystemExit as end:
+            code = end.code
+    return said.getvalue() if not code else None
 
 
 def _has_commands(path: tuple[str, ...]) -> bool:
