@@ -39,7 +39,7 @@ async def asked(*folders: Path) -> list[dict[str, Any]]:
 
 async def test_it_says_what_is_now(tmp_path: Path) -> None:
     """Each who asks gets the state of that moment; nobody else gets into the folder."""
-    folder = tmp_path / "run" / "asgi-tunnel"
+    folder = tmp_path / "r" / "s"  # short: a socket's path has 100 bytes at most
     counts = iter(range(9))
     one = StatusSocket(folder, "17-abc", lambda: {"pid": 17, "done": next(counts)})
     await one.open()

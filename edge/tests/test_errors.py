@@ -29,6 +29,7 @@ from asgi_tunnel_edge.errors import (
     TokenRevokedError,
     TooManyBansError,
     TooManyHostnamesError,
+    TunnelNotFoundError,
     WebSocketError,
     shown,
 )
@@ -91,6 +92,13 @@ SENTENCES: list[tuple[EdgeError, str]] = [
     (
         TokenNotFoundError("nobody"),
         'no token has the id or name "nobody"; see the tokens with `asgi-tunnel-edge token list`',
+    ),
+    (
+        TunnelNotFoundError("nobody"),
+        (
+            'no app is connected with a token "nobody", and no session has this id; see what is '
+            "connected with `asgi-tunnel-edge tunnel list`"
+        ),
     ),
     (
         BanNotFoundError("192.0.2.1"),
