@@ -8,6 +8,7 @@ Python, and have their constants inside. A test that needs one of these carries 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 
@@ -28,11 +29,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """End a run that was to show compiled code, and would show something else.
+    """Let SIGINT end something; end a run that was to show compiled code, and would show another.
 
     Raises:
         pytest.UsageError: A module comes from a source file.
     """
+    # A shell starts what it runs in the background with SIGINT ignored, and children inherit it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--compiled") and _PLAIN:
         raise pytest.UsageError(
             f"--compiled, but {_PLAIN[0]} is a source file: run `make test COMPILED=1`, which uses"

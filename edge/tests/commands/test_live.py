@@ -4,22 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from asgi_tunnel_edge.commands.live import until_ended
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """SIGINT means what it does in a terminal, also where these tests run in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
 def test_signals_are_the_end() -> None:
     """Ctrl-C and SIGTERM end it like a command that is done; SIGTERM means what it did, after."""
     before = signal.getsignal(signal.SIGTERM)
