@@ -35,6 +35,11 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 # Tests start hundreds of processes: without cached bytecode each of them compiles every module, 0.3 s.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
+NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands parent settings storage) \
+	$(addprefix tests/,blocks commands test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
+	test_realapps.py test_release_files.py typing)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
@@ -47,7 +52,8 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
-		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console $(ARGS)
+		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console \
+		$(if $(COMPILED),$(addprefix --ignore=,$(NEVER_COMPILED))) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour.md; needs root, mmdebstrap and pebble
