@@ -60,8 +60,8 @@ hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour
 	@scripts/pebble.sh
 	$(BIN)/python scripts/first_hour.py
 compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the hot path compiled
-faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away
-	$(PYTEST) tests/faults $(ARGS)
+faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away; and a GiB each way
+	$(PYTEST) tests/faults tests/e2e/test_streaming.py $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 attack: $(TESTED)  ## one address or one token against the others, and all attacks at once; QUICK=1, COMPILED=1

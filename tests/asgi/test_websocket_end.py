@@ -96,8 +96,8 @@ async def test_more_than_the_window_arrives_after_a_shutdown() -> None:
     for _ in range(count):
         visitor.say(bytes(size))
     visitor.close(1000)
-    tunnel.origin.close_websockets(1012, WHY, patience=0.01)
-    await asyncio.sleep(0.05)  # longer than the edge has to answer
+    tunnel.origin.close_websockets(1012, WHY, patience=0.2)
+    await asyncio.sleep(0.5)  # longer than the edge has to answer
     found = await app.drain()
     assert [len(one["bytes"]) for one in found[:-1]] == [size] * count
     assert found[-1] == disconnect(1000)

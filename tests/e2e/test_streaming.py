@@ -104,7 +104,7 @@ def fresh(tmp_path: Path) -> Iterator[Stage]:
 
 SIZES = [
     pytest.param(128 * MIB, id="128MiB"),
-    pytest.param(1024 * MIB, id="1GiB", marks=pytest.mark.timeout(120)),
+    pytest.param(1024 * MIB, id="1GiB", marks=[pytest.mark.faults_long, pytest.mark.timeout(120)]),
 ]
 
 

@@ -240,6 +240,7 @@ def test_serving_process_is_killed(one: World, rounds: int, row: Row) -> None:
     assert len(begun) + len(visitors.failed) <= 9 * rounds  # one of each visitor, each time
 
 
+@LONG
 def test_reload_between_handshakes(tmp_path: Path, row: Row) -> None:
     """Over TLS each new connection is served, by the old process or by the new one."""
     done: Counter[str] = Counter()

@@ -141,7 +141,10 @@ def faults(one: World, apps: list[Process], dice: random.Random) -> list[Callabl
 
 @pytest.mark.parametrize(
     ("seconds", "every"),
-    [pytest.param(16.0, 2.0, id="short"), pytest.param(SECONDS, 5.0, id="long", marks=LONG)],
+    [
+        pytest.param(16.0, 2.0, id="short", marks=pytest.mark.faults_long),
+        pytest.param(SECONDS, 5.0, id="long", marks=LONG),
+    ],
 )
 def test_mixed_load(one: World, seconds: float, every: float, row: Row) -> None:
     """Random faults under mixed load: no wrong answer; memory, files and tasks do not grow."""

@@ -20,7 +20,7 @@ SETTINGS = st.builds(
 )
 
 
-@examples(150)
+@examples(80)
 @given(edge=SETTINGS, connector=SETTINGS, operations=OPERATIONS)
 def test_any_interleaving_delivers_what_was_sent(
     edge: Settings, connector: Settings, operations: list[Operation]
@@ -31,7 +31,7 @@ def test_any_interleaving_delivers_what_was_sent(
     program.close()
 
 
-@examples(200)
+@examples(100)
 @given(edge=SETTINGS, connector=SETTINGS, operations=OPERATIONS)
 def test_losses_change_nothing(
     edge: Settings, connector: Settings, operations: list[Operation]
