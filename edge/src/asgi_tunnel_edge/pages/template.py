@@ -59,7 +59,7 @@ _INLINE: Final = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.DOTALL |
 
 
 def load_pages(config: EdgeConfig) -> Pages:
-    """Make the pages of an edge, and read what its ``[pages]`` names; some 20 ms.
+    """Make the pages of an edge, and read what its ``[pages]`` names; some 0.1 s.
 
     Raises:
         EdgeConfigError: A file cannot be used, or a template has a mistake.
