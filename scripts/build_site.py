@@ -55,6 +55,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/operate.md",
                     "howto/monitoring.md",
                     "howto/containers.md",
+                    "howto/access.md",
                     "howto/pages.md",
                     "howto/tracing.md",
                     "howto/alerts.md",

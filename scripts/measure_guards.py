@@ -42,7 +42,7 @@ def measure(
     table = {"domain": "example.org", "listen": "127.0.0.1:0", "guards": dict(settings)}
     guards = Guards(EdgeConfig.from_table(table, Path()))
     records = [BanRecord(address=f"10.{n >> 8}.{n & 255}.0/24", created_at=0) for n in range(bans)]
-    guards.apply(Snapshot.of(1, [], records))
+    guards.apply(Snapshot.of(1, [], bans=records))
     request = read_head(HEAD, len(HEAD), Limits())
     visitor = guards.visitor_address(address)
 

@@ -101,7 +101,8 @@ async def live_edge(
         hostnames=(SHOP, PLAIN),
         created_at=0,
     )
-    edge._apply(Snapshot.of(1, [record]))
+    access = Store(config.database_path).snapshot().access
+    edge._apply(Snapshot.of(1, [record], access=access))
     live = Live(edge, token)
     try:
         if app is not None:

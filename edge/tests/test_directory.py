@@ -17,6 +17,7 @@ from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.address import networks_of
 from asgi_tunnel_edge.directory import LocalDirectory
+from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.route import (
     ACK_TIMEOUT,
     BULK_RATE,
@@ -75,6 +76,9 @@ class Visitor:
         self.woken.append(self)
         if self._act is not None:
             self._act(session)
+
+    def refuse(self, reply: Reply) -> None:
+        """Nothing is checked here."""
 
     def give_way(self) -> None:
         """Note it."""

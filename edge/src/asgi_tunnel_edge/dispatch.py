@@ -1,7 +1,7 @@
 """Decides who serves a request: a reply of the edge's own, one of its endpoints, or an app.
 
 A pure decision, without sockets: a front hands in what it has read and acts on what it gets. The
-order is the edge's policy: endpoints before guards, guards before routes.
+order is the edge's policy: endpoints before guards, guards before routes, doors before apps.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from .context import EdgeContext
 from .directory import Directory
 from .endpoints.endpoint import MAX_BODY, Endpoint
 from .exchange.http import HTTPExchange
+from .exchange.private import PrivateHTTPExchange
 from .exchange.timed import TimedHTTPExchange
 from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
-from .guards import Guards, VisitorAddress
+from .guards import Guards, Rules, VisitorAddress
+from .login import Entrance, Passage
 from .replies import RETRY_AFTER, Reply
 from .request import Request
 from .route import Route
@@ -56,6 +58,7 @@ class Dispatcher:
         directory: Finds who serves a hostname.
         guards: Turn visitors away.
         endpoints: What the edge itself serves, asked in order.
+        entrance: Decides who passes doors; None: there is none.
     """
 
     def __init__(
@@ -64,13 +67,15 @@ class Dispatcher:
         directory: Directory,
         guards: Guards,
         endpoints: Sequence[Endpoint] = (),
+        entrance: Entrance | None = None,
     ) -> None:
         self.guards = guards
         self._endpoints = endpoints
         self.context = context
         self._directory = directory
+        self._entrance = entrance
 
-    def dispatch(
+    def dispatch(  # noqa: PLR0911 - one for each reason why no app gets a request
         self, request: Request, arrival: Arrival, visitor: VisitorAddress, writer: ResponseWriter
     ) -> Reply | Exchange:
         """Decide about one request.
@@ -108,7 +113,30 @@ class Dispatcher:
             return UNKNOWN
         if route.is_end_to_end:
             return END_TO_END
-        head = self.head(request, arrival, hostname)
+        passage: Passage | None = None
+        if rules.door is not None and self._entrance is not None:
+            found = self._entrance.check(rules.door, request, arrival, visitor, route)
+            if isinstance(found, Reply):
+                return found
+            if isinstance(found, Route):
+                return self._serve_locally(request, arrival, found, writer, is_private=True)
+            passage, route = found, found.route
+            request = request._replace(fields=found.fields)
+        exchange = self._relay(request, arrival, route, rules, writer)
+        if passage is not None:
+            passage.begin(exchange)
+        return exchange
+
+    def _relay(
+        self,
+        request: Request,
+        arrival: Arrival,
+        route: Route,
+        rules: Rules,
+        writer: ResponseWriter,
+    ) -> Exchange:
+        """Return the exchange of a request that nothing keeps from its app."""
+        head = self.head(request, arrival, request.hostname or "")
         tracer = self.context.tracer
         if tracer is not None:
             head = tracer.opened(request, head)
@@ -147,14 +175,21 @@ class Dispatcher:
         return None
 
     def _serve_locally(
-        self, request: Request, arrival: Arrival, route: Route, writer: ResponseWriter
+        self,
+        request: Request,
+        arrival: Arrival,
+        route: Route,
+        writer: ResponseWriter,
+        *,
+        is_private: bool = False,
     ) -> Reply | Exchange:
         if request.length is not None and request.length > MAX_BODY:
             return Reply(413, f"the body is larger than {MAX_BODY} bytes")
         head = self.head(request, arrival, request.hostname or "")
         if request.websocket_key is not None:
             return WebSocketExchange(writer, request, head, route, self.context)
-        exchange = HTTPExchange(writer, request, head, route, self.context.observers)
+        make = PrivateHTTPExchange if is_private else HTTPExchange
+        exchange = make(writer, request, head, route, self.context.observers)
         exchange.max_body = MAX_BODY
         return exchange
 

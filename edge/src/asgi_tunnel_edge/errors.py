@@ -19,6 +19,7 @@
         ├── TokenRevokedError     .name .id               the token was revoked
         ├── BanNotFoundError      .address .covered_by    nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
+        ├── AccountError          .wanted .why .fix       no user, service token or link is meant
         ├── RequestError          .status .why            a request that is not relayed
         ├── WebSocketError        .code .why              a visitor broke RFC 6455
         ├── ProxyHeaderError      .why                    what came is no PROXY header
@@ -41,6 +42,7 @@ from typing import Final
 from asgi_tunnel.errors import ConfigError, TunnelError
 
 __all__ = [
+    "AccountError",
     "AcmeError",
     "AlertError",
     "BanNotFoundError",
@@ -326,6 +328,25 @@ class BanNotFoundError(EdgeError):
                 f"{', '.join(self.covered_by)}, where it is banned"
             )
         return f"{self.address} is not banned; see the bans with `asgi-tunnel-edge ban list`"
+
+
+class AccountError(EdgeError):
+    """A user, a service token or a share link cannot be made, found or changed.
+
+    Attributes:
+        wanted: Its name or id, as given.
+        why: What is wrong with it, as the rest of a sentence.
+        fix: What to do.
+    """
+
+    def __init__(self, wanted: str, why: str, fix: str) -> None:
+        super().__init__(wanted, why, fix)
+        self.wanted = wanted
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{shown(self.wanted)} {self.why}; {self.fix}"
 
 
 class TooManyBansError(EdgeError):

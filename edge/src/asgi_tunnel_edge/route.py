@@ -14,6 +14,7 @@ from asgi_tunnel.session import Session
 
 from .counts import HoldCounts
 from .hostname import wildcard_of
+from .replies import Reply
 from .shares.pool import FairPool
 from .shares.token import TokenShare
 from .tokens import TokenRecord
@@ -89,6 +90,9 @@ class Waiter(Protocol):
 
     def give_way(self) -> None:
         """Another visitor needs the place; the wait is over."""
+
+    def refuse(self, reply: Reply) -> None:
+        """No app gets the request; the wait is over."""
 
 
 class SessionEntry:

@@ -55,6 +55,7 @@ from .listeners.advice import listen_advice
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
+from .login import Entrance
 from .monitor import AlertMonitor, webhook_of
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
@@ -158,6 +159,7 @@ class Edge:
         self.readiness: Readiness
         self._counter: RequestCounter | None = None  # None: nobody asks for metrics
         self._metrics: MetricsListener | None = None  # the same
+        self._entrance: Entrance | None = None  # None: no hostname has a door
         self._exposition: Exposition | None = None
         self.metrics_address: ListenAddress | None = None
         self.address: ListenAddress
@@ -227,6 +229,7 @@ class Edge:
             snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
         )
         self._watcher.uses = self.directory
+        self._entrance = await self._open_doors(snapshot)
         self._counts = LiveCounts(self.context, self.directory.registered_name)
         if config.tls.mode != "off":
             self._certificates = ShownCertificates(config, self._held)
@@ -368,6 +371,18 @@ class Edge:
             fix = "make its folder, writable for the edge's user, or name another file"
             raise EdgeConfigError("access_log.path", why, fix, file=CONFIG_FILE) from error
 
+    async def _open_doors(self, snapshot: Snapshot) -> Entrance | None:
+        """Begin to decide who passes doors; None: ``edge.toml`` has none.
+
+        Raises:
+            StorageError: The key of sessions cannot be read.
+        """
+        if not self.config.access:
+            return None
+        entrance = Entrance(self.config, lambda name: self.guards.rules(name).door)
+        await entrance.start(snapshot)
+        return entrance
+
     async def _start_tracing(self) -> None:
         config = self.config.tracing
         if config.enabled:
@@ -424,7 +439,9 @@ class Edge:
             self.context,
             limiter=self.limiter,
             table=self.table,
-            dispatcher=Dispatcher(self.context, self.directory, self.guards, endpoints),
+            dispatcher=Dispatcher(
+                self.context, self.directory, self.guards, endpoints, self._entrance
+            ),
             tunnels=self.tunnels,
             proxies=proxies,
         )
@@ -507,6 +524,8 @@ class Edge:
         if self._metrics is not None:
             await self._metrics.stop()
         await self._health.stop()
+        if self._entrance is not None:
+            await self._entrance.stop()
 
     def _make_health(self) -> LocalApp:
         context = self.context
@@ -622,6 +641,8 @@ class Edge:
             self._counter.follow(snapshot.owners)
         if self._certificates is not None:
             self._certificates.follow(snapshot)
+        if self._entrance is not None:
+            self._entrance.doors.apply(snapshot.access)
         if self.guards.apply(snapshot):
             self._end_banned()
 

@@ -21,6 +21,7 @@ from msgspec import Struct
 from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.token import MAX_TOKEN_LENGTH, Token
 
+from .accounts import AccessRecords
 from .ban import BanRecord, ScannerBan
 from .errors import EdgeConfigError, TooManyHostnamesError, shown
 from .maintenance import MaintenanceRecord
@@ -116,6 +117,7 @@ _NOBODY: Final = TokenRecord(
 )
 #: Stands for the old secret of a token that has none: no hash is all zeros.
 _NO_HASH: Final = "0" * 64
+_NOBODY_PASSES: Final = AccessRecords()
 _CREATE: Final = "create a new one with `asgi-tunnel-edge token create`"
 _UNKNOWN: Final = Refusal(
     code="unknown", sentence=f"this edge does not know the token, or its secret is wrong; {_CREATE}"
@@ -137,16 +139,19 @@ class Snapshot:
     scanner_bans: tuple[ScannerBan, ...] = ()  #: likewise
     renewals: int = 0  #: grows when somebody asks for certificates to be renewed
     maintenance: tuple[MaintenanceRecord, ...] = ()  #: the hostnames that are closed
+    access: AccessRecords = _NOBODY_PASSES  #: who may pass a door
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - all that a store has, each by its name
         cls,
         generation: int,
         records: Iterable[TokenRecord],
+        *,
         bans: Iterable[BanRecord] = (),
         scanner_bans: Iterable[ScannerBan] = (),
         renewals: int = 0,
         maintenance: Iterable[MaintenanceRecord] = (),
+        access: AccessRecords = _NOBODY_PASSES,
     ) -> Self:
         """Index the records of one moment."""
         tokens = {record.id: record for record in records}
@@ -164,6 +169,7 @@ class Snapshot:
             tuple(scanner_bans),
             renewals,
             tuple(maintenance),
+            access,
         )
 
     def authenticate(

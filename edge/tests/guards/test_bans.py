@@ -50,7 +50,7 @@ def test_wider_ban_outlives_a_narrow_one() -> None:
 def test_requests_and_connections_are_refused(world: World) -> None:
     """The operator's ban holds for exempt addresses too, and everything refused is counted."""
     bans = [ban("203.0.113.0/24"), ban("127.0.0.1", int(time.time()) + 60)]
-    assert world.guards.apply(Snapshot.of(1, [], bans))
+    assert world.guards.apply(Snapshot.of(1, [], bans=bans))
     assert world.status(address="203.0.113.9") == 403
     assert world.status(address="127.0.0.1") == 403
     assert world.status(address="198.51.100.1") == 0

@@ -117,7 +117,8 @@ BASE: dict[str, object] = {"domain": "a.test", "listen": "127.0.0.1:0"}
             (
                 'hostnames."shop.a.test".exempt: there is no such setting; remove it, or use one '
                 "of max_body, max_time, min_body_rate, body_grace, allow, deny, rate, burst, "
-                "hostname_rate, hostname_burst, scanner, origins, hsts, server_timing"
+                "hostname_rate, hostname_burst, scanner, origins, hsts, server_timing, access, "
+                "access_paths"
             ),
         ),
         (

@@ -168,6 +168,9 @@ class Nobody(Waiter):
     def resume(self, session: Session) -> None:
         """Nobody serves it."""
 
+    def refuse(self, reply: Reply) -> None:
+        """Nothing is checked here."""
+
     def give_way(self) -> None:
         """Note it."""
         self.gave_way = True

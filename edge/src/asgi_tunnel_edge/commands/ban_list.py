@@ -33,9 +33,9 @@ def list_bans(*, data_dir: Path, as_json: bool) -> None:
     """
     config = EdgeConfig.load(data_dir)
     now = time.time()
-    _, tokens, by_operator, by_scanner, *_ = Store(config.database_path).read_all()
-    names = {token.id: token.name for token in tokens}
-    every: list[BanRecord | ScannerBan] = [*by_operator, *by_scanner]
+    snapshot = Store(config.database_path).snapshot()
+    names = {token.id: token.name for token in snapshot.tokens.values()}
+    every: list[BanRecord | ScannerBan] = [*snapshot.bans, *snapshot.scanner_bans]
     bans = sorted((ban for ban in every if not ban.is_over(now)), key=lambda ban: ban.created_at)
     if as_json:
         click.echo(json.dumps([_row(ban, names) for ban in bans]))

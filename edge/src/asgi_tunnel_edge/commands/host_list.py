@@ -29,9 +29,11 @@ _HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS", "MAINTENANCE")
 def list_hosts(*, data_dir: Path, as_json: bool) -> None:
     """Show all hostnames, sorted, and the token that each belongs to."""
     config = EdgeConfig.load(data_dir)
-    _, records, *_, closed = Store(config.database_path).read_all()
-    closings = {one.hostname: one for one in closed}
-    owned = sorted((name, record) for record in records for name in record.hostnames)
+    snapshot = Store(config.database_path).snapshot()
+    closings = {one.hostname: one for one in snapshot.maintenance}
+    owned = sorted(
+        (name, record) for record in snapshot.tokens.values() for name in record.hostnames
+    )
     if as_json:
         address = public_address(config)
         rows = [

@@ -121,7 +121,7 @@ def _is_usable(config: EdgeConfig) -> bool:
 
 def _is_readable(config: EdgeConfig) -> bool:
     try:
-        Store(config.database_path).read_all()
+        Store(config.database_path).snapshot()
     except StorageError as error:
         if "locked" in str(error):
             raise

@@ -213,6 +213,13 @@ class Placement:
             self._route.holds.end(outcome, time.perf_counter() - self._waits_since)
         return exchange
 
+    def refuse(self, reply: Reply) -> None:
+        """See :class:`..route.Waiter`."""
+        exchange = self._end_wait(LEFT)
+        if exchange is not None:
+            self._writer.release()
+            exchange.refuse(reply)
+
     def resume(self, session: Upstream) -> None:
         """See :class:`..route.Waiter`."""
         exchange = self._end_wait(RESUMED)

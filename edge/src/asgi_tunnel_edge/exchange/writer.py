@@ -158,15 +158,18 @@ class Exchange:
         max_body: Bytes that a chunked request body may have; 0: no limit.
         overhead: Units without content in what :meth:`data_received` took last.
         pace: How fast bodies have to move; None: as ``[limits]`` says.
+        identity: Who the visitor is, as :meth:`..access.identity.Identity.encode` writes it, for an
+            app whose side understands that; empty: nobody has asked.
     """
 
-    __slots__ = ("max_body", "max_time", "overhead", "pace")
+    __slots__ = ("identity", "max_body", "max_time", "overhead", "pace")
 
     def __init__(self) -> None:
         self.max_time = 0.0
         self.max_body = 0
         self.overhead = 0
         self.pace: Pace | None = None
+        self.identity = b""
 
     @property
     def is_over(self) -> bool:

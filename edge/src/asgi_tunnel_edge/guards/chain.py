@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from ..access.policy import Policy
 from ..network import number_of
 from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
@@ -32,13 +33,21 @@ class Guards:
     Args:
         config: The edge's settings.
         now: Monotonic seconds.
+        policies: ``[access.NAME]`` by name, where somebody else has them, too.
 
     Attributes:
         hides_offline: Strangers must not tell an offline hostname from one that no token has.
     """
 
-    def __init__(self, config: EdgeConfig, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        now: Callable[[], float] = time.monotonic,
+        policies: Mapping[str, Policy] | None = None,
+    ) -> None:
         self.now = now
+        if policies is None:
+            policies = {name: Policy(name, one) for name, one in config.access.items()}
         self.hides_offline = config.guards.hide_offline
         self.bans = BanGuard()
         self.addresses = AddressGuard()
@@ -48,7 +57,7 @@ class Guards:
         self.maintenance = MaintenanceGuard()
         self._exempt = exempt_of(config.guards)
         self._default = Rules(config, HostnameConfig())
-        self._rules = {name: Rules(config, own) for name, own in config.hostnames.items()}
+        self._rules = {name: Rules(config, own, policies) for name, own in config.hostnames.items()}
         # Those that cannot deny anything with these settings are not asked. A new guard is one
         # more line here.
         rules = [self._default, *self._rules.values()]

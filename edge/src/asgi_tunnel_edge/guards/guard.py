@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from ..access.paths import Door
+from ..access.policy import Policy
 from ..address import group_of
 from ..hostname import wildcard_of
 from ..network import Networks, normalise_network, number_of
@@ -28,6 +30,8 @@ __all__ = [
     "exempt_of",
     "rules_of",
 ]
+
+_NONE: Final[Mapping[str, Policy]] = {}
 
 
 class VisitorAddress:
@@ -55,6 +59,7 @@ class Rules:
     __slots__ = (
         "allow",
         "deny",
+        "door",
         "has_own_rate_limit",
         "hostname_rate_limit",
         "hsts",
@@ -67,7 +72,10 @@ class Rules:
         "server_timing",
     )
 
-    def __init__(self, config: EdgeConfig, own: HostnameConfig) -> None:
+    def __init__(
+        self, config: EdgeConfig, own: HostnameConfig, policies: Mapping[str, Policy] = _NONE
+    ) -> None:
+        self.door = Door.of(own, policies)  # None: everybody may come in
         shared, limits = config.guards, config.limits
         self.max_body = limits.max_body if own.max_body is None else own.max_body
         self.max_time = limits.max_time if own.max_time is None else own.max_time

@@ -56,6 +56,21 @@ WORDS: Final[dict[str, Words]] = {
         _SENT_NOTHING,
         reloads=True,
     ),
+    # -- doors
+    "login-required": Words(
+        401,
+        "refused",
+        "You have to log in first",
+        "What is here is not open to everybody.",
+        "Open the first page of this site: it leads to the login.",
+    ),
+    "access-denied": Words(
+        403,
+        "refused",
+        "This is not open to you",
+        "You are logged in, and your account may not see this page.",
+        "Ask who runs this site for access, or log in with another account.",
+    ),
     "app-busy": Words(
         503,
         "busy",

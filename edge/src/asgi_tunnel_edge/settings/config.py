@@ -23,6 +23,7 @@ from msgspec.structs import force_setattr
 
 from ..errors import EdgeConfigError, HostnameError, shown
 from ..hostname import normalise_hostname
+from .access import AccessConfig, check_access, check_doors
 from .acme import AcmeConfig, check_acme
 from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_FILE",
+    "AccessConfig",
     "AccessLogConfig",
     "AlertsConfig",
     "Bytes",
@@ -218,6 +220,9 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alerts: AlertsConfig = AlertsConfig()
     metrics: MetricsConfig = MetricsConfig()
     guards: GuardsConfig = GuardsConfig()
+    access: Annotated[
+        dict[str, AccessConfig], Meta(description="tables such as [access.family]")
+    ] = {}  #: by the name that hostnames and paths have it by
     hostnames: Annotated[
         dict[str, HostnameConfig],
         Meta(description='tables such as [hostnames."shop.example.org"]'),
@@ -249,6 +254,8 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self._check_access_log()
         check_alerts(self.alerts, file=CONFIG_FILE)
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
+        check_access(self.access, file=CONFIG_FILE)
+        check_doors(self.hostnames, self.access, file=CONFIG_FILE)
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)
             if scheme == "http" and self.tls.mode != "off":
@@ -323,7 +330,10 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             EdgeConfigError: A setting is unknown, missing or wrong.
         """
-        named = convert_named(table, "hostnames", HostnameConfig, file=CONFIG_FILE)
+        named = {
+            **convert_named(table, "hostnames", HostnameConfig, file=CONFIG_FILE),
+            **convert_named(table, "access", AccessConfig, file=CONFIG_FILE),
+        }
         return convert({**table, **named}, cls, given={"data_dir": data_dir}, file=CONFIG_FILE)
 
     @property

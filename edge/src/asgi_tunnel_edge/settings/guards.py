@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ..errors import EdgeConfigError, shown
 from ..network import normalise_network
-from .types import BytesOrZero, Count, Rate, Seconds, SecondsOrZero, Switch
+from .types import BytesOrZero, Count, Rate, Seconds, SecondsOrZero, Switch, Text
 
 __all__ = ["LOOPBACK", "GuardsConfig", "HostnameConfig", "Pace", "check_lists"]
 
@@ -99,6 +99,11 @@ class HostnameConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     origins: Origins | None = None
     hsts: Annotated[SecondsOrZero, Meta(examples=[31536000.0])] | None = None
     server_timing: Annotated[Switch, Meta(examples=[True])] | None = None
+    access: Annotated[Text, Meta(examples=["family"])] | None = None  #: who is let in; None: all
+    access_paths: Annotated[
+        dict[str, str],
+        Meta(description='a table such as { "POST /hooks" = "public" }'),
+    ] = {}  #: what differs below some paths; the longest decides
 
 
 def check_lists(settings: GuardsConfig | HostnameConfig, *, path: str, file: str) -> None:

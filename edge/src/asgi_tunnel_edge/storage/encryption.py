@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import write_atomically
@@ -43,6 +45,24 @@ class SecretBox:
         """
         if not self.path.exists():
             write_atomically(self.path, base64.b64encode(os.urandom(_KEY)) + b"\n")
+
+    def derive(self, purpose: str) -> bytes:
+        """Return 32 bytes for another use than encrypting; the file is made where there is none.
+
+        Args:
+            purpose: What they are for: each has its own.
+
+        Raises:
+            StorageError: There is no key, or it is none.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self.create()
+        except OSError as error:
+            sentence = f"the key file {self.path} cannot be written ({error.strerror})"
+            raise StorageError(sentence) from error
+        derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode())
+        return derive.derive(self._read())
 
     def seal(self, secret: bytes, *, purpose: str) -> bytes:
         """Encrypt.
@@ -79,22 +99,25 @@ class SecretBox:
 
     def _load(self) -> AESGCM:
         if self._cipher is None:
-            try:
-                key = base64.b64decode(self.path.read_bytes().strip(), validate=True)
-                if len(key) != _KEY:
-                    raise binascii.Error
-            except OSError as error:
-                sentence = (
-                    f"the key file {self.path}, with which the keys of certificates are encrypted, "
-                    f"cannot be read ({error.strerror}); put back the one that belongs to the "
-                    "database, or run this as its owner"
-                )
-                raise StorageError(sentence) from error
-            except binascii.Error as error:
-                sentence = (
-                    f"the key file {self.path} holds no key; put back the one that belongs to the "
-                    "database"
-                )
-                raise StorageError(sentence) from error
-            self._cipher = AESGCM(key)
+            self._cipher = AESGCM(self._read())
         return self._cipher
+
+    def _read(self) -> bytes:
+        try:
+            key = base64.b64decode(self.path.read_bytes().strip(), validate=True)
+            if len(key) != _KEY:
+                raise binascii.Error
+        except OSError as error:
+            sentence = (
+                f"the key file {self.path}, with which the keys of certificates are encrypted, "
+                f"cannot be read ({error.strerror}); put back the one that belongs to the "
+                "database, or run this as its owner"
+            )
+            raise StorageError(sentence) from error
+        except binascii.Error as error:
+            sentence = (
+                f"the key file {self.path} holds no key; put back the one that belongs to the "
+                "database"
+            )
+            raise StorageError(sentence) from error
+        return key

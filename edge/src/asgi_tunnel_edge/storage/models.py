@@ -6,6 +6,12 @@ from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, LargeBinary, St
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
+    "AccessInvitation",
+    "AccessLink",
+    "AccessPass",
+    "AccessPasskey",
+    "AccessSession",
+    "AccessUser",
     "AcmeAccount",
     "AcmeAttempt",
     "AcmeCertificate",
@@ -190,6 +196,99 @@ class AcmeLease(Base):
     directory: Mapped[str] = mapped_column(String(2048), primary_key=True)
     holder: Mapped[str] = mapped_column(String(64))
     expires_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class AccessUser(Base):
+    """Somebody who may log in at doors of this edge."""
+
+    __tablename__ = "access_users"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    groups: Mapped[str] = mapped_column(String)  # with a space between two
+    password: Mapped[str | None] = mapped_column(String(255))  # hashed; NULL: no password
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    disabled_at: Mapped[int | None] = mapped_column(BigInteger)
+    epoch: Mapped[int] = mapped_column(Integer)
+
+
+class AccessPasskey(Base):
+    """One passkey of a user: what WebAuthn calls a credential. Its row goes with the user's."""
+
+    __tablename__ = "access_passkeys"
+
+    id: Mapped[str] = mapped_column(String(1400), primary_key=True)  # base64url
+    user: Mapped[str] = mapped_column(
+        ForeignKey("access_users.name", ondelete="CASCADE"), index=True
+    )
+    hostname: Mapped[str] = mapped_column(String(255))  # the relying party's id
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)  # COSE
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    label: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AccessInvitation(Base):
+    """A link with which a user sets a password or makes a passkey, once."""
+
+    __tablename__ = "access_invitations"
+
+    secret_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user: Mapped[str] = mapped_column(
+        ForeignKey("access_users.name", ondelete="CASCADE"), index=True
+    )
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AccessSession(Base):
+    """One login. Rows of sessions that are over go with the next login."""
+
+    __tablename__ = "access_sessions"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(512), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    hostname: Mapped[str] = mapped_column(String(255))
+    method: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    address: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str] = mapped_column(String(200))
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AccessPass(Base):
+    """One service token. Rows stay after a revocation."""
+
+    __tablename__ = "access_passes"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    policies: Mapped[str] = mapped_column(String)  # with a space between two
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AccessLink(Base):
+    """One share link. Rows stay for a while after its end."""
+
+    __tablename__ = "access_links"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    secret_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    hostname: Mapped[str] = mapped_column(String(255))
+    path: Mapped[str] = mapped_column(String(2048))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+    max_uses: Mapped[int | None] = mapped_column(Integer)
+    uses: Mapped[int] = mapped_column(Integer)
+    note: Mapped[str] = mapped_column(String(100))
 
 
 class Audit(Base):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from asgi_tunnel_edge.accounts import AccessRecords
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE, write_atomically
@@ -32,6 +33,7 @@ class _File(Struct, frozen=True, kw_only=True):
     bans: list[BanRecord] = []  # a file of an edge without bans has none
     scanner_bans: list[ScannerBan] = []
     maintenance: list[MaintenanceRecord] = []
+    access: AccessRecords = AccessRecords()
 
 
 def load_snapshot(store: Store) -> Snapshot:
@@ -40,7 +42,7 @@ def load_snapshot(store: Store) -> Snapshot:
     Raises:
         StorageError: The database cannot be read.
     """
-    return Snapshot.of(*store.read_all())
+    return store.snapshot()
 
 
 def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
@@ -56,6 +58,7 @@ def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:
         bans=list(snapshot.bans),
         scanner_bans=list(snapshot.scanner_bans),
         maintenance=list(snapshot.maintenance),
+        access=snapshot.access,
     )
     write_atomically(path, msgspec.json.encode(content), mode=PRIVATE)
 
@@ -78,7 +81,8 @@ def load_snapshot_file(path: Path) -> Snapshot:
     return Snapshot.of(
         content.generation,
         content.tokens,
-        content.bans,
-        content.scanner_bans,
+        bans=content.bans,
+        scanner_bans=content.scanner_bans,
         maintenance=content.maintenance,
+        access=content.access,
     )

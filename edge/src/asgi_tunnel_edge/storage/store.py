@@ -25,6 +25,7 @@ from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, check_hostname_count
 
+from .access import read_access, restore_access
 from .bans import read_bans, read_scanner_bans
 from .database import (
     GENERATION,
@@ -348,6 +349,7 @@ class Store(Database):
                     )
                 )
             session.add_all(maintenance_row(record) for record in snapshot.maintenance)
+            restore_access(session, snapshot.access)
             known = sa.update(Meta).where(Meta.key == "generation")
             session.execute(known.values(value=snapshot.generation))
             detail = f"tokens={len(snapshot.tokens)} bans={len(snapshot.bans)}"
@@ -443,21 +445,19 @@ class Store(Database):
         with self._errors(), Session(self._engine) as session, session.begin():
             return read_scanner_bans(session)
 
-    def read_all(
-        self,
-    ) -> tuple[
-        int, list[TokenRecord], list[BanRecord], list[ScannerBan], int, list[MaintenanceRecord]
-    ]:
-        """What :meth:`read` gives, all bans of both kinds, and how often renewals were asked for.
-
-        Then the hostnames that are closed; all of the same moment.
-        """
+    def snapshot(self) -> Snapshot:
+        """Everything that a running edge follows, as of one moment."""
         with self._errors(), Session(self._engine) as session, session.begin():
             tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
-            records = [_record(token) for token in tokens]
-            bans = read_bans(session), read_scanner_bans(session)
-            renewals = read_number(session, RENEWALS)
-            return _generation(session), records, *bans, renewals, read_maintenance(session)
+            return Snapshot.of(
+                _generation(session),
+                [_record(token) for token in tokens],
+                bans=read_bans(session),
+                scanner_bans=read_scanner_bans(session),
+                renewals=read_number(session, RENEWALS),
+                maintenance=read_maintenance(session),
+                access=read_access(session),
+            )
 
     def generation(self) -> int:
         """A number that grows with each change."""

@@ -1,0 +1,181 @@
+"""What dispatch asks at a door: who may pass, where the login is, and what has to be waited for.
+
+It owns what a login needs while an edge runs: the pages, and the thread that checks passwords.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from asgi_tunnel.asgi.types import ASGIApp
+from asgi_tunnel.protocol.head import Arrival, Fields
+
+from ..access.doors import ACCESS_PATH, Doors, Pending
+from ..access.passwords import Outcome, PasswordChecker
+from ..access.paths import Door
+from ..access.session import SessionSigner
+from ..endpoints.local_app import LocalApp
+from ..exchange.checked import CheckedRoute
+from ..exchange.writer import Exchange
+from ..pages.brand import Brand
+from ..replies import RETRY_AFTER, Reply
+from ..request import Request
+from ..route import Route
+from ..storage.access import AccessStore
+from ..storage.encryption import SecretBox
+
+if TYPE_CHECKING:
+    from ..guards import VisitorAddress
+    from ..settings.config import EdgeConfig
+    from ..tokens import Snapshot
+    from .place import FindDoor
+
+__all__ = ["Entrance", "Passage"]
+
+_PREFIX: Final = ACCESS_PATH.encode()
+_FIELDS: Final = [(b"www-authenticate", b'Basic realm="asgi-tunnel", charset="UTF-8"')]
+_REFUSED: Final = {
+    Outcome.WRONG: Reply(
+        401,
+        "the name or the password is wrong",
+        fields=_FIELDS,
+        source="access",
+        closes=False,
+        reason="login-required",
+    ),
+    Outcome.TOO_MANY: Reply(
+        429, "too many wrong passwords came from this address", 15, source="access"
+    ),
+    Outcome.BUSY: Reply(
+        503,
+        "too many passwords are being checked right now",
+        RETRY_AFTER,
+        reason="overloaded",
+    ),
+    Outcome.BROKEN: Reply(
+        503, "passwords cannot be checked right now", RETRY_AFTER, reason="overloaded"
+    ),
+}
+
+
+class Passage(NamedTuple):
+    """How a request passes a door."""
+
+    fields: Fields  #: what the app is sent of the request's
+    identity: bytes  #: what the app's side is told of the visitor; empty: nobody in particular
+    route: Route
+    checked: CheckedRoute | None  #: the same, where something has to be waited for
+
+    def begin(self, exchange: Exchange) -> None:
+        """Say whose exchange it is; before it starts."""
+        exchange.identity = self.identity
+        if self.checked is not None:
+            self.checked.serve(exchange)
+
+
+class Entrance:
+    """See the module.
+
+    Args:
+        config: Of the edge; it has ``[access]``.
+        find: The doors of a hostname.
+
+    Attributes:
+        doors: Decide about each request.
+    """
+
+    def __init__(self, config: EdgeConfig, find: FindDoor) -> None:
+        self._config = config
+        self._find = find
+        self._box = SecretBox(config.acme_key_path)
+        self._store = AccessStore(config.database_path)
+        self._checks: set[asyncio.Task[None]] = set()
+        self._checker = PasswordChecker(self._store.password_of, asyncio.get_running_loop().time)
+        self._app: LocalApp
+        self.doors: Doors
+
+    async def start(self, snapshot: Snapshot) -> None:
+        """Make the pages and read the key of sessions.
+
+        Raises:
+            StorageError: The key file cannot be read or made.
+        """
+        key = await asyncio.to_thread(self._box.derive, "access session")
+        self.doors = Doors(self._config.access, SessionSigner(key))
+        self.doors.apply(snapshot.access)
+        self._app = LocalApp(await asyncio.to_thread(self._make_pages))
+        await self._app.start()
+
+    async def stop(self) -> None:
+        """End the pages and what is being checked."""
+        for task in self._checks:
+            task.cancel()
+        self._checker.stop()
+        await self._app.stop()
+
+    def check(
+        self,
+        door: Door,
+        request: Request,
+        arrival: Arrival,
+        visitor: VisitorAddress,
+        route: Route,
+    ) -> Passage | Reply | Route:
+        """Decide about one request at a door.
+
+        Args:
+            door: In front of the hostname.
+            request: What was read.
+            arrival: How it came.
+            visitor: Whose it is.
+            route: To the app.
+
+        Returns:
+            How it passes; what to reply; or the route to the login, for requests to its pages.
+        """
+        if request.target.startswith(_PREFIX):
+            return self._app.route
+        policies = door.policies_of(request.method, request.target)
+        found = self.doors.check(policies, request, arrival, time.time())
+        if isinstance(found, Reply):
+            return found
+        if isinstance(found, Pending):
+            checked = self._checked_route(found, visitor, route)
+            return Passage(found.fields, b"", checked, checked)
+        return Passage(found.fields, found.identity, route, None)
+
+    def _checked_route(
+        self, pending: Pending, visitor: VisitorAddress, route: Route
+    ) -> CheckedRoute:
+        """Return a route that opens when a password was found to be right."""
+        checked = CheckedRoute(route)
+        task = asyncio.ensure_future(self._check(pending, visitor.group, checked))
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
+        return checked
+
+    async def _check(self, pending: Pending, group: str, route: CheckedRoute) -> None:
+        outcome = await self._checker.check(pending.user, pending.password, group)
+        if outcome is not Outcome.RIGHT:
+            route.refuse(_REFUSED[outcome])
+            return
+        found = self.doors.verified(pending, time.time())
+        if isinstance(found, Reply):
+            route.refuse(found)
+        else:
+            route.open(found.identity)
+
+    def _make_pages(self) -> ASGIApp:
+        # Starlette takes 0.1 s to load: only edges that have a door do it.
+        from .app import LoginApp
+        from .link import LinkLogin
+        from .password import PasswordLogin
+        from .sessions import Sessions
+        from .site import Site
+
+        brand = Brand.of(self._config.pages, self._config.data_dir)
+        sessions = Sessions(self.doors, self._store)
+        methods = [PasswordLogin(self._checker), LinkLogin()]
+        return LoginApp(self._find, sessions, Site(brand), methods).asgi
