@@ -89,9 +89,7 @@ class World:
 
     def follow(self) -> None:
         """Let the edge see its store now, and not at its next look."""
-        from asgi_tunnel_edge.storage import load_snapshot
-
-        snapshot = load_snapshot(self.store)
+        snapshot = self.store.snapshot()
 
         async def apply() -> None:
             self.edge._apply(snapshot)

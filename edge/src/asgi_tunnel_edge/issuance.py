@@ -27,7 +27,6 @@ from .endpoints.local_app import LocalApp
 from .errors import CertificateError, SolverError
 from .hostname import wildcard_of
 from .settings.config import parse_listen
-from .storage.acme import AcmeStore
 from .supervision import SocketSource
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ class Issuance:
         Raises:
             StorageError: The store cannot be read.
         """
+        from .storage.acme import AcmeStore  # SQLAlchemy, which other edges need not load
+
         config = self._config
         storage = AcmeStore(config.database_path, config.acme_key_path)
         state = await asyncio.to_thread(storage.load, config.acme.directory)

@@ -21,7 +21,6 @@ from .errors import EdgeConfigError, EdgeError
 from .files import write_atomically
 from .settings.alerts import check_webhook
 from .settings.config import CONFIG_FILE
-from .storage import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -245,6 +244,8 @@ class AlertMonitor:
                 "%s cannot be read (%s); what it says may be said again", self._path, error
             )
         try:
+            from .storage.store import Store  # SQLAlchemy, which other edges need not load
+
             used = Store(self._config.database_path).last_used()
         except EdgeError:
             used = {}  # the watcher says it

@@ -23,7 +23,6 @@ from .certificates.internal import (
 )
 from .certificates.validity import expiry_of, names_of, validity_warnings
 from .errors import CertificateError
-from .issuance import Issuance
 
 if TYPE_CHECKING:
     import ssl
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from .certificates.source import Certificate, CertificateSource
     from .endpoints.endpoint import Endpoint
+    from .issuance import Issuance
     from .listeners.client_hello import ClientHello
     from .settings.config import EdgeConfig
     from .supervision import SocketSource
@@ -73,6 +73,8 @@ class ShownCertificates:
         self._validity_due = 0.0
         if config.tls.mode == "acme":
             collection = self._source = self._collection = CertificateCollection(config.domain)
+            from .issuance import Issuance  # what only an edge with a CA needs to load
+
             self._issuance = Issuance(config, collection, held)
         else:
             self._source = self._files = FileCertificates(

@@ -9,7 +9,7 @@ import pytest
 from asgi_tunnel_edge.certificates.acme.records import CertificateRecord, FailureRecord
 from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.acme import AcmeStore
 
 from .conftest import Run
@@ -92,7 +92,7 @@ def test_list(data: Path, run: Run) -> None:
 def test_renew(data: Path, run: Run) -> None:
     """One that is there and one that fails are due now, and a running edge sees it."""
     store = Store(EdgeConfig.load(data).database_path)
-    before = load_snapshot(store)
+    before = store.snapshot()
     done = run("cert", "renew", "a.test", "--data", data)
     assert (done.code, done.err) == (0, "")
     assert done.out == "a.test: the edge orders it now, or when it starts\n"
@@ -102,7 +102,7 @@ def test_renew(data: Path, run: Run) -> None:
     assert state.certificates["a.test",].renew_at == 0
     assert state.certificates["gone.test",].renew_at == NOW + DAY
     assert state.failures["shop.a.test",].retry_at == 0
-    after = load_snapshot(store)
+    after = store.snapshot()
     assert after.renewals == before.renewals + 2
     assert after.generation > before.generation
     assert len(json.loads(run("cert", "renew", "--json", "--data", data).out)) == 4

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from asgi_tunnel_edge.certificates.internal import fingerprint
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
+from asgi_tunnel_edge.storage import Store, save_snapshot_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +61,12 @@ def test_database_from_a_snapshot(data: Path, run: Run) -> None:
     run("token", "create", "gone", "--data", data)
     run("token", "revoke", "gone", "--data", data)
     run("ban", "add", "203.0.113.7", "--data", data)
-    before = load_snapshot(Store(config.database_path))
+    before = Store(config.database_path).snapshot()
     save_snapshot_file(before, config.snapshot_path)
     config.database_path.unlink()
     done = run("remake", "database", "--data", data)
     assert (done.code, done.err) == (0, "")
     assert "with the 2 tokens and 1 bans" in done.out
-    after = load_snapshot(Store(config.database_path))
+    after = Store(config.database_path).snapshot()
     assert (after.tokens, after.bans) == (before.tokens, before.bans)
     assert after.generation > before.generation

@@ -11,7 +11,7 @@ import pytest
 
 from asgi_tunnel_edge.listeners.advice import listen_advice
 from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
-from asgi_tunnel_edge.storage import Store, load_snapshot, save_snapshot_file
+from asgi_tunnel_edge.storage import Store, save_snapshot_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def test_bad_settings(data: Path, run: Run, served: list[EdgeConfig]) -> None:
 def test_without_a_store(data: Path, run: Run, served: list[EdgeConfig]) -> None:
     """T30: without its tokens an edge does not start; with a saved snapshot of them it does."""
     config = EdgeConfig.load(data)
-    snapshot = load_snapshot(Store(config.database_path))
+    snapshot = Store(config.database_path).snapshot()
     config.database_path.unlink()
     done = run("run", "--data", data)
     assert (done.code, served) == (1, [])

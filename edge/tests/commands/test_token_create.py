@@ -12,7 +12,7 @@ from asgi_tunnel.token import Token
 from asgi_tunnel_edge.address import write_edge_address
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.settings.config import EdgeConfig, ListenAddress
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def test_json(data: Path, run: Run) -> None:
     )
     assert result["hostnames"] == ["shop.a.test"]
     assert result["urls"] == ["http://shop.a.test:8080"]
-    snapshot = load_snapshot(Store(EdgeConfig.load(data).database_path))
+    snapshot = Store(EdgeConfig.load(data).database_path).snapshot()
     answer = snapshot.authenticate_text(result["token"])
     assert isinstance(answer, TokenRecord)
     assert answer.hostnames == ("shop.a.test",)

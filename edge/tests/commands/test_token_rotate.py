@@ -9,7 +9,7 @@ import pytest
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import Refusal
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def answers(data: Path, *texts: str, later: float = 0) -> list[str]:
     """What an edge says to each of some tokens."""
-    snapshot = load_snapshot(Store(EdgeConfig.load(data).database_path))
+    snapshot = Store(EdgeConfig.load(data).database_path).snapshot()
     found = [snapshot.authenticate_text(text, now=time.time() + later) for text in texts]
     return [one.code if isinstance(one, Refusal) else "taken" for one in found]
 

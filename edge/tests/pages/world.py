@@ -15,7 +15,7 @@ from asgi_tunnel.token import Token
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig, GuardsConfig, Limits, TlsConfig
 from asgi_tunnel_edge.settings.pages import PagesConfig
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord, new_secret, secret_digest
 
 SHOP = "shop.localhost"
@@ -107,7 +107,7 @@ class World:
 
     async def apply_store(self) -> None:
         """Let the edge have what is in the store now."""
-        self.edge._apply(await asyncio.to_thread(load_snapshot, self.store))
+        self.edge._apply(await asyncio.to_thread(Store.snapshot, self.store))
 
 
 @asynccontextmanager

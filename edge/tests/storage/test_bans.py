@@ -7,7 +7,7 @@ import pytest
 
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import BanNotFoundError, TooManyBansError
-from asgi_tunnel_edge.storage import Store, load_snapshot, load_snapshot_file, save_snapshot_file
+from asgi_tunnel_edge.storage import Store, load_snapshot_file, save_snapshot_file
 from asgi_tunnel_edge.storage import store as module
 from asgi_tunnel_edge.tokens import Snapshot
 
@@ -30,7 +30,7 @@ def test_in_the_snapshot(store: Store, tmp_path: Path) -> None:
     """Bans raise the generation, come with a snapshot and survive in its file."""
     store.add_ban(TWO)
     store.add_ban(ONE)
-    snapshot = load_snapshot(store)
+    snapshot = store.snapshot()
     assert snapshot.bans == (ONE, TWO)
     assert snapshot.generation == 2
     path = tmp_path / "snapshot.json"
@@ -83,7 +83,7 @@ def test_scanner_bans_in_the_snapshot(store: Store, tmp_path: Path) -> None:
     """They come with a snapshot and its file, and cost one change and no line of the audit log."""
     bans = [scanner_ban(1), scanner_ban(1, ""), scanner_ban(2)]
     store.add_scanner_bans(bans, now=1000)
-    snapshot = load_snapshot(store)
+    snapshot = store.snapshot()
     assert snapshot.generation == 1
     assert sorted((ban.address, ban.owner) for ban in snapshot.scanner_bans) == [
         ("192.0.2.1", ""),

@@ -11,7 +11,7 @@ from alembic.config import Config
 
 from asgi_tunnel_edge.errors import HostnameNotFoundError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
-from asgi_tunnel_edge.storage import Store, load_snapshot, load_snapshot_file, save_snapshot_file
+from asgi_tunnel_edge.storage import Store, load_snapshot_file, save_snapshot_file
 from asgi_tunnel_edge.tokens import TokenRecord
 
 NAMES = ("*.shop.test", "cart.test", "shop.test")
@@ -82,7 +82,7 @@ def test_it_goes_with_the_hostname(store: Store) -> None:
 def test_in_the_snapshot(store: Store, tmp_path: Path) -> None:
     """An edge that starts without its database keeps closed what was closed; so does a new one."""
     store.begin_maintenance([SHOP, CART])
-    snapshot = load_snapshot(store)
+    snapshot = store.snapshot()
     assert snapshot.maintenance == (CART, SHOP)
     path = tmp_path / "snapshot.json"
     save_snapshot_file(snapshot, path)

@@ -10,7 +10,6 @@ from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.quotas import TokenQuotas
 from asgi_tunnel_edge.storage import (
     Store,
-    load_snapshot,
     load_snapshot_file,
     save_snapshot_file,
 )
@@ -34,7 +33,7 @@ def test_from_the_store(tmp_path: Path) -> None:
     store = Store(tmp_path / "edge.sqlite3")
     store.migrate()
     store.create_token(TOKEN)
-    assert load_snapshot(store) == Snapshot.of(1, [TOKEN])
+    assert store.snapshot() == Snapshot.of(1, [TOKEN])
 
 
 def test_file_round_trip(tmp_path: Path) -> None:

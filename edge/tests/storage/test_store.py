@@ -21,7 +21,7 @@ from asgi_tunnel_edge.errors import (
     TokenRevokedError,
 )
 from asgi_tunnel_edge.quotas import TokenQuotas
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage import store as module
 from asgi_tunnel_edge.storage.models import Base
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
@@ -320,7 +320,7 @@ def test_end_to_end_hostnames_are_kept(store: Store, tmp_path: Path) -> None:
     assert any("end_to_end=b.test" in line for line in dump(store.path))
     other = Store(tmp_path / "other.sqlite3")
     other.migrate()
-    other.restore(load_snapshot(store))
+    other.restore(store.snapshot())
     assert other.read()[1] == [kept]
     store.revoke_tokens(["home"])
     assert store.read()[1][0].end_to_end == ()
@@ -349,7 +349,7 @@ def test_the_old_secret_is_in_a_database_that_is_made_anew(store: Store, tmp_pat
     kept = store.rotate_token("shop", secret_digest("second"), overlap=60)
     other = Store(tmp_path / "other.sqlite3")
     other.migrate()
-    other.restore(load_snapshot(store))
+    other.restore(store.snapshot())
     assert other.read()[1] == [kept]
 
 

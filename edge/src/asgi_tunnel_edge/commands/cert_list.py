@@ -11,7 +11,7 @@ import click
 
 from asgi_tunnel_edge.issuance import is_wildcard_missing, wanted_certificates
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store, load_snapshot
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.acme import AcmeStore
 
 from .options import (
@@ -64,7 +64,7 @@ def certificate_states(config: EdgeConfig) -> list[dict[str, object]]:
     state = AcmeStore(config.database_path, config.acme_key_path).load(config.acme.directory)
     wanted = wanted_certificates(
         config,
-        load_snapshot(Store(config.database_path)),
+        Store(config.database_path).snapshot(),
         has_wildcard=not is_wildcard_missing(config, state),
     )
     names = list(dict.fromkeys([*wanted, *state.certificates, *state.failures]))

@@ -23,7 +23,6 @@ from ..pages.brand import Brand
 from ..replies import RETRY_AFTER, Reply
 from ..request import Request
 from ..route import Route
-from ..storage.access import AccessStore
 from ..storage.encryption import SecretBox
 
 if TYPE_CHECKING:
@@ -87,6 +86,8 @@ class Entrance:
     """
 
     def __init__(self, config: EdgeConfig, find: FindDoor) -> None:
+        from ..storage.access import AccessStore  # SQLAlchemy, which other edges need not load
+
         self._config = config
         self._find = find
         self._box = SecretBox(config.acme_key_path)

@@ -1,4 +1,4 @@
-"""The tables of who may pass a door; ``read_access`` is what a snapshot holds of them.
+"""The tables of who may pass a door; what a snapshot holds of them is read by ``reading``.
 
 ``AccessStore`` is used by the command line, and by a running edge in a thread: a login writes one
 row.
@@ -21,7 +21,7 @@ from asgi_tunnel_edge.accounts import (
 )
 from asgi_tunnel_edge.errors import AccountError
 
-from .database import GENERATION, Database, raise_number, read_number
+from .database import GENERATION, Database, raise_number
 from .models import (
     AccessInvitation,
     AccessLink,
@@ -36,7 +36,7 @@ from .models import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ACCESS_EPOCH", "AccessStore", "read_access", "restore_access"]
+__all__ = ["ACCESS_EPOCH", "AccessStore", "restore_access"]
 
 ACCESS_EPOCH: Final = "access_epoch"
 """Row of ``meta``: grows when everybody is signed out."""
@@ -440,21 +440,6 @@ class AccessStore(Database):
             row.revoked_at = int(time.time())
             _changed(session, "link.revoke", row.id, "")
             return _link(row)
-
-
-def read_access(session: Session) -> AccessRecords:
-    """What doors need, as of one moment."""
-    users = session.scalars(sa.select(AccessUser).order_by(AccessUser.name))
-    ended = sa.select(AccessSession.id).where(
-        AccessSession.revoked_at.is_not(None), AccessSession.expires_at > time.time()
-    )
-    return AccessRecords(
-        users=tuple(_user(row) for row in users),
-        passes=tuple(one for one in _passes(session) if one.revoked_at is None),
-        links=tuple(one for one in _links(session) if one.revoked_at is None),
-        ended=tuple(session.scalars(ended.order_by(AccessSession.id))),
-        epoch=read_number(session, ACCESS_EPOCH),
-    )
 
 
 def restore_access(session: Session, records: AccessRecords) -> None:

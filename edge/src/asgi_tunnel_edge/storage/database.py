@@ -191,12 +191,13 @@ class Database:
             )
         if "locked" in said or "busy" in said:
             return f"the database {self.path} is locked by another process; try again"
-        if "no such column" in said:
+        is_empty = "no such table: tokens" in said or "no such table: meta" in said
+        if "no such column" in said or ("no such table" in said and not is_empty):
             return (
                 f"the database {self.path} is of an older version; start the edge once with "
                 "`asgi-tunnel-edge run`, which brings it up to date"
             )
-        if "not a database" in said or "malformed" in said or "no such table" in said:
+        if "not a database" in said or "malformed" in said or is_empty:
             return (
                 f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
                 "with `asgi-tunnel-edge remake database`, which says what is lost"

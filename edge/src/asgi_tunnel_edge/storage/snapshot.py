@@ -1,4 +1,4 @@
-"""Snapshots: from the store, and from the file that lets an edge start without it."""
+"""The snapshot in a file, with which an edge starts while its database cannot be read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .store import Store
-
-__all__ = ["load_snapshot", "load_snapshot_file", "save_snapshot_file"]
+__all__ = ["load_snapshot_file", "save_snapshot_file"]
 
 _VERSION: Final = 1
 
@@ -34,15 +32,6 @@ class _File(Struct, frozen=True, kw_only=True):
     scanner_bans: list[ScannerBan] = []
     maintenance: list[MaintenanceRecord] = []
     access: AccessRecords = AccessRecords()
-
-
-def load_snapshot(store: Store) -> Snapshot:
-    """Read everything from the store, as of one moment.
-
-    Raises:
-        StorageError: The database cannot be read.
-    """
-    return store.snapshot()
 
 
 def save_snapshot_file(snapshot: Snapshot, path: Path) -> None:

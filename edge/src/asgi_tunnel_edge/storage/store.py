@@ -6,7 +6,7 @@ Large because it holds one class, which says why.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -25,18 +25,17 @@ from asgi_tunnel_edge.network import overlap
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, check_hostname_count
 
-from .access import read_access, restore_access
-from .bans import read_bans, read_scanner_bans
+from .access import restore_access
 from .database import (
     GENERATION,
     HEAD_REVISION,
-    RENEWALS,
     Database,
     raise_number,
     read_number,
 )
-from .maintenance import maintenance_row, read_maintenance
+from .maintenance import maintenance_row
 from .models import Audit, Ban, Hostname, Maintenance, Meta, ScannerBanRow, Token
+from .reading import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_REVISION", "Store"]
 
 _MAX_NAMED: Final = 5  # bans that one sentence names
-#: Of two that were made in one second, the one that was kept first.
-_OLDEST_FIRST: Final[tuple[Any, ...]] = (
-    Token.created_at,
-    sa.literal_column("tokens.rowid"),
-)
 
 
 class Store(Database):
@@ -301,8 +295,7 @@ class Store(Database):
 
     def maintenance(self) -> list[MaintenanceRecord]:
         """All hostnames that are closed for visitors, sorted."""
-        with self._errors(), Session(self._engine) as session, session.begin():
-            return read_maintenance(session)
+        return list(self.snapshot().maintenance)
 
     def find_token(self, wanted: str) -> TokenRecord:
         """Return a token by its id or name, as :meth:`limit_token` finds it.
@@ -315,9 +308,8 @@ class Store(Database):
 
     def read(self) -> tuple[int, list[TokenRecord]]:
         """The generation and all tokens, oldest first, both of the same moment."""
-        with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
-            return _generation(session), [_record(token) for token in tokens]
+        snapshot = self.snapshot()
+        return snapshot.generation, list(snapshot.tokens.values())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Fill a new database with what a running edge knew last; its history is not in it."""
@@ -437,27 +429,20 @@ class Store(Database):
 
     def bans(self) -> list[BanRecord]:
         """All bans, oldest first; some may be over."""
-        with self._errors(), Session(self._engine) as session, session.begin():
-            return read_bans(session)
+        return list(self.snapshot().bans)
 
     def scanner_bans(self) -> list[ScannerBan]:
         """All bans of the scanner guard, oldest first; some may be over."""
-        with self._errors(), Session(self._engine) as session, session.begin():
-            return read_scanner_bans(session)
+        return list(self.snapshot().scanner_bans)
 
     def snapshot(self) -> Snapshot:
         """Everything that a running edge follows, as of one moment."""
-        with self._errors(), Session(self._engine) as session, session.begin():
-            tokens = session.scalars(sa.select(Token).order_by(*_OLDEST_FIRST))
-            return Snapshot.of(
-                _generation(session),
-                [_record(token) for token in tokens],
-                bans=read_bans(session),
-                scanner_bans=read_scanner_bans(session),
-                renewals=read_number(session, RENEWALS),
-                maintenance=read_maintenance(session),
-                access=read_access(session),
-            )
+        with self._errors():
+            connection = self._open()
+            try:
+                return read_snapshot(connection)
+            finally:
+                connection.close()
 
     def generation(self) -> int:
         """A number that grows with each change."""

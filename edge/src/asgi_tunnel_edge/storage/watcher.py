@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from asgi_tunnel_edge.errors import StorageError
 
-from .snapshot import load_snapshot, load_snapshot_file, save_snapshot_file
-from .store import Store
+from .reading import read_snapshot
+from .snapshot import load_snapshot_file, save_snapshot_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -78,7 +78,6 @@ class SnapshotReader:
     def __init__(self, database: Path, snapshot_file: Path) -> None:
         self._database = database
         self._file = snapshot_file
-        self._store = Store(database)
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None  # of the file that the connection reads
         self._seen: int | None = None  # its data_version when the snapshot was read
@@ -151,8 +150,10 @@ class SnapshotReader:
 
     def save_bans(self, bans: Sequence[ScannerBan]) -> bool:
         """Write bans of the scanner guard into the store; return whether they are there."""
+        from .store import Store  # see storage/reading.py
+
         try:
-            self._store.add_scanner_bans(bans)
+            Store(self._database).add_scanner_bans(bans)
         except StorageError as error:
             if not self._bans_failing:
                 _log.warning("bans of the scanner guard are kept in memory only: %s", error)
@@ -202,7 +203,7 @@ class SnapshotReader:
         if version == self._seen:
             return None
         # Noted before reading: a change in between costs one more look, and is never missed.
-        snapshot = load_snapshot(self._store)
+        snapshot = read_snapshot(self._connection)
         self._seen = version
         return snapshot
 
