@@ -23,11 +23,13 @@ PUBLIC = [
     "TunnelError",
     "TunnelMiddleware",
     "VersionMismatchError",
+    "Visitor",
     "__version__",
     "run",
     "serve",
     "share",
     "start_in_thread",
+    "visitor",
 ]
 
 

@@ -17,13 +17,14 @@ import pytest
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
-from asgi_tunnel import StreamResetError
+from asgi_tunnel import StreamResetError, visitor
 from asgi_tunnel.asgi.lifespan import LifespanError
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.testing import (
     LocalEdge,
     ServeLocally,
     Timing,
+    Visitor,
     WebSocketClosedError,
     WebSocketDeniedError,
     local_edge,
@@ -782,6 +783,49 @@ async def test_state_is_given_with_and_without_a_lifespan() -> None:
 
 
 # -- pytest ----------------------------------------------------------------------------------------
+
+
+async def test_a_visitor_whom_a_door_has_let_in() -> None:
+    """Each way to ask takes one, as often as it is asked; without one nobody is known."""
+    anna, ben = Visitor(subject="user:anna", groups=("family",)), Visitor(subject="user:ben")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found = visitor(scope)
+        said = "nobody" if found is None else found.subject
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.send", "text": said})
+            await send({"type": "websocket.close"})
+            return
+        own = scope["extensions"]["asgi_tunnel"]
+        assert (own["hostname"], own["edge"]) == ("app.test", "wss://edge.test")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": said.encode()})
+
+    async with LocalEdge(app, lifespan="off") as edge:
+        assert (await edge.get("/")).text == "nobody"
+        assert (await edge.get("/", visitor=anna)).text == "user:anna"
+        assert (await edge.post("/", b"x", visitor=ben)).text == "user:ben"
+        assert (await edge.request("DELETE", "/", visitor=ben)).text == "user:ben"
+        async with edge.stream("GET", "/", visitor=anna) as response:
+            assert await response.read() == b"user:anna"
+        for one, said in ((anna, "user:anna"), (None, "nobody")):
+            async with edge.websocket("/", visitor=one) as socket:
+                assert await socket.receive() == said
+        await edge.restart_app()
+        assert (await edge.get("/", visitor=anna)).text == "user:anna"
+
+
+async def test_a_header_that_no_visitor_can_send() -> None:
+    """An edge refuses a name with a colon, so a test cannot claim by it who it is either."""
+    async with LocalEdge(shop()) as edge:
+        for name in (":visitor", ":Visitor", ":x"):
+            with pytest.raises(ValueError, match="begins with a colon"):
+                await edge.get("/hello", headers={name: "{}"})
+            with pytest.raises(ValueError, match="begins with a colon"):
+                async with edge.websocket("/echo", headers=[(name, "{}")]):
+                    pass
+        assert (await edge.get("/hello")).status == 200
 
 
 async def test_the_fixture_serves_several_apps(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TunnelError,
         VersionMismatchError,
     )
+    from .identity import Visitor, visitor
     from .middleware import Tunnel, TunnelMiddleware
     from .runner import run, serve
     from .services.app import Services
@@ -45,11 +46,13 @@ __all__ = [
     "TunnelError",
     "TunnelMiddleware",
     "VersionMismatchError",
+    "Visitor",
     "__version__",
     "run",
     "serve",
     "share",
     "start_in_thread",
+    "visitor",
 ]
 
 _MODULES = {
@@ -58,10 +61,12 @@ _MODULES = {
     "Tunnel": "middleware",
     "TunnelConfig": "config",
     "TunnelMiddleware": "middleware",
+    "Visitor": "identity",
     "run": "runner",
     "serve": "runner",
     "share": "sharing",
     "start_in_thread": "thread",
+    "visitor": "identity",
 }
 
 

@@ -45,7 +45,7 @@ from .pins import KnownPins
 from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import DURATION, Hello, Welcome
+from .protocol.handshake import DURATION, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
 from .proxy import Proxy, find_proxy
 from .session import Session
@@ -118,6 +118,7 @@ class Connector:
         self._shared: set[str] = set()  # names that another process serves, as it was logged
         self.on_refused: Callable[[TunnelError], None] | None = None
         self.origin = origin
+        origin.edge = config.token.edge
         self.is_stopping = False
         self._name = name
         self._instance = secrets.token_hex(8)
@@ -303,7 +304,7 @@ class Connector:
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
             hostnames=self.config.hostnames,
             services=self.services,
-            capabilities=(DURATION,),
+            capabilities=(DURATION, VISITOR),
             session=session.session_id if session is not None and resumable else "",
             received=(
                 session.connection.received_frames if session is not None and resumable else 0

@@ -63,6 +63,7 @@ class Session:
         on_end: Called once, when the session is over; the streams' handlers were told before.
         moved: Bytes sent and received so far.
         tells_duration: Whether the peer says how long its app took, where it is asked.
+        takes_visitor: Whether the peer understands the line that says who a visitor is.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Session:
         self.handlers: dict[int, StreamHandler] = {}
         self.moved = 0
         self.tells_duration = False
+        self.takes_visitor = False
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self._transport: Transport | None = None

@@ -205,7 +205,7 @@ def test_extensions_are_dicts_of_dicts() -> None:
         extensions = build(head, state=None, root_path="")["extensions"]
         assert all(type(value) is dict for value in extensions.values())
     scope = websocket_scope(head, state=None, root_path="")
-    own = {"request_id": "r1"}
+    own = {"request_id": "r1", "hostname": "shop.example.test", "edge": ""}
     assert scope["extensions"] == {"websocket.http.response": {}, "asgi_tunnel": own}
 
 

@@ -11,18 +11,22 @@ from hypothesis import strategies as st
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.frames import StreamKind
 from asgi_tunnel.protocol.head import (
+    ASK_DURATION,
+    VISITOR,
     Arrival,
     Fields,
     HeadError,
     RequestHead,
     ResponseHead,
     _arrivals,
+    add_visitor,
     decode_fields,
     decode_request,
     decode_response,
     encode_fields,
     encode_request,
     encode_response,
+    take_lines,
 )
 from asgi_tunnel.protocol.limits import MAX_FIELDS, MAX_HEAD_SIZE
 
@@ -231,3 +235,41 @@ def test_malformed_request(payload: bytes, sentence: str) -> None:
     with pytest.raises(HeadError, match=sentence) as error:
         decode_request(payload)
     assert error.value.code == GoawayCode.FRAME_ERROR
+
+
+ANNA = b'{"subject":"user:anna"}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "asks", "visitor"),
+    [
+        ([], False, b""),
+        ([ASK_DURATION], True, b""),
+        ([(VISITOR, ANNA)], False, ANNA),
+        ([ASK_DURATION, (VISITOR, ANNA)], True, ANNA),
+        ([(VISITOR, ANNA), ASK_DURATION], True, ANNA),
+        ([(b":later", b"x"), (VISITOR, ANNA), (b":", b"")], False, ANNA),
+    ],
+)
+def test_lines_are_taken_from_the_end(lines: Fields, asks: bool, visitor: bytes) -> None:
+    """Both are read in any order, what is unknown is dropped, and the fields are left."""
+    fields = [(b"host", b"a"), (b"", b"no name"), *lines]
+    assert take_lines(fields) == (asks, visitor)
+    assert fields == [(b"host", b"a"), (b"", b"no name")]
+
+
+def test_two_visitors() -> None:
+    """A head that says twice who it is says nothing that can be relied on."""
+    with pytest.raises(HeadError, match="says twice who the visitor is"):
+        take_lines([(VISITOR, ANNA), (VISITOR, b'{"subject":"user:ben"}')])
+
+
+def test_a_visitor_is_added_to_one_head() -> None:
+    """The head itself stays as it is: another session may not understand the line."""
+    before = list(REQUEST.fields)
+    head = add_visitor(REQUEST, ANNA)
+    assert head.fields == [*before, (VISITOR, ANNA)]
+    assert head._replace(fields=before) == REQUEST
+    assert REQUEST.fields == before
+    with pytest.raises(HeadError, match="line feed"):
+        encode_request(StreamKind.HTTP, add_visitor(REQUEST, b'{"subject":\n"user:anna"}'))

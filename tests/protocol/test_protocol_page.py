@@ -11,6 +11,7 @@ from typing import get_type_hints
 
 import pytest
 
+from asgi_tunnel.identity import Visitor
 from asgi_tunnel.protocol import limits
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, RefuseCode, ResetCode
 from asgi_tunnel.protocol.frames import (
@@ -199,6 +200,11 @@ def test_request_lines() -> None:
     assert [*names, "fields"] == list(RequestHead._fields)
     parts = [row[1] for row in table("part")]
     assert parts == list(signature(Arrival).parameters)
+
+
+def test_visitor_keys() -> None:
+    """What the line about a visitor may say is what apps find in a visitor."""
+    assert [row[0] for row in table("Visitor key")] == [one.name for one in fields(Visitor)]
 
 
 def test_transport() -> None:

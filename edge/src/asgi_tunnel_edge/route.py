@@ -46,6 +46,7 @@ class Upstream(Protocol):
     """What an exchange asks of the session that carries it; ``Session`` has all of it."""
 
     tells_duration: bool  #: the app's side says how long its app took, where it is asked
+    takes_visitor: bool  #: the app's side understands the line that says who a visitor is
 
     def open_stream(
         self,

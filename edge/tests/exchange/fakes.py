@@ -171,8 +171,9 @@ class ListChannel(ByteChannel):
 class FakeUpstream:
     """Notes what it is asked."""
 
-    def __init__(self, *, tells_duration: bool = False) -> None:
+    def __init__(self, *, tells_duration: bool = False, takes_visitor: bool = False) -> None:
         self.tells_duration = tells_duration
+        self.takes_visitor = takes_visitor
         self.heads: list[RequestHead] = []
         self.opened = 0
         self.consumed = 0

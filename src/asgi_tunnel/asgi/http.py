@@ -13,7 +13,7 @@ from ..errors import ClientDisconnectedError
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
-from ..protocol.head import ASK_DURATION, DURATION, Fields, ResponseHead, encode_fields
+from ..protocol.head import DURATION, Fields, ResponseHead, encode_fields
 from .fields import normalise_fields, read_length
 from .inbox import Inbox, wait_until_set
 from .types import Message, Scope, StreamLink
@@ -79,10 +79,6 @@ class HTTPExchange:
         self._raises = raises
         # When the edge asked how long the app takes, by `time.perf_counter`; 0: it did not.
         self._asked_at = 0.0
-        fields = event.head.fields
-        if fields and fields[-1] == ASK_DURATION:
-            fields.pop()
-            self._asked_at = time.perf_counter()
         self._inbox: Inbox | None = None  # made when there is more to receive than one message
         # Set while there is room; made when the visitor is first slower than the app.
         self._room: asyncio.Event | None = None
@@ -101,6 +97,10 @@ class HTTPExchange:
         self._is_bodiless = event.end and not event.data
         if event.data:
             self._put_body(event.data, len(event.data), event.end)
+
+    def ask_duration(self) -> None:
+        """Say in the response's head how long the app took, from now on."""
+        self._asked_at = time.perf_counter()
 
     # -- for the app -------------------------------------------------------------------------
 

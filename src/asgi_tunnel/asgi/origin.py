@@ -11,12 +11,13 @@ from typing import Any, Final
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer, StreamKind
-from ..protocol.head import Fields, ResponseHead
+from ..protocol.head import LINE_MARK, Fields, HeadError, ResponseHead, take_lines
 from .adapt import as_single_callable
 from .http import HTTPExchange
 from .lifespan import tunnelled
 from .scope import HTTP_SPEC_VERSION, http_scope, websocket_scope
 from .types import ASGIApp, DirectStream, Scope, ServeStream, StreamHandler, StreamLink
+from .visitor import read_visitor
 from .websocket import ANSWER_TIMEOUT, WebSocketExchange
 
 _log = logging.getLogger("asgi_tunnel.asgi")
@@ -46,6 +47,7 @@ class Origin:
 
     Attributes:
         serve_bytes: Gets streams of bytes, those of end-to-end hostnames; None: they are refused.
+        edge: The URL of the edge, which scopes name.
 
     Each exchange has a task of its own in a copy of the context that the tunnel was started in:
     what it raises is logged and goes no further, and what it sets is not seen by another exchange.
@@ -73,6 +75,7 @@ class Origin:
         self._streams_over: asyncio.Future[None] | None = None  # of who waits for their end
         self._context = tunnelled(context)
         self.serve_bytes: ServeBytes | None = None
+        self.edge = ""
 
     @property
     def in_flight(self) -> int:
@@ -91,17 +94,37 @@ class Origin:
     def call_app(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Serve a stream by a call of the app; return its handler."""
         exchange: HTTPExchange | WebSocketExchange
+        fields = event.head.fields
+        asks, visitor = False, None
+        if fields and fields[-1][0].startswith(LINE_MARK):
+            try:
+                asks, line = take_lines(fields)
+                visitor = read_visitor(line) if line else None
+            except HeadError as error:
+                # Not served without it: somebody who is known would look like nobody.
+                link.reset_stream(event.stream_id, ResetCode.PROTOCOL_ERROR, str(error))
+                return Idle()
         if event.kind is _HTTP:
             exchange = HTTPExchange(link, event, raises=self._raises)
+            if asks:
+                exchange.ask_duration()
             scope = http_scope(
                 event.head,
                 state=self._state,
                 root_path=self._root_path,
                 spec_version=self._spec_version,
+                edge=self.edge,
+                visitor=visitor,
             )
         elif event.kind is _WEBSOCKET:
             exchange = WebSocketExchange(link, event)
-            scope = websocket_scope(event.head, state=self._state, root_path=self._root_path)
+            scope = websocket_scope(
+                event.head,
+                state=self._state,
+                root_path=self._root_path,
+                edge=self.edge,
+                visitor=visitor,
+            )
         elif self.serve_bytes is not None:
             return self.serve_bytes(link, event) or Idle()
         else:

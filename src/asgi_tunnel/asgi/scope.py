@@ -26,6 +26,8 @@ def http_scope(
     state: dict[str, Any] | None,
     root_path: str,
     spec_version: str = HTTP_SPEC_VERSION,
+    edge: str = "",
+    visitor: dict[str, Any] | None = None,
 ) -> Scope:
     """Return a fresh ``http`` scope.
 
@@ -34,18 +36,27 @@ def http_scope(
         state: The lifespan state, copied one level deep; None when the app has no lifespan.
         root_path: Put before the path, without a slash at its end.
         spec_version: "2.4" makes sends after a disconnect raise.
+        edge: The URL of the edge, as its token has it.
+        visitor: Who it is, as :func:`.visitor.read_visitor` returns it; None: nobody has asked.
     """
     scope = _common(head, state, root_path, "http", spec_version)
     scope["method"] = head.method.decode("latin-1").upper()
     scope["extensions"] = {
         "http.response.trailers": {},
         "http.response.early_hint": {},
-        "asgi_tunnel": {"request_id": head.request_id.decode("latin-1")},
+        "asgi_tunnel": _own(head, edge, visitor),
     }
     return scope
 
 
-def websocket_scope(head: RequestHead, *, state: dict[str, Any] | None, root_path: str) -> Scope:
+def websocket_scope(
+    head: RequestHead,
+    *,
+    state: dict[str, Any] | None,
+    root_path: str,
+    edge: str = "",
+    visitor: dict[str, Any] | None = None,
+) -> Scope:
     """Return a fresh ``websocket`` scope; arguments as :func:`http_scope`."""
     scope = _common(head, state, root_path, "websocket", WEBSOCKET_SPEC_VERSION)
     scope["subprotocols"] = [
@@ -57,9 +68,21 @@ def websocket_scope(head: RequestHead, *, state: dict[str, Any] | None, root_pat
     ]
     scope["extensions"] = {
         "websocket.http.response": {},
-        "asgi_tunnel": {"request_id": head.request_id.decode("latin-1")},
+        "asgi_tunnel": _own(head, edge, visitor),
     }
     return scope
+
+
+def _own(head: RequestHead, edge: str, visitor: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the extension that only requests through a tunnel have."""
+    own: dict[str, Any] = {
+        "request_id": head.request_id.decode("latin-1"),
+        "hostname": head.hostname.decode("latin-1"),
+        "edge": edge,
+    }
+    if visitor is not None:
+        own["visitor"] = visitor
+    return own
 
 
 def _common(

@@ -38,6 +38,9 @@ PROBE: Final = "probe"
 DURATION: Final = "duration"
 """Capability of a connector that says how long its app took, where a request asks for it."""
 
+VISITOR: Final = "visitor"
+"""Capability of a connector that understands the line which says who a visitor is."""
+
 _LATER: Final = ("group", "shared", "end_to_end", "pins", "time", "services")
 """Keys that came after the format was frozen; absent while they are empty."""
 

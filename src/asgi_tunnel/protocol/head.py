@@ -41,7 +41,14 @@ DURATION: Final = b":duration"
 the response head, in microseconds.  No visitor and no app can send it: it is no token."""
 
 ASK_DURATION: Final = (DURATION, b"")
-"""The last line of a request head that asks (docs/protocol.md section 5.1)."""
+"""The line of a request head that asks (docs/protocol.md section 5.1)."""
+
+VISITOR: Final = b":visitor"
+"""Name of the line of a request head that says who the visitor is (docs/protocol.md section 5.2);
+no field either, and the last one."""
+
+LINE_MARK: Final = b":"
+"""What the names of lines begin with that are no fields: they stand behind all fields."""
 
 
 class Arrival:
@@ -131,6 +138,43 @@ class HeadError(ProtocolError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(GoawayCode.FRAME_ERROR, sentence)
+
+
+def add_visitor(head: RequestHead, line: bytes) -> RequestHead:
+    """Return a head that says who the visitor is.
+
+    Args:
+        head: Stays as it is: another session may not understand the line.
+        line: JSON, without LF.
+
+    Source: docs/protocol.md section 5.2.
+    """
+    method, target, arrival, request_id, hostname, fields = head
+    fields = [*fields, (VISITOR, line)]
+    return _new(RequestHead, (method, target, arrival, request_id, hostname, fields))
+
+
+def take_lines(fields: Fields) -> tuple[bool, bytes]:
+    """Take the lines that are no fields out of a request's; one of an unknown name is dropped.
+
+    Called where the last name begins with :data:`LINE_MARK`.
+
+    Returns:
+        Whether the edge asks how long the app takes; who the visitor is, or nothing.
+
+    Raises:
+        HeadError: There are two visitors.
+    """
+    asks, visitor = False, b""
+    while fields and fields[-1][0].startswith(LINE_MARK):
+        name, value = fields.pop()
+        if name == DURATION:
+            asks = True
+        elif name == VISITOR:
+            if visitor:
+                raise HeadError("request head says twice who the visitor is")
+            visitor = value
+    return asks, visitor
 
 
 def _join_fields(lines: list[bytes], fields: Fields) -> bytes:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from ..asgi.types import Message, Receive, Scope, Send
+from ..identity import EXTENSION
 from .reply import refuse
 
 _log = logging.getLogger("asgi_tunnel.services")
@@ -232,6 +233,9 @@ def environ(scope: Scope, call: _Call) -> dict[str, Any]:
     if scope.get("client"):
         found["REMOTE_ADDR"] = str(scope["client"][0])
         found["REMOTE_PORT"] = str(scope["client"][1])
+    own = scope.get("extensions", {}).get(EXTENSION)
+    if own is not None:
+        found[EXTENSION] = own  # no field can be there: it would begin with HTTP_
     for name, value in scope["headers"]:
         if b"_" in name:
             continue  # X_Real-IP would be the same variable as X-Real-IP

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..identity import Visitor
 from ..protocol.limits import Timing
 from .edge import LocalEdge
 from .link import MemoryLink
@@ -32,6 +33,7 @@ __all__ = [
     "ResponseStream",
     "ServeLocally",
     "Timing",
+    "Visitor",
     "WebSocket",
     "WebSocketClosedError",
     "WebSocketDeniedError",

@@ -20,11 +20,12 @@ from ..asgi.lifespan import Lifespan
 from ..asgi.origin import Origin
 from ..asgi.types import ASGIApp
 from ..errors import StreamResetError
+from ..identity import Visitor
 from ..protocol.codes import DrainReason, GoawayCode, ResetCode
 from ..protocol.connection import Connection, Role
 from ..protocol.events import DrainReceived, SessionTerminated
 from ..protocol.handshake import HandshakeReader, Hello, Refuse, Welcome, encode_handshake
-from ..protocol.head import Arrival, Fields, RequestHead
+from ..protocol.head import LINE_MARK, Arrival, Fields, RequestHead, add_visitor
 from ..protocol.limits import Settings, Timing
 from ..session import Session
 from ..transport import Transport
@@ -33,6 +34,9 @@ from .visitor import Body, Response, ResponseStream, WebSocket
 
 HOLD_TIMEOUT: Final = 10.0
 """Seconds that visitors wait for an app that is away: the edge's own default."""
+
+EDGE_URL: Final = "wss://edge.test"
+"""What the app's scope names as the edge."""
 
 MAX_TRIES: Final = 3
 """Sessions that a request is tried on when the app never started it."""
@@ -115,16 +119,31 @@ class LocalEdge:
 
     # -- visitors ----------------------------------------------------------------------------
 
-    async def get(self, path: str, *, headers: GivenHeaders = ()) -> Response:
+    async def get(
+        self, path: str, *, headers: GivenHeaders = (), visitor: Visitor | None = None
+    ) -> Response:
         """Ask with GET; see :meth:`request`."""
-        return await self.request("GET", path, headers=headers)
+        return await self.request("GET", path, headers=headers, visitor=visitor)
 
-    async def post(self, path: str, body: Body = b"", *, headers: GivenHeaders = ()) -> Response:
+    async def post(
+        self,
+        path: str,
+        body: Body = b"",
+        *,
+        headers: GivenHeaders = (),
+        visitor: Visitor | None = None,
+    ) -> Response:
         """Ask with POST; see :meth:`request`."""
-        return await self.request("POST", path, headers=headers, body=body)
+        return await self.request("POST", path, headers=headers, body=body, visitor=visitor)
 
     async def request(
-        self, method: str, path: str, *, headers: GivenHeaders = (), body: Body = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: GivenHeaders = (),
+        body: Body = b"",
+        visitor: Visitor | None = None,
     ) -> Response:
         """Return the complete response to a request.
 
@@ -133,14 +152,18 @@ class LocalEdge:
             path: With the query, if there is one.
             headers: Beside ``host`` and ``content-length``.
             body: Bytes, or an async iterator of bytes, which is read as the app reads.
+            visitor: Whom a door of the edge has let in; None: there is no door.
 
         Raises:
+            ValueError: A header has a name that no visitor can send.
             StreamResetError: The exchange was lost or cut; the edge answers 502 or cuts.
             TimeoutError: The app was away for ``HOLD_TIMEOUT``; the edge answers 503.
 
         Cancelling it is a visitor who leaves.
         """
-        async with self.stream(method, path, headers=headers, body=body) as response:
+        async with self.stream(
+            method, path, headers=headers, body=body, visitor=visitor
+        ) as response:
             content = await response.read()
             return Response(
                 status=response.status,
@@ -151,7 +174,13 @@ class LocalEdge:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, *, headers: GivenHeaders = (), body: Body = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: GivenHeaders = (),
+        body: Body = b"",
+        visitor: Visitor | None = None,
     ) -> AsyncIterator[ResponseStream]:
         """Give the response when its head is there; the body is read piece by piece.
 
@@ -161,7 +190,7 @@ class LocalEdge:
         fields = _fields(headers)
         if isinstance(body, bytes) and (body or method in _BODY_METHODS):
             fields.append((b"content-length", b"%d" % len(body)))
-        response = await self._ask(self._head(method, "https", path, fields), body)
+        response = await self._ask(self._head(method, "https", path, fields, visitor), body)
         try:
             yield response
         finally:
@@ -169,9 +198,16 @@ class LocalEdge:
 
     @asynccontextmanager
     async def websocket(
-        self, path: str, *, subprotocols: Sequence[str] = (), headers: GivenHeaders = ()
+        self,
+        path: str,
+        *,
+        subprotocols: Sequence[str] = (),
+        headers: GivenHeaders = (),
+        visitor: Visitor | None = None,
     ) -> AsyncIterator[WebSocket]:
         """Open a WebSocket; it is closed with 1000 at the end of the block, by an error with 1006.
+
+        Arguments as :meth:`request`.
 
         Raises:
             WebSocketDeniedError: The app refused it.
@@ -183,7 +219,7 @@ class LocalEdge:
             fields.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
         socket = WebSocket(await self._session())
         try:
-            await socket.ask(self._head("GET", "wss", path, fields))
+            await socket.ask(self._head("GET", "wss", path, fields, visitor))
         except BaseException:
             socket.leave()
             raise
@@ -253,6 +289,7 @@ class LocalEdge:
             await life.startup()
         self._life = life
         self._origin = Origin(self._app, state=state)
+        self._origin.edge = EDGE_URL
         self._is_serving = True
         self._dial()
 
@@ -419,11 +456,13 @@ class LocalEdge:
             await self.wait_connected()
         return self._at_edge
 
-    def _head(self, method: str, scheme: str, path: str, fields: Fields) -> RequestHead:
+    def _head(
+        self, method: str, scheme: str, path: str, fields: Fields, visitor: Visitor | None
+    ) -> RequestHead:
         self._requests += 1
         if not any(name == b"host" for name, _ in fields):
             fields.insert(0, (b"host", self._hostname.encode()))
-        return RequestHead(
+        head = RequestHead(
             method=method.encode(),
             target=quote(path, safe=punctuation).encode(),
             arrival=Arrival(scheme.encode(), b"1.1", b"192.0.2.1", 50_000, b"198.51.100.1", 443),
@@ -431,6 +470,7 @@ class LocalEdge:
             hostname=self._hostname.encode(),
             fields=fields,
         )
+        return head if visitor is None else add_visitor(head, visitor.encode())
 
 
 class _Greeting:
@@ -465,4 +505,10 @@ class _Greeting:
 
 def _fields(headers: GivenHeaders) -> Fields:
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    fields = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
+    for name, _ in fields:
+        if name.startswith(LINE_MARK):
+            raise ValueError(
+                f"the header {name.decode()!r} begins with a colon: an edge refuses it"
+            )
+    return fields

@@ -15,7 +15,7 @@ from asgi_tunnel import Services
 from asgi_tunnel.errors import StreamResetError
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.request_log import RequestLog
-from asgi_tunnel.testing import LocalEdge
+from asgi_tunnel.testing import LocalEdge, Visitor
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 EVENTS = CHUNKED[:-2] + b"content-type: text/event-stream\r\n\r\n"
@@ -141,6 +141,21 @@ async def test_it_is_as_with_a_call(response: bytes, method: str, is_slow: bool)
         assert seen <= {502, ResetCode.INTERNAL_ERROR}
     # Only where the connection was closed without a byte is the request sent by a call.
     assert calls == (0 if response else 1)
+
+
+@pytest.mark.parametrize("response", [OK, b""], ids=["direct", "the connection was closed"])
+async def test_who_the_visitor_is_goes_to_no_service(response: bytes) -> None:
+    """A service has no scope: it gets no line of it, and the request is as quick as any other."""
+
+    async def script(call: Call) -> None:
+        await call.head()
+        await call.say(response)
+
+    async with warm(script) as (edge, service, app):
+        anna = Visitor(subject="user:anna", groups=("family",))
+        assert (await edge.get("/a", visitor=anna)).body == b"ok"
+        assert app.calls == (0 if response else 1)
+        assert not [head for head in service.heads if b"anna" in head or b"\r\n:" in head]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from asgi_tunnel.protocol.handshake import (
     DURATION,
     PROBE,
     SUBPROTOCOL,
+    VISITOR,
     HandshakeReader,
     Hello,
     Refuse,
@@ -337,6 +338,7 @@ class TunnelAcceptor:
             name=f"{token.name}/{printable(hello.instance[:8])}/{hello.slot}",
         )
         session.tells_duration = DURATION in hello.capabilities
+        session.takes_visitor = VISITOR in hello.capabilities
         self._supervisor.watch(session)
         session.attach(pending.websocket)
         entry = SessionEntry(

@@ -14,7 +14,7 @@ from typing import Final
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
-from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
+from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead, add_visitor
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 
 from ..observers.access_log import Entry
@@ -133,8 +133,11 @@ class HTTPExchange(Placed):
         """See :class:`.placement.Placed`."""
         self._upstream = upstream
         self._phase = _SENT
+        head = self._head
+        if self.identity and upstream.takes_visitor:
+            head = add_visitor(head, self.identity)
         try:
-            self._stream_id = upstream.open_stream(_HTTP, self._head, self, end=self._is_body_sent)
+            self._stream_id = upstream.open_stream(_HTTP, head, self, end=self._is_body_sent)
         except HeadError:
             self.refuse(TOO_LARGE_A_HEAD)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
-from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead
+from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead, add_visitor
 from asgi_tunnel.protocol.overhead import Allowance
 from asgi_tunnel.transport import LARGE
 
@@ -147,10 +147,11 @@ class WebSocketExchange(Placed):
         """See :class:`.placement.Placed`."""
         self._upstream = upstream
         self._phase = _Phase.ASKED
+        head = self._head
+        if self.identity and upstream.takes_visitor:
+            head = add_visitor(head, self.identity)
         try:
-            self._stream_id = upstream.open_stream(
-                StreamKind.WEBSOCKET, self._head, self, end=False
-            )
+            self._stream_id = upstream.open_stream(StreamKind.WEBSOCKET, head, self, end=False)
         except HeadError:
             self.refuse(TOO_LARGE_A_HEAD)
 

@@ -14,7 +14,7 @@ from ...asgi.types import StreamHandler, StreamLink, StreamOwner
 from ...protocol.codes import ResetCode
 from ...protocol.events import StreamOpened
 from ...protocol.frames import Buffer
-from ...protocol.head import Fields, HeadError, RequestHead, ResponseHead
+from ...protocol.head import VISITOR, Fields, HeadError, RequestHead, ResponseHead
 from ..reply import refusal, text_fields
 from ..service import Service
 from ..table import Table, has_dot_segments, read_hostname
@@ -73,6 +73,8 @@ def begin_direct(
     method, _, arrival, request_id, _, fields = event.head
     if method not in METHODS or not is_target(target):
         return None
+    if fields and fields[-1][0] == VISITOR:
+        fields = fields[:-1]  # no field; the event keeps it, for a call
     scope = {
         "headers": _with_request_id(fields, request_id),
         "client": arrival.client,
