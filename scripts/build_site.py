@@ -77,6 +77,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/quart.md",
                     "howto/flask.md",
                     "howto/any-framework.md",
+                    "howto/visitor.md",
                     "howto/mcp.md",
                     "howto/notebooks.md",
                     "howto/webdav.md",

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, assert_type
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from litestar import Litestar
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 
 import asgi_tunnel
 from asgi_tunnel import (
@@ -24,8 +25,13 @@ from asgi_tunnel import (
     TunnelConfig,
     TunnelError,
     TunnelMiddleware,
+    Visitor,
+    visitor,
 )
+from asgi_tunnel.contrib.fastapi import CurrentVisitor, OptionalVisitor, require_group
 from asgi_tunnel.contrib.litestar import TunnelPlugin
+from asgi_tunnel.contrib.starlette import VisitorBackend, VisitorUser
+from asgi_tunnel.testing import LocalEdge, Response
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -71,6 +77,45 @@ async def share_from_a_notebook() -> None:
     async with shared:
         pass
     await shared.aclose()
+
+
+# Who the visitor is.
+async def greet(scope: dict[str, Any]) -> str:
+    """From a scope."""
+    found = visitor(scope)
+    assert_type(found, Visitor | None)
+    if found is None:
+        return "nobody"
+    assert_type(found.subject, str)
+    assert_type(found.groups, tuple[str, ...])
+    assert_type(found.since, int)
+    return found.display_name
+
+
+@fastapi_app.get("/who")
+async def who(visitor: CurrentVisitor, also: OptionalVisitor, request: Request) -> str:
+    """By dependencies, or from a request."""
+    assert_type(visitor, Visitor)
+    assert_type(also, Visitor | None)
+    assert_type(asgi_tunnel.visitor(request), Visitor | None)
+    return visitor.subject
+
+
+@fastapi_app.get("/operators", dependencies=[Depends(require_group("operators", "admins"))])
+async def operators() -> None:
+    """For some groups."""
+
+
+signing_in = Middleware(AuthenticationMiddleware, backend=VisitorBackend())
+assert_type(VisitorUser(Visitor(subject="user:anna")).visitor, Visitor)
+
+
+async def test_who(edge: LocalEdge) -> None:
+    """In a test of the app."""
+    anna = Visitor(subject="user:anna", groups=("family",))
+    assert_type(await edge.get("/who", visitor=anna), Response)
+    async with edge.websocket("/chat", visitor=anna) as socket:
+        await socket.send_text("hello")
 
 
 # In Litestar.
