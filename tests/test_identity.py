@@ -10,12 +10,16 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import flask
+import litestar
 import pytest
+import quart
 import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
 from starlette.websockets import WebSocket
 
-import asgi_tunnel
 from asgi_tunnel import Services, Visitor, visitor
 from asgi_tunnel.testing import LocalEdge
 from asgi_tunnel_edge.access.identity import Identity
@@ -131,13 +135,59 @@ async def test_a_wsgi_app_is_told() -> None:
 
     @site.get("/")
     def index() -> str:
-        found = asgi_tunnel.visitor(flask.request)
-        return "nobody" if found is None else found.subject
+        return say(flask.request)
 
     async with LocalEdge(Services({"*": site})) as edge:
         assert (await edge.get("/", visitor=ANNA)).text == "user:anna"
         fields = {"asgi-tunnel": ANNA.encode().decode(), "visitor": "anna"}
         assert (await edge.get("/", headers=fields)).text == "nobody"
+
+
+def say(request: Any) -> str:
+    """Say who it is, from a request of any framework."""
+    found = visitor(request)
+    return "nobody" if found is None else found.subject
+
+
+def litestar_app() -> Any:
+    """Litestar."""
+
+    @litestar.get("/", media_type="text/plain")
+    async def index(request: litestar.Request[Any, Any, Any]) -> str:
+        return say(request)
+
+    return litestar.Litestar([index])
+
+
+def quart_app() -> Any:
+    """Quart."""
+    site = quart.Quart(__name__)
+
+    @site.get("/")
+    async def index() -> str:
+        return say(quart.request)
+
+    return site
+
+
+def starlette_app() -> Any:
+    """Starlette, below a mount."""
+
+    async def index(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(say(request))
+
+    return Starlette(routes=[Mount("/", Starlette(routes=[Route("/", index)]))])
+
+
+@pytest.mark.parametrize("make", [litestar_app, quart_app, starlette_app])
+async def test_requests_of_frameworks(make: Any) -> None:
+    """Each one's own request is understood, also behind the table of services."""
+    site = make()
+    async with LocalEdge(site) as edge:
+        assert (await edge.get("/", visitor=ANNA)).text == "user:anna"
+        assert (await edge.get("/")).text == "nobody"
+    async with LocalEdge(Services({"*": make()})) as edge:
+        assert (await edge.get("/", visitor=ANNA)).text == "user:anna"
 
 
 # -- a port of this machine ------------------------------------------------------------------
@@ -181,5 +231,5 @@ async def test_a_local_client_is_nobody() -> None:
             assert (status, json.loads(body)) == (200, {"subject": None, "own": None})
         for name in (b":visitor", b":asgi_tunnel", b":extensions"):
             assert (await ask(port, name + b": " + line))[0] == 400
-    async with LocalEdge(app) as edge:
+    async with LocalEdge(app, lifespan="off") as edge:
         assert (await edge.get("/", visitor=ANNA)).json()["subject"] == "user:anna"
