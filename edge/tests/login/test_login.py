@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"
 HASHED = hash_password(PASSWORD)
 ACCESS = "/.well-known/asgi-tunnel/access/"
 
-SETTINGS: dict[str, Any] = {
+SETTINGS = {
     "access": {
         "family": {"users": ["anna"], "methods": ["password", "basic", "token", "link"]},
         "operators": {"groups": ["admin"]},
@@ -129,6 +129,9 @@ async def test_a_browser_is_led_to_the_login_and_back(tmp_path: Path) -> None:
             assert attribute in cookie
         seen = (await browser.get("/photos/1?size=9")).json()
         assert dict(seen["headers"])["cookie"] == "other=1"
+        assert seen["visitor"]["subject"] == "user:anna"
+        assert seen["visitor"]["email"] == "a@example.org"
+        assert (seen["visitor"]["method"], seen["visitor"]["policy"]) == ("password", "family")
 
 
 async def test_programs_hear_what_is_missing(tmp_path: Path) -> None:
@@ -234,6 +237,10 @@ async def test_a_service_token_passes_by_fields_and_as_a_password(tmp_path: Path
         for fields in (pair, basic):
             seen = (await program.get("/dav", headers=fields)).json()
             assert not {name for name, _ in seen["headers"]} & {*pair, *basic}
+            assert (seen["visitor"]["subject"], seen["visitor"]["method"]) == (
+                "token:pass_1",
+                "token",
+            )
             assert (await program.get("/admin", headers=fields)).status_code == 403
         wrong = {**pair, "asgi-tunnel-token-secret": "other"}
         assert (await program.get("/dav", headers=wrong)).status_code == 401
@@ -251,6 +258,7 @@ async def test_basic_authentication_waits_for_the_password_once(tmp_path: Path) 
         for _ in range(2):
             sent = await program.put("/dav/file", headers=right, content=b"x" * 300_000)
             assert sent.json()["body"] == 300_000
+            assert sent.json()["visitor"]["method"] == "basic"
         wrong = {"authorization": f"Basic {b64encode(b'anna:something else').decode()}"}
         refused = await program.put("/dav/file", headers=wrong, content=b"x" * 300_000)
         assert refused.status_code == 401
@@ -274,7 +282,8 @@ async def test_a_share_link_opens_one_path_as_often_as_it_may(tmp_path: Path) ->
             opened = await browser.post(f"{ACCESS}link/sesame")
             assert (opened.status_code, opened.headers["location"]) == (303, "/album/7")
             browser.headers["cookie"] = opened.headers["set-cookie"].partition(";")[0]
-            assert (await browser.get("/album/7/1.jpg")).status_code == 200
+            seen = await browser.get("/album/7/1.jpg")
+            assert seen.json()["visitor"]["subject"] == "link:link_1"
             for path in ("/album/70", "/album/7/../8", "/album/7%2f..%2f8", "/"):
                 url = httpx.URL(world.url).copy_with(raw_path=path.encode())
                 assert (await browser.get(url)).status_code == 303, path
