@@ -37,6 +37,9 @@ TUNNELS = [f"shop-{number}" for number in range(4)]
 NAMES = ["localhost", *(f"{name}.localhost" for name in TUNNELS)]
 """Of every certificate; OpenSSL takes no wildcard that is right below a top-level domain."""
 
+MANY = 50
+"""Tunnels to these names together, in the long form."""
+
 TIMEOUT = 30.0  # seconds without a byte until a visitor calls a connection dead
 PATIENCE = 30.0  # seconds for the edge to look at the files, on a loaded machine
 
@@ -315,7 +318,7 @@ async def test_files_change_under_load(
 async def test_twenty_changes_under_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: Row
 ) -> None:
-    """The process of an edge with its own times, 32 visitors who come anew, 12 who stay."""
+    """An edge with its own times, 50 tunnels, 32 visitors who come anew and 12 who stay."""
     ca = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(ca.root))
     data = tmp_path / "edge"
@@ -326,7 +329,7 @@ async def test_twenty_changes_under_load(
     edge.start()
     try:
         tokens = [Token.parse(edge.create_token(name).token) for name in TUNNELS]
-        apps = connectors(edge.port, tokens)
+        apps = connectors(edge.port, (tokens * MANY)[:MANY])
         world = World(edge.port, files, ca, lambda: edge.running.output, 2.6)
         async with connected(apps):
             done = await replace_under_load(world, changes=20, visitors=32)
