@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 import uvloop
 
@@ -37,8 +37,9 @@ from asgi_tunnel_edge.http1.connection import HTTP1Connection
 from asgi_tunnel_edge.http1.front import HTTP1Front
 from asgi_tunnel_edge.observers.access_log import AccessLog
 from asgi_tunnel_edge.observers.request_counter import RequestCounter
+from asgi_tunnel_edge.observers.tracing import ExchangeTracing
 from asgi_tunnel_edge.route import SessionEntry
-from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.config import EdgeConfig, TracingConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 from .model import HOSTNAME
@@ -91,28 +92,46 @@ class FakeSocket:
         """Without effect."""
 
 
+class Extras(NamedTuple):
+    """What is switched on."""
+
+    counter: RequestCounter | None = None  # of [metrics]
+    tracer: ExchangeTracing | None = None  # of [tracing]
+    server_timing: bool = False
+
+
+_NOTHING: Final = Extras()
+
+
 class World:
     """An edge, one tunnel and an app in one event loop.
 
     Args:
         folder: For the access log.
-        counter: Counts requests; None: metrics are off.
+        extras: What an edge may have and most have not.
     """
 
-    def __init__(self, folder: Path, counter: RequestCounter | None = None) -> None:
+    def __init__(self, folder: Path, extras: Extras) -> None:
         loop = asyncio.get_running_loop()
         record = TokenRecord(
             id="tok_a", name="shop", secret_sha256="", hostnames=(HOSTNAME,), created_at=0
         )
         snapshot = Snapshot.of(1, [record])
-        config = EdgeConfig(data_dir=folder, domain="example.test", listen="127.0.0.1:0")
+        config = EdgeConfig(
+            data_dir=folder,
+            domain="example.test",
+            listen="127.0.0.1:0",
+            tracing=TracingConfig(server_timing=extras.server_timing),
+        )
         registry = LocalDirectory(snapshot)
         guards = Guards(config, loop.time)
         guards.apply(snapshot)
         self.log = AccessLog(form=config.access_log.format, path=folder / "access.log")
         context = EdgeContext(limits=config.limits, observers=(self.log,))
-        if counter is not None:
-            context.attach(counter)
+        if extras.counter is not None:
+            context.attach(extras.counter)
+        if extras.tracer is not None:
+            context.trace(extras.tracer)
         limiter = ConnectionLimiter(guards, context.now)
         self.front = HTTP1Front(
             context,
@@ -148,11 +167,11 @@ class World:
         return carrier, session
 
 
-async def measure(count: int, batch: int, counter: RequestCounter | None = None) -> list[float]:
+async def measure(count: int, batch: int, extras: Extras = _NOTHING) -> list[float]:
     """Return seconds spent in each of :data:`STEPS`, for one exchange."""
     spent = [0.0] * len(STEPS)
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), counter)
+        world = World(Path(folder), extras)
         sockets = [FakeSocket() for _ in range(batch)]
         visitors = [HTTP1Connection(world.front) for _ in sockets]
         for visitor, sock in zip(visitors, sockets, strict=True):
