@@ -14,9 +14,10 @@ from msgspec import Struct
 from .errors import EdgeConfigError, shown
 
 __all__ = [
+    "SERVICE_TOKEN_PREFIX",
     "AccessRecords",
     "LinkRecord",
-    "PassRecord",
+    "ServiceTokenRecord",
     "SessionRecord",
     "UserRecord",
     "check_account_name",
@@ -29,6 +30,10 @@ MAX_GROUPS: Final = 32
 
 MAX_EMAIL: Final = 254
 """Characters, from RFC 5321 section 4.5.3.1.3 less its angle brackets."""
+
+SERVICE_TOKEN_PREFIX: Final = "svc_"  # noqa: S105 - the beginning of a name
+"""What their ids begin with, and no name does: as the name of Basic authentication it tells a
+service token from a user."""
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 _EMAIL: Final = re.compile(r"[^\s@<>\"]+@[^\s@<>\"]+\.[^\s@<>\"]+")
@@ -45,7 +50,7 @@ class UserRecord(Struct, frozen=True, kw_only=True):
     epoch: int = 0  #: grows when all the user's sessions are ended
 
 
-class PassRecord(Struct, frozen=True, kw_only=True):
+class ServiceTokenRecord(Struct, frozen=True, kw_only=True):
     """One service token: what a program shows in the place of a login."""
 
     id: str
@@ -91,7 +96,7 @@ class AccessRecords(Struct, frozen=True, kw_only=True):
     """All of it that a door needs, of one moment."""
 
     users: tuple[UserRecord, ...] = ()
-    passes: tuple[PassRecord, ...] = ()
+    service_tokens: tuple[ServiceTokenRecord, ...] = ()
     links: tuple[LinkRecord, ...] = ()
     ended: tuple[str, ...] = ()  #: ids of sessions that were signed out before their end
     epoch: int = 0  #: grows when everybody is signed out
@@ -106,6 +111,9 @@ def check_account_name(text: str, *, setting: str = "NAME") -> str:
     if not _NAME.fullmatch(text):
         why = f"expected 1 to 63 of a-z 0-9 . _ -, got {shown(text)}"
         raise EdgeConfigError(setting, why, "begin and end it with a letter or digit, as anna")
+    if text.startswith(SERVICE_TOKEN_PREFIX):
+        why = f"{SERVICE_TOKEN_PREFIX} begins the ids of service tokens"
+        raise EdgeConfigError(setting, why, "write for example anna")
     return text
 
 

@@ -16,7 +16,7 @@ import pytest
 from edge.tests.live import SHOP, Live, live_edge
 
 from asgi_tunnel_edge.access.passwords import hash_password
-from asgi_tunnel_edge.accounts import LinkRecord, PassRecord, UserRecord
+from asgi_tunnel_edge.accounts import LinkRecord, ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
@@ -227,26 +227,26 @@ async def test_a_session_survives_a_restart_of_the_edge(tmp_path: Path) -> None:
 async def test_a_service_token_passes_by_fields_and_as_a_password(tmp_path: Path) -> None:
     """The app gets neither of them; a wrong or a revoked one is refused, whatever else is sent."""
     async with door(tmp_path) as world, world.browser(accept="*/*") as program:
-        record = PassRecord(
-            id="pass_1", name="phone", secret_sha256=secret_digest("s3cret"), policies=("family",)
+        record = ServiceTokenRecord(
+            id="svc_1", name="phone", secret_sha256=secret_digest("s3cret"), policies=("family",)
         )
-        world.store.create_pass(record)
+        world.store.create_service_token(record)
         await world.follow()
-        pair = {"asgi-tunnel-token-id": "pass_1", "asgi-tunnel-token-secret": "s3cret"}
-        basic = {"authorization": f"Basic {b64encode(b'pass_1:s3cret').decode()}"}
+        pair = {"asgi-tunnel-token-id": "svc_1", "asgi-tunnel-token-secret": "s3cret"}
+        basic = {"authorization": f"Basic {b64encode(b'svc_1:s3cret').decode()}"}
         for fields in (pair, basic):
             seen = (await program.get("/dav", headers=fields)).json()
             assert not {name for name, _ in seen["headers"]} & {*pair, *basic}
             assert (seen["visitor"]["subject"], seen["visitor"]["method"]) == (
-                "token:pass_1",
+                "token:svc_1",
                 "token",
             )
             assert (await program.get("/admin", headers=fields)).status_code == 403
         wrong = {**pair, "asgi-tunnel-token-secret": "other"}
         assert (await program.get("/dav", headers=wrong)).status_code == 401
-        half = {"asgi-tunnel-token-id": "pass_1"}
+        half = {"asgi-tunnel-token-id": "svc_1"}
         assert (await program.get("/dav", headers=half)).status_code == 401
-        world.store.revoke_pass("phone")
+        world.store.revoke_service_token("phone")
         await world.follow()
         assert (await program.get("/dav", headers=pair)).status_code == 401
 

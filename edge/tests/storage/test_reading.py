@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asgi_tunnel_edge.accounts import LinkRecord, PassRecord, SessionRecord, UserRecord
+from asgi_tunnel_edge.accounts import LinkRecord, ServiceTokenRecord, SessionRecord, UserRecord
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
@@ -47,10 +47,10 @@ def test_reads_all_that_was_written(tmp_path: Path) -> None:
     store.begin_maintenance([closed])
     user = UserRecord(name="anna", email="a@x.test", groups=("a", "b"), created_at=3, epoch=3)
     access.create_user(user, password="hashed")
-    one_pass = PassRecord(
-        id="pass_1", name="phone", secret_sha256="01", policies=("family",), created_at=4
+    one_token = ServiceTokenRecord(
+        id="svc_1", name="phone", secret_sha256="01", policies=("family",), created_at=4
     )
-    access.create_pass(one_pass)
+    access.create_service_token(one_token)
     link = LinkRecord(
         id="link_1", secret_sha256="02", hostname="shop.test", path="/a", created_at=2**40
     )
@@ -73,7 +73,7 @@ def test_reads_all_that_was_written(tmp_path: Path) -> None:
     assert snapshot.scanner_bans == (by_scanner,)
     assert snapshot.maintenance == (closed,)
     assert snapshot.access.users == (user,)
-    assert snapshot.access.passes == (one_pass,)
+    assert snapshot.access.service_tokens == (one_token,)
     assert snapshot.access.links == (link,)
     assert snapshot.access.ended == ("s1",)
     access.end_all_sessions()

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from asgi_tunnel.protocol.head import Arrival, Fields
 
+from ..accounts import SERVICE_TOKEN_PREFIX
 from ..replies import Reply
 from ..request import Request
 from ..tokens import secret_digest
@@ -27,7 +28,7 @@ from .policy import Policy
 from .session import Claims, SessionSigner
 
 if TYPE_CHECKING:
-    from ..accounts import AccessRecords, LinkRecord, PassRecord, UserRecord
+    from ..accounts import AccessRecords, LinkRecord, ServiceTokenRecord, UserRecord
     from ..settings.access import AccessConfig
 
 __all__ = ["ACCESS_PATH", "LOGIN_PATH", "Admission", "Doors", "Pending", "Verified"]
@@ -178,7 +179,7 @@ class Doors:
         self.denied = 0
         self._records: AccessRecords | None = None
         self._users: dict[str, UserRecord] = {}
-        self._passes: dict[str, PassRecord] = {}
+        self._service_tokens: dict[str, ServiceTokenRecord] = {}
         self._links: dict[str, LinkRecord] = {}
         self._ended: frozenset[str] = frozenset()
         self._epoch = 0
@@ -215,7 +216,7 @@ class Doors:
             return
         self._records = records
         self._users = {user.name: user for user in records.users}
-        self._passes = {one.id: one for one in records.passes}
+        self._service_tokens = {one.id: one for one in records.service_tokens}
         self._links = {link.id: link for link in records.links}
         self._ended = frozenset(records.ended)
         self._epoch = records.epoch
@@ -351,7 +352,7 @@ class Doors:
         if basic is not None:
             name, password, field = basic
             rest = [pair for pair in fields if pair is not field]
-            if name.startswith("pass_"):
+            if name.startswith(SERVICE_TOKEN_PREFIX):
                 return self._by_token(name.encode(), password.encode(), policies, rest, now)
             if all("basic" in one.methods for one in policies):
                 digest = hashlib.sha256(field[1]).digest()
@@ -370,7 +371,7 @@ class Doors:
         fields: Fields,
         now: float,
     ) -> Admission | Reply:
-        record = self._passes.get(token_id.decode("latin-1"))
+        record = self._service_tokens.get(token_id.decode("latin-1"))
         digest = secret_digest(secret.decode("latin-1"))
         wanted = _NO_SECRET if record is None else record.secret_sha256
         is_right = hmac.compare_digest(wanted, digest)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from asgi_tunnel_edge.accounts import (
     AccessRecords,
     LinkRecord,
-    PassRecord,
+    ServiceTokenRecord,
     SessionRecord,
     UserRecord,
 )
@@ -25,8 +25,8 @@ from .database import GENERATION, Database, raise_number
 from .models import (
     AccessInvitation,
     AccessLink,
-    AccessPass,
     AccessPasskey,
+    AccessServiceToken,
     AccessSession,
     AccessUser,
     Audit,
@@ -348,46 +348,46 @@ class AccessStore(Database):
 
     # -- service tokens ----------------------------------------------------------------------
 
-    def create_pass(self, record: PassRecord) -> None:
+    def create_service_token(self, record: ServiceTokenRecord) -> None:
         """Keep a new service token.
 
         Raises:
             AccountError: One that holds has the name, or there are too many.
         """
         with self._errors(), self._write() as session:
-            same = sa.select(AccessPass).where(
-                AccessPass.name == record.name, AccessPass.revoked_at.is_(None)
+            same = sa.select(AccessServiceToken).where(
+                AccessServiceToken.name == record.name, AccessServiceToken.revoked_at.is_(None)
             )
             if session.scalars(same).first() is not None:
                 why = "is a service token already"
                 raise AccountError(record.name, why, "choose another name, or revoke that one")
-            _check_room(session, AccessPass, record.name)
-            session.add(_pass_row(record))
-            _changed(session, "pass.create", record.id, f"name={record.name}")
+            _check_room(session, AccessServiceToken, record.name)
+            session.add(_service_token_row(record))
+            _changed(session, "service-token.create", record.id, f"name={record.name}")
 
-    def passes(self) -> list[PassRecord]:
+    def service_tokens(self) -> list[ServiceTokenRecord]:
         """All service tokens, oldest first."""
         with self._errors(), Session(self._engine) as session, session.begin():
-            return _passes(session)
+            return _service_tokens(session)
 
-    def revoke_pass(self, wanted: str) -> PassRecord:
+    def revoke_service_token(self, wanted: str) -> ServiceTokenRecord:
         """Take a service token back, by its id or name.
 
         Raises:
             AccountError: There is none that holds.
         """
         with self._errors(), self._write() as session:
-            known = sa.select(AccessPass).where(
-                sa.or_(AccessPass.id == wanted, AccessPass.name == wanted),
-                AccessPass.revoked_at.is_(None),
+            known = sa.select(AccessServiceToken).where(
+                sa.or_(AccessServiceToken.id == wanted, AccessServiceToken.name == wanted),
+                AccessServiceToken.revoked_at.is_(None),
             )
             row = session.scalars(known).first()
             if row is None:
-                fix = "list them with `asgi-tunnel-edge pass list`"
+                fix = "list them with `asgi-tunnel-edge service-token list`"
                 raise AccountError(wanted, "is no service token that holds", fix)
             row.revoked_at = int(time.time())
-            _changed(session, "pass.revoke", row.id, f"name={row.name}")
-            return _pass(row)
+            _changed(session, "service-token.revoke", row.id, f"name={row.name}")
+            return _service_token(row)
 
     # -- links -------------------------------------------------------------------------------
 
@@ -455,7 +455,7 @@ def restore_access(session: Session, records: AccessRecords) -> None:
                 epoch=user.epoch,
             )
         )
-    session.add_all(_pass_row(one) for one in records.passes)
+    session.add_all(_service_token_row(one) for one in records.service_tokens)
     session.add_all(_link_row(one) for one in records.links)
     # Which logins were ended is not known one by one any more: all are.
     session.merge(Meta(key=ACCESS_EPOCH, value=records.epoch + 1))
@@ -470,7 +470,7 @@ def _find_user(session: Session, name: str) -> AccessUser:
 
 
 def _check_room(
-    session: Session, model: type[AccessUser | AccessPass | AccessLink], name: str
+    session: Session, model: type[AccessUser | AccessServiceToken | AccessLink], name: str
 ) -> None:
     count = session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
     if count >= MAX_ROWS:
@@ -488,13 +488,15 @@ def _user(row: AccessUser) -> UserRecord:
     )
 
 
-def _passes(session: Session) -> list[PassRecord]:
-    rows = session.scalars(sa.select(AccessPass).order_by(AccessPass.created_at, AccessPass.id))
-    return [_pass(row) for row in rows]
+def _service_tokens(session: Session) -> list[ServiceTokenRecord]:
+    rows = session.scalars(
+        sa.select(AccessServiceToken).order_by(AccessServiceToken.created_at, AccessServiceToken.id)
+    )
+    return [_service_token(row) for row in rows]
 
 
-def _pass(row: AccessPass) -> PassRecord:
-    return PassRecord(
+def _service_token(row: AccessServiceToken) -> ServiceTokenRecord:
+    return ServiceTokenRecord(
         id=row.id,
         name=row.name,
         secret_sha256=row.secret_sha256,
@@ -505,8 +507,8 @@ def _pass(row: AccessPass) -> PassRecord:
     )
 
 
-def _pass_row(record: PassRecord) -> AccessPass:
-    return AccessPass(
+def _service_token_row(record: ServiceTokenRecord) -> AccessServiceToken:
+    return AccessServiceToken(
         id=record.id,
         name=record.name,
         secret_sha256=record.secret_sha256,

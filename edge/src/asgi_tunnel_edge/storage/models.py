@@ -8,8 +8,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 __all__ = [
     "AccessInvitation",
     "AccessLink",
-    "AccessPass",
     "AccessPasskey",
+    "AccessServiceToken",
     "AccessSession",
     "AccessUser",
     "AcmeAccount",
@@ -260,10 +260,10 @@ class AccessSession(Base):
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class AccessPass(Base):
+class AccessServiceToken(Base):
     """One service token. Rows stay after a revocation."""
 
-    __tablename__ = "access_passes"
+    __tablename__ = "access_service_tokens"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(63))

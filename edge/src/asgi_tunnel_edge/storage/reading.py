@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from asgi_tunnel_edge.accounts import AccessRecords, LinkRecord, PassRecord, UserRecord
+from asgi_tunnel_edge.accounts import AccessRecords, LinkRecord, ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
@@ -38,9 +38,9 @@ _MAINTENANCE: Final = """
     SELECT hostname, since, message, until, allow FROM maintenance ORDER BY hostname"""
 _USERS: Final = """
     SELECT name, email, "groups", created_at, disabled_at, epoch FROM access_users ORDER BY name"""
-_PASSES: Final = """
+_SERVICE_TOKENS: Final = """
     SELECT id, name, secret_sha256, policies, created_at, expires_at, revoked_at
-    FROM access_passes WHERE revoked_at IS NULL ORDER BY created_at, id"""
+    FROM access_service_tokens WHERE revoked_at IS NULL ORDER BY created_at, id"""
 _LINKS: Final = """
     SELECT id, secret_sha256, hostname, path, created_at, expires_at, revoked_at, max_uses, uses,
         note
@@ -113,9 +113,9 @@ def _read_access(cursor: sqlite3.Cursor, epoch: int) -> AccessRecords:
         users=tuple(
             _struct(row, UserRecord, groups=row["groups"].split()) for row in cursor.execute(_USERS)
         ),
-        passes=tuple(
-            _struct(row, PassRecord, policies=row["policies"].split())
-            for row in cursor.execute(_PASSES)
+        service_tokens=tuple(
+            _struct(row, ServiceTokenRecord, policies=row["policies"].split())
+            for row in cursor.execute(_SERVICE_TOKENS)
         ),
         links=tuple(_struct(row, LinkRecord) for row in cursor.execute(_LINKS)),
         ended=tuple(row["id"] for row in cursor.execute(_ENDED, (time.time(),))),

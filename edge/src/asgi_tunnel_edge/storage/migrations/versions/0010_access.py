@@ -59,7 +59,7 @@ def upgrade() -> None:
     op.create_index("ix_access_sessions_subject", "access_sessions", ["subject"])
     op.create_index("ix_access_sessions_expires_at", "access_sessions", ["expires_at"])
     op.create_table(
-        "access_passes",
+        "access_service_tokens",
         sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("name", sa.String(63), nullable=False),
         sa.Column("secret_sha256", sa.String(64), nullable=False),
