@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"
 HASHED = hash_password(PASSWORD)
 ACCESS = "/.well-known/asgi-tunnel/access/"
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "access": {
         "family": {"users": ["anna"], "methods": ["password", "basic", "token", "link"]},
         "operators": {"groups": ["admin"]},
