@@ -10,6 +10,7 @@ import pytest
 from asgi_tunnel import errors
 from asgi_tunnel.errors import (
     AuthenticationError,
+    BanError,
     ClientDisconnectedError,
     ConfigError,
     FlowControlError,
@@ -53,6 +54,7 @@ SENTENCES: list[tuple[TunnelError, str]] = [
     (FlowControlError(3, "10 bytes beyond the window"), "10 bytes beyond the window"),
     (StreamStateError(4, "DATA on a closed stream"), "DATA on a closed stream"),
     (LocalProtocolError("sent twice"), "sent twice"),
+    (BanError("quota", "there are 200 bans"), "there are 200 bans"),
     (
         StreamResetError(Code.CANCELLED, stream_id=7, by_peer=True),
         "stream 7 was reset by the peer: CANCELLED (1)",

@@ -12,6 +12,7 @@ from typing import Any
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
+from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -48,10 +49,10 @@ class Live:
         self.token = token
         self.connector: Connector | None = None
 
-    async def connect(self, app: Any) -> None:
-        """Open a tunnel to an app."""
+    async def connect(self, app: Any, *, policy: SentPolicy | None = None) -> None:
+        """Open a tunnel to an app, which may have rules for the edge."""
         settings = TunnelConfig(token=self.token, text=self.token.format(), grace=2.0)
-        self.connector = Connector(settings, Origin(app))
+        self.connector = Connector(settings, Origin(app), policy=policy)
         self.connector.start()
         await self.connector.wait_connected()
 

@@ -29,6 +29,7 @@ ACME_DIRECTORY: Final = "ASGI_TUNNEL_ACME_DIRECTORY"
 ACME_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
 CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
 STATUS: Final = "ASGI_TUNNEL_STATUS"
+ROUTES: Final = "ASGI_TUNNEL_ROUTES"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -98,6 +99,7 @@ class TunnelConfig:
     ca_file: Path | None = None  # PEM of the edge's CA, read at each dial; None: the system's CAs
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
     status_folder: Path | None = None  # of the socket for `asgi-tunnel status`; None: there is none
+    sends_routes: bool = False  # the edge replies 404 to paths that no route of the app has
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
     end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
@@ -167,6 +169,7 @@ class TunnelConfig:
             ca_file=_ca_file(environ, parsed),
             pins_folder=_folder(environ, PINS, "pins"),
             status_folder=next(iter(status_folders(environ)), None),
+            sends_routes=_switch(environ, ROUTES),
             spec_version=spec_version,
             end_to_end=EndToEndConfig.from_env(environ),
         )
@@ -293,6 +296,13 @@ def _hostnames(environ: Mapping[str, str], given: Sequence[str] | None) -> tuple
                 HOSTNAMES, "has something that is no hostname", "write it like shop.example.org"
             )
     return found
+
+
+def _switch(environ: Mapping[str, str], setting: str) -> bool:
+    text = environ.get(setting, "off").lower()
+    if text not in ("on", "off", ""):
+        raise ConfigError(setting, 'is neither "on" nor "off"', "leave it out to get off")
+    return text == "on"
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

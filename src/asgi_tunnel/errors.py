@@ -13,6 +13,7 @@
     │   ├── FlowControlError                               more was sent than a window allowed
     │   └── StreamStateError                               a frame its stream does not allow
     ├── LocalProtocolError       (also RuntimeError)       this side misused the protocol core
+    ├── BanError                 .code                     the edge does not hold an app's ban
     ├── StreamResetError         .code .stream_id .by_peer one stream ended before its time
     └── ClientDisconnectedError  (also OSError) .event .code   the visitor of a WebSocket left
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AuthenticationError",
+    "BanError",
     "ClientDisconnectedError",
     "ConfigError",
     "FlowControlError",
@@ -144,6 +146,24 @@ class StreamStateError(ProtocolError):
 
 class LocalProtocolError(TunnelError, RuntimeError):
     """This side misused the protocol core: a defect here, never the peer's fault."""
+
+
+class BanError(TunnelError):
+    """The edge did not take a ban of the app, or did not take it back.
+
+    Attributes:
+        code: ``no-tunnel``, ``not-connected``, ``old-edge``, ``timeout``, ``busy``, ``quota``,
+            ``exempt``, ``address`` or ``seconds``.
+        sentence: The same for a person.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, sentence)
+        self.code = code
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class StreamResetError(TunnelError):

@@ -11,7 +11,7 @@ import contextvars
 import logging
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .asgi.adapt import as_single_callable
@@ -26,6 +26,7 @@ from .outermost import daphne_application, find_outermost, is_below_daphne
 
 if TYPE_CHECKING:
     from .connector import Connector
+    from .policy.rule import EdgePolicy
     from .services.settings import Given
 
 __all__ = ["Tunnel", "TunnelMiddleware", "abort_at_end", "open_beside_daphne", "wait_connected"]
@@ -69,6 +70,10 @@ class Tunnel:
         hostnames: Those of the token's hostnames that this process serves; by default all.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
+        policy: What the edge is to refuse, by path: ``{"POST /login": edge(rate="5/minute")}``, of
+            :func:`asgi_tunnel.policy.edge`; beside what is decorated, and before it.
+        routes: The edge replies 404 to paths that no route of the app has, for apps whose routes
+            can be read; by default ``ASGI_TUNNEL_ROUTES``, or off.
         outermost: Says that the server calls this object and nothing around it; only for a server
             that is not known (``outermost.SERVERS``), where it cannot be seen.
 
@@ -90,8 +95,12 @@ class Tunnel:
         hostnames: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
+        policy: Mapping[str, EdgePolicy] | None = None,
+        routes: bool = False,
         outermost: bool = False,
     ) -> None:
+        self.policy_table = _checked(policy)  # read, as the next one, by `policy.collect`
+        self.sends_routes = routes
         self.app = _with_services(app, services)
         self._enabled = enabled
         self._required = required
@@ -198,13 +207,13 @@ class Tunnel:
         async def start_and_send(message: Message) -> None:
             nonlocal refusal, is_told
             if message["type"] == "lifespan.startup.complete":
-                connector = self._start(config, origin_app, state, context)
-                if self._required and connector is not None:
-                    try:
+                try:
+                    connector = self._start(config, origin_app, state, context)
+                    if self._required and connector is not None:
                         await wait_connected(connector)
-                    except TunnelError as error:
-                        refusal = f"asgi-tunnel: {error}"
-                        raise  # into the app, which ends what it has started
+                except TunnelError as error:
+                    refusal = f"asgi-tunnel: {error}"
+                    raise  # into the app, which ends what it has started
             elif message["type"] == "lifespan.startup.failed" and refusal:
                 message = {**message, "message": refusal}
                 is_told = True
@@ -269,12 +278,25 @@ class Tunnel:
         state: dict[str, Any] | None,
         context: contextvars.Context,
     ) -> Connector | None:
+        """Open the tunnel.
+
+        Raises:
+            ConfigError: It is required, and the edge cannot be told the app's policy.
+        """
         from .asgi.origin import Origin
         from .connector import Connector
+        from .policy.collect import collect
 
         ensure_handler()
         if not _is_asyncio():
             _log.error("the tunnel needs asyncio; this server runs another event loop")
+            return None
+        try:
+            policy = collect(self, sends_routes=config.sends_routes)
+        except ConfigError as error:
+            if self._required:
+                raise
+            _log.error("no tunnel: %s", error)
             return None
         origin = Origin(
             app,
@@ -284,7 +306,7 @@ class Tunnel:
             context=context,
         )
         connector = self._connector = Connector(
-            config, origin, name=display_name(app), served=names_of(self.app)
+            config, origin, name=display_name(app), served=names_of(self.app), policy=policy
         )
         connector.start()
         return connector
@@ -309,7 +331,11 @@ class Tunnel:
             "this server sent no lifespan, or the app is mounted below another one; the tunnel is "
             "opened with the first request. Wrap the outermost app, or use `asgi-tunnel run`"
         )
-        connector = self._start(config, origin_app, None, self._context)
+        try:
+            connector = self._start(config, origin_app, None, self._context)
+        except ConfigError as error:
+            _log.error("no tunnel, although one is required: %s", error)
+            return
         if connector is not None:
             self._guard = asyncio.get_running_loop().create_task(
                 abort_at_end(connector), name="asgi-tunnel guard", context=contextvars.Context()
@@ -365,6 +391,19 @@ def open_beside_daphne(config: TunnelConfig, name: str) -> None:
         from .thread import start_with
 
         _daphne_tunnels.append(start_with(_find_daphne_app, config, name))
+
+
+def _checked(policy: Mapping[str, EdgePolicy] | None) -> dict[str, EdgePolicy]:
+    """Return the table of rules.
+
+    Raises:
+        ConfigError: It cannot be used so.
+    """
+    if not policy:
+        return {}
+    from .policy.collect import check_table
+
+    return check_table(policy)
 
 
 def _with_services(app: ASGIApp | None, services: Given | None) -> ASGIApp:

@@ -24,6 +24,7 @@ from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
 from .middleware import Tunnel
 from .names import names_of
+from .policy.collect import collect
 from .request_log import RequestLog
 from .stop import Interrupted, Stop
 
@@ -252,13 +253,19 @@ async def _serve(
             return EXIT_STARTUP
         ensure_handler()  # the app may have configured logging
     stop.is_starting = False
+    try:
+        policy = collect(app, sends_routes=config.sends_routes)  # the app has its routes by now
+    except ConfigError as error:
+        fatal(_log, "%s", error)
+        await _shut_down(life, stop)
+        return EXIT_USAGE
     origin = Origin(
         RequestLog(target) if access_log else target,
         state=life.state if life is not None else None,
         root_path=config.root_path,
         spec_version=config.spec_version,
     )
-    connector = Connector(config, origin, name=name, served=names_of(target))
+    connector = Connector(config, origin, name=name, served=names_of(target), policy=policy)
     is_quiet = parent.is_followed() and not parent.is_gone()
     refused: list[TunnelError] = []
 
@@ -279,17 +286,21 @@ async def _serve(
     finally:
         connector.abort()
         await origin.finish(0)
-        if life is not None:
-            try:
-                await stop.guard(life.shutdown(), "the app's shutdown")
-            except LifespanError as error:
-                _log.error("the app's shutdown failed: %s", error)
+        await _shut_down(life, stop)
     if refused:
         make_seen(_log, "the edge refuses this app: %s", refused[0])
         return EXIT_REFUSED
     if not is_quiet:
         _log.info("stopped")
     return EXIT_OK
+
+
+async def _shut_down(life: Lifespan | None, stop: Stop) -> None:
+    if life is not None:
+        try:
+            await stop.guard(life.shutdown(), "the app's shutdown")
+        except LifespanError as error:
+            _log.error("the app's shutdown failed: %s", error)
 
 
 def _in_progress(count: int, grace: float) -> str:

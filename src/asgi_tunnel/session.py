@@ -22,11 +22,13 @@ from .pacing import BURST, Pacing
 from .protocol.codes import DrainReason, GoawayCode, ResetCode
 from .protocol.connection import Connection, State
 from .protocol.events import (
+    AskReceived,
     CloseReceived,
     DataReceived,
     DrainReceived,
     Event,
     HeadReceived,
+    ReplyReceived,
     SessionTerminated,
     StreamOpened,
     StreamReset,
@@ -61,7 +63,10 @@ class Session:
         on_suspended: Called when the transport is lost and the session may resume.
         on_drain: Called when the peer wants no new streams.
         on_end: Called once, when the session is over; the streams' handlers were told before.
+        on_ask: Called with what the app's side wants (edge), or with what became of it; with the
+            number of both.
         moved: Bytes sent and received so far.
+        takes_asks: Whether the edge takes ASK frames.
         tells_duration: Whether the peer says how long its app took, where it is asked.
         takes_visitor: Whether the peer understands the line that says who a visitor is.
     """
@@ -83,8 +88,10 @@ class Session:
         self.on_suspended: Callable[[Session], None] | None = None
         self.on_drain: Callable[[Session, DrainReceived], None] | None = None
         self.on_end: Callable[[Session, SessionTerminated], None] | None = None
+        self.on_ask: Callable[[Session, int, dict[str, Any]], None] | None = None
         self.handlers: dict[int, StreamHandler] = {}
         self.moved = 0
+        self.takes_asks = False
         self.tells_duration = False
         self.takes_visitor = False
         self._loop = asyncio.get_running_loop()
@@ -267,6 +274,11 @@ class Session:
         self.connection.drain(reason, delay=delay, grace=grace)
         self._schedule()
 
+    def ask(self, number: int, values: dict[str, Any]) -> None:
+        """Ask the edge for something, or say what became of it; see :attr:`on_ask`."""
+        self.connection.ask(number, values)
+        self._schedule()
+
     def terminate(
         self, code: GoawayCode, reason: str = "", *, retry_after: float | None = None
     ) -> None:
@@ -388,6 +400,10 @@ class Session:
         if self.on_drain is not None:
             self.on_drain(self, event)
 
+    def _on_ask(self, event: AskReceived | ReplyReceived) -> None:
+        if self.on_ask is not None:
+            self.on_ask(self, event.number, event.values)
+
     def _on_silent(self, event: TransportSilent) -> None:
         _log.debug("= %s heard nothing for %.1f s", self.name, event.seconds)
         if self._transport is not None:
@@ -444,6 +460,8 @@ _DELIVER: Final[dict[type[Event], Callable[[Session, Any], None]]] = {
     TrailersReceived: Session._on_trailers,  # noqa: SLF001 - its own table
     StreamReset: Session._on_reset,  # noqa: SLF001 - its own table
     DrainReceived: Session._on_drain,  # noqa: SLF001 - its own table
+    AskReceived: Session._on_ask,  # noqa: SLF001 - its own table
+    ReplyReceived: Session._on_ask,  # noqa: SLF001 - its own table
     TransportSilent: Session._on_silent,  # noqa: SLF001 - its own table
     SessionTerminated: Session._end,  # noqa: SLF001 - its own table
 }

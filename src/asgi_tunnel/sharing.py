@@ -19,11 +19,12 @@ from .asgi.origin import Origin
 from .asgi.types import ASGIApp
 from .config import TunnelConfig
 from .connector import Connector, example_url
-from .errors import TunnelError
+from .errors import ConfigError, TunnelError
 from .loading import display_name
 from .logs import ensure_handler
 from .middleware import Tunnel, abort_at_end, wait_connected
 from .names import names_of
+from .policy.collect import collect
 from .protocol.codes import DrainReason
 from .request_log import RequestLog
 
@@ -175,13 +176,20 @@ async def share(  # noqa: PLR0913 - one argument for each setting
         await life.startup()
     except LifespanError as error:
         raise TunnelError(f"the app did not start: {error}") from error
+    try:
+        policy = collect(app, sends_routes=config.sends_routes)
+    except ConfigError:
+        await life.shutdown()
+        raise
     origin = Origin(
         RequestLog(target) if access_log else target,
         state=life.state,
         root_path=config.root_path,
         spec_version=config.spec_version,
     )
-    connector = Connector(config, origin, name=display_name(target), served=names_of(target))
+    connector = Connector(
+        config, origin, name=display_name(target), served=names_of(target), policy=policy
+    )
     try:
         connector.start()
         await wait_connected(connector)

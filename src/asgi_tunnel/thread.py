@@ -76,6 +76,7 @@ class ThreadHandle:
         from .asgi.lifespan import Lifespan, LifespanError
         from .asgi.origin import Origin
         from .connector import Connector
+        from .policy.collect import collect
 
         ensure_handler()  # with the loggers of what was imported now
         self._loop = asyncio.get_running_loop()
@@ -92,13 +93,19 @@ class ThreadHandle:
         except LifespanError as error:
             _log.error("no tunnel: %s", error)
             return
+        try:
+            policy = collect(app, sends_routes=self._config.sends_routes)
+        except ConfigError as error:
+            _log.error("no tunnel: %s", error)
+            await lifespan.shutdown()
+            return
         origin = Origin(
             app,
             state=lifespan.state,
             root_path=self._config.root_path,
             spec_version=self._config.spec_version,
         )
-        connector = Connector(self._config, origin, name=self._name)
+        connector = Connector(self._config, origin, name=self._name, policy=policy)
         connector.start()
         await self._stopped.wait()
         await connector.stop()

@@ -775,7 +775,7 @@ def attack(conn: Connection, wire: bytes) -> SessionTerminated:
     ("wire", "code", "sentence"),
     [
         (encode_frame(0), "FRAME_ERROR", "frame type 0 is unknown"),
-        (encode_frame(9, stream_id=1), "FRAME_ERROR", "frame type 9 is unknown"),
+        (encode_frame(11, stream_id=1), "FRAME_ERROR", "frame type 11 is unknown"),
         (encode_frame(255), "FRAME_ERROR", "frame type 255 is unknown"),
         (encode_frame(FrameType.HELLO, b"{}"), "FRAME_ERROR", "frame type 32 is unknown"),
         (b"\x02\x00\x01\x03" + bytes(5), "FRAME_ERROR", "frame of 131073 bytes"),

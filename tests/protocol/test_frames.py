@@ -50,6 +50,7 @@ def test_every_type_has_a_vector() -> None:
 def test_sequenced_types() -> None:
     """Types below 32 are the ones that resume replays."""
     sequenced = {"OPEN", "HEAD", "DATA", "TRAILERS", "CLOSE", "RESET", "WINDOW", "DRAIN"}
+    sequenced |= {"ASK", "REPLY"}
     assert {kind.name for kind in FrameType if kind < FIRST_UNSEQUENCED} == sequenced
 
 

@@ -47,6 +47,7 @@ def recorded() -> dict[Role, bytes]:
     pair.edge.reset_stream(3, ResetCode.CANCELLED, "gone")
     following = pair.edge.open_stream(StreamKind.BYTES, REQUEST, now=0.0, end=False)
     pair.edge.drain(DrainReason.RESTART, delay=1.0)
+    pair.edge.ask(1, {"ok": True})
     wires = {Role.CONNECTOR: b"", Role.EDGE: b""}
     while pair.edge.has_output:
         wires[Role.CONNECTOR] += pair.flush(Role.EDGE, 1)
@@ -65,6 +66,7 @@ def recorded() -> dict[Role, bytes]:
     connector.send_head(following, OK)
     connector.reset_stream(following, ResetCode.INTERNAL_ERROR)
     connector.drain(DrainReason.SHUTDOWN)
+    connector.ask(1, {"allow": "192.0.2.7"})
     while connector.has_output:
         wires[Role.EDGE] += pair.flush(Role.CONNECTOR, 1)
     connector.terminate(GoawayCode.SHUTDOWN, "done", retry_after=1.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from asgi_tunnel.protocol.limits import (
     Settings,
     Timing,
 )
+from asgi_tunnel.protocol.policy import PolicyRule
 
 from .pair import examples
 
@@ -239,3 +241,67 @@ def test_reader_refuses(wire: bytes, sentence: str) -> None:
     """T43: anything else is refused by its header, before more of it is kept."""
     with pytest.raises(FrameError, match=sentence):
         HandshakeReader().feed(wire)
+
+
+RULES = [
+    {"path": "/login", "methods": ["POST"], "rate": 5, "per": 60.0},
+    {"path": "/up/*", "max_body": 7, "timeout": 1.5, "access": "family"},
+]
+
+
+def test_a_policy_survives_the_wire() -> None:
+    """Rules and routes come back as they were sent, and say nothing where there are none."""
+    hello = Hello(
+        instance="i",
+        policy=(
+            PolicyRule(path="/login", methods=("POST",), rate=5, per=60.0, burst=2),
+            PolicyRule(path="/up/**", max_body=7, timeout=1.5, access="family"),
+            PolicyRule(path="/x"),
+        ),
+        routes=("/", "/a/*"),
+    )
+    wire = encode_handshake(hello)
+    found = HandshakeReader().feed(wire)
+    assert found is not None
+    assert found[0] == hello
+    plain = encode_handshake(Hello(instance="i"))
+    assert b"policy" not in plain
+    assert b"routes" not in plain
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"policy": [1]}, "rule 1 is not an object"),
+        ({"policy": [{}]}, "rule 1 has a path that is no text"),
+        ({"policy": [*RULES, {"path": "x"}]}, "rule 3 has a path that does not start with a slash"),
+        ({"policy": [{"path": "/a//b"}]}, "has an empty segment"),
+        ({"policy": [{"path": "/**/b"}]}, "has ** before its last segment"),
+        ({"policy": [{"path": "/*a*"}]}, "more than one *"),
+        ({"policy": [{"path": "/%61"}]}, "has a character that no decoded path needs"),
+        ({"policy": [{"path": "/" + "a" * 256}]}, "more than 256 characters"),
+        ({"policy": [{"path": "/a" * 17}]}, "more than 16 segments"),
+        ({"policy": [{"path": "/", "rate": 5}]}, "a rate without its time"),
+        ({"policy": [{"path": "/", "rate": True, "per": 1}]}, "a rate that is no whole number"),
+        ({"policy": [{"path": "/", "timeout": 1e9}]}, "a timeout that is not within a day"),
+        ({"policy": [{"path": "/", "max_body": -1}]}, "a max_body that is no whole number"),
+        ({"policy": [{"path": "/", "access": "a b"}]}, "an access that is no name"),
+        ({"policy": [{"path": "/", "methods": ["get"]}]}, "methods that are none"),
+        ({"policy": RULES * 65}, "has 130 rules, and 128 is the most"),
+        ({"policy": {}}, "'policy' is not of type list"),
+        ({"routes": ["/"] * 513}, "has 513 patterns, and 512 is the most"),
+        ({"routes": ["/", 2]}, "number 2 has a path that is no text"),
+    ],
+)
+def test_policies_that_are_refused(values: dict[str, object], sentence: str) -> None:
+    """T112: what has another form or is too much ends the handshake, and says where."""
+    with pytest.raises(FrameError, match=re.escape(sentence)):
+        decode_handshake(FrameType.HELLO, json.dumps(values).encode())
+
+
+def test_notes_are_fit_for_a_log() -> None:
+    """What an edge says of the policy moves no cursor."""
+    payload = json.dumps({"notes": ["a\x1b[31m\n"]}).encode()
+    welcome = decode_handshake(FrameType.WELCOME, payload)
+    assert isinstance(welcome, Welcome)
+    assert welcome.notes == ("a?[31m?",)

@@ -50,6 +50,7 @@ JSON_TYPES = {
     "str": "text",
     "bool": "boolean",
     "tuple[str, ...]": "list",
+    "tuple[asgi_tunnel.protocol.policy.PolicyRule, ...]": "list",
     "Settings": "object",
     "Timing": "object",
     "float | None": "number or null",

@@ -13,10 +13,12 @@ from typing import Final, Protocol
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN
+from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel.session import Session
 
 from .counts import HoldCounts
 from .hostname import wildcard_of
+from .policy.matcher import AppPolicy
 from .quotas import TokenLimiter
 from .route import ACK_TIMEOUT, Route, SessionEntry
 from .shares.token import TokenShares
@@ -74,6 +76,7 @@ class LocalDirectory:
         self._by_id: dict[str, SessionEntry] = {}  # by session id
         self._by_token: dict[str, dict[SessionEntry, None]] = {}  # by token id
         self._by_slot: dict[tuple[str, str, int], SessionEntry] = {}  # the newest of each slot
+        self._by_instance: dict[tuple[str, str], int] = {}  # sessions of each process of a token
         self._sampled_at = 0.0
         self._used: set[str] = set()  # ids of tokens whose sessions have ended; no more than known
         self.apply(snapshot)
@@ -124,6 +127,17 @@ class LocalDirectory:
         """Return the session that a new one of the same slot takes the place of."""
         return self._by_slot.get((token_id, instance, slot))
 
+    def policy_of(
+        self, token_id: str, rules: tuple[PolicyRule, ...], routes: tuple[str, ...]
+    ) -> AppPolicy | None:
+        """Return what a HELLO wants refused; compiled once for sessions that say the same."""
+        if not rules and not routes:
+            return None
+        for entry in self._by_token.get(token_id, ()):
+            if entry.policy is not None and entry.policy.says(rules, routes):
+                return entry.policy
+        return AppPolicy(rules, routes, token_id=token_id)
+
     def count(self, token_id: str) -> int:
         """How many sessions a token has."""
         return len(self._by_token.get(token_id, ()))
@@ -159,8 +173,12 @@ class LocalDirectory:
         self._by_id[session.session_id] = entry
         self._by_token.setdefault(token_id, {})[entry] = None
         self._by_slot[slot] = entry
+        process = (token_id, entry.instance)
+        others = self._by_instance.get(process, 0)
+        self._by_instance[process] = others + 1
         routes = self._routes_of(entry)
         for route in routes:
+            route.follow_policy(entry, is_known=others > 0)
             route.add(entry)
         for route in routes:  # only then: who is woken may end the session at once
             route.wake()
@@ -220,6 +238,10 @@ class LocalDirectory:
             del self._by_id[session.session_id]
         if self._by_slot.get(slot) is entry:
             del self._by_slot[slot]
+        process = (token_id, entry.instance)
+        left = self._by_instance[process] = self._by_instance[process] - 1
+        if not left:
+            del self._by_instance[process]
         siblings = self._by_token[token_id]
         del siblings[entry]
         if not siblings:
@@ -242,11 +264,13 @@ class LocalDirectory:
                     entry.follow(record)
         self._follow_limits(snapshot)
         routes: dict[str, Route] = {}
+        fresh: set[Route] = set()
         for hostname, record in snapshot.owners.items():
             old = self._routes.get(hostname)
             if old is None or old.token_id != record.id:
                 share = self.shares.of(record.id)
                 routes[hostname] = Route(hostname, record.id, share, self.holds)
+                fresh.add(routes[hostname])
             else:
                 routes[hostname] = old
                 old.remove_all()
@@ -255,6 +279,8 @@ class LocalDirectory:
         self.shares.keep(snapshot.tokens)
         for entry in self._entries.values():
             for route in self._routes_of(entry):
+                if route in fresh:
+                    route.follow_policy(entry)
                 route.add(entry)
 
     def _follow_limits(self, snapshot: Snapshot) -> None:

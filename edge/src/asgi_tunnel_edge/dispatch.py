@@ -7,7 +7,7 @@ order is the edge's policy: endpoints before guards, guards before routes, doors
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from asgi_tunnel.protocol.handshake import SUBPROTOCOL, TUNNEL_PATH
 from asgi_tunnel.protocol.head import Arrival, RequestHead
@@ -21,6 +21,7 @@ from .exchange.timed import TimedHTTPExchange
 from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
 from .guards import Guards, Rules, VisitorAddress
+from .guards.app_policy import stricter
 from .login import Entrance, Passage
 from .replies import RETRY_AFTER, Reply
 from .request import Request
@@ -48,6 +49,15 @@ _BAD_HANDSHAKE: Final = Reply(400, "the WebSocket handshake is malformed")
 _TUNNEL_PATH: Final = TUNNEL_PATH.encode()
 _SUBPROTOCOL: Final = SUBPROTOCOL.encode()
 _new: Final = tuple.__new__  # docs/adr/0006-compiled-wheels.md
+
+
+class Allowed(NamedTuple):
+    """How a request goes to an app that has rules of its own, or a door in front of it."""
+
+    route: Route
+    max_body: int  #: bytes; 0: no limit
+    max_time: float  #: seconds; 0: no limit
+    passage: Passage | None  #: None: it passed no door
 
 
 class Dispatcher:
@@ -113,16 +123,72 @@ class Dispatcher:
             return UNKNOWN
         if route.is_end_to_end:
             return END_TO_END
-        passage: Passage | None = None
-        if rules.door is not None and self._entrance is not None:
-            found = self._entrance.check(rules.door, request, arrival, visitor, route)
-            if isinstance(found, Reply):
-                return found
-            if isinstance(found, Route):
-                return self._serve_locally(request, arrival, found, writer, is_private=True)
-            passage, route = found, found.route
-            request = request._replace(fields=found.fields)
-        exchange = self._relay(request, arrival, route, rules, writer)
+        if route.policy is None and rules.door is None:
+            return self._relay(request, arrival, route, rules, writer)
+        allowed = self._allow(request, arrival, visitor, route, rules)
+        if isinstance(allowed, Allowed):
+            return self._relay_allowed(allowed, request, arrival, rules, writer)
+        if not name:  # it is answered for as a name that no token has
+            nobody = Route(hostname, "", holds=route.holds)
+            return self._relay(request, arrival, nobody, rules, writer)
+        if isinstance(allowed, Reply):
+            return allowed
+        return self._serve_locally(request, arrival, allowed, writer, is_private=True)
+
+    def _allow(
+        self,
+        request: Request,
+        arrival: Arrival,
+        visitor: VisitorAddress,
+        route: Route,
+        rules: Rules,
+    ) -> Allowed | Reply | Route:
+        """Hold what the app wants refused, and ask at doors.
+
+        Returns:
+            How the request goes to the app; what to reply; or the route to the login, for its
+            pages.
+        """
+        entrance, policy = self._entrance, route.policy
+        has_door = rules.door is not None or (policy is not None and policy.has_access)
+        if has_door and entrance is not None and entrance.is_login(request):
+            return entrance.route
+        max_body, max_time = rules.max_body, rules.max_time
+        named: tuple[str, ...] = ()
+        match = None
+        if policy is not None:
+            is_websocket = request.websocket_key is not None
+            match = policy.match(request.method, request.target, is_websocket=is_websocket)
+        if match is not None:
+            deny = self.guards.app_policy.check(match, visitor, self.guards.now())
+            if deny is not None:
+                return deny
+            max_body = int(stricter(max_body, match.max_body))
+            if request.length is not None and 0 < max_body < request.length:
+                return Reply(413, f"the body is larger than {max_body} bytes")
+            max_time = stricter(max_time, match.max_time)
+            named = match.access
+        if entrance is None or (rules.door is None and not named):
+            return Allowed(route, max_body, max_time, None)
+        found = entrance.check(rules.door, named, request, arrival, visitor, route)
+        return (
+            found if isinstance(found, Reply) else Allowed(found.route, max_body, max_time, found)
+        )
+
+    def _relay_allowed(
+        self,
+        allowed: Allowed,
+        request: Request,
+        arrival: Arrival,
+        rules: Rules,
+        writer: ResponseWriter,
+    ) -> Exchange:
+        passage = allowed.passage
+        if passage is not None:
+            request = request._replace(fields=passage.fields)
+        exchange = self._relay(request, arrival, allowed.route, rules, writer)
+        if isinstance(exchange, HTTPExchange):
+            exchange.max_body, exchange.max_time = allowed.max_body, allowed.max_time
         if passage is not None:
             passage.begin(exchange)
         return exchange

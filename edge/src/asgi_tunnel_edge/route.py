@@ -14,6 +14,7 @@ from asgi_tunnel.session import Session
 
 from .counts import HoldCounts
 from .hostname import wildcard_of
+from .policy.matcher import AppPolicy
 from .replies import Reply
 from .shares.pool import FairPool
 from .shares.token import TokenShare
@@ -107,6 +108,7 @@ class SessionEntry:
         instance: The app's process.
         slot: Which of the process's connections.
         group: The processes that were started together with it.
+        policy: What its HELLO wants refused; None: nothing.
         is_draining: It takes no new streams.
         is_renewed: The app was asked for a fresh session in its place.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
@@ -134,6 +136,7 @@ class SessionEntry:
         "is_draining",
         "is_outdated",
         "is_renewed",
+        "policy",
         "resumed",
         "secret_sha256",
         "session",
@@ -156,6 +159,7 @@ class SessionEntry:
         shared: Sequence[str] = (),
         address: str = "",
         agent: str = "",
+        policy: AppPolicy | None = None,
     ) -> None:
         """Make the entry of a new session.
 
@@ -170,8 +174,10 @@ class SessionEntry:
             shared: What its WELCOME named as served by another group, too.
             address: Where its connection comes from.
             agent: The software at the other end, as HELLO names it.
+            policy: What HELLO wants refused; None: nothing.
         """
         self.session = session
+        self.policy = policy
         self.address, self.agent = address, agent
         self.since = time.time()
         self.resumed = 0
@@ -255,16 +261,22 @@ def granted_hostnames(
 
 
 class Route:
-    """One registered hostname or wildcard, and the sessions that serve it."""
+    """One registered hostname or wildcard, and the sessions that serve it.
+
+    Attributes:
+        policy: What the app behind it wants refused, also while it is away; None: nothing.
+    """
 
     __slots__ = (
         "_entries",
         "_only",
+        "_policy_instance",
         "_waiting",
         "holds",
         "hostname",
         "is_closed",
         "is_end_to_end",
+        "policy",
         "share",
         "token_id",
     )
@@ -282,6 +294,8 @@ class Route:
         self.holds = HoldCounts() if holds is None else holds  # of all routes together
         self.is_end_to_end = False  # its TLS is spoken by the app, and passed on
         self.is_closed = False  # the edge ends: what is lost now is not tried again
+        self.policy: AppPolicy | None = None
+        self._policy_instance = ""  # the process that it is of
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
         # Most names never have anybody who waits: a pool for each would be 10 MB for 10,000.
@@ -296,6 +310,21 @@ class Route:
         """Let a session serve it."""
         self._entries[entry] = None
         self._only = entry if len(self._entries) == 1 else None
+
+    def follow_policy(self, entry: SessionEntry, *, is_known: bool = False) -> None:
+        """Let what a session wants refused hold.
+
+        The process that came last decides, also by wanting nothing. One that was here before, and
+        opens another session while its successor serves, does not.
+
+        Args:
+            entry: The session.
+            is_known: Its process has another one.
+        """
+        if entry.instance != self._policy_instance and is_known:
+            return
+        self._policy_instance = entry.instance
+        self.policy = entry.policy
 
     def remove(self, entry: SessionEntry) -> None:
         """A session does not serve it any longer."""

@@ -75,8 +75,10 @@ from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
 
 if TYPE_CHECKING:
+    from .access.paths import Door
     from .metrics.exposition import Exposition
     from .metrics.listener import MetricsListener
+    from .policy.matcher import AppPolicy
 
 _NEEDS_TLS: Final = Reply(
     400, "this port speaks HTTPS: write https:// in place of http://", reason="https-only"
@@ -212,7 +214,7 @@ class Edge:
         pages = load_pages(config)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
-            config.database_path, config.snapshot_path, self._apply, bans=self.guards.scanner
+            config.database_path, config.snapshot_path, self._apply, bans=self.guards
         )
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)
@@ -379,7 +381,12 @@ class Edge:
         """
         if not self.config.access:
             return None
-        entrance = Entrance(self.config, lambda name: self.guards.rules(name).door)
+
+        def find(hostname: str) -> tuple[Door | None, AppPolicy | None]:
+            route = self.directory.find(hostname)
+            return self.guards.rules(hostname).door, None if route is None else route.policy
+
+        entrance = Entrance(self.config, find)
         await entrance.start(snapshot)
         return entrance
 
@@ -427,6 +434,7 @@ class Edge:
             self._visitor_url,
             on_error=self.limiter.note_error,
             pins=self._pins,
+            desk=self.guards,
         )
         self.table = ConnectionTable(
             max_connections=limits.max_connections,

@@ -15,6 +15,9 @@ import httpx
 import pytest
 from edge.tests.live import SHOP, Live, live_edge
 
+from asgi_tunnel import Tunnel
+from asgi_tunnel.policy import edge
+from asgi_tunnel.policy.collect import collect
 from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import LinkRecord, ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.storage import Store
@@ -301,3 +304,18 @@ async def test_nobody_logs_in_while_the_store_is_away(tmp_path: Path) -> None:
         database.rename(database.with_suffix(".away"))
         assert (await world.log_in(other)).status_code == 503
         assert (await one.get("/")).status_code == 200
+
+
+async def test_an_app_asks_for_a_login_in_its_own_code(tmp_path: Path) -> None:
+    """Where `edge.toml` has no door; its pages are there then, and a door of both is two."""
+    table = {"/mine/**": edge(access="family"), "/open/all": edge(access="operators")}
+    rules = collect(Tunnel(app, policy=table))
+    async with door(tmp_path) as world:
+        await world.live.disconnect()
+        await world.live.connect(app, policy=rules)
+        async with world.browser() as browser:
+            assert (await browser.get("/open/day")).status_code == 200
+            assert (await browser.get("/open/all")).status_code == 303
+            await world.log_in(browser, "/mine/1")
+            assert (await browser.get("/mine/1")).json()["visitor"]["subject"] == "user:anna"
+            assert (await browser.get("/open/all")).status_code == 403

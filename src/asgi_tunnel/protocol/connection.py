@@ -12,17 +12,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from ..errors import FrameError, ProtocolError
 from .codes import DrainReason, GoawayCode, ResetCode
 from .control import (
     ControlFrames,
     Goaway,
+    encode_ask,
     encode_drain,
+    read_ask,
     read_drain,
     read_goaway,
 )
-from .events import DrainReceived, Event, SessionTerminated, TransportSilent
+from .events import (
+    AskReceived,
+    DrainReceived,
+    Event,
+    ReplyReceived,
+    SessionTerminated,
+    TransportSilent,
+)
 from .frames import (
     FIRST_UNSEQUENCED,
     UNDEFINED_FLAGS,
@@ -111,6 +121,8 @@ class Connection:
             **self.streams.receiver.by_type,
             **self._control.by_type,
             FrameType.DRAIN: self._receive_drain,
+            FrameType.ASK: self._receive_ask,
+            FrameType.REPLY: self._receive_reply,
             FrameType.GOAWAY: self._receive_goaway,
         }
         self._began = self._lost_at = now
@@ -246,6 +258,17 @@ class Connection:
         """
         if self.state is not State.TERMINATED:
             self._output.put(encode_drain(reason, delay, grace))
+
+    def ask(self, number: int, values: dict[str, Any]) -> None:
+        """Ask the edge for something (connector), or say what became of it (edge).
+
+        Args:
+            number: What an ASK and its REPLY have in common.
+            values: As JSON at most ``MAX_ASK_SIZE`` bytes.
+        """
+        if self.state is not State.TERMINATED:
+            kind = FrameType.REPLY if self.role is Role.EDGE else FrameType.ASK
+            self._output.put(encode_ask(kind, number, values))
 
     def terminate(
         self, code: GoawayCode, reason: str = "", *, retry_after: float | None = None
@@ -454,6 +477,17 @@ class Connection:
     def _receive_drain(self, flags: int, stream_id: int, payload: Payload) -> None:
         self._output.overhead += 1
         self._output.events.append(DrainReceived(*read_drain(payload)))
+
+    def _receive_ask(self, flags: int, stream_id: int, payload: Payload) -> None:
+        if self.role is not Role.EDGE:
+            raise FrameError(GoawayCode.FRAME_ERROR, "ASK is for the edge")
+        self._output.overhead += 1
+        self._output.events.append(AskReceived(*read_ask(payload)))
+
+    def _receive_reply(self, flags: int, stream_id: int, payload: Payload) -> None:
+        if self.role is Role.EDGE:
+            raise FrameError(GoawayCode.FRAME_ERROR, "REPLY is for the connector")
+        self._output.events.append(ReplyReceived(*read_ask(payload)))
 
     def _receive_goaway(self, flags: int, stream_id: int, payload: Payload) -> None:
         code, last_id, retry_after, reason = read_goaway(payload)

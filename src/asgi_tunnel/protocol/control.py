@@ -1,19 +1,21 @@
 """Frames of the whole session: their payloads, and those without a number that wait to leave.
 
 PING, PONG, ACK and GOAWAY belong to one transport (docs/protocol.md section 7): they are not
-replayed on the next one.  DRAIN is replayed, so :mod:`.connection` queues it among the others.
+replayed on the next one.  DRAIN, ASK and REPLY are replayed, so :mod:`.connection` queues them
+among the others.
 """
 
 from __future__ import annotations
 
+import json
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ..errors import FrameError
+from ..errors import FrameError, LocalProtocolError
 from .codes import GoawayCode
 from .frames import FrameType, Payload, encode_frame
 from .heartbeat import Heartbeat
-from .limits import MAX_REASON_SIZE
+from .limits import MAX_ASK_SIZE, MAX_REASON_SIZE
 from .receiving import FrameReceiver
 from .replay import Sequence
 from .text import cut_text, read_sentence, unpack
@@ -22,6 +24,7 @@ _PING: Final = Struct(">QQ")  # opaque number, sequenced frames received
 _ACK: Final = Struct(">Q")  # sequenced frames received
 _GOAWAY: Final = Struct(">HII")  # code, last stream id, retry after in ms
 _DRAIN: Final = Struct(">BII")  # reason, delay in ms, grace in ms
+_NUMBER: Final = Struct(">I")  # of an ASK, for its REPLY
 _NO_RETRY: Final = 0xFFFFFFFF  # "retry after" that is not given
 
 
@@ -132,3 +135,28 @@ def read_drain(payload: Payload) -> tuple[int, float, float]:
     """Return the reason, and delay and grace in seconds."""
     reason, delay, grace = unpack(_DRAIN, payload)
     return reason, delay / 1000, grace / 1000
+
+
+def encode_ask(kind: FrameType, number: int, values: dict[str, Any]) -> bytes:
+    """Return an ASK or REPLY frame.
+
+    Raises:
+        LocalProtocolError: It is larger than allowed.
+    """
+    content = json.dumps(values, separators=(",", ":")).encode()
+    if len(content) > MAX_ASK_SIZE:
+        raise LocalProtocolError(f"{kind.name} of {len(content)} bytes, above {MAX_ASK_SIZE}")
+    return encode_frame(kind, _NUMBER.pack(number) + content)
+
+
+def read_ask(payload: Payload) -> tuple[int, dict[str, Any]]:
+    """Return the number and the content of ASK or REPLY."""
+    if not _NUMBER.size < len(payload) <= _NUMBER.size + MAX_ASK_SIZE:
+        raise FrameError(GoawayCode.FRAME_ERROR, f"ASK or REPLY of {len(payload)} bytes")
+    try:
+        values = json.loads(bytes(payload[_NUMBER.size :]))
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise FrameError(GoawayCode.FRAME_ERROR, "ASK or REPLY is not a JSON object")
+    return _NUMBER.unpack_from(payload)[0], values

@@ -6,7 +6,7 @@ microseconds), and a small exchange makes two.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .frames import StreamKind, View
 from .head import Fields, RequestHead, ResponseHead
@@ -79,6 +79,20 @@ class DrainReceived(NamedTuple):
     grace: float  # seconds until the peer ends what is still open
 
 
+class AskReceived(NamedTuple):
+    """The app's side wants something of this edge (ASK)."""
+
+    number: int
+    values: dict[str, Any]
+
+
+class ReplyReceived(NamedTuple):
+    """What became of an ASK (REPLY)."""
+
+    number: int
+    values: dict[str, Any]
+
+
 class SessionTerminated(NamedTuple):
     """The session is over, and so is every stream.  The last event."""
 
@@ -104,6 +118,8 @@ Event = (
     | StreamReset
     | StreamWritable
     | DrainReceived
+    | AskReceived
+    | ReplyReceived
     | SessionTerminated
     | TransportSilent
 )

@@ -32,6 +32,8 @@ class FrameType(IntEnum):
     RESET = 6  #: ends both directions at once
     WINDOW = 7  #: bytes consumed, and bytes the window grows by
     DRAIN = 8  #: no new streams, please
+    ASK = 9  #: the app wants something of the edge; only where WELCOME says that it can
+    REPLY = 10  #: what became of it
 
     HELLO = 32  #: the connector's first frame
     WELCOME = 33  #: the edge's first frame

@@ -24,6 +24,7 @@ from .limits import (
     Settings,
     Timing,
 )
+from .policy import PolicyRule, read_routes, read_rules
 from .text import is_pin
 
 SUBPROTOCOL: Final = "asgi-tunnel.v1"
@@ -41,7 +42,17 @@ DURATION: Final = "duration"
 VISITOR: Final = "visitor"
 """Capability of a connector that understands the line which says who a visitor is."""
 
-_LATER: Final = ("group", "shared", "end_to_end", "pins", "time", "services")
+_LATER: Final = (
+    "group",
+    "shared",
+    "end_to_end",
+    "pins",
+    "time",
+    "services",
+    "policy",
+    "routes",
+    "notes",
+)
 """Keys that came after the format was frozen; absent while they are empty."""
 
 _MAX_NAMES: Final = 256
@@ -64,6 +75,8 @@ class Hello:
     # Names and wildcards that it has something behind, the token's or not; empty: behind all
     services: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    policy: tuple[PolicyRule, ...] = ()  # what the edge is to refuse, the first that fits holds
+    routes: tuple[str, ...] = ()  # patterns of all paths that the app serves; empty: not said
     settings: Settings = field(default_factory=Settings)
     session: str = ""  # the session to resume, or empty
     received: int = 0  # sequenced frames of that session that arrived
@@ -89,6 +102,7 @@ class Welcome:
     # ``sha256:<hex>`` of the certificates that the edge shows, now and next; empty: a CA vouches
     pins: tuple[str, ...] = ()
     time: int = 0  # of the edge's clock, seconds since 1970; only in the reply to a probe
+    notes: tuple[str, ...] = ()  # what of the policy holds in another way than HELLO says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +118,8 @@ def encode_handshake(message: Hello | Welcome | Refuse) -> bytes:
     """Return the frame of a handshake message."""
     kind = {Hello: FrameType.HELLO, Welcome: FrameType.WELCOME, Refuse: FrameType.REFUSE}
     values = asdict(message)
+    if isinstance(message, Hello):
+        values["policy"] = [rule.to_json() for rule in message.policy]
     for key in _LATER:
         if not values.get(key, True):
             del values[key]
@@ -204,6 +220,13 @@ def _names(values: dict[str, Any], key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _sentences(values: dict[str, Any], key: str) -> tuple[str, ...]:
+    """Return texts that are fit for a log."""
+    return tuple(
+        "".join(one if one.isprintable() else "?" for one in text) for text in _names(values, key)
+    )
+
+
 def _pins(values: dict[str, Any]) -> tuple[str, ...]:
     pins = _get(values, "pins", list, [])
     if len(pins) > MAX_PINS or not all(isinstance(one, str) and is_pin(one) for one in pins):
@@ -249,6 +272,8 @@ def _hello(values: dict[str, Any]) -> Hello:
         hostnames=_names(values, "hostnames"),
         services=_names(values, "services"),
         capabilities=_names(values, "capabilities"),
+        policy=read_rules(_get(values, "policy", list, [])),
+        routes=read_routes(_get(values, "routes", list, [])),
         settings=_settings(values),
         session=_text(values, "session"),
         received=_count(values, "received"),
@@ -272,6 +297,7 @@ def _welcome(values: dict[str, Any]) -> Welcome:
         edges=_names(values, "edges"),
         pins=_pins(values),
         time=_count(values, "time"),
+        notes=_sentences(values, "notes"),
     )
 
 

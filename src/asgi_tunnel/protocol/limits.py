@@ -43,6 +43,24 @@ MAX_PINS: Final = 4
 """Certificates that a WELCOME names: the one shown, the next one, and as many again for an edge
 that takes the place of another."""
 
+MAX_RULES: Final = 128
+"""Rules of an app's policy in one HELLO."""
+
+MAX_ROUTES: Final = 512
+"""Patterns of an app's routes in one HELLO."""
+
+MAX_POLICY_SIZE: Final = 6 * 1024
+"""Bytes of JSON of both in one HELLO: what the names of a long table leave free of it."""
+
+MAX_PATTERN: Final = 256
+"""Characters of one pattern."""
+
+MAX_SEGMENTS: Final = 16
+"""Segments of one pattern: how deep the edge looks into a path."""
+
+MAX_ASK_SIZE: Final = 1024
+"""Bytes of JSON in ASK and REPLY: an address and a reason."""
+
 MAX_STREAM_ID: Final = 2**31 - 1
 """Largest stream id. The edge drains the session long before (STREAM_ID_DRAIN)."""
 

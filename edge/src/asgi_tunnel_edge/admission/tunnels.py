@@ -12,7 +12,7 @@ import math
 import secrets
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from websockets.utils import accept_key
 
@@ -32,6 +32,7 @@ from asgi_tunnel.protocol.handshake import (
     encode_handshake,
 )
 from asgi_tunnel.protocol.limits import MAX_HANDSHAKE_SIZE, PROTOCOL_VERSION, Settings, Timing
+from asgi_tunnel.protocol.policy import BAN, POLICY, PolicyRule
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import Transport, WebSocketTransport
 
@@ -51,11 +52,12 @@ from .failures import FAILURE_WINDOW, FailureLimiter
 from .supervisor import SessionSupervisor, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ..policy.matcher import AppPolicy
     from ..request import Request
 
-__all__ = ["PendingTunnel", "TunnelAcceptor"]
+__all__ = ["AppDesk", "PendingTunnel", "TunnelAcceptor"]
 
 _log = logging.getLogger("asgi_tunnel_edge.admission")
 
@@ -78,6 +80,24 @@ _REASONS: Final = {
 }
 
 
+class AppDesk(Protocol):
+    """Takes what apps want of the edge beside their tunnels."""
+
+    def notes(
+        self, rules: Sequence[PolicyRule], hostnames: Sequence[str], end_to_end: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return what of an app's rules holds in another way than it says, for its log.
+
+        Args:
+            rules: Of its HELLO.
+            hostnames: That its session serves.
+            end_to_end: Those of them that the edge cannot read.
+        """
+
+    def answer(self, token: TokenRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what an app wants (ASK), and return what became of it (REPLY)."""
+
+
 class TunnelAcceptor:
     """Accepts the connections of connectors and makes or resumes their sessions.
 
@@ -88,6 +108,7 @@ class TunnelAcceptor:
         url_of: Where visitors find a hostname.
         on_error: Called with the address that a wrong token came from.
         pins: Gives the certificates that apps are to accept; none where a CA vouches.
+        desk: Takes what apps want; None: nothing of it is offered to them.
 
     Attributes:
         counts: What became of connectors.
@@ -101,6 +122,7 @@ class TunnelAcceptor:
         *,
         on_error: Callable[[str], None],
         pins: Callable[[], tuple[str, ...]] = tuple,
+        desk: AppDesk | None = None,
     ) -> None:
         limits = context.limits
         self._context = context
@@ -109,6 +131,8 @@ class TunnelAcceptor:
         self._url_of = url_of
         self._on_error = on_error
         self._pins = pins
+        self._desk = desk
+        self._capabilities = () if desk is None else (POLICY, BAN)
         self._timing = Timing(resume_window=limits.resume_window)
         self._settings = Settings()
         self._pending = _pending_pool()
@@ -270,6 +294,7 @@ class TunnelAcceptor:
             agent=f"asgi-tunnel-edge/{__version__}",
             hostnames=hostnames,
             urls=tuple(self._url_of(name) for name in hostnames),
+            capabilities=self._capabilities,
             settings=self._settings,
             timing=self._timing,
             pins=self._pins(),
@@ -280,7 +305,7 @@ class TunnelAcceptor:
         group, names = hello.group or hello.instance, token.hostnames
         return replace(
             self._welcome("", names, token),
-            capabilities=(PROBE,),
+            capabilities=(PROBE, *self._capabilities),
             shared=self._directory.shared_hostnames(token.id, group, names),
             time=int(time.time()),
         )
@@ -314,6 +339,20 @@ class TunnelAcceptor:
         self._directory.attached(session)
         return session
 
+    def _notes(
+        self, policy: AppPolicy, hostnames: tuple[str, ...], token: TokenRecord
+    ) -> tuple[str, ...]:
+        if self._desk is None:
+            return ()
+        end_to_end = [name for name in hostnames if name in token.end_to_end]
+        return self._desk.notes(policy.rules, hostnames, end_to_end)
+
+    def _on_ask(self, session: Session, number: int, values: dict[str, Any]) -> None:
+        """Reply to what an app wants."""
+        entry = self._directory.entry_of(session)
+        if entry is not None and self._desk is not None:
+            session.ask(number, self._desk.answer(entry.token, values))
+
     def _begin(
         self, pending: PendingTunnel, hello: Hello, token: TokenRecord, wanted: frozenset[str]
     ) -> Session:
@@ -322,7 +361,14 @@ class TunnelAcceptor:
         hostnames = granted_hostnames(token, wanted, services)
         group = hello.group or hello.instance
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
-        welcome = replace(self._welcome(session_id, hostnames, token), shared=shared)
+        policy = self._directory.policy_of(token.id, hello.policy, hello.routes)
+        welcome = replace(
+            self._welcome(session_id, hostnames, token),
+            shared=shared,
+            notes=() if policy is None else self._notes(policy, hostnames, token),
+        )
+        if len(encode_handshake(welcome)) > MAX_HANDSHAKE_SIZE:
+            welcome = replace(welcome, notes=())  # a token of very long names
         pending.websocket.send(encode_handshake(welcome))
         connection = Connection(
             Role.EDGE,
@@ -339,6 +385,7 @@ class TunnelAcceptor:
         )
         session.tells_duration = DURATION in hello.capabilities
         session.takes_visitor = VISITOR in hello.capabilities
+        session.on_ask = self._on_ask
         self._supervisor.watch(session)
         session.attach(pending.websocket)
         entry = SessionEntry(
@@ -352,6 +399,7 @@ class TunnelAcceptor:
             shared=shared,
             address=pending.address,
             agent=hello.agent,
+            policy=policy,
         )
         entry.secret_sha256 = pending.secret_sha256
         self.counts.opened += 1

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
+from asgi_tunnel_edge.ban import BanRecord, ScannerBan, token_of
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option, table, utc_second, utc_time
 
-if TYPE_CHECKING:
-    from asgi_tunnel_edge.ban import BanRecord, ScannerBan
-
 __all__ = ["list_bans"]
 
-_HEAD: Final = ("ADDRESS", "SINCE", "UNTIL", "OWNER", "REASON")
+_HEAD: Final = ("ADDRESS", "SINCE", "UNTIL", "BY", "OWNER", "REASON")
 
 
 @click.command("list")
@@ -28,8 +26,8 @@ _HEAD: Final = ("ADDRESS", "SINCE", "UNTIL", "OWNER", "REASON")
 def list_bans(*, data_dir: Path, as_json: bool) -> None:
     """Show the bans that hold now, oldest first.
 
-    OWNER is the token whose hostnames a scanner is banned from, or nobody, for names that no
-    token has; a ban of yours is for all.
+    OWNER is the token whose hostnames an address is banned from by the scanner guard or by the
+    token's own app, or nobody, for names that no token has; a ban of yours is for all.
     """
     config = EdgeConfig.load(data_dir)
     now = time.time()
@@ -50,7 +48,7 @@ def _row(ban: BanRecord | ScannerBan, names: dict[str, str]) -> dict[str, str | 
         "address": ban.address,
         "created_at": utc_second(ban.created_at),
         "expires_at": utc_second(ban.expires_at),
-        "by": "operator" if _owner(ban) is None else "scanner",
+        "by": _by(ban),
         "owner": names.get(_owner(ban) or ""),
         "reason": ban.reason,
     }
@@ -62,11 +60,21 @@ def _cells(ban: BanRecord | ScannerBan, names: dict[str, str]) -> tuple[str, ...
         ban.address,
         utc_time(ban.created_at),
         "for ever" if ban.expires_at is None else utc_time(ban.expires_at),
+        _by(ban),
         "all" if owner is None else names.get(owner, "nobody"),
         ban.reason,
     )
 
 
+def _by(ban: BanRecord | ScannerBan) -> str:
+    if isinstance(ban, BanRecord):
+        return "operator"
+    return "scanner" if token_of(ban.owner) is None else "app"
+
+
 def _owner(ban: BanRecord | ScannerBan) -> str | None:
     """The id of a token; empty: nobody; None: the ban is the operator's."""
-    return getattr(ban, "owner", None)
+    if isinstance(ban, BanRecord):
+        return None
+    token_id = token_of(ban.owner)
+    return ban.owner if token_id is None else token_id

@@ -49,6 +49,27 @@ def _lines(one: dict[str, Any], now: float) -> list[str]:
         ("bytes", size_text(one["bytes"])),
         ("buffered", f"{size_text(one['buffered'])}{waits}"),
     ]
+    policy = one["policy"]
+    rows += [("rule", rule_text(rule)) for rule in policy["rules"]]
+    if policy["routes"]:
+        rows.append(("paths", f"{policy['routes']} patterns; any other path is 404"))
     width = max(len(label) for label, _ in rows)
     title = f"Session {one['id']} of {one['token']} ({one['token_id']})"
     return [title, "", *(f"  {label:<{width}}  {value}" for label, value in rows)]
+
+
+def rule_text(rule: dict[str, Any]) -> str:
+    """One rule of an app, for a person: ``POST /login: 5 requests in 60 s``."""
+    limits = []
+    if "rate" in rule:
+        burst = f", {rule['burst']} at once" if "burst" in rule else ""
+        limits.append(f"{rule['rate']} requests in {rule['per']:g} s{burst}")
+    if "max_body" in rule:
+        limits.append(f"a body of {size_text(rule['max_body'])}")
+    if "timeout" in rule:
+        limits.append(f"{rule['timeout']:g} s")
+    if "access" in rule:
+        limits.append(f"access {rule['access']}")
+    methods = ",".join(rule.get("methods", ()))
+    where = f"{methods} {rule['path']}".strip()
+    return f"{where}: {', '.join(limits) or 'no limit'}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from asgi_tunnel.protocol.policy import PolicyRule
 
 from ..access.policy import Policy
+from ..hostname import wildcard_of
 from ..network import number_of
 from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
+from .app_bans import AppBanGuard
+from .app_policy import AppPolicyGuard
 from .bans import BanGuard
 from .guard import Guard, RequestContext, Rules, VisitorAddress, exempt_of, rules_of
 from .maintenance import MaintenanceGuard
@@ -19,8 +24,9 @@ from .rate import RateGuard
 from .scanner import ScannerGuard
 
 if TYPE_CHECKING:
+    from ..ban import ScannerBan
     from ..request import Request
-    from ..tokens import Snapshot
+    from ..tokens import Snapshot, TokenRecord
 
 __all__ = ["Guards"]
 
@@ -55,6 +61,8 @@ class Guards:
         self.rate = RateGuard()
         self.origins = OriginGuard()
         self.maintenance = MaintenanceGuard()
+        self.app_bans = AppBanGuard(config.guards.exempt)
+        self.app_policy = AppPolicyGuard(policies)  # asked by dispatch, where an app has rules
         self._exempt = exempt_of(config.guards)
         self._default = Rules(config, HostnameConfig())
         self._rules = {name: Rules(config, own, policies) for name, own in config.hostnames.items()}
@@ -106,8 +114,17 @@ class Guards:
         return None
 
     def denies_address(self, address: str, hostname: str) -> bool:
-        """Whether ``allow`` or ``deny`` turns a visitor away whose requests cannot be read."""
-        return self.addresses.denies(self.rules(hostname), number_of(address))
+        """Whether a visitor is turned away whose requests cannot be read.
+
+        By ``allow`` or ``deny``, or because the app has banned the address.
+        """
+        number = number_of(address)
+        if self.app_bans.is_used:
+            names = [hostname, wildcard_of(hostname)]
+            if any(name and self.app_bans.is_banned(name, number, self.now()) for name in names):
+                self.app_bans.denied += 1
+                return True
+        return self.addresses.denies(self.rules(hostname), number)
 
     def is_banned(self, address: str) -> bool:
         """Whether an address may have no connection at all."""
@@ -123,12 +140,42 @@ class Guards:
         """Follow the store; return whether the operator's bans changed."""
         now, wall = self.now(), time.time()
         self.scanner.apply(snapshot, now=now, wall=wall)
-        # The last one, and only asked while something is closed.
+        self.app_bans.apply(snapshot, now=now, wall=wall)
         self.maintenance.apply(snapshot.maintenance, now=now, wall=wall)
-        self._guards = self._always
-        if self.maintenance.is_used:
-            self._guards = (*self._always, self.maintenance)
+        self._choose()
         return self.bans.apply(snapshot.bans, now=now, wall=wall)
+
+    def _choose(self) -> None:
+        """Ask some only while they have something to say: these come last."""
+        self._guards = self._always
+        if self.app_bans.is_used:
+            self._guards = (*self._guards, self.app_bans)
+        if self.maintenance.is_used:
+            self._guards = (*self._guards, self.maintenance)
+
+    # -- for apps ------------------------------------------------------------------------------
+
+    def notes(
+        self, rules: Sequence[PolicyRule], hostnames: Sequence[str], end_to_end: Sequence[str]
+    ) -> tuple[str, ...]:
+        """See :class:`..admission.tunnels.AppDesk`."""
+        names = {name: self.rules(name) for name in hostnames if name not in end_to_end}
+        return self.app_policy.notes(rules, names, end_to_end)
+
+    def answer(self, token: TokenRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+        """See :class:`..admission.tunnels.AppDesk`."""
+        reply = self.app_bans.answer(token, values, self.now())
+        self._choose()
+        return reply
+
+    def unsaved(self) -> list[ScannerBan]:
+        """See :class:`..storage.watcher.BanSource`."""
+        return [*self.scanner.unsaved(), *self.app_bans.unsaved()]
+
+    def saved(self) -> None:
+        """See :class:`..storage.watcher.BanSource`."""
+        self.scanner.saved()
+        self.app_bans.saved()
 
     def counts(self) -> dict[str, int]:
         """Return the requests turned away so far, by guard, and the probes among them."""
@@ -140,4 +187,6 @@ class Guards:
             "rate": self.rate.denied,
             "origins": self.origins.denied,
             "maintenance": self.maintenance.denied,
+            "app_bans": self.app_bans.denied,
+            "policy": self.app_policy.denied,
         }

@@ -16,6 +16,7 @@ from ..hostname import wildcard_of
 from ..network import Networks, normalise_network, number_of
 from ..replies import Reply
 from ..settings.guards import Pace
+from ..shares.rate import RateLimit
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -44,13 +45,6 @@ class VisitorAddress:
         self.group = group_of(address)  # counted and banned as one: an IPv6 visitor has a /64
         self.number = number_of(address)
         self.is_exempt = exempt.find(self.number, 0.0) is not None
-
-
-class RateLimit(NamedTuple):
-    """A rate as GCRA wants it."""
-
-    interval: float  #: seconds between two requests at the rate; 0: no limit
-    tolerance: float  #: seconds that a burst may be ahead of the rate
 
 
 class Rules:

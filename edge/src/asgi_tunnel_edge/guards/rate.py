@@ -43,19 +43,25 @@ class RateGuard:
         if rules.rate_limit.interval and not visitor.is_exempt:
             # A name with a rate of its own is counted by itself; "/" is in no hostname.
             key = f"{visitor.group}/{context.name}" if rules.has_own_rate_limit else visitor.group
-            wait = self._take(key, rules.rate_limit, now)
+            wait = self.take(key, rules.rate_limit, now)
             if wait:
                 self.denied += 1
                 return Reply(429, _ADDRESS, math.ceil(wait), source="rate")
         if rules.hostname_rate_limit.interval and context.name:
-            wait = self._take(f"/{context.name}", rules.hostname_rate_limit, now)
+            wait = self.take(f"/{context.name}", rules.hostname_rate_limit, now)
             if wait:
                 self.denied += 1
                 return Reply(429, _HOSTNAME, math.ceil(wait), source="rate")
         return None
 
-    def _take(self, key: str, rate_limit: RateLimit, now: float) -> float:
-        """Count a request; return 0, or the seconds after which it would be taken."""
+    def take(self, key: str, rate_limit: RateLimit, now: float) -> float:
+        """Count a request; return 0, or the seconds after which it would be taken.
+
+        Args:
+            key: What is counted together.
+            rate_limit: Has an interval.
+            now: Monotonic seconds.
+        """
         due = self._due
         at = due.get(key)
         if at is None:

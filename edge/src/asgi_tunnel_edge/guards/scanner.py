@@ -29,7 +29,7 @@ from urllib.parse import unquote_to_bytes
 
 from asgi_tunnel.protocol.head import Fields
 
-from ..ban import MAX_SCANNER_BANS, ScannerBan
+from ..ban import MAX_SCANNER_BANS, ScannerBan, token_of
 from ..network import NO_NUMBER, Networks
 from ..replies import Reply
 from ..shares.distinct import DistinctCounter
@@ -168,7 +168,7 @@ class ScannerGuard:
             return
         banned: OrderedDict[tuple[str, str], float] = OrderedDict()
         for one in (*snapshot.scanner_bans, *self._saving, *self._unsaved):
-            if not one.is_over(wall):
+            if not one.is_over(wall) and token_of(one.owner) is None:
                 banned[one.address, one.owner] = now + one.expires_at - wall
         self._banned = banned
 

@@ -24,12 +24,15 @@ from ..replies import RETRY_AFTER, Reply
 from ..request import Request
 from ..route import Route
 from ..storage.encryption import SecretBox
+from .app_door import HostDoor, add_policies, host_door
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..guards import VisitorAddress
+    from ..policy.matcher import AppPolicy
     from ..settings.config import EdgeConfig
     from ..tokens import Snapshot
-    from .place import FindDoor
 
 __all__ = ["Entrance", "Passage"]
 
@@ -79,13 +82,15 @@ class Entrance:
 
     Args:
         config: Of the edge; it has ``[access]``.
-        find: The doors of a hostname.
+        find: Returns the door of a hostname and the rules of its app, each where there is one.
 
     Attributes:
         doors: Decide about each request.
     """
 
-    def __init__(self, config: EdgeConfig, find: FindDoor) -> None:
+    def __init__(
+        self, config: EdgeConfig, find: Callable[[str], tuple[Door | None, AppPolicy | None]]
+    ) -> None:
         from ..storage.access import AccessStore  # SQLAlchemy, which other edges need not load
 
         self._config = config
@@ -109,6 +114,15 @@ class Entrance:
         self._app = LocalApp(await asyncio.to_thread(self._make_pages))
         await self._app.start()
 
+    @property
+    def route(self) -> Route:
+        """To the login's pages."""
+        return self._app.route
+
+    def is_login(self, request: Request) -> bool:
+        """Whether a request is for one of the login's pages."""
+        return request.target.startswith(_PREFIX)
+
     async def stop(self) -> None:
         """End the pages and what is being checked."""
         for task in self._checks:
@@ -118,27 +132,29 @@ class Entrance:
 
     def check(
         self,
-        door: Door,
+        door: Door | None,
+        named: tuple[str, ...],
         request: Request,
         arrival: Arrival,
         visitor: VisitorAddress,
         route: Route,
-    ) -> Passage | Reply | Route:
+    ) -> Passage | Reply:
         """Decide about one request at a door.
 
         Args:
-            door: In front of the hostname.
+            door: In front of the hostname; None: only the app has one.
+            named: The policies that the app names for the path, all of which ``edge.toml`` has.
             request: What was read.
             arrival: How it came.
             visitor: Whose it is.
             route: To the app.
 
         Returns:
-            How it passes; what to reply; or the route to the login, for requests to its pages.
+            How it passes, or what to reply.
         """
-        if request.target.startswith(_PREFIX):
-            return self._app.route
-        policies = door.policies_of(request.method, request.target)
+        policies = () if door is None else door.policies_of(request.method, request.target)
+        if named:
+            policies = add_policies(policies, named, self.doors.policies)
         found = self.doors.check(policies, request, arrival, time.time())
         if isinstance(found, Reply):
             return found
@@ -146,6 +162,9 @@ class Entrance:
             checked = self._checked_route(found, visitor, route)
             return Passage(found.fields, b"", checked, checked)
         return Passage(found.fields, found.identity, route, None)
+
+    def _door_of(self, hostname: str) -> HostDoor | None:
+        return host_door(*self._find(hostname), self.doors.policies)
 
     def _checked_route(
         self, pending: Pending, visitor: VisitorAddress, route: Route
@@ -179,4 +198,4 @@ class Entrance:
         brand = Brand.of(self._config.pages, self._config.data_dir)
         sessions = Sessions(self.doors, self._store)
         methods = [PasswordLogin(self._checker), LinkLogin()]
-        return LoginApp(self._find, sessions, Site(brand), methods).asgi
+        return LoginApp(self._door_of, sessions, Site(brand), methods).asgi

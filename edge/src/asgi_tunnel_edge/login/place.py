@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
 from ..access.doors import ACCESS_PATH, LOGIN_PATH, MAX_RETURN
-from ..access.paths import Door
 from ..access.policy import Policy
 from ..address import group_of
 from ..hostname import host_from_header
+from .app_door import HostDoor
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 __all__ = ["FindDoor", "Place", "is_own_origin", "place_of", "safe_target"]
 
-FindDoor = Callable[[str], Door | None]
+FindDoor = Callable[[str], HostDoor | None]
 """Returns the doors of a hostname; None: it has none."""
 
 _FIRST_PAGE: Final = "/"

@@ -123,6 +123,7 @@ class MetricsReader:
         bans = sum(not one.is_over(wall) for one in directory.snapshot.bans)
         add(values, "bans", bans, "operator")
         add(values, "bans", len(parts.guards.scanner), "scanner")
+        add(values, "bans", len(parts.guards.app_bans), "app")
 
     def _read_host(self, values: Values, name: str, host: HostCounts) -> None:
         codes: dict[str, int] = {}

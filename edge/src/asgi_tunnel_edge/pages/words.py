@@ -139,6 +139,20 @@ WORDS: Final[dict[str, Words]] = {
         "You can try again in {retry_after} s.",
     ),
     # -- there is nothing
+    "unknown-path": Words(
+        404,
+        "nowhere",
+        "There is no such page on this site",
+        "The address may have been mistyped, or the page was moved.",
+        "Check the address for spelling, or begin at the first page of the site.",
+    ),
+    "access-unknown": Words(
+        503,
+        "broken",
+        "This page is not open to anybody at the moment",
+        "It is behind a login, and the server in front of it does not know which.",
+        _MISTAKE,
+    ),
     "unknown-hostname": Words(
         404,
         "nowhere",

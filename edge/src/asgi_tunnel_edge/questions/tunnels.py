@@ -28,7 +28,8 @@ async def answer(edge: LiveEdge, request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         edge: The running one.
-        request: ``names`` of tokens, their ids, or ids of sessions: those only, without it all.
+        request: ``names`` of tokens, their ids, or ids of sessions: those only, and their policy;
+            without it all.
             ``after``: how many to leave out, as the reply before has said.
 
     Returns:
@@ -42,7 +43,11 @@ async def answer(edge: LiveEdge, request: dict[str, Any]) -> dict[str, Any]:
     sessions: list[dict[str, Any]] = []
     size = 0
     for entry in entries[start : start + PAGE]:
-        sessions.append(_described(entry, now) | {"state": _state(entry, is_leaving=is_leaving)})
+        described = _described(entry, now) | {"state": _state(entry, is_leaving=is_leaving)}
+        if names:
+            described["policy"] = policy = _policy(entry)
+            size += sum(200 + len(str(rule)) for rule in policy["rules"])
+        sessions.append(described)
         size += 600 + sum(map(len, entry.hostnames))
         if size > PAGE_SIZE:
             break
@@ -73,6 +78,14 @@ def _described(entry: SessionEntry, now: float) -> dict[str, Any]:
         "buffered": session.buffered,
         "unacknowledged": connection.sequence.replay.size,
     }
+
+
+def _policy(entry: SessionEntry) -> dict[str, Any]:
+    """What its app wants refused: the rules as on the wire, and how many paths it names."""
+    policy = entry.policy
+    if policy is None:
+        return {"rules": [], "routes": 0}
+    return {"rules": [one.to_json() for one in policy.rules], "routes": len(policy.routes)}
 
 
 def _state(entry: SessionEntry, *, is_leaving: bool) -> str:

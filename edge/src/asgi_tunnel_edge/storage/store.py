@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from asgi_tunnel_edge.ban import MAX_BANS, MAX_SCANNER_BANS, BanRecord, ScannerBan
+from asgi_tunnel_edge.ban import (
+    APP,
+    MAX_APP_BANS,
+    MAX_BANS,
+    MAX_SCANNER_BANS,
+    BanRecord,
+    ScannerBan,
+)
 from asgi_tunnel_edge.errors import (
     BanNotFoundError,
     HostnameNotFoundError,
@@ -396,13 +403,14 @@ class Store(Database):
                 _changed(session, "ban.rm", address, "", now=at)
 
     def add_scanner_bans(self, bans: Sequence[ScannerBan], *, now: float | None = None) -> None:
-        """Keep bans of the scanner guard, each in place of one of the same address and owner.
+        """Keep bans of the scanner guard and of apps, each in place of one with the same key.
 
-        Those that are over are forgotten, and of more than ``MAX_SCANNER_BANS`` the first. The
+        Those that are over are forgotten, and of more than ``MAX_SCANNER_BANS`` the first, and of
+        as many of apps; one that is over takes back the one in whose place it comes. The
         audit log has no line for them: strangers would decide how long it gets.
 
         Args:
-            bans: What the guard has decided.
+            bans: What guard and apps have decided.
             now: Seconds since 1970; the clock's, when left out.
         """
         at = int(time.time() if now is None else now)
@@ -410,6 +418,10 @@ class Store(Database):
         with self._errors(), self._write() as session:
             session.execute(sa.delete(row).where(row.expires_at <= at))
             for ban in bans:
+                if ban.is_over(at):
+                    mine = (row.address == ban.address) & (row.owner == ban.owner)
+                    session.execute(sa.delete(row).where(mine))
+                    continue
                 session.merge(
                     row(
                         address=ban.address,
@@ -420,11 +432,13 @@ class Store(Database):
                     )
                 )
             session.flush()
-            count = session.scalar(sa.select(sa.func.count()).select_from(row)) or 0
-            if count > MAX_SCANNER_BANS:
-                first = sa.select(row).order_by(row.created_at, row.address)
-                for one in session.scalars(first.limit(count - MAX_SCANNER_BANS)):
-                    session.delete(one)
+            is_app = row.owner.startswith(APP)
+            for kind, most in ((~is_app, MAX_SCANNER_BANS), (is_app, MAX_APP_BANS)):
+                count = session.scalar(sa.select(sa.func.count()).select_from(row).where(kind)) or 0
+                if count > most:
+                    first = sa.select(row).where(kind).order_by(row.created_at, row.address)
+                    for one in session.scalars(first.limit(count - most)):
+                        session.delete(one)
             _raise_generation(session)
 
     def bans(self) -> list[BanRecord]:

@@ -1,0 +1,122 @@
+"""Holds what apps want refused: rates (429), unknown paths (404), and who may come in.
+
+``policy`` says which rules hold for a request, and dispatch asks this after all other guards. A
+size and a time are bounds of the exchange, which dispatch sets; here is what they may be.
+
+An app may only be stricter than ``edge.toml``. A rule that names an access policy which is not
+there lets nobody in (503): the app counts on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+from asgi_tunnel.protocol.policy import PolicyRule
+
+from ..policy.matcher import Match
+from ..replies import Reply
+from .guard import Rules, VisitorAddress
+from .rate import RateGuard
+
+__all__ = ["AppPolicyGuard", "stricter"]
+
+MAX_NOTES: Final = 6
+"""Sentences for the app in one WELCOME, which has room for no more."""
+
+_MAX_NOTE: Final = 200
+
+_RATE: Final = "the app takes no more such requests from this address right now"
+_UNKNOWN_PATH: Final = Reply(
+    404, "the app serves no such path", closes=False, source="policy", reason="unknown-path"
+)
+_NO_ACCESS: Final = Reply(
+    503,
+    "the app wants a login here that this edge does not know",
+    closes=False,
+    source="policy",
+    reason="access-unknown",
+)
+
+
+class AppPolicyGuard:
+    """See the module.
+
+    Args:
+        access: Names of the access policies of ``edge.toml``.
+    """
+
+    __slots__ = ("_access", "_rates", "denied")
+
+    def __init__(self, access: Collection[str] = ()) -> None:
+        self.denied = 0
+        self._access = frozenset(access)
+        self._rates = RateGuard()  # a table of its own: no app's visitors push others out of it
+
+    def check(self, match: Match, visitor: VisitorAddress, now: float) -> Reply | None:
+        """Decide about one request.
+
+        Args:
+            match: What holds for it.
+            visitor: Whose it is.
+            now: Monotonic seconds.
+        """
+        if match.is_unknown:
+            self.denied += 1
+            return _UNKNOWN_PATH
+        if not visitor.is_exempt:
+            for key, limit in match.rates:
+                wait = self._rates.take(visitor.group + key, limit, now)
+                if wait:
+                    self.denied += 1
+                    return Reply(429, _RATE, math.ceil(wait), closes=False, source="policy")
+        for name in match.access:
+            if name not in self._access:
+                self.denied += 1
+                return _NO_ACCESS
+        return None
+
+    def notes(
+        self, rules: Iterable[PolicyRule], names: Mapping[str, Rules], end_to_end: Collection[str]
+    ) -> tuple[str, ...]:
+        """Return what of an app's rules holds in another way than it says, for its log.
+
+        Args:
+            rules: Of its HELLO.
+            names: What ``edge.toml`` has for the hostnames that it serves.
+            end_to_end: Those of the hostnames that the edge cannot read.
+        """
+        found: list[str] = []
+        if end_to_end:
+            found.append(f"no rule holds for {min(end_to_end)}: the edge cannot read what is sent")
+        for rule in rules:
+            if rule.access and rule.access not in self._access:
+                found.append(
+                    f"{rule.path}: edge.toml has no [access.{rule.access}], so nobody is let in"
+                )
+            for key, wanted, limit in (
+                ("max_body", rule.max_body, "max_body"),
+                ("timeout", rule.timeout, "max_time"),
+            ):
+                held = [
+                    (getattr(one, limit), name)
+                    for name, one in names.items()
+                    if getattr(one, limit)
+                ]
+                if wanted and held and min(held)[0] < wanted:
+                    allowed, name = min(held)
+                    found.append(
+                        f"{rule.path}: {key} {wanted:g} is {allowed:g} for {name} (edge.toml)"
+                    )
+        if len(found) > MAX_NOTES:
+            more = len(found) - MAX_NOTES + 1
+            found = [*found[: MAX_NOTES - 1], f"and {more} more"]
+        return tuple(one[:_MAX_NOTE] for one in found)
+
+
+def stricter(allowed: float, wanted: float) -> float:
+    """Return the smaller of two bounds, of which 0 is none."""
+    if not wanted:
+        return allowed
+    return min(allowed, wanted) if allowed else wanted

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_tunnel_edge.policy.paths import forms_of
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        (b"/", b"/"),
+        (b"/admin", b"/admin"),
+        (b"/admin/", b"/admin/"),
+        (b"/Admin?x=%2e%2e//", b"/admin"),
+        (b"/a.b/.well-known/x,y;".rstrip(b";"), b"/a.b/.well-known/x,y"),
+        (b"/caf%C3%A9/a%20b.txt", "/café/a b.txt".encode()),
+        (b"/~user/@me/a+b:c=d(e)!", b"/~user/@me/a+b:c=d(e)!"),
+    ],
+)
+def test_what_is_read_in_one_way(target: bytes, form: bytes) -> None:
+    """One form, decoded, in lower case, without the query."""
+    assert forms_of(target) == (form,)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"//admin",
+        b"/./admin",
+        b"/x/../admin",
+        b"/x/%2e%2e/admin",
+        b"/x/..%2fadmin",
+        b"/%2561dmin",
+        b"/%252561dmin",
+        b"/admin;a=1",
+        b"/x/..;/admin",
+        b"/x\\..\\admin",
+        b"/%5cadmin",
+        b"/admin%00.png",
+        b"/admin%3fx",
+        b"/admin%23x",
+        b"/admin%20",
+        b"/admin%09/",
+        b"/%2fadmin",
+    ],
+)
+def test_what_may_mean_admin(target: bytes) -> None:
+    """Among the forms is /admin, and the first one is as the app's scope has it."""
+    forms = forms_of(target)
+    assert b"/admin" in forms
+    assert len(forms) > 1
+
+
+def test_an_encoded_slash_is_both() -> None:
+    """It separates segments, as in an app's path, or is a part of one, as in its raw path."""
+    assert {b"/a/b", b"/a%2fb"} <= set(forms_of(b"/a%2Fb"))
+
+
+def test_the_target_of_a_server_has_no_path() -> None:
+    """``OPTIONS *`` asks no route."""
+    assert forms_of(b"*") == ()
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_few_forms(path: bytes) -> None:
+    """At most two for each of three decodings and two as sent; each is a path."""
+    forms = forms_of(b"/" + path)
+    assert 1 <= len(forms) <= 8
+    assert all(form[:1] == b"/" for form in forms)
+
+
+@pytest.mark.parametrize("piece", [b"/..", b"%25", b"%2e%2e%2f", b";/", b"//", b"\\", b"/a%00"])
+def test_a_long_path_is_no_work(piece: bytes) -> None:
+    """T112: 8 KiB of whatever is worst take milliseconds."""
+    target = b"/" + piece * (8192 // len(piece))
+    began = time.thread_time()
+    for _ in range(10):
+        forms_of(target)
+    assert time.thread_time() - began < 0.5
