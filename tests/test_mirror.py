@@ -29,8 +29,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/commands/options.py": "tests/commands/test_token.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
     "src/asgi_tunnel/contrib/django/apps.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/django/backends.py": "tests/contrib/test_django.py",
     "src/asgi_tunnel/contrib/django/checks.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/management/commands/tunnel.py": "tests/e2e/test_django.py",
+    "src/asgi_tunnel/contrib/django/middleware.py": "tests/contrib/test_django.py",
     "src/asgi_tunnel/contrib/django/serving.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/litestar.py": "tests/e2e/test_litestar.py",
     "src/asgi_tunnel/findings.py": (

@@ -2,6 +2,8 @@
 
 Both sides of the tunnel are here: an edge's session that opens a stream for each visitor, and the
 app's session with its :class:`Origin`.  They greet, resume and end as over a network.
+
+Large because both ends are one object of a test: what happens at one is seen at the other.
 """
 
 from __future__ import annotations
