@@ -20,6 +20,7 @@ from asgi_tunnel_edge.errors import (
     HostnameError,
     HostnameNotFoundError,
     HostnameTakenError,
+    KeptRequestNotFoundError,
     NameTakenError,
     ProxyHeaderError,
     RequestError,
@@ -98,6 +99,13 @@ SENTENCES: list[tuple[EdgeError, str]] = [
         (
             'no app is connected with a token "nobody", and no session has this id; see what is '
             "connected with `asgi-tunnel-edge tunnel list`"
+        ),
+    ),
+    (
+        KeptRequestNotFoundError("0a1b"),
+        (
+            'the inbox has no request "0a1b"; it may have reached its app: see what there is with '
+            "`asgi-tunnel-edge inbox list`"
         ),
     ),
     (

@@ -108,6 +108,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="serve only this one of the token's hostnames; may be given several times",
     )
+    run.add_argument(
+        "--inbox",
+        action="append",
+        metavar="RULE",
+        help="the edge keeps requests to this route while the app is away, such as "
+        "'POST /hooks/*'; may be given several times",
+    )
     run.add_argument("--connections", type=int, metavar="N", help="connections to the edge, 1 to 8")
     run.add_argument(
         "--grace", type=float, metavar="SECONDS", help="time for requests in progress at the end"
@@ -222,6 +229,7 @@ def _run(options: argparse.Namespace) -> int:
         grace=options.grace,
         root_path=options.root_path,
         hostnames=options.hostnames,
+        inbox=options.inbox,
         spec_version=options.spec_version,
         lifespan=options.lifespan,
         factory=options.factory,
@@ -240,6 +248,8 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
         arguments.append("--no-access-log")
     for hostname in options.hostnames or ():
         arguments += ["--hostname", hostname]
+    for rule in options.inbox or ():
+        arguments += ["--inbox", rule]
     for name in ("connections", "grace", "root_path", "env_file", "services"):
         value = getattr(options, name)
         if value is not None:

@@ -30,6 +30,7 @@ ACME_ROOT: Final = "ASGI_TUNNEL_ACME_ROOT"
 CERTIFICATES: Final = "ASGI_TUNNEL_CERTIFICATES"
 STATUS: Final = "ASGI_TUNNEL_STATUS"
 ROUTES: Final = "ASGI_TUNNEL_ROUTES"
+INBOX: Final = "ASGI_TUNNEL_INBOX"
 
 MAX_CONNECTIONS: Final = 8
 """More connections of one process share the same uplink and gain nothing."""
@@ -95,6 +96,7 @@ class TunnelConfig:
     grace: float = DEFAULT_GRACE  # seconds that requests in progress get when the app ends
     root_path: str = ""  # put before each path
     hostnames: tuple[str, ...] = ()  # of the token's; empty: all of them
+    inbox: tuple[str, ...] = ()  # routes whose requests the edge keeps while the app is away
     plaintext_host: str = ""  # the one host, besides loopback, that may be dialed without TLS
     ca_file: Path | None = None  # PEM of the edge's CA, read at each dial; None: the system's CAs
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
@@ -126,6 +128,7 @@ class TunnelConfig:
         grace: float | None = None,
         root_path: str | None = None,
         hostnames: Sequence[str] | None = None,
+        inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
     ) -> TunnelConfig | None:
@@ -138,6 +141,7 @@ class TunnelConfig:
             grace: Seconds, 0 or more.
             root_path: Empty, or starts with a slash.
             hostnames: Those of the token's that this process serves; empty: all of them.
+            inbox: Routes such as ``POST /hooks/stripe``, beside those that are marked in the code.
             plaintext_host: Host name or address, without a port.
             spec_version: "2.3" or "2.4".
 
@@ -165,6 +169,7 @@ class TunnelConfig:
             grace=_seconds(environ, grace),
             root_path=path.rstrip("/"),
             hostnames=_hostnames(environ, hostnames),
+            inbox=_inbox(environ, inbox),
             plaintext_host=host,
             ca_file=_ca_file(environ, parsed),
             pins_folder=_folder(environ, PINS, "pins"),
@@ -303,6 +308,19 @@ def _switch(environ: Mapping[str, str], setting: str) -> bool:
     if text not in ("on", "off", ""):
         raise ConfigError(setting, 'is neither "on" nor "off"', "leave it out to get off")
     return text == "on"
+
+
+def _inbox(environ: Mapping[str, str], given: Sequence[str] | None) -> tuple[str, ...]:
+    if given is None:
+        given = environ.get(INBOX, "")
+    if isinstance(given, str):  # a string is a sequence of letters
+        given = given.split(",")
+    rules = [one for one in given if one.strip()]
+    if not rules:
+        return ()
+    from .inbox import check_rules
+
+    return check_rules(rules, setting=INBOX)
 
 
 def _count(environ: Mapping[str, str], given: int | None) -> int:

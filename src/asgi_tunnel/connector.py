@@ -106,6 +106,7 @@ class Connector:
         name: What the banner calls the app.
         served: The names of the app's table, which may change; None: it takes whatever comes.
         policy: What the app wants the edge to refuse.
+        inbox: Routes whose requests the edge keeps while the app is away.
 
     Attributes:
         on_refused: Called with a refusal that no retry is expected to change.
@@ -120,8 +121,10 @@ class Connector:
         name: str = "the app",
         served: ServedNames | None = None,
         policy: SentPolicy | None = None,
+        inbox: tuple[str, ...] = (),
     ) -> None:
         self.config = config
+        self._inbox = inbox
         self.policy = SentPolicy() if policy is None else policy
         self._notes: tuple[str, ...] = ()  # of the newest WELCOME
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -369,6 +372,7 @@ class Connector:
             agent=f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
             hostnames=self.config.hostnames,
             services=self.services,
+            inbox=self._inbox,
             capabilities=(DURATION, VISITOR),
             policy=self.policy.rules,
             routes=self.policy.routes,

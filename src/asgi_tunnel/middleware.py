@@ -19,6 +19,7 @@ from .asgi.lifespan import IS_TUNNELLED, log_startup_error
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
+from .inbox import rules_of
 from .loading import display_name
 from .logs import ensure_handler
 from .names import names_of
@@ -68,6 +69,8 @@ class Tunnel:
         grace: Seconds that requests in progress get when the app ends.
         root_path: Put before each path, when the app is mounted below one.
         hostnames: Those of the token's hostnames that this process serves; by default all.
+        inbox: Routes whose requests the edge keeps while the app is away, such as
+            ``POST /hooks/stripe``, beside those of handlers that :mod:`asgi_tunnel.inbox` marks.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
         policy: What the edge is to refuse, by path: ``{"POST /login": edge(rate="5/minute")}``, of
@@ -93,6 +96,7 @@ class Tunnel:
         grace: float | None = None,
         root_path: str | None = None,
         hostnames: Sequence[str] | None = None,
+        inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
         policy: Mapping[str, EdgePolicy] | None = None,
@@ -111,6 +115,7 @@ class Tunnel:
             "grace": grace,
             "root_path": root_path,
             "hostnames": hostnames,
+            "inbox": inbox,
             "plaintext_host": plaintext_host,
             "spec_version": spec_version,
         }
@@ -306,7 +311,12 @@ class Tunnel:
             context=context,
         )
         connector = self._connector = Connector(
-            config, origin, name=display_name(app), served=names_of(self.app), policy=policy
+            config,
+            origin,
+            name=display_name(app),
+            served=names_of(self.app),
+            inbox=rules_of(app, config.inbox),
+            policy=policy,
         )
         connector.start()
         return connector

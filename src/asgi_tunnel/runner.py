@@ -19,6 +19,7 @@ from .asgi.types import ASGIApp
 from .config import TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
+from .inbox import rules_of
 from .loading import display_name, load_app
 from .logs import ensure_handler, fatal, make_seen
 from .memory import keep_memory
@@ -46,6 +47,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
     grace: float | None = None,
     root_path: str | None = None,
     hostnames: Sequence[str] | None = None,
+    inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
@@ -56,11 +58,12 @@ def run(  # noqa: PLR0913 - one argument for each setting
 
     Args:
         app: An ASGI app, or where it is: ``"module:attribute"``.
-        token: As :class:`asgi_tunnel.Tunnel`, and so are the next six.
+        token: As :class:`asgi_tunnel.Tunnel`, and so are the next seven.
         connections: Connections kept to the edge.
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
         hostnames: Those of the token's that this process serves.
+        inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
         spec_version: Of ASGI HTTP.
         lifespan: "on" fails without one, "off" does not run it.
@@ -84,6 +87,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         grace=grace,
         root_path=root_path,
         hostnames=hostnames,
+        inbox=inbox,
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
@@ -145,6 +149,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     grace: float | None = None,
     root_path: str | None = None,
     hostnames: Sequence[str] | None = None,
+    inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
@@ -165,6 +170,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
         grace=grace,
         root_path=root_path,
         hostnames=hostnames,
+        inbox=inbox,
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
@@ -265,7 +271,14 @@ async def _serve(
         root_path=config.root_path,
         spec_version=config.spec_version,
     )
-    connector = Connector(config, origin, name=name, served=names_of(target), policy=policy)
+    connector = Connector(
+        config,
+        origin,
+        name=name,
+        served=names_of(target),
+        policy=policy,
+        inbox=rules_of(target, config.inbox),
+    )
     is_quiet = parent.is_followed() and not parent.is_gone()
     refused: list[TunnelError] = []
 

@@ -20,6 +20,7 @@ from .asgi.types import ASGIApp
 from .config import TunnelConfig
 from .connector import Connector, example_url
 from .errors import ConfigError, TunnelError
+from .inbox import rules_of
 from .loading import display_name
 from .logs import ensure_handler
 from .middleware import Tunnel, abort_at_end, wait_connected
@@ -131,6 +132,7 @@ async def share(  # noqa: PLR0913 - one argument for each setting
     grace: float | None = DEFAULT_GRACE,
     root_path: str | None = None,
     hostnames: Sequence[str] | None = None,
+    inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
     spec_version: str = "2.3",
     access_log: bool = False,
@@ -142,11 +144,12 @@ async def share(  # noqa: PLR0913 - one argument for each setting
 
     Args:
         app: An ASGI app; its lifespan runs here.
-        token: As :class:`asgi_tunnel.Tunnel`, and so are the next six.
+        token: As :class:`asgi_tunnel.Tunnel`, and so are the next seven.
         connections: Connections kept to the edge.
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
         hostnames: Those of the token's that are served.
+        inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
         spec_version: Of ASGI HTTP.
         access_log: Log a line for each request.
@@ -163,6 +166,7 @@ async def share(  # noqa: PLR0913 - one argument for each setting
         grace=grace,
         root_path=root_path,
         hostnames=hostnames,
+        inbox=inbox,
         plaintext_host=plaintext_host,
         spec_version=spec_version,
     )
@@ -188,7 +192,12 @@ async def share(  # noqa: PLR0913 - one argument for each setting
         spec_version=config.spec_version,
     )
     connector = Connector(
-        config, origin, name=display_name(target), served=names_of(target), policy=policy
+        config,
+        origin,
+        name=display_name(target),
+        served=names_of(target),
+        inbox=rules_of(target, config.inbox),
+        policy=policy,
     )
     try:
         connector.start()

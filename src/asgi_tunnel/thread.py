@@ -76,6 +76,7 @@ class ThreadHandle:
         from .asgi.lifespan import Lifespan, LifespanError
         from .asgi.origin import Origin
         from .connector import Connector
+        from .inbox import rules_of
         from .policy.collect import collect
 
         ensure_handler()  # with the loggers of what was imported now
@@ -105,7 +106,8 @@ class ThreadHandle:
             root_path=self._config.root_path,
             spec_version=self._config.spec_version,
         )
-        connector = Connector(self._config, origin, name=self._name, policy=policy)
+        inbox = rules_of(app, self._config.inbox)
+        connector = Connector(self._config, origin, name=self._name, policy=policy, inbox=inbox)
         connector.start()
         await self._stopped.wait()
         await connector.stop()

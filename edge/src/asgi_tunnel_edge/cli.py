@@ -34,6 +34,10 @@ from .commands.host_add import add_hosts
 from .commands.host_list import list_hosts
 from .commands.host_maintenance import close_hosts, open_hosts
 from .commands.host_rm import remove_hosts
+from .commands.inbox_drop import drop_requests
+from .commands.inbox_list import list_requests
+from .commands.inbox_retry import retry_requests
+from .commands.inbox_show import show_request
 from .commands.init import init
 from .commands.logs import logs
 from .commands.metrics import metrics
@@ -174,6 +178,11 @@ def tunnel() -> None:
 
 
 @main.group()
+def inbox() -> None:
+    """Show the requests that wait for apps which are away, and those that failed."""
+
+
+@main.group()
 def config() -> None:
     """Check the settings, and show those that hold."""
 
@@ -196,6 +205,10 @@ main.add_command(run)
 main.add_command(doctor)
 main.add_command(backup)
 main.add_command(restore)
+inbox.add_command(list_requests)
+inbox.add_command(show_request)
+inbox.add_command(retry_requests)
+inbox.add_command(drop_requests)
 config.add_command(check)
 config.add_command(show_config)
 config.add_command(write_pages)

@@ -20,7 +20,7 @@ from .counts import HoldCounts
 from .hostname import wildcard_of
 from .policy.matcher import AppPolicy
 from .quotas import TokenLimiter
-from .route import ACK_TIMEOUT, Route, SessionEntry
+from .route import ACK_TIMEOUT, Marked, Route, SessionEntry
 from .shares.token import TokenShares
 from .tokens import Snapshot
 
@@ -77,6 +77,7 @@ class LocalDirectory:
         self._by_token: dict[str, dict[SessionEntry, None]] = {}  # by token id
         self._by_slot: dict[tuple[str, str, int], SessionEntry] = {}  # the newest of each slot
         self._by_instance: dict[tuple[str, str], int] = {}  # sessions of each process of a token
+        self._marks: dict[tuple[str, str], Marked] = {}  # by token id and hostname
         self._sampled_at = 0.0
         self._used: set[str] = set()  # ids of tokens whose sessions have ended; no more than known
         self.apply(snapshot)
@@ -275,6 +276,7 @@ class LocalDirectory:
                 routes[hostname] = old
                 old.remove_all()
             routes[hostname].is_end_to_end = hostname in record.end_to_end
+            routes[hostname].marks = self._marks.get((record.id, hostname))
         self._routes = routes
         self.shares.keep(snapshot.tokens)
         for entry in self._entries.values():
@@ -282,6 +284,16 @@ class LocalDirectory:
                 if route in fresh:
                     route.follow_policy(entry)
                 route.add(entry)
+
+    def mark(self, token_id: str, hostname: str, marks: Marked | None) -> None:
+        """Say which requests to a hostname of a token are kept; None: none are."""
+        if marks is None:
+            self._marks.pop((token_id, hostname), None)
+        else:
+            self._marks[token_id, hostname] = marks
+        route = self._routes.get(hostname)
+        if route is not None and route.token_id == token_id:
+            route.marks = marks
 
     def _follow_limits(self, snapshot: Snapshot) -> None:
         if self._limiter is None:

@@ -22,6 +22,7 @@ from .exchange.websocket import WebSocketExchange
 from .exchange.writer import Exchange, ResponseWriter
 from .guards import Guards, Rules, VisitorAddress
 from .guards.app_policy import stricter
+from .inbox.service import Inbox
 from .login import Entrance, Passage
 from .replies import RETRY_AFTER, Reply
 from .request import Request
@@ -69,6 +70,7 @@ class Dispatcher:
         guards: Turn visitors away.
         endpoints: What the edge itself serves, asked in order.
         entrance: Decides who passes doors; None: there is none.
+        inbox: Keeps requests to marked routes; None: nothing is kept.
     """
 
     def __init__(
@@ -77,9 +79,12 @@ class Dispatcher:
         directory: Directory,
         guards: Guards,
         endpoints: Sequence[Endpoint] = (),
+        *,
         entrance: Entrance | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         self.guards = guards
+        self._inbox = inbox
         self._endpoints = endpoints
         self.context = context
         self._directory = directory
@@ -115,10 +120,10 @@ class Dispatcher:
         else:
             name = route.hostname
         deny = guards.check(visitor, request, rules, name)
+        if deny is None and request.length is not None and 0 < rules.max_body < request.length:
+            deny = Reply(413, f"the body is larger than {rules.max_body} bytes")
         if deny is not None:
             return deny
-        if request.length is not None and 0 < rules.max_body < request.length:
-            return Reply(413, f"the body is larger than {rules.max_body} bytes")
         if route is None or hostname is None:
             return UNKNOWN
         if route.is_end_to_end:
@@ -182,14 +187,14 @@ class Dispatcher:
         arrival: Arrival,
         rules: Rules,
         writer: ResponseWriter,
-    ) -> Exchange:
+    ) -> Exchange | Reply:
         passage = allowed.passage
         if passage is not None:
             request = request._replace(fields=passage.fields)
         exchange = self._relay(request, arrival, allowed.route, rules, writer)
         if isinstance(exchange, HTTPExchange):
             exchange.max_body, exchange.max_time = allowed.max_body, allowed.max_time
-        if passage is not None:
+        if passage is not None and not isinstance(exchange, Reply):
             passage.begin(exchange)
         return exchange
 
@@ -200,9 +205,13 @@ class Dispatcher:
         route: Route,
         rules: Rules,
         writer: ResponseWriter,
-    ) -> Exchange:
+    ) -> Exchange | Reply:
         """Return the exchange of a request that nothing keeps from its app."""
         head = self.head(request, arrival, request.hostname or "")
+        if route.marks is not None and self._inbox is not None and request.websocket_key is None:
+            kept = self._inbox.claim(request, head, route, writer)
+            if kept is not None:
+                return kept
         tracer = self.context.tracer
         if tracer is not None:
             head = tracer.opened(request, head)

@@ -17,6 +17,7 @@
         ├── TokenNotFoundError    .wanted                 no token has this id or name
         ├── TunnelNotFoundError   .wanted                 no app is connected with this token
         ├── TokenRevokedError     .name .id               the token was revoked
+        ├── KeptRequestNotFoundError .wanted              the inbox has no request with this id
         ├── BanNotFoundError      .address .covered_by    nobody has banned this address
         ├── TooManyBansError      .limit                  there is no room for another ban
         ├── AccountError          .wanted .why .fix       no user, service token or link is meant
@@ -55,6 +56,7 @@ __all__ = [
     "HostnameError",
     "HostnameNotFoundError",
     "HostnameTakenError",
+    "KeptRequestNotFoundError",
     "NameTakenError",
     "ProxyHeaderError",
     "RequestError",
@@ -290,6 +292,20 @@ class TunnelNotFoundError(EdgeError):
         return (
             f"no app is connected with a token {shown(self.wanted)}, and no session has this id; "
             "see what is connected with `asgi-tunnel-edge tunnel list`"
+        )
+
+
+class KeptRequestNotFoundError(EdgeError):
+    """The inbox has no request with this id; it may have reached its app."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        return (
+            f"the inbox has no request {shown(self.wanted)}; it may have reached its app: see what "
+            "there is with `asgi-tunnel-edge inbox list`"
         )
 
 

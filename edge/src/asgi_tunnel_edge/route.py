@@ -20,7 +20,7 @@ from .shares.pool import FairPool
 from .shares.token import TokenShare
 from .tokens import TokenRecord
 
-__all__ = ["Route", "SessionEntry", "Upstream", "Waiter", "granted_hostnames"]
+__all__ = ["Marked", "Route", "SessionEntry", "Upstream", "Waiter", "granted_hostnames"]
 
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
@@ -95,6 +95,13 @@ class Waiter(Protocol):
 
     def refuse(self, reply: Reply) -> None:
         """No app gets the request; the wait is over."""
+
+
+class Marked(Protocol):
+    """The routes that an app has marked; ``inbox.marks`` has them."""
+
+    def find(self, method: bytes, target: bytes) -> str | None:
+        """Return the rule that a request falls under, or None."""
 
 
 class SessionEntry:
@@ -276,6 +283,7 @@ class Route:
         "hostname",
         "is_closed",
         "is_end_to_end",
+        "marks",
         "policy",
         "share",
         "token_id",
@@ -296,6 +304,7 @@ class Route:
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self.policy: AppPolicy | None = None
         self._policy_instance = ""  # the process that it is of
+        self.marks: Marked | None = None  # which requests are kept while its app is away
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
         # Most names never have anybody who waits: a pool for each would be 10 MB for 10,000.

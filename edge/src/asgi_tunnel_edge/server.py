@@ -49,6 +49,7 @@ from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
+from .inbox.service import Inbox
 from .leaving import SPREAD, STOP_GRACE, Ending, Leaving
 from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
@@ -152,6 +153,7 @@ class Edge:
         self.directory: LocalDirectory
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
+        self.inbox: Inbox
         self._counts: LiveCounts
         self.table: ConnectionTable
         self.limiter: ConnectionLimiter
@@ -232,6 +234,7 @@ class Edge:
         )
         self._watcher.uses = self.directory
         self._entrance = await self._open_doors(snapshot)
+        self.inbox = Inbox(config, self.context, self.directory)
         self._counts = LiveCounts(self.context, self.directory.registered_name)
         if config.tls.mode != "off":
             self._certificates = ShownCertificates(config, self._held)
@@ -239,6 +242,7 @@ class Edge:
             self.context, self._watcher, self._certificates, domain=config.domain
         )
         await self._start_front(limits)
+        await self.inbox.start()
         if self._certificates is not None:
             await self._certificates.start(snapshot)
         try:
@@ -248,6 +252,7 @@ class Edge:
             await self._stop_pages()
             if self._certificates is not None:
                 await self._certificates.stop()
+            await self.inbox.stop()
             await self._watcher.stop()
             raise
         self._write_address()
@@ -284,6 +289,7 @@ class Edge:
         """
         _log.info("another process serves from now on; what is in progress gets %g s", seconds)
         leaving = self._leave()
+        self.inbox.retire()  # the other one delivers now
         if self._metrics is not None:
             self._metrics.close()  # a scrape finds the other one
         try:
@@ -316,6 +322,7 @@ class Edge:
             self._acceptor.stop()
         self._sweep.stop()
         self.table.end()
+        await self.inbox.stop()
         await self._stop_pages()
         if self._certificates is not None:
             await self._certificates.stop()
@@ -436,6 +443,7 @@ class Edge:
             pins=self._pins,
             desk=self.guards,
         )
+        self.tunnels.on_marks = self.inbox.follow
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,
@@ -448,7 +456,12 @@ class Edge:
             limiter=self.limiter,
             table=self.table,
             dispatcher=Dispatcher(
-                self.context, self.directory, self.guards, endpoints, self._entrance
+                self.context,
+                self.directory,
+                self.guards,
+                endpoints,
+                entrance=self._entrance,
+                inbox=self.inbox,
             ),
             tunnels=self.tunnels,
             proxies=proxies,
@@ -645,6 +658,7 @@ class Edge:
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
+        self.inbox.apply(snapshot)
         if self._counter is not None:
             self._counter.follow(snapshot.owners)
         if self._certificates is not None:

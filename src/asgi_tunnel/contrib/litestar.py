@@ -38,6 +38,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
         hostnames: Those of the token's that this process serves.
+        inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
         spec_version: Of ASGI HTTP.
         outermost: Nothing is wrapped around the app, and the server is not known.
@@ -53,6 +54,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
         grace: float | None = None,
         root_path: str | None = None,
         hostnames: Sequence[str] | None = None,
+        inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
         spec_version: str = "2.3",
         outermost: bool = False,
@@ -67,6 +69,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
                 grace=grace,
                 root_path=root_path,
                 hostnames=hostnames,
+                inbox=inbox,
                 plaintext_host=plaintext_host,
                 spec_version=spec_version,
                 outermost=outermost,

@@ -52,6 +52,7 @@ _LATER: Final = (
     "policy",
     "routes",
     "notes",
+    "inbox",
 )
 """Keys that came after the format was frozen; absent while they are empty."""
 
@@ -74,6 +75,8 @@ class Hello:
     hostnames: tuple[str, ...] = ()  # wanted; empty for all the token's names
     # Names and wildcards that it has something behind, the token's or not; empty: behind all
     services: tuple[str, ...] = ()
+    # Routes whose requests the edge keeps while the app is away: ``POST /hooks/*``
+    inbox: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     policy: tuple[PolicyRule, ...] = ()  # what the edge is to refuse, the first that fits holds
     routes: tuple[str, ...] = ()  # patterns of all paths that the app serves; empty: not said
@@ -271,6 +274,7 @@ def _hello(values: dict[str, Any]) -> Hello:
         agent=_text(values, "agent"),
         hostnames=_names(values, "hostnames"),
         services=_names(values, "services"),
+        inbox=_names(values, "inbox"),
         capabilities=_names(values, "capabilities"),
         policy=read_rules(_get(values, "policy", list, [])),
         routes=read_routes(_get(values, "routes", list, [])),

@@ -112,6 +112,7 @@ class TunnelAcceptor:
 
     Attributes:
         counts: What became of connectors.
+        on_marks: Called with each new session and the routes that its app marks.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class TunnelAcceptor:
         self._resuming = _pending_pool()  # of tokens that have lost a connection
         self._failures = FailureLimiter()
         self.counts = TunnelCounts()
+        self.on_marks: Callable[[SessionEntry, tuple[str, ...]], None] | None = None
         self._supervisor = SessionSupervisor(
             directory, hold_timeout=limits.hold_timeout, counts=self.counts
         )
@@ -403,6 +405,8 @@ class TunnelAcceptor:
         )
         entry.secret_sha256 = pending.secret_sha256
         self.counts.opened += 1
+        if self.on_marks is not None:
+            self.on_marks(entry, hello.inbox)
         self._directory.add(entry)
         self._directory.tell_shared(entry)
         _log.info("tunnel %s is open from %s", session.name, pending.address)

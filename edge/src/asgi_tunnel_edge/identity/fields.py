@@ -52,6 +52,7 @@ IDENTITY_FIELDS: Final[dict[str, str]] = {
         "cf-tls-*"
     ),
     "that it has passed a proxy": "x-azure-fdid",
+    "what this edge says of a request that it has kept": "x-asgi-tunnel-inbox-*",
     "nothing of HTTP: CGI makes the variable HTTP_PROXY of it": "proxy",
 }
 """Which names say what."""

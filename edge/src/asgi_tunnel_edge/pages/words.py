@@ -98,6 +98,13 @@ WORDS: Final[dict[str, Words]] = {
         _SENT_NOTHING,
         reloads=True,
     ),
+    "inbox-full": Words(
+        503,
+        "busy",
+        "This site cannot take what you sent",
+        "It is offline at the moment, and as much waits for it as can be kept.",
+        "Send it again later. It was not kept.",
+    ),
     "overloaded": Words(
         503,
         "busy",

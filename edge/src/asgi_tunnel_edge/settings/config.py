@@ -28,6 +28,7 @@ from .acme import AcmeConfig, check_acme
 from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
+from .inbox import InboxConfig
 from .pages import PagesConfig, check_pages
 from .tracing import TracingConfig, check_tracing
 from .types import (
@@ -56,6 +57,7 @@ __all__ = [
     "EdgeConfig",
     "GuardsConfig",
     "HostnameConfig",
+    "InboxConfig",
     "Limits",
     "ListenAddress",
     "MetricsConfig",
@@ -223,6 +225,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access: Annotated[
         dict[str, AccessConfig], Meta(description="tables such as [access.family]")
     ] = {}  #: by the name that hostnames and paths have it by
+    inbox: InboxConfig = InboxConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],
         Meta(description='tables such as [hostnames."shop.example.org"]'),
@@ -372,8 +375,18 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def acme_key_path(self) -> Path:
-        """What keys from a CA are encrypted with in the store."""
+        """What secrets in the store and in the inbox are encrypted with."""
         return self.data_dir / "tls" / "store.key"
+
+    @property
+    def inbox_path(self) -> Path:
+        """What waits for apps that are away."""
+        return self.data_dir / "inbox.sqlite3"
+
+    @property
+    def inbox_lock_path(self) -> Path:
+        """Held by the one process that delivers it."""
+        return self.data_dir / "inbox.lock"
 
     @property
     def acme_root_path(self) -> Path | None:

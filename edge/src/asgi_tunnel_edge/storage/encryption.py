@@ -38,13 +38,23 @@ class SecretBox:
         self._cipher: AESGCM | None = None
 
     def create(self) -> None:
-        """Make the file, if there is none. The caller keeps others from doing the same at once.
+        """Make the file, if there is none; of two who do it at once, one makes it.
 
         Raises:
             OSError: It cannot be written.
         """
-        if not self.path.exists():
-            write_atomically(self.path, base64.b64encode(os.urandom(_KEY)) + b"\n")
+        if self.path.exists():
+            return
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        write_atomically(draft, base64.b64encode(os.urandom(_KEY)) + b"\n")
+        try:
+            os.link(draft, self.path)
+        except FileExistsError:
+            pass  # another one was first, and its key may be in use
+        except OSError:
+            draft.replace(self.path)  # a file system without links
+        finally:
+            draft.unlink(missing_ok=True)
 
     def derive(self, purpose: str) -> bytes:
         """Return 32 bytes for another use than encrypting; the file is made where there is none.
@@ -92,8 +102,8 @@ class SecretBox:
             return cipher.decrypt(sealed[1:end], sealed[end:], purpose.encode())
         except (InvalidTag, ValueError) as error:
             sentence = (
-                f"the key file {self.path} does not fit the certificates in the database; put back "
-                "the one that belongs to it"
+                f"the key file {self.path} does not fit what is encrypted in the database; put "
+                "back the one that belongs to it"
             )
             raise StorageError(sentence) from error
 
@@ -109,7 +119,7 @@ class SecretBox:
                 raise binascii.Error
         except OSError as error:
             sentence = (
-                f"the key file {self.path}, with which the keys of certificates are encrypted, "
+                f"the key file {self.path}, with which secrets in the database are encrypted, "
                 f"cannot be read ({error.strerror}); put back the one that belongs to the "
                 "database, or run this as its owner"
             )

@@ -1,0 +1,327 @@
+"""One edge's inbox: which routes are marked, who delivers, and what is too old.
+
+Nothing is opened and no thread runs until an app marks a route.
+
+During a reload an edge has two processes. The one that holds the lock on ``inbox.lock`` delivers;
+the other one stores what comes to it, and holds ``inbox.others`` meanwhile. As long as somebody
+holds that, the first one stores, too: what it passed on at once could overtake what the other one
+has just stored. The system takes both locks from a process that has ended, however it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from asgi_tunnel.protocol.head import RequestHead
+
+from ..context import EdgeContext
+from ..directory import LocalDirectory
+from ..errors import StorageError
+from ..exchange.writer import Exchange, ResponseWriter
+from ..files import PRIVATE
+from ..observers.access_log import Entry
+from ..observers.observer import notify
+from ..replies import Reply
+from ..request import Request
+from ..route import Route, SessionEntry
+from ..settings.config import EdgeConfig
+from ..storage.inbox import InboxStore, Lane
+from ..tokens import Snapshot
+from .book import Book
+from .exchange import InboxExchange
+from .journal import Journal
+from .lane import DeliveryLane
+from .marks import Marks
+
+__all__ = ["Inbox"]
+
+_log = logging.getLogger("asgi_tunnel_edge.inbox")
+
+LOOK: Final = 0.1
+"""Seconds between two looks for apps that are back, and for changes by other processes."""
+
+CLEAN_EVERY: Final = 60.0
+"""Seconds between two looks for what is too old."""
+
+DRAIN: Final = 5.0
+"""Seconds in which all has to be on disk when the edge ends."""
+
+
+class Inbox:
+    """See the module.
+
+    Args:
+        config: Of the edge.
+        context: Of the edge.
+        directory: Has the routes; hears of marks.
+
+    Attributes:
+        book: What it has counted.
+    """
+
+    def __init__(self, config: EdgeConfig, context: EdgeContext, directory: LocalDirectory) -> None:
+        settings = config.inbox
+        self._config = config
+        self._settings = settings
+        self._context = context
+        self._directory = directory
+        store = InboxStore(config.inbox_path, config.acme_key_path, max_bytes=settings.max_file)
+        self._journal = Journal(store)
+        self.book = Book(settings, self._journal, directory.find, self._notify)
+        self._lanes: dict[Lane, DeliveryLane] = {}
+        self._rules: dict[tuple[str, str], tuple[str, ...]] = {}  # by token id and hostname
+        self._lead = _Lock(config.inbox_lock_path)
+        self._others = _Lock(config.inbox_lock_path.with_suffix(".others"))
+        self._timer: asyncio.TimerHandle | None = None  # None: nothing is marked
+        self._is_leaving = False
+        self._is_looking = False
+        self._version = -1
+        self._cleaned_at = 0.0
+
+    async def start(self) -> None:
+        """Read what an earlier process has kept.  Cancelling it loses nothing."""
+        if not self._settings.enabled or not self._config.inbox_path.exists():
+            return
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._journal.read(InboxStore.marks, lambda found: _give(done, found))
+        found = await done
+        if isinstance(found, dict):
+            for (token_id, hostname), rules in found.items():
+                self._set(token_id, hostname, rules)
+        else:
+            _log.error("%s; webhooks are not kept until an app marks its routes again", found)
+        self._activate()
+        if not self._lead.is_held:
+            await asyncio.sleep(
+                2 * LOOK
+            )  # the process that delivers has seen that this one is here
+
+    # -- what apps say -----------------------------------------------------------------------
+
+    def follow(self, entry: SessionEntry, rules: Sequence[str]) -> None:
+        """An app has said which routes it marks, for the hostnames that it serves."""
+        if not self._settings.enabled:
+            if rules:
+                _log.warning(
+                    "the app of token %s marks routes, and inbox.enabled is false: nothing is kept",
+                    entry.token.name,
+                )
+            return
+        token_id = entry.token.id
+        found = Marks(rules).rules
+        for hostname in entry.hostnames:
+            if self._rules.get((token_id, hostname), ()) == found:
+                continue
+            self._set(token_id, hostname, found)
+            self._activate()
+            change = partial(_set_marks, token_id, hostname, found)
+            self._journal.write(change, is_kept=True)
+            _log.info("%s of token %s marks: %s", hostname, entry.token.name, ", ".join(found))
+
+    def _set(self, token_id: str, hostname: str, rules: tuple[str, ...]) -> None:
+        if rules:
+            self._rules[token_id, hostname] = rules
+        else:
+            self._rules.pop((token_id, hostname), None)
+        self._directory.mark(token_id, hostname, Marks(rules) if rules else None)
+
+    def apply(self, snapshot: Snapshot) -> None:
+        """Follow the store: what was kept for tokens that were revoked is forgotten."""
+        if self._timer is None:
+            return
+        gone = {token.id for token in snapshot.tokens.values() if token.revoked}
+        for token_id, hostname in [one for one in self._rules if one[0] in gone]:
+            self._set(token_id, hostname, ())
+        self._cleaned_at = 0.0  # at the next look
+
+    # -- for dispatch ------------------------------------------------------------------------
+
+    def claim(
+        self, request: Request, head: RequestHead, route: Route, writer: ResponseWriter
+    ) -> Reply | Exchange | None:
+        """Take a request to a marked route; None: it is to none."""
+        marks = route.marks
+        rule = None if marks is None else marks.find(request.method, request.target)
+        if rule is None:
+            return None
+        max_body = self._settings.max_body
+        if request.length is not None and request.length > max_body:
+            return Reply(413, f"the body is larger than {max_body} bytes (inbox.max_body)")
+        lane = self._lane(Lane(route.token_id, route.hostname, rule))
+        exchange = InboxExchange(self.book, lane, writer, request, head, route)
+        exchange.max_body = max_body
+        return exchange
+
+    def _lane(self, key: Lane) -> DeliveryLane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = DeliveryLane(self.book, key)
+        return lane
+
+    # -- life --------------------------------------------------------------------------------
+
+    def retire(self) -> None:
+        """Begin with no further delivery: another process delivers, once those here are over."""
+        self._is_leaving = True
+        self.book.is_leading = self.book.may_pass_on = False
+        if self._timer is not None:
+            self._others.share()
+
+    async def stop(self) -> None:
+        """Have all on disk, then let go.  Cancelling it loses what is not there yet."""
+        self.retire()
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            await self._journal.drain(DRAIN)
+        finally:
+            self._lead.release()
+            self._others.release()
+            self._journal.close()
+
+    def _activate(self) -> None:
+        if self._timer is None:
+            if not self._lead.take():
+                self._others.share()
+            self._look()
+
+    def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+        book = self.book
+        if self._is_leaving:
+            if not any(lane.is_busy for lane in self._lanes.values()):
+                self._lead.release()
+            return
+        if not book.is_leading and self._lead.take():
+            self._version = -1  # another one may have written until now
+        book.may_pass_on = book.is_leading and self._others.is_free()
+        if not self._is_looking:
+            self._is_looking = True
+            self._journal.read(partial(_read, self._version), self._seen)
+        for key, lane in list(self._lanes.items()):
+            lane.look()
+            if lane.is_idle:
+                del self._lanes[key]
+        now = self.book.now()
+        if self.book.is_leading and now - self._cleaned_at >= CLEAN_EVERY:
+            self._cleaned_at = now
+            self._clean()
+
+    def _seen(self, found: tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | None) -> None:
+        """Follow what other processes have changed."""
+        self._is_looking = False
+        if found is None or isinstance(found, StorageError):
+            return
+        was_asked_for_all = self._version == -1
+        self._version, lanes, usage = found
+        book = self.book
+        book.recount(usage)
+        for key in {*lanes, *self._lanes}:
+            self._lane(key).follow(lanes.get(key, 0))
+        if was_asked_for_all and self._lead.is_held and not self._is_leaving:
+            book.is_leading = True
+            self._others.release()
+            book.may_pass_on = self._others.is_free()
+
+    def _clean(self) -> None:
+        before = time.time_ns() - int(self._settings.max_age * 1e9)
+        tokens = self._directory.snapshot.tokens
+        revoked = frozenset(one.id for one in tokens.values() if one.revoked)
+
+        def cleaned(found: object) -> None:
+            if not isinstance(found, tuple):
+                return
+            expired, forgotten = found
+            if expired:
+                _log.error(
+                    "%d requests were dropped: no app took them in %.0f s (inbox.max_age)",
+                    expired,
+                    self._settings.max_age,
+                )
+            if forgotten:
+                _log.warning("%d requests for tokens that were revoked are forgotten", forgotten)
+            if expired or forgotten:
+                self._version = -1
+
+        self._journal.write(partial(_drop_old, before, revoked), cleaned)
+
+    def _notify(self, entry: Entry) -> None:
+        notify(self._context.observers, entry)
+
+
+class _Lock:
+    """A lock on a file, between processes; the system takes it from one that has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._number: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it."""
+        return self._number is not None
+
+    def take(self) -> bool:
+        """Hold it alone, if nobody else has it."""
+        if self._number is None:
+            self._number = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self._number is not None
+
+    def share(self) -> None:
+        """Hold it together with others; who looks whether it is free is done in a moment."""
+        if self._number is None:
+            self._number = self._locked(fcntl.LOCK_SH)
+
+    def is_free(self) -> bool:
+        """Whether no other process holds it."""
+        number = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if number is not None:
+            os.close(number)
+        return number is not None
+
+    def _locked(self, how: int) -> int | None:
+        try:
+            number = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(number, how)
+        except OSError:
+            os.close(number)
+            return None
+        return number
+
+    def release(self) -> None:
+        """Let it go; may be called twice."""
+        number, self._number = self._number, None
+        if number is not None:
+            os.close(number)
+
+
+def _give(future: asyncio.Future[object], found: object) -> None:
+    if not future.done():
+        future.set_result(found)
+
+
+def _set_marks(token_id: str, hostname: str, rules: tuple[str, ...], store: InboxStore) -> None:
+    store.set_marks(token_id, hostname, rules)
+
+
+def _read(
+    version: int, store: InboxStore
+) -> tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | None:
+    """Return what waits, if the file has changed; its version comes first, so none is missed."""
+    now = store.version
+    return None if now == version else (now, store.lanes(), store.usage())
+
+
+def _drop_old(before: int, revoked: frozenset[str], store: InboxStore) -> tuple[int, int]:
+    return store.expire(before), store.forget_tokens(revoked & store.token_ids())

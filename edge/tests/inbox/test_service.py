@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge.tests.live import SHOP, Answer, Live, live_edge
+
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.connector import Connector
+from asgi_tunnel.inbox import delivery
+from asgi_tunnel_edge.inbox.book import ATTEMPT_FIELD, ID_FIELD
+from asgi_tunnel_edge.storage.inbox import InboxStore
+
+RULE = "POST /hooks/pay"
+
+
+class App:
+    """Notes what it gets, in order.
+
+    Attributes:
+        got: Body, id and attempt of each delivery.
+        statuses: Of the next responses; then 200.
+        gate: Cleared: responses wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.got: list[tuple[bytes, str, int]] = []
+        self.heads: list[list[tuple[bytes, bytes]]] = []
+        self.statuses: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one call."""
+        if scope["type"] != "http":
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        found = delivery(scope)
+        self.heads.append(scope["headers"])
+        self.got.append((body, found.id if found else "", found.attempt if found else 0))
+        await self.gate.wait()
+        status = self.statuses.pop(0) if self.statuses else 200
+        fields = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    @property
+    def bodies(self) -> list[bytes]:
+        """What came, in order."""
+        return [body for body, _, _ in self.got]
+
+
+async def connect(live: Live, app: App, *rules: str) -> Connector:
+    """Open a tunnel whose HELLO marks routes."""
+    settings = TunnelConfig(token=live.token, text=live.token.format(), grace=2.0, connections=1)
+    connector = live.connector = Connector(settings, Origin(app), inbox=rules or (RULE,))
+    connector.start()
+    await connector.wait_connected()
+    return connector
+
+
+async def post(
+    live: Live, body: bytes, *fields: str, path: str = "/hooks/pay", host: str = SHOP
+) -> Answer:
+    """Send a webhook over a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.edge.address.port)
+    lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Connection: close", *fields]
+    lines += [f"Content-Length: {len(body)}", "", ""]
+    writer.write("\r\n".join(lines).encode() + body)
+    head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    first, *lines = head.decode("latin-1").split("\r\n")
+    found = [(name.lower(), value) for name, _, value in (one.partition(": ") for one in lines)]
+    return Answer(int(first.split()[1]), found, rest)
+
+
+async def until(condition: Any, what: str = "") -> None:
+    """Return when something is true."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in other threads, too
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def marked(folder: Path, **settings: Any) -> AsyncIterator[tuple[Live, App]]:
+    """An edge with an app that has marked its route, and may pass requests on."""
+    async with live_edge(folder, **settings) as live:
+        app = App()
+        await connect(live, app)
+        await until(lambda: live.edge.inbox.book.may_pass_on, "the inbox is open")
+        yield live, app
+
+
+def kept(folder: Path) -> list[tuple[str, int, str]]:
+    """State, attempts and outcome of what is in the store."""
+    store = InboxStore(folder / "inbox.sqlite3", folder / "tls" / "store.key")
+    store.open()
+    found = [(row.state, row.attempts, row.outcome) for row in store.rows()]
+    store.close()
+    return found
+
+
+async def test_passed_on_while_the_app_is_there(tmp_path: Path) -> None:
+    """Its sender gets the app's own response, and nothing is stored."""
+    async with marked(tmp_path) as (live, app):
+        app.statuses = [418]
+        answer = await post(live, b"one", "x-asgi-tunnel-inbox-id: forged", "X-Sign: a")
+        assert (answer.status, answer.body) == (418, b"ok")
+        [(body, request_id, attempt)] = app.got
+        assert (body, attempt) == (b"one", 1)
+        assert len(request_id) == 32
+        names = [name for name, _ in app.heads[0]]
+        assert names.count(ID_FIELD) == 1
+        assert (b"x-sign", b"a") in app.heads[0]
+    assert kept(tmp_path) == []
+
+
+async def test_stored_and_delivered_in_order(tmp_path: Path) -> None:
+    """While the app is away each gets 202; when it is back, all come one after the other."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        answers = [await post(live, b"%d" % number) for number in range(30)]
+        assert {one.status for one in answers} == {202}
+        ids = [json.loads(one.body)["id"] for one in answers]
+        assert [one.values("x-asgi-tunnel-inbox-id") for one in answers] == [[one] for one in ids]
+        assert len(kept(tmp_path)) == 30
+        await connect(live, app)
+        await until(lambda: len(app.got) == 30)
+        assert app.bodies == [b"%d" % number for number in range(30)]
+        assert [request_id for _, request_id, _ in app.got] == ids
+        await until(lambda: not kept(tmp_path))
+        assert (await post(live, b"next")).status == 200
+
+
+async def test_survives_the_edge(tmp_path: Path) -> None:
+    """Marks and requests are there for the next process, before any app has come."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"1")).status == 202
+        token = live.token
+    async with live_edge(tmp_path, token=token) as live:
+        assert (await post(live, b"2")).status == 202
+        assert app.got == []
+        await connect(live, app)
+        await until(lambda: len(app.got) == 2)
+        assert app.bodies == [b"1", b"2"]
+
+
+async def test_errors_of_the_app_are_tried_again(tmp_path: Path) -> None:
+    """The route waits, and what comes meanwhile comes after it."""
+    async with marked(tmp_path) as (live, app):
+        app.statuses = [500, 503, 429]
+        assert (await post(live, b"1")).status == 202
+        assert (await post(live, b"2")).status == 202
+        await until(lambda: len(app.got) == 5)
+        assert app.bodies == [b"1", b"1", b"1", b"1", b"2"]
+        assert [attempt for _, _, attempt in app.got] == [1, 2, 3, 4, 1]
+        assert len({request_id for _, request_id, _ in app.got}) == 2
+        await until(lambda: not kept(tmp_path))
+
+
+async def test_set_aside_after_so_many_attempts(tmp_path: Path) -> None:
+    """It stays to be looked at, and the next one is delivered."""
+    async with marked(tmp_path, inbox={"max_attempts": 2}) as (live, app):
+        app.statuses = [500, 500]
+        assert (await post(live, b"1")).status == 202
+        assert (await post(live, b"2")).status == 202
+        await until(lambda: app.bodies == [b"1", b"1", b"2"])
+        await until(lambda: kept(tmp_path) == [("failed", 2, "the app's status was 500")])
+
+
+async def test_refused_by_the_app(tmp_path: Path) -> None:
+    """A stored one that the app refuses is kept, and not delivered again."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"bad")).status == 202
+        app.statuses = [400]
+        await connect(live, app)
+        await until(lambda: kept(tmp_path) == [("failed", 1, "the app's status was 400")])
+        assert app.bodies == [b"bad"]
+
+
+async def test_an_app_that_takes_long(tmp_path: Path) -> None:
+    """Its sender hears 202 in time, and the app gets the request once."""
+    async with marked(tmp_path, inbox={"patience": 0.1}) as (live, app):
+        app.gate.clear()
+        assert (await post(live, b"slow")).status == 202
+        second = await post(live, b"next")
+        assert second.status == 202
+        app.gate.set()
+        await until(lambda: app.bodies == [b"slow", b"next"])
+        await until(lambda: not kept(tmp_path))
+
+
+async def test_a_sender_that_leaves(tmp_path: Path) -> None:
+    """What it has sent whole reaches the app, once."""
+    async with marked(tmp_path) as (live, app):
+        app.gate.clear()
+        _, writer = await asyncio.open_connection("127.0.0.1", live.edge.address.port)
+        writer.write(
+            f"POST /hooks/pay HTTP/1.1\r\nHost: {SHOP}\r\nContent-Length: 1\r\n\r\nx".encode()
+        )
+        await until(lambda: app.got)
+        writer.transport.abort()
+        await until(lambda: len(kept(tmp_path)) == 1)
+        app.gate.set()
+        await until(lambda: not kept(tmp_path))
+        assert app.bodies == [b"x"]
+
+
+async def test_quota(tmp_path: Path) -> None:
+    """Above it: an honest 503, and a 2xx again once there is room."""
+    async with marked(tmp_path, inbox={"max_requests": 2}) as (live, app):
+        await live.disconnect()
+        statuses = [(await post(live, b"%d" % number)).status for number in range(4)]
+        assert statuses == [202, 202, 503, 503]
+        answer = await post(live, b"x")
+        assert answer.values("x-asgi-tunnel-reason") == ["inbox-full"]
+        assert answer.values("retry-after") == ["60"]
+        await connect(live, app)
+        await until(lambda: len(app.got) == 2)
+        await until(lambda: not kept(tmp_path))
+        await live.disconnect()
+        assert (await post(live, b"again")).status == 202
+
+
+async def test_a_full_file(tmp_path: Path) -> None:
+    """What cannot be written gets 503; what was acknowledged is there."""
+    async with marked(tmp_path, inbox={"max_file": 1048576}) as (live, app):
+        await live.disconnect()
+        statuses = [(await post(live, bytes(60_000))).status for _ in range(24)]
+        taken = statuses.count(202)
+        assert 10 < taken < 20
+        assert statuses == [202] * taken + [503] * (24 - taken)
+        await connect(live, app)
+        await until(lambda: len(app.got) == taken)
+        await until(lambda: not kept(tmp_path))
+        await live.disconnect()
+        assert (await post(live, bytes(60_000))).status == 202
+
+
+async def test_large_bodies(tmp_path: Path) -> None:
+    """413 above the limit; below it byte for byte, whether passed on or stored."""
+    async with marked(tmp_path, inbox={"max_body": 300_000}) as (live, app):
+        body = bytes(range(256)) * 1000
+        assert (await post(live, body)).status == 200
+        await live.disconnect()
+        assert (await post(live, body)).status == 202
+        assert (await post(live, bytes(300_001))).status == 413
+        await connect(live, app)
+        await until(lambda: len(app.got) == 2)
+        assert app.bodies == [body, body]
+
+
+async def test_what_a_sender_repeats_has_the_same_id(tmp_path: Path) -> None:
+    """Where it names the event; while the first one waits it is not stored twice."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        first = await post(live, b"a", "Webhook-Id: msg_1")
+        again = await post(live, b"a", "Webhook-Id: msg_1")
+        other = await post(live, b"b", "Webhook-Id: msg_1")
+        unnamed = [await post(live, b"a"), await post(live, b"a")]
+        assert first.body == again.body
+        assert len({one.body for one in (first, other, *unnamed)}) == 4
+        await connect(live, app)
+        await until(lambda: len(app.got) == 4)
+        assert app.bodies == [b"a", b"b", b"a", b"a"]
+
+
+async def test_other_requests_are_not_kept(tmp_path: Path) -> None:
+    """Another path, method or hostname waits for the app, and is told that it is away."""
+    async with marked(tmp_path, limits={"hold_timeout": 0.05}) as (live, _):
+        await live.disconnect()
+        assert (await post(live, b"", path="/hooks/other")).status == 503
+        assert (await live.get("/hooks/pay")).status == 503
+        assert (await post(live, b"", path="/hooks/pay?x=1")).status == 202
+
+
+async def test_an_app_that_marks_no_longer(tmp_path: Path) -> None:
+    """What was stored is delivered all the same."""
+    async with marked(tmp_path, limits={"hold_timeout": 0.05}) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"1")).status == 202
+        await connect(live, app, "POST /other")
+        await until(lambda: app.bodies == [b"1"])
+        await live.disconnect()
+        assert (await post(live, b"2")).status == 503
+
+
+async def test_switched_off(tmp_path: Path) -> None:
+    """Then nothing is kept, and no file is made."""
+    limits = {"hold_timeout": 0.05}
+    async with live_edge(tmp_path, inbox={"enabled": False}, limits=limits) as live:
+        await connect(live, App())
+        await live.disconnect()
+        assert (await post(live, b"1")).status == 503
+    assert not (tmp_path / "inbox.sqlite3").exists()
+
+
+async def test_at_rest_it_is_encrypted(tmp_path: Path) -> None:
+    """No file of the edge but the key's tells what was sent."""
+    async with marked(tmp_path) as (live, _):
+        await live.disconnect()
+        await post(
+            live, b"secret-body", "Authorization: secret-field", path="/hooks/pay?secret-q=1"
+        )
+        for path in [*tmp_path.rglob("inbox*")]:  # noqa: ASYNC240 - four files
+            assert b"secret-" not in path.read_bytes(), path
+            assert path.stat().st_mode & 0o77 == 0, path
+
+
+@pytest.mark.parametrize("name", [ID_FIELD, ATTEMPT_FIELD])
+async def test_a_visitor_cannot_send_its_fields(tmp_path: Path, name: bytes) -> None:
+    """On no route."""
+    async with marked(tmp_path) as (live, app):
+        await post(
+            live, b"", f"{name.decode().replace('-', '_')}: x", f"{name.decode()}: x", path="/"
+        )
+        assert not [one for one, _ in app.heads[0] if b"inbox" in one]
