@@ -165,16 +165,15 @@ def _marked_methods(handler: Any, methods: Iterable[str]) -> list[str]:
     wanted = sorted(set(methods) - _SAFE) or sorted(set(methods) - {"HEAD", "OPTIONS"})
     seen = 0
     while handler is not None and seen < _MAX_DEPTH:
-        if getattr(handler, _MARK, False):
-            return wanted
         cls = handler if isinstance(handler, type) else getattr(handler, "view_class", None)
         if cls is not None:
             if getattr(cls, _MARK, False):
-                own = [one for one in _METHODS if hasattr(cls, one.lower())]
-                return own or wanted
+                return [one for one in _METHODS if hasattr(cls, one.lower())] or wanted
             own = [one for one in _METHODS if getattr(getattr(cls, one.lower(), 0), _MARK, False)]
             if own:
                 return own
+        elif getattr(handler, _MARK, False):
+            return wanted
         seen += 1
         inner = getattr(handler, "__wrapped__", None) or getattr(handler, "func", None)
         handler = inner or getattr(handler, "fn", None)
@@ -206,8 +205,12 @@ def _of_routes(
     """Return those of Starlette, FastAPI and Litestar."""
     for route in routes:
         path = prefix + getattr(route, "path", "")
-        handlers = getattr(route, "route_handlers", None)
         inner = getattr(route, "routes", None)
+        included = getattr(route, "original_router", None)  # newer versions of FastAPI keep it
+        if included is not None:
+            inner = getattr(included, "routes", None)
+            path += getattr(getattr(route, "include_context", None), "prefix", "")
+        handlers = getattr(route, "route_handlers", None)
         if isinstance(handlers, Iterable):
             for one in handlers:
                 yield path, getattr(one, "http_methods", ()), one

@@ -51,8 +51,8 @@ class Sender:
     def _run(self) -> None:
         for number in range(self._senders.each):
             self._senders.wait_turn()
-            if not number % 8:
-                time.sleep(0.02)  # the route is empty, and the next one is passed on
+            if number % 100 >= 50:
+                time.sleep(0.02)  # the route is empty by then, and the request is passed on
             while not self._send(number):
                 time.sleep(0.05)
             self._senders.count()

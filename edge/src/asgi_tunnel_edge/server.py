@@ -583,6 +583,7 @@ class Edge:
             readiness=self.readiness,
             certificates=self._certificates,
             acceptor=self._acceptor,
+            inbox=self.inbox.book,
             generation=1 if self._parent is None else self._parent.generation,
         )
         self._exposition = Exposition(MetricsReader(parts).read)

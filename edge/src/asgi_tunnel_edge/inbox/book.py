@@ -111,7 +111,7 @@ class Book:
         held: Bytes of bodies in memory.
         stored: Requests that were stored, for metrics and tests.
         delivered: Stored requests that an app has acknowledged.
-        refused: Requests for which there was no room.
+        refused: Requests for which there was no room, or that the disk did not take.
     """
 
     def __init__(
@@ -163,6 +163,11 @@ class Book:
             self._usage[token_id] = (count - 1, max(total - size, 0))
         else:
             self._usage.pop(token_id, None)
+
+    @property
+    def waiting(self) -> int:
+        """Requests of all tokens."""
+        return sum(count for count, _ in self._usage.values())
 
     def recount(self, usage: dict[str, tuple[int, int]]) -> None:
         """Take over what the store has."""

@@ -263,6 +263,8 @@ class DeliveryLane:
             if is_new:
                 book.stored += 1
                 self.stored += not is_taken
+            if isinstance(result, StorageError):
+                book.refused += 1
             if not is_new or (is_taken and delivery is not None and delivery.is_over):
                 book.release(self.lane.token_id, size)
             done(not isinstance(result, StorageError))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..counts import Histogram
     from ..directory import LocalDirectory
     from ..guards import Guards
+    from ..inbox.book import Book
     from ..listeners.acceptor import TLSAcceptor
     from ..observers.request_counter import RequestCounter
     from ..readiness import Readiness
@@ -77,6 +78,7 @@ class EdgeParts:
     readiness: Readiness
     certificates: ShownCertificates | None  #: None: TLS is off
     acceptor: TLSAcceptor | None  #: likewise
+    inbox: Book
     generation: int  #: of this process
 
 
@@ -116,6 +118,11 @@ class MetricsReader:
         add(values, "held_requests", directory.holds.waiting)
         for outcome, waited in directory.holds.ended.items():
             add(values, "hold_duration_seconds", _sizes(waited), outcome)
+        inbox = parts.inbox
+        add(values, "inbox_requests", inbox.waiting)
+        add(values, "inbox_stored_total", inbox.stored)
+        add(values, "inbox_delivered_total", inbox.delivered)
+        add(values, "inbox_refused_total", inbox.refused)
         for reason, count in self._refused().items():
             add(values, "refused_total", count, reason)
         add(values, "scanner_probes_total", parts.guards.scanner.probes)
