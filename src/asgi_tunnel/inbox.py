@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -221,9 +222,9 @@ def _of_routes(
 
 
 def _of_django() -> Iterator[tuple[str, Iterable[str], Any]]:
-    from django.urls import get_resolver
-
-    todo: list[tuple[str, Any]] = [("/", one) for one in get_resolver().url_patterns]
+    # By its name: who compiles the modules beside this one has no types of Django.
+    resolver = import_module("django.urls").get_resolver()
+    todo: list[tuple[str, Any]] = [("/", one) for one in resolver.url_patterns]
     while todo:
         prefix, one = todo.pop(0)
         path = prefix + str(one.pattern).removeprefix("^").removesuffix("$")

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 from edge.tests.live import SHOP, Answer, Live, live_edge
+from msgspec.structs import replace
 
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.inbox import delivery
+from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel_edge.inbox import service
 from asgi_tunnel_edge.inbox.book import ATTEMPT_FIELD, ID_FIELD
 from asgi_tunnel_edge.storage.inbox import InboxStore
+from asgi_tunnel_edge.tokens import Snapshot
 
 RULE = "POST /hooks/pay"
 
@@ -329,3 +333,126 @@ async def test_a_visitor_cannot_send_its_fields(tmp_path: Path, name: bytes) -> 
             live, b"", f"{name.decode().replace('-', '_')}: x", f"{name.decode()}: x", path="/"
         )
         assert not [one for one, _ in app.heads[0] if b"inbox" in one]
+
+
+async def test_what_is_too_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is dropped, the log says how many, and its room is free."""
+    monkeypatch.setattr(service, "CLEAN_EVERY", 0.05)
+    async with marked(tmp_path, inbox={"max_age": 0.3, "max_requests": 2}) as (live, app):
+        await live.disconnect()
+        assert [(await post(live, b"x")).status for _ in range(3)] == [202, 202, 503]
+        await until(lambda: not kept(tmp_path))
+        assert "no app took them" in caplog.text
+        await until(lambda: live.edge.inbox.book.waiting == 0)
+        assert (await post(live, b"y")).status == 202
+        assert app.got == []
+
+
+async def test_a_token_that_is_revoked(tmp_path: Path) -> None:
+    """What was kept for it is forgotten, and its hostnames keep nothing for the next one."""
+    async with marked(tmp_path) as (live, _):
+        await live.disconnect()
+        assert (await post(live, b"x")).status == 202
+        assert len(kept(tmp_path)) == 1
+        [record] = live.edge.directory.snapshot.tokens.values()
+        other = replace(record, id="tok_other")
+        gone = replace(record, revoked_at=1, hostnames=())
+        live.edge._apply(Snapshot.of(2, [gone, other]))
+        await until(lambda: not kept(tmp_path))
+        route = live.edge.directory.find(SHOP)
+        assert route is not None
+        assert route.marks is None
+
+
+async def test_retry_by_a_command(tmp_path: Path) -> None:
+    """The running edge sees what another process has changed, and delivers it."""
+    async with marked(tmp_path, inbox={"max_attempts": 2}) as (live, app):
+        app.statuses = [500, 500]
+        assert (await post(live, b"x")).status == 202
+        await until(lambda: [state for state, _, _ in kept(tmp_path)] == ["failed"])
+        store = InboxStore(tmp_path / "inbox.sqlite3", tmp_path / "tls" / "store.key")
+        store.open()
+        with store.transaction():
+            assert store.retry(store.rows()[0].id) == 1
+        store.close()
+        await until(lambda: len(app.got) == 3)
+        await until(lambda: not kept(tmp_path))
+
+
+async def test_two_processes_of_one_edge(tmp_path: Path) -> None:
+    """The second one stores, and the first one delivers that, until it leaves; then they change."""
+    async with marked(tmp_path) as (first, app):
+        async with live_edge(tmp_path, token=first.token) as second:
+            assert second.edge.inbox.book.is_leading is False
+            await until(lambda: not first.edge.inbox.book.may_pass_on)
+            assert (await post(second, b"1")).status == 202
+            await until(lambda: app.bodies == [b"1"])
+            assert (await post(first, b"2")).status == 202
+            await until(lambda: app.bodies == [b"1", b"2"])
+            await until(lambda: not kept(tmp_path))
+            other = App()
+            await connect(second, other)
+            first.edge.inbox.retire()
+            assert (await post(first, b"3")).status == 202
+            await until(lambda: other.bodies == [b"3"])
+            assert second.edge.inbox.book.may_pass_on is False  # the first one is still there
+            await first.edge.inbox.stop()
+            await until(lambda: second.edge.inbox.book.may_pass_on)
+            assert (await post(second, b"4")).status == 200
+        assert app.bodies == [b"1", b"2"]
+        assert other.bodies == [b"3", b"4"]
+
+
+async def test_an_app_that_dies_with_a_request(tmp_path: Path) -> None:
+    """Its sender gets 202 once that is seen, and another process of the app gets the request."""
+    async with marked(tmp_path) as (live, app):
+        app.gate.clear()
+        sending = asyncio.ensure_future(post(live, b"x"))
+        await until(lambda: app.got)
+        assert live.connector is not None
+        for slot in live.connector._slots.values():
+            assert slot.session is not None
+            slot.session.terminate(GoawayCode.SHUTDOWN, "it died")
+        assert (await sending).status == 202
+        live.connector.abort()
+        other = App()
+        await connect(live, other)
+        await until(lambda: other.bodies == [b"x"])
+        assert other.got[0][1] == app.got[0][1]
+        assert other.got[0][2] == 2
+
+
+async def test_a_large_response(tmp_path: Path) -> None:
+    """Both in pieces; the response is passed on as it comes."""
+    size = 3_000_000
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        for _ in range(30):
+            piece = bytes(size // 30)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with marked(tmp_path) as (live, _):
+        await live.disconnect()
+        await connect(live, app)  # type: ignore[arg-type]
+        reader, writer = await asyncio.open_connection("127.0.0.1", live.edge.address.port)
+        writer.write(
+            f"POST /hooks/pay HTTP/1.0\r\nHost: {SHOP}\r\nContent-Length: 5\r\n\r\n".encode()
+        )
+        writer.write(b"he")
+        await asyncio.sleep(0.05)
+        writer.write(b"llo")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert b" 200 " in head
+        assert body == b"hello" + bytes(size)
+    assert kept(tmp_path) == []
