@@ -4,7 +4,7 @@
 # COMPILED=1          `make test`, `faults`, `hostile`, `attack` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
-#                     `make attack` and `make conformance` run their short forms
+#                     `make attack`, `make conformance` and `make mcp` run their short forms
 # DIST=folder         `make release-check` looks at what was built elsewhere
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
@@ -18,6 +18,8 @@ REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
 PAGES_VENV := build/pages-venv
 PAGES_READY := $(PAGES_VENV)/.ready
+MCP_VENV := build/mcp-venv
+MCP_READY := $(MCP_VENV)/.ready
 AUDIT_VENV := build/audit-venv
 AUDIT_READY := $(AUDIT_VENV)/.ready
 RELEASE_VENV := build/release-venv
@@ -41,7 +43,7 @@ NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands parent se
 	test_realapps.py test_release_files.py typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages mcp differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -52,7 +54,7 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
-		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/blocks/console \
+		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/mcp_clients --ignore=examples/mcp_server --ignore=tests/blocks/console \
 		$(if $(COMPILED),$(addprefix --ignore=,$(NEVER_COMPILED))) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
@@ -78,6 +80,9 @@ realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one m
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 pages: $(PAGES_READY)  ## the edge's own pages in Chromium: readable, accessible, back by themselves; pictures in build/pages
 	$(PAGES_VENV)/bin/python -m pytest tests/pages $(ARGS)
+mcp: $(MCP_READY)  ## MCP servers and clients of the SDK and of FastMCP through an edge, and the example; QUICK=1: the SDK's
+	cd examples/mcp_server && ../../$(MCP_VENV)/bin/mypy .
+	$(MCP_VENV)/bin/python -m pytest tests/mcp_clients examples/mcp_server $(if $(QUICK),-k "not fast") $(ARGS)
 differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
 	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
 conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
@@ -149,6 +154,9 @@ $(SCAN_READY): scripts/scan-requirements.txt
 	@touch $@
 $(PAGES_READY): tests/pages/setup.sh tests/pages/requirements.txt tests/pages/node.json edge/pyproject.toml
 	@tests/pages/setup.sh $(PAGES_VENV) $(PYTHON)
+	@touch $@
+$(MCP_READY): tests/mcp_clients/setup.sh tests/mcp_clients/requirements.txt edge/pyproject.toml
+	@tests/mcp_clients/setup.sh $(MCP_VENV) $(PYTHON)
 	@touch $@
 $(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt tests/realapps/node.json
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)

@@ -110,6 +110,8 @@ class Connector:
 
     Attributes:
         on_refused: Called with a refusal that no retry is expected to change.
+        on_urls: Called with the URLs that visitors use, when they are known, when they change, and
+            when the app's table has other apps.
         end_to_end: Serves streams of bytes.
     """
 
@@ -134,6 +136,7 @@ class Connector:
         self._unserved: frozenset[str] = frozenset()  # of the table's names, as it was logged
         self._shared: set[str] = set()  # names that another process serves, as it was logged
         self.on_refused: Callable[[TunnelError], None] | None = None
+        self.on_urls: Callable[[Sequence[str]], None] | None = None
         self.origin = origin
         origin.edge = config.token.edge
         self.is_stopping = False
@@ -166,6 +169,7 @@ class Connector:
         _log.info("connecting to %s", self.config.token.edge)
         self._welcomed = asyncio.Event()
         self._served.on_change = self._follow_names
+        self._served.on_apps = self._name_urls
         loop = self._loop = asyncio.get_running_loop()
         register(self)
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
@@ -185,6 +189,15 @@ class Connector:
         """The app's table has other names: say HELLO anew, once for each connection."""
         for slot in self._slots.values():
             slot.follow_names()
+
+    def _name_urls(self) -> None:
+        if self.on_urls is None or self._welcome is None:
+            return
+        try:
+            self.on_urls(self._welcome.urls)
+        except Exception:  # noqa: BLE001
+            # It looks into the app's own objects: a defect there must not keep the app offline.
+            _log.exception("the app could not be told its URLs")
 
     async def wait_connected(self) -> None:
         """Return when the tunnel is open for the first time."""
@@ -413,6 +426,7 @@ class Connector:
             welcome: What the edge said.
             is_first: The slot has not been connected before.
         """
+        before = () if self._welcome is None else self._welcome.urls
         self._welcome = welcome
         if self._welcomed is not None and not self._welcomed.is_set():
             self._welcomed.set()
@@ -422,6 +436,8 @@ class Connector:
                 _log.info("%s is live: %s%s", self._name, example_url(url), other)
         elif not is_first:
             _log.info("connected again%s", " and resumed" if welcome.resumed else "")
+        if welcome.urls != before:
+            self._name_urls()
         self._warn(welcome)
         if not welcome.resumed:
             self._tell_policy(welcome)

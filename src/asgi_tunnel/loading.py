@@ -14,6 +14,7 @@ from typing import Any, Final
 from .asgi.adapt import takes_arguments
 from .asgi.types import ASGIApp
 from .errors import ConfigError
+from .mcp import make_app
 
 _USUAL: Final = ("app", "application", "api", "main", "create_app", "make_app")
 _MAX_FOLDERS: Final = 200  # looked at for a module that was not found
@@ -23,13 +24,14 @@ def load_app(where: str, *, factory: bool = False) -> ASGIApp:
     """Import ``module:attribute`` of an ASGI app.
 
     Args:
-        where: Module and attribute, both may have dots.
+        where: Module and attribute, both may have dots; a server of the MCP SDK or of FastMCP is
+            asked for its app.
         factory: The attribute is called to get the app.
 
     Raises:
         ConfigError: As :func:`load_object`; or what is there is no ASGI app.
     """
-    found = load_object(where, factory=factory)
+    found = make_app(load_object(where, factory=factory))
     check_app(found, where, factory=factory)
     return found  # type: ignore[no-any-return]
 

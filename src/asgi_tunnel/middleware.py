@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from .errors import ConfigError, TunnelError
 from .inbox import rules_of
 from .loading import display_name
 from .logs import ensure_handler
+from .mcp import allow_public_hosts
 from .names import names_of
 from .outermost import daphne_application, find_outermost, is_below_daphne
 
@@ -318,6 +320,7 @@ class Tunnel:
             inbox=rules_of(app, config.inbox),
             policy=policy,
         )
+        connector.on_urls = functools.partial(allow_public_hosts, app)
         connector.start()
         return connector
 

@@ -23,11 +23,13 @@ class ServedNames:
 
     Attributes:
         on_change: Called when the names are others.
+        on_apps: Called when the table has other apps, which have started.
         describe: Returns the lines of the table, for people; None: there is no table.
     """
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] | None = None
+        self.on_apps: Callable[[], None] | None = None
         self.describe: Callable[[], list[dict[str, object]]] | None = None
         self._names: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ Lifespan, signals and exit codes are here; see :mod:`.supervisor` for more than 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from .errors import ConfigError, TunnelError
 from .inbox import rules_of
 from .loading import display_name, load_app
 from .logs import ensure_handler, fatal, make_seen
+from .mcp import allow_public_hosts, make_app
 from .memory import keep_memory
 from .middleware import Tunnel
 from .names import names_of
@@ -214,7 +216,7 @@ def _load(app: ASGIApp | str | Path, *, factory: bool) -> ASGIApp:
         return Services.from_file(app)
     if isinstance(app, str):
         return load_app(app, factory=factory)
-    return app() if factory else app  # type: ignore[call-arg,return-value]
+    return make_app(app() if factory else app)  # type: ignore[call-arg,no-any-return]
 
 
 def _own_part(error: Exception) -> Exception:
@@ -279,6 +281,7 @@ async def _serve(
         policy=policy,
         inbox=rules_of(target, config.inbox),
     )
+    connector.on_urls = functools.partial(allow_public_hosts, target)
     is_quiet = parent.is_followed() and not parent.is_gone()
     refused: list[TunnelError] = []
 

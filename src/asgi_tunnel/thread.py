@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import functools
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from .asgi.types import ASGIApp
 from .config import TunnelConfig
 from .errors import ConfigError, TunnelError
 from .logs import ensure_handler
+from .mcp import allow_public_hosts
 
 _log = logging.getLogger("asgi_tunnel.thread")
 
@@ -108,6 +110,7 @@ class ThreadHandle:
         )
         inbox = rules_of(app, self._config.inbox)
         connector = Connector(self._config, origin, name=self._name, policy=policy, inbox=inbox)
+        connector.on_urls = functools.partial(allow_public_hosts, app)
         connector.start()
         await self._stopped.wait()
         await connector.stop()

@@ -9,7 +9,8 @@ _resolve = socket.getaddrinfo
 
 
 def _getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
-    is_ours = isinstance(host, str) and host.endswith((".localhost", ".example.test"))
+    name = host.decode() if isinstance(host, bytes) else host  # anyio has it encoded
+    is_ours = isinstance(name, str) and name.endswith((".localhost", ".example.test"))
     return _resolve("127.0.0.1" if is_ours else host, *arguments, **options)
 
 

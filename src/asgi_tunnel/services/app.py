@@ -101,6 +101,11 @@ class Services:
         """The hostnames of the table, for the tunnel that serves it."""
         return self._served_names
 
+    @property
+    def served_apps(self) -> list[ASGIApp]:
+        """What serves the services now, for who looks into apps."""
+        return [one.app for one in self._entries.values()]
+
     async def replace(self, services: Given) -> None:
         """Change the table while it serves.
 
@@ -133,6 +138,8 @@ class Services:
             gone = [one for name, one in self._entries.items() if entries.get(name) is not one]
             self._entries, self._table = entries, Table(read)
             self._served_names.replace([one.hostname for one in read])
+            if self._served_names.on_apps is not None:
+                self._served_names.on_apps()
             for entry in gone:
                 self._leave(entry)
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from ..asgi.adapt import takes_arguments
 from ..errors import ConfigError
 from ..loading import check_app, load_object
+from ..mcp import make_app
 from .proxy.address import look_up, read_host
 from .proxy.errors import ResponseError
 from .proxy.pool import reason
@@ -61,7 +62,7 @@ def _check_app(target: AppTarget) -> str:
     if target.app is not None:
         return ""
     try:
-        app = load_object(target.where, factory=target.factory)
+        app = make_app(load_object(target.where, factory=target.factory))
         if target.interface != "wsgi" and not takes_arguments(app, 2):
             check_app(app, target.where, factory=target.factory)
     except ConfigError as error:

@@ -16,6 +16,7 @@ from ..asgi.lifespan import Lifespan, LifespanError
 from ..asgi.types import ASGIApp, Receive, Scope, Send
 from ..errors import ConfigError
 from ..loading import check_app, load_object
+from ..mcp import make_app
 from .reply import refuse
 from .service import AppTarget
 
@@ -64,6 +65,11 @@ class HostedApp:
     def state(self) -> AppState:
         """How far the app is."""
         return self._state
+
+    @property
+    def app(self) -> ASGIApp | None:
+        """The app itself, once it runs."""
+        return self._app
 
     def start(self) -> None:
         """Start it, in a task that ends with :meth:`stop`."""
@@ -173,6 +179,7 @@ class HostedApp:
             app = load_object(target.where, factory=target.factory)
         else:
             app = target.app() if target.factory else target.app
+        app = make_app(app)
         where = target.where or "the app"
         is_wsgi = target.interface == "wsgi" or (
             target.interface == "auto" and takes_arguments(app, 2) and not takes_arguments(app, 3)
