@@ -104,6 +104,30 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/running.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/status.py": "edge/tests/parent/test_main.py",
     **{
+        f"edge/src/asgi_tunnel_edge/commands/{name}.py": "edge/tests/commands/test_access.py"
+        for name in (
+            "access_fields",
+            "access_list",
+            "access_test",
+            "door_map",
+            "link_create",
+            "link_list",
+            "link_revoke",
+            "service_token_create",
+            "service_token_list",
+            "service_token_revoke",
+            "session_end",
+            "session_list",
+            "user_change",
+            "user_create",
+            "user_invite",
+            "user_list",
+            "user_rm",
+            "user_show",
+            "user_sign_out",
+        )
+    },
+    **{
         f"edge/src/asgi_tunnel_edge/commands/tunnel_{name}.py": "edge/tests/commands/test_tunnel.py"
         for name in ("drain", "kick", "list", "sessions", "show")
     },

@@ -32,6 +32,11 @@ COMMANDS = [
     ["config", "check"],
     ["config", "show"],
     ["service", "install"],
+    ["user", "create"],
+    ["service-token", "create"],
+    ["link", "create"],
+    ["session", "end"],
+    ["access", "test"],
     ["remake", "certificate"],
     ["remake", "database"],
 ]

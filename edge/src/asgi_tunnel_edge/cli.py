@@ -19,6 +19,8 @@ import click
 from asgi_tunnel.errors import TunnelError
 
 from . import __version__
+from .commands.access_list import list_access
+from .commands.access_test import check_access
 from .commands.alert_test import send_test
 from .commands.backup import backup
 from .commands.ban_add import add
@@ -39,6 +41,9 @@ from .commands.inbox_list import list_requests
 from .commands.inbox_retry import retry_requests
 from .commands.inbox_show import show_request
 from .commands.init import init
+from .commands.link_create import create_link
+from .commands.link_list import list_links
+from .commands.link_revoke import revoke_link
 from .commands.logs import logs
 from .commands.metrics import metrics
 from .commands.reload import reload
@@ -46,6 +51,11 @@ from .commands.remake import certificate, database
 from .commands.restore import restore
 from .commands.run import run
 from .commands.service_install import install
+from .commands.service_token_create import create_service_token
+from .commands.service_token_list import list_service_tokens
+from .commands.service_token_revoke import revoke_service_token
+from .commands.session_end import end_sessions
+from .commands.session_list import list_sessions
 from .commands.status import status
 from .commands.token_create import create
 from .commands.token_limit import limit
@@ -59,6 +69,13 @@ from .commands.tunnel_kick import kick
 from .commands.tunnel_list import list_tunnels
 from .commands.tunnel_show import show_tunnel
 from .commands.upgrade import upgrade
+from .commands.user_change import change_user
+from .commands.user_create import create_user
+from .commands.user_invite import invite
+from .commands.user_list import list_users
+from .commands.user_rm import remove_user
+from .commands.user_show import show_user
+from .commands.user_sign_out import sign_out
 from .errors import AlertError, ChangeError, EdgeNotRunningError, StorageError
 
 if TYPE_CHECKING:
@@ -168,6 +185,31 @@ def maintenance() -> None:
 
 
 @main.group()
+def access() -> None:
+    """Show who can see what, and try a door before you trust it."""
+
+
+@main.group()
+def user() -> None:
+    """Make, show, change, invite and remove the people who may log in at doors."""
+
+
+@main.group("service-token")
+def service_token() -> None:
+    """Make, show and take back what programs pass doors with."""
+
+
+@main.group()
+def link() -> None:
+    """Share one path with whoever has a link; show what is shared, and take it back."""
+
+
+@main.group()
+def session() -> None:
+    """Show who is logged in, and sign people out."""
+
+
+@main.group()
 def ban() -> None:
     """Shut addresses out, show who is, and let them in again."""
 
@@ -239,3 +281,20 @@ ban.add_command(list_bans)
 ban.add_command(rm)
 remake.add_command(certificate)
 remake.add_command(database)
+access.add_command(list_access)
+access.add_command(check_access)
+user.add_command(create_user)
+user.add_command(list_users)
+user.add_command(show_user)
+user.add_command(change_user)
+user.add_command(invite)
+user.add_command(sign_out)
+user.add_command(remove_user)
+service_token.add_command(create_service_token)
+service_token.add_command(list_service_tokens)
+service_token.add_command(revoke_service_token)
+link.add_command(create_link)
+link.add_command(list_links)
+link.add_command(revoke_link)
+session.add_command(list_sessions)
+session.add_command(end_sessions)

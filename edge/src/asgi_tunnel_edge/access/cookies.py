@@ -1,4 +1,4 @@
-"""The edge's own cookies in a request: read, and taken out before an app sees the rest.
+"""The edge's own cookies and fields in a request: read, and taken out before an app sees the rest.
 
 One cookie holds a session (``session``); pages of a login may keep others, whose names begin
 alike. ``__Host-`` makes browsers keep them to one hostname, to https, and away from subdomains.
@@ -6,11 +6,20 @@ alike. ``__Host-`` makes browsers keep them to one hostname, to https, and away 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from asgi_tunnel.protocol.head import Fields
 
-__all__ = ["PREFIX", "SESSION_COOKIE", "expired_cookie", "session_cookie", "take_cookies"]
+__all__ = [
+    "ID_FIELD",
+    "PREFIX",
+    "SECRET_FIELD",
+    "SESSION_COOKIE",
+    "Credentials",
+    "expired_cookie",
+    "session_cookie",
+    "take_credentials",
+]
 
 PREFIX: Final = b"__Host-asgi-tunnel"
 """What the names of all of them begin with."""
@@ -18,30 +27,52 @@ PREFIX: Final = b"__Host-asgi-tunnel"
 SESSION_COOKIE: Final = PREFIX
 """The name of the session's."""
 
+ID_FIELD: Final = b"asgi-tunnel-token-id"
+SECRET_FIELD: Final = b"asgi-tunnel-token-secret"
+"""The pair of fields with a service token. No app sees them."""
+
 _COOKIE: Final = b"cookie"
+_AUTHORIZATION: Final = b"authorization"
+_WATCHED: Final = frozenset({_COOKIE, _AUTHORIZATION, ID_FIELD, SECRET_FIELD})
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 _ATTRIBUTES: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
-def take_cookies(fields: Fields) -> tuple[Fields, list[bytes]]:
+class Credentials(NamedTuple):
+    """What a request's fields are without those that are for the edge alone, and these."""
+
+    fields: Fields  #: for the app; the same list where nothing was taken out
+    cookies: list[bytes]  #: the different values of the session's cookie, in their order
+    token: Fields  #: the fields of a service token
+    has_authorization: bool  #: there is such a field, which may be the edge's
+
+
+def take_credentials(fields: Fields) -> Credentials:
     """Split a request's fields.
 
     Args:
-        fields: Of the request; they are not changed.
-
-    Returns:
-        The fields for the app, without the edge's cookies: the same list where it has none. And
-        the different values of the session's cookie, in the order of the request.
+        fields: Of the request, names in lower case; they are not changed.
     """
+    has_authorization = False
     for name, value in fields:
-        if name == _COOKIE and PREFIX in value:
+        if name not in _WATCHED:
+            continue
+        if name == _AUTHORIZATION:
+            has_authorization = True
+        elif name != _COOKIE or PREFIX in value:
             break
     else:
-        return fields, []
+        return _new(Credentials, (fields, [], [], has_authorization))
     kept: Fields = []
     values: list[bytes] = []
+    token: Fields = []
     for pair in fields:
         name, value = pair
+        if name in (ID_FIELD, SECRET_FIELD):
+            token.append(pair)
+            continue
         if name != _COOKIE or PREFIX not in value:
+            has_authorization = has_authorization or name == _AUTHORIZATION
             kept.append(pair)
             continue
         others = []
@@ -54,7 +85,7 @@ def take_cookies(fields: Fields) -> tuple[Fields, list[bytes]]:
         rest = b";".join(others).strip(b" \t")
         if rest:
             kept.append((_COOKIE, rest))
-    return kept, values
+    return _new(Credentials, (kept, values, token, has_authorization))
 
 
 def session_cookie(value: bytes, *, max_age: int) -> bytes:

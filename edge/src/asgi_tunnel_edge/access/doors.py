@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -21,9 +21,9 @@ from ..accounts import SERVICE_TOKEN_PREFIX
 from ..replies import Reply
 from ..request import Request
 from ..tokens import secret_digest
-from .cookies import take_cookies
+from .cookies import ID_FIELD, SECRET_FIELD, take_credentials
 from .identity import Identity, Method
-from .paths import plain_path
+from .paths import Door, plain_path
 from .policy import Policy
 from .session import Claims, SessionSigner
 
@@ -51,11 +51,6 @@ VERIFIED_FOR: Final = 300.0
 MAX_RETURN: Final = 2000
 """Bytes of a target that a login leads back to; a longer one leads to the first page."""
 
-ID_FIELD: Final = b"asgi-tunnel-token-id"
-SECRET_FIELD: Final = b"asgi-tunnel-token-secret"
-"""The pair of fields with a service token. No app sees them."""
-
-_OWN_FIELDS: Final = frozenset({ID_FIELD, SECRET_FIELD})
 _NO_SECRET: Final = "0" * 64
 _CHALLENGE: Final = (b"www-authenticate", b'Basic realm="asgi-tunnel", charset="UTF-8"')
 
@@ -121,7 +116,7 @@ class Verified(NamedTuple):
 class _Person:
     """Somebody who has shown who they are; kept as long as the snapshot that says so."""
 
-    __slots__ = ("_lines", "claims", "identity", "link", "provider", "tokens", "user")
+    __slots__ = ("_lines", "claims", "identity", "link", "named", "path", "provider", "user")
 
     def __init__(
         self,
@@ -130,15 +125,17 @@ class _Person:
         claims: Claims | None = None,
         user: str | None = None,
         provider: str | None = None,
-        tokens: frozenset[str] | None = None,
+        named: frozenset[str] | None = None,
         link: LinkRecord | None = None,
     ) -> None:
         self.identity = identity
         self.claims = claims
         self.user = user
         self.provider = provider
-        self.tokens = tokens  # policies that a service token passes
+        self.named = named  # policies that a service token or a share link passes
         self.link = link
+        path = None if link is None else plain_path(link.path.encode())
+        self.path = None if path is None else path.rstrip("/")  # that a link is for
         self._lines: dict[tuple[Policy, ...], bytes] = {}
 
     def line(self, policies: tuple[Policy, ...]) -> bytes:
@@ -153,11 +150,18 @@ class _Person:
         return line
 
     def _passes(self, policy: Policy) -> bool:
-        if self.tokens is not None:
-            return "token" in policy.methods and policy.name in self.tokens
-        if self.link is not None:
-            return "link" in policy.methods
+        if self.named is not None:
+            return self.identity.method in policy.methods and policy.name in self.named
         return policy.admits(self.identity, self.user, self.provider)
+
+    def covers(self, target: bytes) -> bool:
+        """Whether what a share link opens, where the session is of one, is what is asked for."""
+        if self.link is None:
+            return True
+        path, shared = plain_path(target), self.path
+        if path is None or shared is None:
+            return False
+        return path == shared or path.startswith(f"{shared}/")
 
 
 class Doors:
@@ -166,6 +170,7 @@ class Doors:
     Args:
         policies: ``[access.NAME]`` by name.
         signer: Of the cookies.
+        find: Returns the doors of a hostname: a share link passes those at its own path only.
 
     Attributes:
         denied: Requests that a door has refused so far.
@@ -173,7 +178,13 @@ class Doors:
         signer: Of the cookies.
     """
 
-    def __init__(self, policies: Mapping[str, AccessConfig], signer: SessionSigner) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, AccessConfig],
+        signer: SessionSigner,
+        find: Callable[[str], Door | None] = lambda _: None,
+    ) -> None:
+        self._find = find
         self.policies = {name: Policy(name, config) for name, config in policies.items()}
         self.signer = signer
         self.denied = 0
@@ -239,20 +250,23 @@ class Doors:
             arrival: How it came.
             now: Seconds since 1970.
         """
-        fields, values = take_cookies(request.fields)
-        person = self._by_cookie(values, request.hostname, now) if values else None
+        fields, cookies, token, has_authorization = take_credentials(request.fields)
+        person = self._by_cookie(cookies, request.hostname, now) if cookies else None
         if not policies:
-            return Admission(fields, b"" if person is None else person.line(policies))
+            if has_authorization:
+                fields = _without_token(fields)
+            is_known = person is not None and _may_be_named(person, request, arrival)
+            return Admission(fields, person.line(policies) if person and is_known else b"")
         if not arrival.is_secure and not _is_loopback(arrival.peer_host):
             return self._refuse(_INSECURE)
-        if person is not None:
-            line = person.line(policies)
-            if not line or not _covers(person.link, request.target):
-                return self._refuse(_DENIED if person.link is None else _login(request, policies))
-            if request.websocket_key is not None and not _is_same_origin(request):
-                return self._refuse(_WRONG_ORIGIN)
-            return Admission(fields, line)
-        return self._by_credentials(policies, request, fields, now)
+        if person is None:
+            return self._by_credentials(policies, request, fields, token, now)
+        line = person.line(policies)
+        if not line or (person.link is not None and not person.covers(request.target)):
+            return self._refuse(_DENIED if person.link is None else _login(request, policies))
+        if request.websocket_key is not None and not _is_same_origin(request):
+            return self._refuse(_WRONG_ORIGIN)
+        return Admission(_without_token(fields) if has_authorization else fields, line)
 
     def identify(self, value: bytes, hostname: str | None, now: float) -> Claims | None:
         """Return the session of a cookie's value, if it holds for a hostname now."""
@@ -311,8 +325,11 @@ class Doors:
             link = self.link(claims.link, now)
             if link is None:
                 return None
+            door = self._find(claims.hostname)
+            at_path = () if door is None else door.policies_of(b"GET", link.path.encode())
+            named = frozenset(policy.name for policy in at_path)
             identity = _identity(f"link:{link.id}", link.note, "", (), claims.method, claims.since)
-            return _Person(identity, claims=claims, link=link)
+            return _Person(identity, claims=claims, link=link, named=named)
         if claims.user is not None:
             user = self.user(claims.user)
             if user is None or user.epoch != claims.user_epoch:
@@ -339,13 +356,16 @@ class Doors:
         return _Person(identity, claims=claims, provider=claims.provider)
 
     def _by_credentials(
-        self, policies: tuple[Policy, ...], request: Request, fields: Fields, now: float
+        self,
+        policies: tuple[Policy, ...],
+        request: Request,
+        fields: Fields,
+        token: Fields,
+        now: float,
     ) -> Admission | Reply | Pending:
-        own = [pair for pair in fields if pair[0] in _OWN_FIELDS]
-        if own:
-            given = dict(own)
-            fields = [pair for pair in fields if pair[0] not in _OWN_FIELDS]
-            if len(own) != 2 or len(given) != 2:
+        if token:
+            given = dict(token)
+            if len(token) != 2 or len(given) != 2:
                 return self._refuse(_WRONG_TOKEN)
             return self._by_token(given[ID_FIELD], given[SECRET_FIELD], policies, fields, now)
         basic = _basic(fields)
@@ -381,7 +401,7 @@ class Doors:
             return self._refuse(_WRONG_TOKEN)
         since = record.created_at
         identity = _identity(f"token:{record.id}", record.name, "", (), "token", since)
-        person = _Person(identity, tokens=frozenset(record.policies))
+        person = _Person(identity, named=frozenset(record.policies))
         return self._let_in(person, policies, fields)
 
     def _basic_person(self, user: UserRecord, now: float) -> _Person:
@@ -410,13 +430,24 @@ def _is_loopback(peer_host: bytes) -> bool:
     return ipaddress.ip_address(peer_host.decode("latin-1")).is_loopback
 
 
-def _covers(link: LinkRecord | None, target: bytes) -> bool:
-    """Whether a share link, where a session is of one, is for what is asked for."""
-    if link is None:
-        return True
-    path = plain_path(target)
-    shared = link.path.rstrip("/")
-    return path is not None and (path == link.path or path.startswith(f"{shared}/"))
+def _may_be_named(person: _Person, request: Request, arrival: Arrival) -> bool:
+    """Whether an app is told who asks for what is public.
+
+    Not where a page of another origin may be who asks, nor over http, nor off a link's path.
+    """
+    if not arrival.is_secure and not _is_loopback(arrival.peer_host):
+        return False
+    if request.websocket_key is not None and not _is_same_origin(request):
+        return False
+    return person.covers(request.target)
+
+
+def _without_token(fields: Fields) -> Fields:
+    """Take a service token out of Basic authentication that nobody has to show."""
+    basic = _basic(fields)
+    if basic is None or not basic[0].startswith(SERVICE_TOKEN_PREFIX):
+        return fields
+    return [pair for pair in fields if pair is not basic[2]]
 
 
 def _is_same_origin(request: Request) -> bool:

@@ -64,6 +64,11 @@ class _Rule:
         """The longest path comes first, then those of one method."""
         return (-len(self._path), not self._method)
 
+    def __str__(self) -> str:
+        verb = f"{self._method.decode()} " if self._method else ""
+        name = PUBLIC if self.policy is None else self.policy.name
+        return f'"{verb}{self._path or "/"}" = "{name}"'
+
     def covers(self, method: bytes, path: str, folded: str) -> bool:
         """Whether a request is below the path.
 
@@ -129,3 +134,16 @@ class Door:
             if rule.covers(verb, path, folded):
                 return () if rule.policy is None else (rule.policy,)
         return self._default
+
+    def explain(self, method: bytes, target: bytes) -> str:
+        """Say why :meth:`policies_of` returns what it does, as a sentence without its stop."""
+        path = plain_path(target)
+        if path is None and self._rules:
+            return "the path can be read in more than one way, so every door of the hostname counts"
+        folded, verb = (path or "").casefold(), method.upper()
+        for rule in self._rules:
+            if rule.covers(verb, path or "", folded):
+                return f"access_paths has {rule}"
+        if self._default:
+            return f'the hostname has access = "{self._default[0].name}"'
+        return "no entry of access_paths stands at the path"

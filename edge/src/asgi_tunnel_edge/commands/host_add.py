@@ -13,6 +13,7 @@ from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
+from .door_map import check_no_door
 from .options import check_end_to_end, data_option, json_option
 
 __all__ = ["add_hosts"]
@@ -51,6 +52,8 @@ def add_hosts(
     if is_end_to_end:
         check_end_to_end(config)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in hostnames))
+    if is_end_to_end:
+        check_no_door(config, names)
     store = Store(config.database_path)
     store.check_hostnames(token, names)  # before the DNS is asked: that takes its time
     if not unchecked:

@@ -22,6 +22,7 @@ from asgi_tunnel_edge.tokens import (
     secret_digest,
 )
 
+from .door_map import check_no_door
 from .issuing import issue_token
 from .options import (
     check_end_to_end,
@@ -90,6 +91,8 @@ def create(
         check_end_to_end(config)
     wanted = hostnames or (f"{name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
+    if is_end_to_end:
+        check_no_door(config, names)
     lifetime = None if expires is None else parse_duration(expires, setting="--expires")
     quotas = TokenQuotas(
         **{one: parse_quota(one, text) for one, text in given.items() if text is not None}

@@ -109,7 +109,7 @@ class Entrance:
             StorageError: The key file cannot be read or made.
         """
         key = await asyncio.to_thread(self._box.derive, "access session")
-        self.doors = Doors(self._config.access, SessionSigner(key))
+        self.doors = Doors(self._config.access, SessionSigner(key), self._find)
         self.doors.apply(snapshot.access)
         self._app = LocalApp(await asyncio.to_thread(self._make_pages))
         await self._app.start()

@@ -91,7 +91,7 @@ class AccessStore(Database):
         with self._errors(), Session(self._engine) as session, session.begin():
             rows = session.scalars(sa.select(AccessUser).order_by(AccessUser.name))
             count = sa.select(AccessPasskey.user, sa.func.count()).group_by(AccessPasskey.user)
-            keys = dict(session.execute(count).tuples().all())
+            keys = {user: number for user, number in session.execute(count)}  # noqa: C416 - rows
             return [(_user(row), row.password is not None, keys.get(row.name, 0)) for row in rows]
 
     def password_of(self, name: str) -> str:

@@ -1,0 +1,48 @@
+"""``asgi-tunnel-edge session end``: sign somebody out, or everybody."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from asgi_tunnel_edge.errors import AccountError
+from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.storage.access import AccessStore
+
+from .access_fields import session_fields
+from .options import data_option, json_option
+
+__all__ = ["end_sessions"]
+
+
+@click.command("end")
+@click.argument("sessions", metavar="ID...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="End every session of this edge.")
+@data_option
+@json_option
+def end_sessions(*, sessions: tuple[str, ...], is_all: bool, data_dir: Path, as_json: bool) -> None:
+    """End sessions by their ids; a running edge follows within a second.
+
+    Whoever still knows a password can log in again; a user who is disabled cannot.
+    """
+    if bool(sessions) == is_all:
+        raise click.UsageError("name sessions, or --all of them")
+    config = EdgeConfig.load(data_dir)
+    store = AccessStore(config.database_path)
+    if is_all:
+        ended = store.sessions()
+        store.end_all_sessions()
+    else:
+        ended = store.end_sessions(sessions)
+        if not ended:
+            fix = "list them with `asgi-tunnel-edge session list`"
+            raise AccountError(sessions[0], "is no session that holds", fix)
+    if as_json:
+        click.echo(json.dumps({"ended": [session_fields(one) for one in ended]}))
+    elif is_all:
+        click.echo("Every session has ended.")
+    else:
+        for one in ended:
+            click.echo(f"Session {one.id} of {one.subject} at {one.hostname} has ended.")
