@@ -23,7 +23,7 @@ from ..request import Request
 from ..tokens import secret_digest
 from .cookies import ID_FIELD, SECRET_FIELD, take_credentials
 from .identity import Identity, Method
-from .paths import Door, plain_path
+from .paths import HostDoor, plain_path
 from .policy import Policy
 from .session import Claims, SessionSigner
 
@@ -182,7 +182,7 @@ class Doors:
         self,
         policies: Mapping[str, AccessConfig],
         signer: SessionSigner,
-        find: Callable[[str], Door | None] = lambda _: None,
+        find: Callable[[str], HostDoor | None] = lambda _: None,
     ) -> None:
         self._find = find
         self.policies = {name: Policy(name, config) for name, config in policies.items()}

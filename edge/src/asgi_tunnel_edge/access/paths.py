@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote_to_bytes
 
 from ..settings.access import PUBLIC, split_path
@@ -19,7 +19,7 @@ from .policy import Policy
 if TYPE_CHECKING:
     from ..settings.guards import HostnameConfig
 
-__all__ = ["Door", "plain_path"]
+__all__ = ["Door", "HostDoor", "plain_path"]
 
 #: What no server reads in two ways: neither an encoded or doubled slash, nor a backslash, a
 #: parameter, a control character, another encoding's leftovers or an encoded percent sign.
@@ -46,6 +46,17 @@ def plain_path(target: bytes) -> str | None:
         return None
     # Compatible characters, as a full-width "a": some servers read them as the plain ones.
     return text if text.isascii() or unicodedata.is_normalized("NFKC", text) else None
+
+
+class HostDoor(Protocol):
+    """What stands in front of one hostname; :class:`Door` is those of ``edge.toml`` alone."""
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """Every policy that stands in front of some path."""
+
+    def policies_of(self, method: bytes, target: bytes) -> tuple[Policy, ...]:
+        """Return the policies that all have to let a request in; none: it is public."""
 
 
 class _Rule:

@@ -6,24 +6,12 @@ Both hold: an app may want a login where ``edge.toml`` has none, and never the o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
-from ..access.paths import Door
+from ..access.paths import Door, HostDoor
 from ..access.policy import Policy
 from ..policy.matcher import AppPolicy
 
-__all__ = ["AppDoor", "HostDoor", "add_policies", "host_door"]
-
-
-class HostDoor(Protocol):
-    """What stands in front of one hostname; see :class:`..access.paths.Door`."""
-
-    @property
-    def policies(self) -> tuple[Policy, ...]:
-        """Every policy that stands in front of some path."""
-
-    def policies_of(self, method: bytes, target: bytes) -> tuple[Policy, ...]:
-        """Return the policies that all have to let a request in; none: it is public."""
+__all__ = ["AppDoor", "add_policies", "host_door"]
 
 
 class AppDoor:

@@ -14,7 +14,7 @@ from asgi_tunnel.protocol.head import Arrival, Fields
 
 from ..access.doors import ACCESS_PATH, Doors, Pending
 from ..access.passwords import Outcome, PasswordChecker
-from ..access.paths import Door
+from ..access.paths import Door, HostDoor
 from ..access.session import SessionSigner
 from ..endpoints.local_app import LocalApp
 from ..exchange.checked import CheckedRoute
@@ -24,7 +24,7 @@ from ..replies import RETRY_AFTER, Reply
 from ..request import Request
 from ..route import Route
 from ..storage.encryption import SecretBox
-from .app_door import HostDoor, add_policies, host_door
+from .app_door import add_policies, host_door
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..policy.matcher import AppPolicy
     from ..settings.config import EdgeConfig
     from ..tokens import Snapshot
+    from .app import Method
+    from .oidc.login import OidcLogin
 
 __all__ = ["Entrance", "Passage"]
 
@@ -100,6 +102,7 @@ class Entrance:
         self._checks: set[asyncio.Task[None]] = set()
         self._checker = PasswordChecker(self._store.password_of, asyncio.get_running_loop().time)
         self._app: LocalApp
+        self._oidc: OidcLogin | None = None
         self.doors: Doors
 
     async def start(self, snapshot: Snapshot) -> None:
@@ -107,11 +110,13 @@ class Entrance:
 
         Raises:
             StorageError: The key file cannot be read or made.
+            EdgeConfigError: The secret of a provider cannot be read.
         """
         key = await asyncio.to_thread(self._box.derive, "access session")
-        self.doors = Doors(self._config.access, SessionSigner(key), self._find)
+        self.doors = Doors(self._config.access, SessionSigner(key), self._door_of)
         self.doors.apply(snapshot.access)
-        self._app = LocalApp(await asyncio.to_thread(self._make_pages))
+        login_key = await asyncio.to_thread(self._box.derive, "access login")
+        self._app = LocalApp(await asyncio.to_thread(self._make_pages, login_key))
         await self._app.start()
 
     @property
@@ -129,6 +134,8 @@ class Entrance:
             task.cancel()
         self._checker.stop()
         await self._app.stop()
+        if self._oidc is not None:
+            await self._oidc.aclose()
 
     def check(
         self,
@@ -187,7 +194,7 @@ class Entrance:
         else:
             route.open(found.identity)
 
-    def _make_pages(self) -> ASGIApp:
+    def _make_pages(self, login_key: bytes) -> ASGIApp:
         # Starlette takes 0.1 s to load: only edges that have a door do it.
         from .app import LoginApp
         from .link import LinkLogin
@@ -197,5 +204,10 @@ class Entrance:
 
         brand = Brand.of(self._config.pages, self._config.data_dir)
         sessions = Sessions(self.doors, self._store)
-        methods = [PasswordLogin(self._checker), LinkLogin()]
+        methods: list[Method] = [PasswordLogin(self._checker), LinkLogin()]
+        if self._config.oidc:
+            from .oidc.login import OidcLogin
+
+            self._oidc = OidcLogin(self._config.oidc, self._config.data_dir, login_key)
+            methods.append(self._oidc)
         return LoginApp(self._door_of, sessions, Site(brand), methods).asgi

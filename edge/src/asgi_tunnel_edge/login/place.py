@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
 from ..access.doors import ACCESS_PATH, LOGIN_PATH, MAX_RETURN
+from ..access.paths import HostDoor
 from ..access.policy import Policy
 from ..address import group_of
 from ..hostname import host_from_header
-from .app_door import HostDoor
 
 if TYPE_CHECKING:
     from starlette.requests import Request

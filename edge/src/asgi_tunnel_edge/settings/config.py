@@ -29,6 +29,7 @@ from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
 from .guards import GuardsConfig, HostnameConfig, check_lists
 from .inbox import InboxConfig
+from .oidc import OidcConfig, check_oidc
 from .pages import PagesConfig, check_pages
 from .tracing import TracingConfig, check_tracing
 from .types import (
@@ -62,6 +63,7 @@ __all__ = [
     "ListenAddress",
     "MetricsConfig",
     "Network",
+    "OidcConfig",
     "PagesConfig",
     "ProxiesConfig",
     "PublicUrl",
@@ -225,6 +227,9 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access: Annotated[
         dict[str, AccessConfig], Meta(description="tables such as [access.family]")
     ] = {}  #: by the name that hostnames and paths have it by
+    oidc: Annotated[
+        dict[str, OidcConfig], Meta(description="tables such as [oidc.google]")
+    ] = {}  #: by the name that policies have it by
     inbox: InboxConfig = InboxConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],
@@ -259,6 +264,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         force_setattr(self, "hostnames", _by_normal_name(self.hostnames))
         check_access(self.access, file=CONFIG_FILE)
         check_doors(self.hostnames, self.access, file=CONFIG_FILE)
+        check_oidc(self.oidc, self.access, file=CONFIG_FILE)
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)
             if scheme == "http" and self.tls.mode != "off":
@@ -336,6 +342,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         named = {
             **convert_named(table, "hostnames", HostnameConfig, file=CONFIG_FILE),
             **convert_named(table, "access", AccessConfig, file=CONFIG_FILE),
+            **convert_named(table, "oidc", OidcConfig, file=CONFIG_FILE),
         }
         return convert({**table, **named}, cls, given={"data_dir": data_dir}, file=CONFIG_FILE)
 

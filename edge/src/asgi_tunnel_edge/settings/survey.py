@@ -27,6 +27,9 @@ MAX_MISTAKES: Final = 50
 """Mistakes that are named: who has more corrects these first."""
 
 _PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[^."]+')
+_SECRETS: Final = frozenset({"client_secret"})
+"""Settings whose value is not shown."""
+
 _STANDS_IN: Final = {"domain": "example.org", "listen": "127.0.0.1:8080"}
 """For a required setting that is missing or wrong, so that the others can be looked at."""
 
@@ -111,4 +114,6 @@ def _settings(
         else:
             shown = list(found) if isinstance(found, tuple) else found
             source = "default" if given is None else "file"
+            if setting.name in _SECRETS and given is not None:
+                shown = "(hidden)"
             yield EffectiveSetting(name=name, value=shown, source=source)
