@@ -13,8 +13,11 @@ from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import Backoff
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.errors import BanError, VersionMismatchError
 from asgi_tunnel.greeting import greet
+from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.handshake import Hello, Welcome, encode_handshake
+from asgi_tunnel.protocol.policy import POLICY, PolicyRule
 from asgi_tunnel.token import Token
 from asgi_tunnel.transport import Receiver, Transport, WebSocketTransport
 
@@ -88,15 +91,15 @@ class Clock:
         return self.now
 
 
-def connector() -> Connector:
-    """A connector that has not started."""
+def connector(*rules: PolicyRule) -> Connector:
+    """A connector that has not started, of an app with rules."""
 
     async def app(scope: object, receive: object, send: object) -> None:
         raise AssertionError
 
     token = Token(edge="ws://127.0.0.1:9", id="tok_1", secret="s" * 43, pin=None)
     config = TunnelConfig(token=token, text=token.format())
-    return Connector(config, Origin(app), name="main:app")
+    return Connector(config, Origin(app), name="main:app", policy=SentPolicy(rules=rules))
 
 
 def test_an_outage_is_logged_from_time_to_time(
@@ -141,3 +144,50 @@ def test_the_url_can_be_opened(caplog: pytest.LogCaptureFixture, url: str, shown
     one._welcomed = asyncio.Event()
     one.announce(Welcome(session="session-1", urls=(url,)), is_first=True)
     assert caplog.messages == [f"main:app is live: {shown}"]
+
+
+def test_rules_are_in_hello_and_in_the_status() -> None:
+    """As they are sent; the status has what the edge says of them, too."""
+    rule = PolicyRule(path="/login", rate=5, per=60.0)
+    one = connector(rule)
+    assert one.hello(0, None).policy == (rule,)
+    welcome = Welcome(session="s", capabilities=(POLICY,), notes=("a note",))
+    one.announce(welcome, is_first=True)
+    assert one.describe()["policy"] == {
+        "rules": [{"path": "/login", "rate": 5, "per": 60.0}],
+        "routes": 0,
+        "notes": ["a note"],
+    }
+
+
+def test_what_does_not_hold_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """For both connections, and again only when it is something else."""
+    one = connector(PolicyRule(path="/login", rate=5, per=60.0))
+    for notes in (("a",), ("a",), ("a", "b"), ()):
+        one.announce(Welcome(session="s", capabilities=(POLICY,), notes=notes), is_first=True)
+    found = [line.message for line in caplog.records if line.message.startswith("policy: ")]
+    assert found == ["policy: a", "policy: b"]
+
+
+def test_an_older_edge_holds_no_rules(caplog: pytest.LogCaptureFixture) -> None:
+    """T113: the log says so; where a login is among them no tunnel is opened."""
+    old = Welcome(session="s")
+    one = connector(PolicyRule(path="/login", rate=5, per=60.0))
+    one.check_policy(old)
+    one.announce(old, is_first=True)
+    assert "the edge is older than this, and holds no rule of the app" in caplog.text
+    caplog.clear()
+    plain = connector()
+    plain.announce(old, is_first=True)
+    assert "policy" not in caplog.text
+    strict = connector(PolicyRule(path="/admin", access="family"))
+    with pytest.raises(VersionMismatchError, match="everybody would be let in; upgrade the edge"):
+        strict.check_policy(old)
+    strict.check_policy(Welcome(session="s", capabilities=(POLICY,)))
+
+
+async def test_a_tunnel_that_is_not_connected_bans_nobody() -> None:
+    """And says so at once."""
+    with pytest.raises(BanError) as caught:
+        await connector().ask({"ban": "192.0.2.7"})
+    assert caught.value.code == "not-connected"

@@ -20,7 +20,7 @@ from .counts import HoldCounts
 from .hostname import wildcard_of
 from .policy.matcher import AppPolicy
 from .quotas import TokenLimiter
-from .route import ACK_TIMEOUT, Marked, Route, SessionEntry
+from .route import ACK_TIMEOUT, Judge, Marked, Route, SessionEntry
 from .shares.token import TokenShares
 from .tokens import Snapshot
 
@@ -48,6 +48,7 @@ class LocalDirectory:
         limiter: Knows what each token may take; None: nothing is limited.
         hides_offline: A name that no token has gets a route too, on which nobody ever serves: its
             visitors wait, and are told the same in the end, as those of an app that is offline.
+        judge: See :attr:`.route.Route.judge`.
 
     Attributes:
         shares: What each token has and does.
@@ -61,7 +62,9 @@ class LocalDirectory:
         *,
         limiter: TokenLimiter | None = None,
         hides_offline: bool = False,
+        judge: Judge | None = None,
     ) -> None:
+        self._judge = judge
         self.snapshot = snapshot
         self.shares = TokenShares()
         self.moved_by_ended = 0
@@ -270,7 +273,7 @@ class LocalDirectory:
             old = self._routes.get(hostname)
             if old is None or old.token_id != record.id:
                 share = self.shares.of(record.id)
-                routes[hostname] = Route(hostname, record.id, share, self.holds)
+                routes[hostname] = Route(hostname, record.id, share, self.holds, self._judge)
                 fresh.add(routes[hostname])
             else:
                 routes[hostname] = old

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from asgi_tunnel.asgi.types import StreamHandler
@@ -16,6 +16,7 @@ from .counts import HoldCounts
 from .hostname import wildcard_of
 from .policy.matcher import AppPolicy
 from .replies import Reply
+from .request import Request
 from .shares.pool import FairPool
 from .shares.token import TokenShare
 from .tokens import TokenRecord
@@ -41,6 +42,10 @@ a bulk transfer: 4 Mbit/s."""
 # many streams.
 _BESIDE_BULK: Final = 1 << 30
 _AVOIDED: Final = 1 << 31
+
+
+Judge = Callable[[AppPolicy, Request, str], Reply | None]
+"""See :attr:`Route.judge`."""
 
 
 class Upstream(Protocol):
@@ -271,6 +276,8 @@ class Route:
     """One registered hostname or wildcard, and the sessions that serve it.
 
     Attributes:
+        judge: Says whether a policy that came while a request waited refuses it, of a visitor's
+            address; None: nobody says.
         policy: What the app behind it wants refused, also while it is away; None: nothing.
     """
 
@@ -283,6 +290,7 @@ class Route:
         "hostname",
         "is_closed",
         "is_end_to_end",
+        "judge",
         "marks",
         "policy",
         "share",
@@ -295,8 +303,10 @@ class Route:
         token_id: str,
         share: TokenShare | None = None,
         holds: HoldCounts | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.hostname = hostname
+        self.judge = judge
         self.token_id = token_id
         self.share = TokenShare() if share is None else share
         self.holds = HoldCounts() if holds is None else holds  # of all routes together
@@ -333,7 +343,9 @@ class Route:
         if entry.instance != self._policy_instance and is_known:
             return
         self._policy_instance = entry.instance
-        self.policy = entry.policy
+        old, new = self.policy, entry.policy
+        if old is None or new is None or not old.says(new.rules, new.routes):
+            self.policy = new  # else it stays, and who waits is not asked again
 
     def remove(self, entry: SessionEntry) -> None:
         """A session does not serve it any longer."""

@@ -230,7 +230,10 @@ class Edge:
             self.context.trace(self._tracing)
         self._counter = self._make_counter(snapshot)
         self.directory = LocalDirectory(
-            snapshot, limiter=self.context.tokens, hides_offline=config.guards.hide_offline
+            snapshot,
+            limiter=self.context.tokens,
+            hides_offline=config.guards.hide_offline,
+            judge=self.guards.judge,
         )
         self._watcher.uses = self.directory
         self._entrance = await self._open_doors(snapshot)

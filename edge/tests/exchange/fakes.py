@@ -213,6 +213,8 @@ class FakeRoute:
 
     hostname = HOSTNAME
     is_closed = False
+    judge: Any = None
+    policy: Any = None
 
     def __init__(self, upstream: Any = None) -> None:
         self.share = TokenShare()

@@ -46,6 +46,7 @@ from .frames import (
 from .head import Fields, RequestHead, ResponseHead
 from .heartbeat import Heartbeat
 from .limits import (
+    ASK_COST,
     CONTROL_LIMIT,
     FLUSH_BUDGET,
     FRAME_HEADER_SIZE,
@@ -481,7 +482,7 @@ class Connection:
     def _receive_ask(self, flags: int, stream_id: int, payload: Payload) -> None:
         if self.role is not Role.EDGE:
             raise FrameError(GoawayCode.FRAME_ERROR, "ASK is for the edge")
-        self._output.overhead += 1
+        self._output.overhead += ASK_COST
         self._output.events.append(AskReceived(*read_ask(payload)))
 
     def _receive_reply(self, flags: int, stream_id: int, payload: Payload) -> None:

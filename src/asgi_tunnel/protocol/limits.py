@@ -61,6 +61,10 @@ MAX_SEGMENTS: Final = 16
 MAX_ASK_SIZE: Final = 1024
 """Bytes of JSON in ASK and REPLY: an address and a reason."""
 
+ASK_COST: Final = 100
+"""Frames without content that one ASK counts as: each is replied to, and 200 a second are a few
+milliseconds."""
+
 MAX_STREAM_ID: Final = 2**31 - 1
 """Largest stream id. The edge drains the session long before (STREAM_ID_DRAIN)."""
 

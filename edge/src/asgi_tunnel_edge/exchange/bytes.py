@@ -19,6 +19,7 @@ from asgi_tunnel.protocol.head import Fields, RequestHead, ResponseHead
 from ..observers.access_log import Entry
 from ..observers.observer import ExchangeObserver
 from ..replies import Reply
+from ..request import Request
 from ..route import Route, Upstream
 from .placement import Placed, Placement, Repeat
 from .writer import Holder
@@ -140,6 +141,11 @@ class ByteExchange(Placed):
     def is_over(self) -> bool:
         """See :class:`.writer.Exchange`."""
         return self._phase is _OVER
+
+    @property
+    def request(self) -> Request | None:
+        """See :class:`.placement.Placed`."""
+        return None
 
     @property
     def visitor(self) -> str:

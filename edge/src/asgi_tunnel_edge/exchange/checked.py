@@ -26,7 +26,8 @@ class CheckedRoute(Route):
     __slots__ = ("_exchange", "_is_open", "_path", "_refusal", "_route", "_waiter")
 
     def __init__(self, route: Route) -> None:
-        super().__init__(route.hostname, route.token_id, route.share, route.holds)
+        super().__init__(route.hostname, route.token_id, route.share, route.holds, route.judge)
+        self.policy = route.policy
         self._route = route
         self._is_open = False
         self._refusal: Reply | None = None
@@ -65,6 +66,7 @@ class CheckedRoute(Route):
             identity: What the app's side is told of the visitor.
         """
         self._is_open = True
+        self.policy = self._route.policy  # if the app has come anew meanwhile, its rules hold
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.identity = identity

@@ -15,6 +15,7 @@ from asgi_tunnel.protocol.codes import ResetCode
 from ..address import networks_of
 from ..counts import DISPLACED, LEFT, RESUMED, TIMED_OUT
 from ..replies import RETRY_AFTER, TOO_MANY_WAITING, Reply
+from ..request import Request
 from ..route import Route, Upstream
 from .writer import Exchange, Holder
 
@@ -51,6 +52,11 @@ class Placed(Exchange):
         """The address of the visitor."""
         raise NotImplementedError
 
+    @property
+    def request(self) -> Request | None:
+        """What was read; None: bytes that the edge cannot read."""
+        raise NotImplementedError
+
     def open_on(self, upstream: Upstream) -> None:
         """Open a stream; also a second time, when the first upstream was lost."""
         raise NotImplementedError
@@ -80,6 +86,7 @@ class Placement:
     __slots__ = (
         "_gives_up",
         "_is_counted",
+        "_policy",
         "_repeat",
         "_route",
         "_tries",
@@ -104,6 +111,7 @@ class Placement:
         self._gives_up = gives_up
         self._tries = 0
         self._is_counted = False  # among the visitors of its token
+        self._policy = route.policy  # that it was let in by
         self._upstream: Upstream | None = None
         self._waiting: Placed | None = None
         self.started = time.perf_counter()
@@ -223,9 +231,23 @@ class Placement:
     def resume(self, session: Upstream) -> None:
         """See :class:`..route.Waiter`."""
         exchange = self._end_wait(RESUMED)
-        if exchange is not None:
+        if exchange is None:
+            return
+        deny = None if self._route.policy is self._policy else self._judge(exchange)
+        if deny is None:
             self._open(exchange, session)
             self._writer.release()
+        else:
+            self._writer.release()
+            exchange.refuse(deny)
+
+    def _judge(self, exchange: Placed) -> Reply | None:
+        """Hold what an app wants refused that it had not said when the exchange began to wait."""
+        policy = self._policy = self._route.policy
+        request, judge = exchange.request, self._route.judge
+        if policy is None or request is None or judge is None:
+            return None
+        return judge(policy, request, exchange.visitor)
 
     def give_way(self) -> None:
         """See :class:`..route.Waiter`: the visitor hears when to come back."""

@@ -135,6 +135,11 @@ class WebSocketExchange(Placed):
     # -- the handshake -----------------------------------------------------------------------
 
     @property
+    def request(self) -> Request | None:
+        """See :class:`.placement.Placed`."""
+        return self._request
+
+    @property
     def visitor(self) -> str:
         """See :class:`.placement.Placed`."""
         return self._head.arrival.peer_host.decode("latin-1")

@@ -11,6 +11,7 @@ from asgi_tunnel.protocol.policy import PolicyRule
 from ..access.policy import Policy
 from ..hostname import wildcard_of
 from ..network import number_of
+from ..policy.matcher import AppPolicy
 from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Guards"]
 
+COME_AGAIN: Final = Reply(
+    503, "the app is back, and has said what may be sent to it", 1, closes=False, reason="offline"
+)
 _new: Final = tuple.__new__  # skips a named tuple's own constructor
 
 
@@ -161,6 +165,17 @@ class Guards:
         """See :class:`..admission.tunnels.AppDesk`."""
         names = {name: self.rules(name) for name in hostnames if name not in end_to_end}
         return self.app_policy.notes(rules, names, end_to_end)
+
+    def judge(self, policy: AppPolicy, request: Request, address: str) -> Reply | None:
+        """See :attr:`..route.Route.judge`: of a login, and of bounds, the visitor comes again."""
+        is_websocket = request.websocket_key is not None
+        match = policy.match(request.method, request.target, is_websocket=is_websocket)
+        if match is None:
+            return None
+        deny = self.app_policy.check(match, self.visitor_address(address), self.now())
+        if deny is None and (match.access or match.max_body or match.max_time):
+            return COME_AGAIN
+        return deny
 
     def answer(self, token: TokenRecord, values: Mapping[str, Any]) -> dict[str, Any]:
         """See :class:`..admission.tunnels.AppDesk`."""

@@ -106,6 +106,7 @@ class AppPolicy:
     """
 
     __slots__ = (
+        "_all",
         "_matches",
         "_methods",
         "_routes",
@@ -126,6 +127,7 @@ class AppPolicy:
         self._routes = _Trie(routes) if routes else None
         self._methods = [_methods_of(rule) for rule in rules]
         self._matches = [_match_of(rule, token_id) for rule in rules]
+        self._all = _together([one for one in self._matches if one is not None])
         # An exception holds for its own spelling only.
         self._spellings = [_Spelling(rule.path) if rule.is_exception else None for rule in rules]
 
@@ -142,6 +144,8 @@ class AppPolicy:
             is_websocket: It is the handshake of a WebSocket.
         """
         forms = forms_of(target)
+        if forms is None:
+            return self._all
         if is_websocket:
             method = _WEBSOCKET
         if self._routes is not None and forms and not self._is_known(forms):
@@ -159,14 +163,7 @@ class AppPolicy:
             for number in sorted(numbers)
             if number >= 0 and (match := self._matches[number]) is not None
         ]
-        if len(found) < 2:
-            return found[0] if found else None
-        return Match(
-            rates=tuple(rate for one in found for rate in one.rates),
-            max_body=min((one.max_body for one in found if one.max_body), default=0),
-            max_time=min((one.max_time for one in found if one.max_time), default=0.0),
-            access=tuple(dict.fromkeys(name for one in found for name in one.access)),
-        )
+        return _together(found)
 
     def _first(self, method: bytes, form: bytes, target: bytes) -> int:
         """Return the number of the first rule that fits a form of a path; -1: none does."""
@@ -245,6 +242,18 @@ def _collect(node: _Node, segments: list[bytes], at: int, found: list[int]) -> N
             and segment.endswith(behind)
         ):
             _collect(child, segments, at + 1, found)
+
+
+def _together(found: list[Match]) -> Match | None:
+    """Let several hold: the smallest bounds, and all rates and policies."""
+    if len(found) < 2:
+        return found[0] if found else None
+    return Match(
+        rates=tuple(rate for one in found for rate in one.rates),
+        max_body=min((one.max_body for one in found if one.max_body), default=0),
+        max_time=min((one.max_time for one in found if one.max_time), default=0.0),
+        access=tuple(dict.fromkeys(name for one in found for name in one.access)),
+    )
 
 
 def _methods_of(rule: PolicyRule) -> frozenset[bytes] | None:
