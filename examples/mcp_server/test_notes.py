@@ -1,4 +1,4 @@
-"""The example as an assistant sees it: the SDK's own client, at the public address."""
+"""The example as an assistant sees it, started as README.md says: the SDK's own client."""
 
 from typing import Any
 

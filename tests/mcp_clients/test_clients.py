@@ -1,7 +1,8 @@
 """Real MCP clients through a real edge: what works in a local network works through a tunnel.
 
 Each test runs with the SDK and with FastMCP, in both eras of the protocol: requests that stand
-alone (2026-07-28), and sessions (2025-11-25 and before).
+alone (2026-07-28), and sessions (2025-11-25 and before). The server is started as
+docs/howto/mcp.md starts it.
 """
 
 from __future__ import annotations

@@ -159,11 +159,13 @@ def test_the_store_follows(world: World) -> None:
     assert (written.address, written.owner, written.reason) == (VISITOR, "app:tok_shop", "a?reason")
     assert written.expires_at - written.created_at in (60, 61)
     assert stored(world) == []
-    world.guards.apply(Snapshot.of(2, [SHOP, BLOG], (), [written]))
+    world.guards.apply(Snapshot.of(2, [SHOP, BLOG], scanner_bans=[written]))
     assert world.status() == 403
     world.guards.answer(SHOP, {"allow": VISITOR})
     assert world.status() == 0
-    world.guards.apply(Snapshot.of(3, [SHOP, BLOG], (), [written]))  # before it was written
+    world.guards.apply(
+        Snapshot.of(3, [SHOP, BLOG], scanner_bans=[written])
+    )  # before it was written
     assert world.status() == 0
     (over,) = stored(world)
     assert over.is_over(over.created_at)
@@ -177,7 +179,7 @@ def test_a_ban_of_the_store_that_the_operator_took_back(world: World) -> None:
     (written,) = stored(world)
     world.guards.apply(Snapshot.of(2, [SHOP, BLOG]))
     assert world.status() == 0
-    world.guards.apply(Snapshot.of(3, [BLOG], (), [written]))
+    world.guards.apply(Snapshot.of(3, [BLOG], scanner_bans=[written]))
     assert len(world.guards.app_bans) == 0
     assert len(world.guards.scanner) == 0  # and it is none of the scanner guard's
 

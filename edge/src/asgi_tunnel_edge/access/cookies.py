@@ -88,14 +88,15 @@ def take_credentials(fields: Fields) -> Credentials:
     return _new(Credentials, (kept, values, token, has_authorization))
 
 
-def session_cookie(value: bytes, *, max_age: int) -> bytes:
-    """Return the Set-Cookie that begins a session.
+def session_cookie(value: bytes, *, max_age: int, name: bytes = SESSION_COOKIE) -> bytes:
+    """Return the Set-Cookie that begins a session, or another one of the edge's.
 
     Args:
         value: Of :class:`.session.SessionSigner`.
         max_age: Seconds.
+        name: Begins with ``PREFIX``.
     """
-    return b"%s=%s; Max-Age=%d%s" % (SESSION_COOKIE, value, max_age, _ATTRIBUTES)
+    return b"%s=%s; Max-Age=%d%s" % (name, value, max_age, _ATTRIBUTES)
 
 
 def expired_cookie(name: bytes = SESSION_COOKIE) -> bytes:

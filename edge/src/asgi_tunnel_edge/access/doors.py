@@ -191,6 +191,7 @@ class Doors:
         self._records: AccessRecords | None = None
         self._users: dict[str, UserRecord] = {}
         self._service_tokens: dict[str, ServiceTokenRecord] = {}
+        self._learned: dict[str, UserRecord] = {}  # since the last snapshot
         self._links: dict[str, LinkRecord] = {}
         self._ended: frozenset[str] = frozenset()
         self._epoch = 0
@@ -227,6 +228,15 @@ class Doors:
             return
         self._records = records
         self._users = {user.name: user for user in records.users}
+        # One that was read before the change is older than what this process knows.
+        self._learned = {
+            name: user
+            for name, user in self._learned.items()
+            if (old := self._users.get(name)) is not None
+            and old.created_at == user.created_at
+            and old.epoch < user.epoch
+        }
+        self._users |= self._learned
         self._service_tokens = {one.id: one for one in records.service_tokens}
         self._links = {link.id: link for link in records.links}
         self._ended = frozenset(records.ended)
@@ -238,6 +248,12 @@ class Doors:
         """End a session here and now; the store's own word comes with the next snapshot."""
         self._ended |= {session_id}
         self._sessions.clear()
+
+    def learn(self, user: UserRecord) -> None:
+        """Follow a change of a user here and now, whose earlier sessions have ended with it."""
+        self._learned[user.name] = self._users[user.name] = user
+        self._sessions.clear()
+        self._verified.clear()
 
     def check(
         self, policies: tuple[Policy, ...], request: Request, arrival: Arrival, now: float

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,16 +16,20 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..access.cookies import SESSION_COOKIE
-from ..access.doors import ACCESS_PATH
+from ..access.doors import ACCESS_PATH, LOGIN_PATH
+from ..access.policy import Policy
 from ..access.session import Claims
+from ..accounts import UserRecord
 from .place import FindDoor, Place, is_own_origin, place_of
-from .sessions import LoginError, Sessions, end_cookie
+from .sessions import LoginError, Sessions, end_cookie, not_admitted
 from .site import Site
 
 __all__ = ["LoginApp", "Method", "form_of"]
 
 MAX_FIELDS: Final = 20
 """Fields of a form; ours have three."""
+
+_USER_METHODS: Final = ("passkey", "password", "basic")
 
 Handler = Callable[[Request, Place], Awaitable[Response]]
 
@@ -68,7 +72,6 @@ class LoginApp:
         routes = [
             Route(f"{ACCESS_PATH}login", self.page(self._login)),
             Route(f"{ACCESS_PATH}logout", self.form(self._logout), methods=["POST"]),
-            Route(ACCESS_PATH, self.page(self._account)),
             Route(f"{ACCESS_PATH}style.css", self._style),
         ]
         for method in methods:
@@ -82,6 +85,10 @@ class LoginApp:
     def form(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """Wrap what takes a POST: of this hostname's own pages only."""
         return self._wrap(handler, is_form=True)
+
+    def script(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Wrap what takes a POST of a script of this hostname's own pages; errors are JSON."""
+        return self._wrap(handler, is_form=True, is_script=True)
 
     def place(self, request: Request, target: str) -> Place:
         """Return where a request is, and that it leads back to another target."""
@@ -107,7 +114,48 @@ class LoginApp:
                 values |= method.offer(place)
         return self.site.page("login.html", values, status=status)
 
-    def _wrap(self, handler: Handler, *, is_form: bool) -> Callable[[Request], Awaitable[Response]]:
+    def current(self, request: Request, place: Place) -> Claims | None:
+        """Return the session that a request comes with, if it holds."""
+        cookie = request.cookies.get(SESSION_COOKIE.decode())
+        return self.sessions.current(cookie, place.hostname)
+
+    def ways_of(self, user: UserRecord, place: Place) -> frozenset[str]:
+        """Return with what a user of this edge passes some door of a hostname."""
+        sessions = self.sessions
+        return frozenset(
+            method
+            for method in _USER_METHODS
+            for policy in self._policies(place)
+            if sessions.doors.admits(sessions.claims_for_user(user.name, method, place), (policy,))
+        )
+
+    def place_for(self, claims: Claims, place: Place) -> Place:
+        """Return a place of a hostname for a session that leads to no door of its own.
+
+        Raises:
+            LoginError: No door of the hostname lets it in.
+        """
+        admits = self.sessions.doors.admits
+        policies = tuple(one for one in self._policies(place) if admits(claims, (one,)))
+        if not policies:
+            raise not_admitted(claims)
+        return place._replace(policies=policies)
+
+    def to_account(self, done: str) -> Response:
+        """Lead to the account's page.
+
+        Args:
+            done: What it says, as the page knows it.
+        """
+        return RedirectResponse(f"{ACCESS_PATH}?{urlencode({'done': done})}", status_code=303)
+
+    def _policies(self, place: Place) -> tuple[Policy, ...]:
+        door = self.find(place.hostname)
+        return () if door is None else door.policies
+
+    def _wrap(
+        self, handler: Handler, *, is_form: bool, is_script: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             place = place_of(request, self.find)
             if place is None:
@@ -118,6 +166,9 @@ class LoginApp:
                     raise LoginError("This did not come from here", text)
                 return await handler(request, place)
             except LoginError as error:
+                if is_script:
+                    said = {"problem": f"{error.title}. {error.text}"}
+                    return self.site.data(said, status=error.status)
                 return self._error(error, place)
 
         return serve
@@ -129,25 +180,23 @@ class LoginApp:
             "link": place.login_url,
             "link_text": "Log in another way",
         }
+        if error.target:
+            query = urlencode({"again": 1, "to": error.target})
+            values |= {"link": f"{LOGIN_PATH}?{query}", "link_text": "Log in"}
         return self.site.page("message.html", values, status=error.status)
 
     async def _login(self, request: Request, place: Place) -> Response:
-        claims = self._current(request, place)
-        if claims is not None and self.sessions.doors.admits(claims, place.policies):
-            return RedirectResponse(place.target, status_code=303)
+        claims = self.current(request, place)
+        is_again = request.query_params.get("again") == "1"
+        if claims is not None and not is_again:
+            is_account = place.target == ACCESS_PATH
+            if is_account or self.sessions.doors.admits(claims, place.policies):
+                return RedirectResponse(place.target, status_code=303)
         return self.login_page(place)
-
-    async def _account(self, request: Request, place: Place) -> Response:
-        claims = self._current(request, place)
-        if claims is None:
-            return RedirectResponse(place.login_url, status_code=303)
-        name = claims.user or claims.email or claims.name or "somebody with a link"
-        values = {"hostname": place.hostname, "name": name}
-        return self.site.page("account.html", values)
 
     async def _logout(self, request: Request, place: Place) -> Response:
         form = await form_of(request)
-        claims = self._current(request, place)
+        claims = self.current(request, place)
         if claims is not None:
             await self.sessions.end(claims, everywhere=form.get("everywhere") == "1")
         values = {
@@ -159,10 +208,6 @@ class LoginApp:
         response = self.site.page("message.html", values)
         end_cookie(response)
         return response
-
-    def _current(self, request: Request, place: Place) -> Claims | None:
-        cookie = request.cookies.get(SESSION_COOKIE.decode())
-        return self.sessions.current(cookie, place.hostname)
 
     async def _style(self, request: Request) -> Response:
         return self.site.style()

@@ -116,7 +116,8 @@ class Entrance:
         self.doors = Doors(self._config.access, SessionSigner(key), self._door_of)
         self.doors.apply(snapshot.access)
         login_key = await asyncio.to_thread(self._box.derive, "access login")
-        self._app = LocalApp(await asyncio.to_thread(self._make_pages, login_key))
+        attempt_key = await asyncio.to_thread(self._box.derive, "access passkey")
+        self._app = LocalApp(await asyncio.to_thread(self._make_pages, login_key, attempt_key))
         await self._app.start()
 
     @property
@@ -194,17 +195,27 @@ class Entrance:
         else:
             route.open(found.identity)
 
-    def _make_pages(self, login_key: bytes) -> ASGIApp:
+    def _make_pages(self, login_key: bytes, attempt_key: bytes) -> ASGIApp:
         # Starlette takes 0.1 s to load: only edges that have a door do it.
+        from .account import AccountPages
         from .app import LoginApp
+        from .invitation import Invitations
         from .link import LinkLogin
+        from .passkey import PasskeyLogin
         from .password import PasswordLogin
         from .sessions import Sessions
         from .site import Site
 
         brand = Brand.of(self._config.pages, self._config.data_dir)
         sessions = Sessions(self.doors, self._store)
-        methods: list[Method] = [PasswordLogin(self._checker), LinkLogin()]
+        account, invitations = AccountPages(self._checker), Invitations()
+        methods: list[Method] = [
+            PasskeyLogin(attempt_key, account, invitations),
+            PasswordLogin(self._checker),
+            LinkLogin(),
+            invitations,
+            account,
+        ]
         if self._config.oidc:
             from .oidc.login import OidcLogin
 

@@ -54,7 +54,8 @@ class PasswordLogin(Method):
         match outcome:
             case Outcome.RIGHT:
                 claims = self._app.sessions.claims_for_user(user, "password", place)
-                return await self._app.sessions.begin(claims, place)
+                before = self._app.current(request, place)
+                return await self._app.sessions.begin(claims, place, instead_of=before)
             case Outcome.WRONG:
                 return self._app.login_page(place, problem=_WRONG, user=user[:63], status=403)
             case Outcome.TOO_MANY:

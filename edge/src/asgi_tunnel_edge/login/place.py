@@ -86,9 +86,10 @@ def safe_target(text: str) -> str:
     is_path = text.startswith("/") and not text.startswith(("//", "/\\"))
     if not is_path or len(text) > MAX_RETURN or not text.isascii() or not text.isprintable():
         return _FIRST_PAGE
-    if " " in text or "\\" in text or text.startswith(ACCESS_PATH):
+    if " " in text or "\\" in text:
         return _FIRST_PAGE
-    return text
+    # Of the login's own pages only the account's can be the reason for a login.
+    return _FIRST_PAGE if text.startswith(ACCESS_PATH) and text != ACCESS_PATH else text
 
 
 def is_own_origin(request: Request, place: Place) -> bool:

@@ -21,7 +21,15 @@ from ..errors import StorageError
 from ..storage.access import AccessStore
 from .place import Place
 
-__all__ = ["LoginError", "Sessions"]
+__all__ = [
+    "LoginError",
+    "Sessions",
+    "add_cookie",
+    "end_cookie",
+    "not_admitted",
+    "subject_of",
+    "unavailable",
+]
 
 _log = logging.getLogger("asgi_tunnel_edge.login")
 
@@ -35,10 +43,12 @@ class LoginError(Exception):
         title: For the page, one line.
         text: What happened and what to do, one or two sentences.
         status: Of the response.
+        target: What another login leads to; empty: as this one.
     """
 
-    def __init__(self, title: str, text: str, *, status: int = 403) -> None:
+    def __init__(self, title: str, text: str, *, status: int = 403, target: str = "") -> None:
         super().__init__(title)
+        self.target = target
         self.title = title
         self.text = text
         self.status = status
@@ -64,7 +74,7 @@ class Sessions:
         """
         user = self.doors.user(name)
         if user is None:
-            raise _not_admitted(name)
+            raise _refusal(name)
         return self._claims(place, method, user=user.name, user_epoch=user.epoch)
 
     def claims_for_stranger(
@@ -119,16 +129,23 @@ class Sessions:
         }
         return Claims(**values)  # type: ignore[arg-type]
 
-    async def begin(self, claims: Claims, place: Place) -> Response:
+    async def begin(
+        self, claims: Claims, place: Place, *, instead_of: Claims | None = None
+    ) -> Response:
         """Return the response that begins a session and leads back.
 
         Cancelling it may leave a session in the list that nobody has.
+
+        Args:
+            claims: What it is.
+            place: Where it leads back to.
+            instead_of: The session that the same browser had: it ends.
 
         Raises:
             LoginError: Who it is may not pass, or the store cannot be written.
         """
         if claims.link is None and not self.doors.admits(claims, place.policies):
-            raise _not_admitted(claims.user or claims.email or claims.name or claims.subject)
+            raise not_admitted(claims)
         try:
             value = self.doors.signer.sign(claims)
         except ValueError as error:
@@ -136,7 +153,7 @@ class Sessions:
             raise LoginError(title, f"The login was right, but {error}.") from error
         record = SessionRecord(
             id=claims.id,
-            subject=_subject(claims),
+            subject=subject_of(claims),
             name=claims.user or claims.email or claims.name or claims.subject,
             hostname=claims.hostname,
             method=claims.method,
@@ -150,6 +167,8 @@ class Sessions:
         except StorageError as error:
             _log.warning("nobody can log in: %s", error)
             raise unavailable() from error
+        if instead_of is not None:
+            await self.end_by_id(instead_of.id)
         _log.info("%s has logged in at %s by %s", record.name, place.hostname, claims.method)
         response = RedirectResponse(place.target, status_code=303)
         add_cookie(response, session_cookie(value, max_age=claims.expires - claims.since))
@@ -167,15 +186,21 @@ class Sessions:
         Raises:
             LoginError: The store cannot be written.
         """
+        if not everywhere:
+            return await self.end_by_id(claims.id)
         self.doors.forget(claims.id)
         try:
-            if everywhere:
-                await asyncio.to_thread(self.store.end_sessions_by, _subject(claims))
-            else:
-                await asyncio.to_thread(self.store.end_sessions, [claims.id])
+            await asyncio.to_thread(self.store.end_sessions_by, subject_of(claims))
         except StorageError as error:
-            _log.warning("a session cannot be ended in the store: %s", error)
-            raise unavailable() from error
+            raise _not_ended(error) from error
+
+    async def end_by_id(self, session_id: str) -> None:
+        """End a session, as :meth:`end`."""
+        self.doors.forget(session_id)
+        try:
+            await asyncio.to_thread(self.store.end_sessions, [session_id])
+        except StorageError as error:
+            raise _not_ended(error) from error
 
 
 def add_cookie(response: Response, cookie: bytes) -> None:
@@ -194,14 +219,25 @@ def unavailable() -> LoginError:
     return LoginError("Nobody can log in right now", text, status=503)
 
 
-def _not_admitted(name: str) -> LoginError:
-    text = f"You are logged in as {name}, and what you want to see is not open to this account."
-    return LoginError("You may not come in here", text)
+def not_admitted(claims: Claims) -> LoginError:
+    """Return what is said to somebody whom a door does not let in."""
+    return _refusal(claims.user or claims.email or claims.name or claims.subject)
 
 
-def _subject(claims: Claims) -> str:
+def subject_of(claims: Claims) -> str:
+    """Return whose a session is, as lists of sessions have it."""
     if claims.user is not None:
         return f"user:{claims.user}"
     if claims.link is not None:
         return f"link:{claims.link}"
     return f"oidc:{claims.provider}:{claims.subject}"
+
+
+def _refusal(name: str) -> LoginError:
+    text = f"You are logged in as {name}, and what you want to see is not open to this account."
+    return LoginError("You may not come in here", text)
+
+
+def _not_ended(error: StorageError) -> LoginError:
+    _log.warning("a session cannot be ended in the store: %s", error)
+    return unavailable()

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from ..access.doors import ACCESS_PATH
 from ..pages.brand import DARK, LIGHT, Brand
@@ -32,8 +32,9 @@ _FIELDS: Final = {
     "content-security-policy": _POLICY,
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
-    # Secrets of invitations and links stand in addresses: no other site gets these.
-    "referrer-policy": "no-referrer",
+    # Secrets of invitations and links stand in addresses: neither another site nor the app gets
+    # these. Not "no-referrer": then browsers send "Origin: null" with forms. (Fetch section 3.2)
+    "referrer-policy": "strict-origin",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
@@ -63,6 +64,10 @@ class Site:
         template = _environment().get_template(name)
         text = template.render(**values, brand=self._brand, base=ACCESS_PATH)
         return HTMLResponse(text, status_code=status, headers=_FIELDS)
+
+    def data(self, values: Mapping[str, object], *, status: int = 200) -> Response:
+        """Return values for a script."""
+        return JSONResponse(dict(values), status_code=status, headers=_FIELDS)
 
     def style(self) -> Response:
         """Return the style of all pages."""

@@ -50,6 +50,10 @@ MAX_SESSION_ROWS: Final = 50_000
 MAX_PASSKEYS: Final = 20
 """Of one user and hostname: phones, computers and keys of one person."""
 
+MAX_INVITATION: Final = 7 * 86400
+"""Seconds that an invitation lives at most: it lies in a message, and whoever finds it is its
+user."""
+
 
 class AccessStore(Database):
     """Users, passkeys, logins, service tokens and links; every method raises StorageError."""
@@ -121,7 +125,7 @@ class AccessStore(Database):
             said = []
             if password is not None:
                 row.password = password
-                row.epoch += 1
+                _sign_out(session, row)
                 said.append("password")
             if email is not None:
                 row.email = email
@@ -131,7 +135,7 @@ class AccessStore(Database):
                 said.append(f"groups={','.join(groups)}")
             if disabled is not None:
                 row.disabled_at = int(time.time()) if disabled else None
-                row.epoch += 1
+                _sign_out(session, row)
                 said.append("disabled" if disabled else "enabled")
             _changed(session, "user.change", name, " ".join(said))
             return _user(row)
@@ -157,6 +161,11 @@ class AccessStore(Database):
     def invite(self, name: str, secret_sha256: str, *, expires_at: int) -> None:
         """Keep an invitation, in place of those that the user has.
 
+        Args:
+            name: Of the user.
+            secret_sha256: Hex, of its secret.
+            expires_at: Seconds since 1970; ``MAX_INVITATION`` from now, where that is earlier.
+
         Raises:
             AccountError: There is no such user.
         """
@@ -164,6 +173,7 @@ class AccessStore(Database):
             _find_user(session, name)
             session.execute(sa.delete(AccessInvitation).where(AccessInvitation.user == name))
             now = int(time.time())
+            expires_at = min(expires_at, now + MAX_INVITATION)
             session.add(
                 AccessInvitation(
                     secret_sha256=secret_sha256, user=name, created_at=now, expires_at=expires_at
@@ -210,10 +220,12 @@ class AccessStore(Database):
             label: For people.
 
         Raises:
-            AccountError: There is no such user, or the user has too many.
+            AccountError: There is no such user, the user has too many, or it is known already.
         """
         with self._errors(), self._write() as session:
             _find_user(session, user)
+            if session.get(AccessPasskey, credential_id) is not None:
+                raise AccountError(user, "has a passkey that is known already", "make another one")
             mine = sa.select(sa.func.count()).where(
                 AccessPasskey.user == user, AccessPasskey.hostname == hostname
             )
@@ -250,23 +262,35 @@ class AccessStore(Database):
                 (row.id, row.hostname, row.label, row.created_at, row.last_used_at) for row in rows
             ]
 
-    def use_passkey(self, credential_id: str, sign_count: int) -> None:
-        """Note that a passkey was used. The snapshot does not hold it."""
+    def use_passkey(self, credential_id: str, sign_count: int) -> bool:
+        """Note that a passkey was used. The snapshot does not hold it.
+
+        Returns:
+            False: it is gone, or its count has not grown since the last use: somebody has a copy
+            of the key, or sends an old login again. (WebAuthn section 6.1.1)
+        """
         with self._errors(), self._write() as session:
             row = session.get(AccessPasskey, credential_id)
-            if row is not None:
-                row.sign_count, row.last_used_at = sign_count, int(time.time())
+            if row is None or ((sign_count or row.sign_count) and sign_count <= row.sign_count):
+                return False
+            row.sign_count, row.last_used_at = sign_count, int(time.time())
+            return True
 
-    def remove_passkey(self, user: str, credential_id: str) -> bool:
-        """Forget a passkey, and end its user's sessions; return whether it was there."""
+    def remove_passkey(self, user: str, credential_id: str) -> UserRecord | None:
+        """Forget a passkey, and end its user's sessions.
+
+        Returns:
+            The user as from now on; None: the user has no such passkey.
+        """
         with self._errors(), self._write() as session:
             row = session.get(AccessPasskey, credential_id)
             if row is None or row.user != user:
-                return False
+                return None
             session.delete(row)
-            _find_user(session, user).epoch += 1
+            owner = _find_user(session, user)
+            _sign_out(session, owner)
             _changed(session, "passkey.rm", user, f"hostname={row.hostname}")
-            return True
+            return _user(owner)
 
     # -- logins ------------------------------------------------------------------------------
 
@@ -295,13 +319,17 @@ class AccessStore(Database):
                 )
             )
 
-    def sessions(self, *, now: float | None = None) -> list[SessionRecord]:
-        """All logins that hold, oldest first."""
+    def sessions(
+        self, *, now: float | None = None, subject: str | None = None
+    ) -> list[SessionRecord]:
+        """All logins that hold, or those of one subject; oldest first."""
         at = time.time() if now is None else now
         with self._errors(), Session(self._engine) as session, session.begin():
             wanted = sa.select(AccessSession).where(
                 AccessSession.expires_at > at, AccessSession.revoked_at.is_(None)
             )
+            if subject is not None:
+                wanted = wanted.where(AccessSession.subject == subject[:512])
             rows = session.scalars(wanted.order_by(AccessSession.created_at, AccessSession.id))
             return [_session(row) for row in rows]
 
@@ -467,6 +495,13 @@ def _find_user(session: Session, name: str) -> AccessUser:
         fix = "list them with `asgi-tunnel-edge user list`"
         raise AccountError(name, "is no user of this edge", fix)
     return row
+
+
+def _sign_out(session: Session, user: AccessUser) -> None:
+    """End all sessions of a user: those that are listed, and any other one."""
+    user.epoch += 1
+    mine = sa.update(AccessSession).where(AccessSession.subject == f"user:{user.name}")
+    session.execute(mine.values(revoked_at=int(time.time())))
 
 
 def _check_room(
