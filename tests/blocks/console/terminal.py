@@ -277,7 +277,9 @@ def _pattern(line: str, *, public: bool) -> re.Pattern[str]:
         text = parts[index].lstrip() if index == 0 else parts[index]
         text = re.escape(text.rstrip() if index == len(parts) - 1 else text)
         text = text.replace(re.escape("..."), ".*").replace(r"\ ", r" +")
-        parts[index] = re.sub(r"\d+(\\\.\d+)?", r"\\d+(\\.\\d+)?", text)
+        text = re.sub(r"\d+(\\\.\d+)?", r"\\d+(\\.\\d+)?", text)
+        # A machine that is faster or slower says it in seconds or in minutes.
+        parts[index] = re.sub(r"(up \+for \+\S+? \+)(?:s|min|h)\b", r"\1(?:s|min|h)", text)
     return re.compile("".join(parts))
 
 
