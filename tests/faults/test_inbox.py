@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -149,11 +150,20 @@ def kill(edge: Edge) -> None:
     edge.start()
 
 
+def reload(edge: Edge, number: int) -> None:
+    """Let another process serve in the place of an edge's."""
+    file = edge.folder / "edge.toml"
+    text = re.sub("max_tunnels = .*\n", "", file.read_text())
+    file.write_text(text.replace("[limits]\n", f"[limits]\nmax_tunnels = {1000 + number}\n", 1))
+    assert json.loads(edge.command("reload", "--json"))["changed"]
+
+
 @pytest.mark.parametrize(
-    ("count", "app_kills", "edge_kills"), [(400, 3, 1), pytest.param(10_000, 50, 10, marks=LONG)]
+    ("count", "app_kills", "edge_kills", "reloads"),
+    [(400, 3, 1, 1), pytest.param(10_000, 50, 10, 10, marks=LONG)],
 )
 def test_nothing_is_lost(
-    tmp_path: Path, count: int, app_kills: int, edge_kills: int, row: Row
+    tmp_path: Path, count: int, app_kills: int, edge_kills: int, reloads: int, row: Row
 ) -> None:
     """Each webhook that was acknowledged reaches the app, in order, and doubles have one id."""
     dice = random.Random(count)
@@ -169,7 +179,7 @@ def test_nothing_is_lost(
             )
 
         app = start_app()
-        faults = ["app"] * app_kills + ["edge"] * edge_kills
+        faults = ["app"] * app_kills + ["edge"] * edge_kills + ["reload"] * reloads
         dice.shuffle(faults)
         senders = Senders(edge, count, len(faults))
         for number, fault in enumerate(faults):
@@ -177,6 +187,8 @@ def test_nothing_is_lost(
             senders.wait_for(goal)
             if fault == "edge":
                 kill(edge)
+            elif fault == "reload":
+                reload(edge, number)
             else:
                 app.kill()
                 if dice.random() < 0.3:  # and it is away for some time
@@ -211,7 +223,8 @@ def test_nothing_is_lost(
         statuses.update(sender.statuses)
     assert set(statuses) <= {200, 202, 503}, statuses
     row(
-        f"{count} webhooks, app killed x{app_kills}, edge killed x{edge_kills}",
+        f"{count} webhooks, app killed x{app_kills}, edge killed x{edge_kills}, "
+        f"reloaded x{reloads}",
         lost=0,
         out_of_order=0,
         doubles=len(found) - count,

@@ -192,9 +192,13 @@ class Dispatcher:
         if passage is not None:
             request = request._replace(fields=passage.fields)
         exchange = self._relay(request, arrival, allowed.route, rules, writer)
+        if isinstance(exchange, Reply):
+            return exchange
         if isinstance(exchange, HTTPExchange):
             exchange.max_body, exchange.max_time = allowed.max_body, allowed.max_time
-        if passage is not None and not isinstance(exchange, Reply):
+        else:
+            exchange.max_body = int(stricter(exchange.max_body, allowed.max_body))
+        if passage is not None:
             passage.begin(exchange)
         return exchange
 
@@ -208,8 +212,8 @@ class Dispatcher:
     ) -> Exchange | Reply:
         """Return the exchange of a request that nothing keeps from its app."""
         head = self.head(request, arrival, request.hostname or "")
-        if route.marks is not None and self._inbox is not None and request.websocket_key is None:
-            kept = self._inbox.claim(request, head, route, writer)
+        if route.marks is not None and request.websocket_key is None:
+            kept = self._keep(request, head, route, rules, writer)
             if kept is not None:
                 return kept
         tracer = self.context.tracer
@@ -230,6 +234,25 @@ class Dispatcher:
         exchange.max_body = rules.max_body
         exchange.max_time = rules.max_time
         return exchange
+
+    def _keep(
+        self,
+        request: Request,
+        head: RequestHead,
+        route: Route,
+        rules: Rules,
+        writer: ResponseWriter,
+    ) -> Reply | Exchange | None:
+        """Let the inbox have a request to a route that its app has marked; None: it is to none."""
+        kept = None if self._inbox is None else self._inbox.claim(request, head, route, writer)
+        if kept is None or isinstance(kept, Reply):
+            return kept
+        kept.pace = rules.pace
+        if rules.max_body:
+            kept.max_body = min(kept.max_body, rules.max_body)
+        if rules.hsts and head.arrival.is_secure:
+            writer.keep_to_https(rules.hsts)
+        return kept
 
     def refuse(self, request: Request) -> Reply | None:
         """Say why no app gets a request, whoever sent it; None: nothing is wrong with it."""

@@ -156,6 +156,9 @@ class DeliveryLane:
         if sender is not None:
             self._store(record, sender.stored, None, is_returning=True)
             return
+        if not delivery.is_stored:  # there was no room for it, and its sender knows
+            self.look()
+            return
         if record.attempts >= book.config.max_attempts:
             _log.error(
                 "the request %s to %s %s was delivered %d times in vain and is set aside (%s); "

@@ -11,7 +11,6 @@ has just stored. The system takes both locks from a process that has ended, howe
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import time
@@ -40,6 +39,11 @@ from .exchange import InboxExchange
 from .journal import Journal
 from .lane import DeliveryLane
 from .marks import Marks
+
+try:
+    import fcntl
+except ImportError:  # Windows, where no edge has a second process
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Inbox"]
 
@@ -147,7 +151,10 @@ class Inbox:
     def claim(
         self, request: Request, head: RequestHead, route: Route, writer: ResponseWriter
     ) -> Reply | Exchange | None:
-        """Take a request to a marked route; None: it is to none."""
+        """Take a request to a marked route; None: it is to none.
+
+        The exchange takes no body above ``max_body``, whatever else the hostname allows.
+        """
         marks = route.marks
         rule = None if marks is None else marks.find(request.method, request.target)
         if rule is None:
@@ -205,7 +212,8 @@ class Inbox:
         book.may_pass_on = book.is_leading and self._others.is_free()
         if not self._is_looking:
             self._is_looking = True
-            self._journal.read(partial(_read, self._version), self._seen)
+            begins = not book.is_leading and self._lead.is_held
+            self._journal.read(partial(_read, self._version), partial(self._seen, begins))
         for key, lane in list(self._lanes.items()):
             lane.look()
             if lane.is_idle:
@@ -215,18 +223,26 @@ class Inbox:
             self._cleaned_at = now
             self._clean()
 
-    def _seen(self, found: tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | None) -> None:
-        """Follow what other processes have changed."""
+    def _seen(
+        self,
+        begins: bool,
+        found: tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | StorageError | None,
+    ) -> None:
+        """Follow what other processes have changed.
+
+        Args:
+            begins: The lock was held before this look, and nothing was delivered so far.
+            found: None: nothing has changed.
+        """
         self._is_looking = False
         if found is None or isinstance(found, StorageError):
             return
-        was_asked_for_all = self._version == -1
         self._version, lanes, usage = found
         book = self.book
         book.recount(usage)
         for key in {*lanes, *self._lanes}:
             self._lane(key).follow(lanes.get(key, 0))
-        if was_asked_for_all and self._lead.is_held and not self._is_leaving:
+        if begins and self._lead.is_held and not self._is_leaving:
             book.is_leading = True
             self._others.release()
             book.may_pass_on = self._others.is_free()
@@ -272,28 +288,29 @@ class _Lock:
     def take(self) -> bool:
         """Hold it alone, if nobody else has it."""
         if self._number is None:
-            self._number = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._number = self._locked(alone=True)
         return self._number is not None
 
     def share(self) -> None:
         """Hold it together with others; who looks whether it is free is done in a moment."""
         if self._number is None:
-            self._number = self._locked(fcntl.LOCK_SH)
+            self._number = self._locked(alone=False)
 
     def is_free(self) -> bool:
         """Whether no other process holds it."""
-        number = self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        number = self._locked(alone=True)
         if number is not None:
             os.close(number)
         return number is not None
 
-    def _locked(self, how: int) -> int | None:
+    def _locked(self, *, alone: bool) -> int | None:
         try:
             number = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE)
         except OSError:
             return None
         try:
-            fcntl.flock(number, how)
+            if fcntl is not None:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
         except OSError:
             os.close(number)
             return None
