@@ -339,7 +339,7 @@ class Doors:
             return None
         if claims.link is not None:
             link = self.link(claims.link, now)
-            if link is None:
+            if link is None or link.hostname != claims.hostname:
                 return None
             door = self._find(claims.hostname)
             at_path = () if door is None else door.policies_of(b"GET", link.path.encode())
