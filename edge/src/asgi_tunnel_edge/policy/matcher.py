@@ -53,15 +53,22 @@ _UNKNOWN: Final = Match(is_unknown=True)
 
 
 class _Node:
-    """The patterns that have the same segments up to here."""
+    """The patterns that have the same segments up to here; most nodes have one child, and no end.
+
+    Attributes:
+        ends: Patterns that end here.
+        globs: Children whose segment has a star: what is before it, and behind it.
+        literals: Children by their segment.
+        rests: Patterns that end with ``**`` here.
+    """
 
     __slots__ = ("ends", "globs", "literals", "rests")
 
     def __init__(self) -> None:
-        self.literals: dict[bytes, _Node] = {}
-        self.globs: list[tuple[bytes, bytes, _Node]] = []  # before and behind the star
-        self.ends: list[int] = []  # patterns that end here
-        self.rests: list[int] = []  # patterns that end with ** here
+        self.literals: dict[bytes, _Node] | None = None
+        self.globs: list[tuple[bytes, bytes, _Node]] | None = None
+        self.ends: list[int] | None = None
+        self.rests: list[int] | None = None
 
 
 class _Trie:
@@ -81,7 +88,10 @@ class _Trie:
                 if text == "**":
                     break
                 node = _child(node, text.encode().lower())
-            (node.rests if pattern.endswith("/**") else node.ends).append(number)
+            if pattern.endswith("/**"):
+                node.rests = [*(node.rests or ()), number]
+            else:
+                node.ends = [*(node.ends or ()), number]
 
     def find(self, path: bytes) -> list[int]:
         """Return the numbers of the patterns that fit a path, the first one first."""
@@ -209,10 +219,14 @@ class _Spelling:
 def _child(node: _Node, text: bytes) -> _Node:
     before, star, behind = text.partition(b"*")
     if not star:
+        if node.literals is None:
+            node.literals = {}
         child = node.literals.get(text)
         if child is None:
             child = node.literals[text] = _Node()
         return child
+    if node.globs is None:
+        node.globs = []
     for one, other, child in node.globs:
         if one == before and other == behind:
             return child
@@ -226,22 +240,25 @@ def _collect(node: _Node, segments: list[bytes], at: int, found: list[int]) -> N
 
     Each node is looked at once at the most, so a path costs what the patterns are, not what it is.
     """
-    if node.rests:
+    if node.rests is not None:
         found += node.rests
     if at >= len(segments):
-        found += node.ends
+        if node.ends is not None:
+            found += node.ends
         return
     segment = segments[at]
-    child = node.literals.get(segment)
-    if child is not None:
-        _collect(child, segments, at + 1, found)
-    for before, behind, child in node.globs:
-        if (
-            len(segment) > len(before) + len(behind)
-            and segment.startswith(before)
-            and segment.endswith(behind)
-        ):
+    if node.literals is not None:
+        child = node.literals.get(segment)
+        if child is not None:
             _collect(child, segments, at + 1, found)
+    if node.globs is not None:
+        for before, behind, child in node.globs:
+            if (
+                len(segment) > len(before) + len(behind)
+                and segment.startswith(before)
+                and segment.endswith(behind)
+            ):
+                _collect(child, segments, at + 1, found)
 
 
 def _together(found: list[Match]) -> Match | None:
