@@ -15,6 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -52,6 +53,9 @@ _log = logging.getLogger("asgi_tunnel_edge.inbox")
 LOOK: Final = 0.1
 """Seconds between two looks for apps that are back, and for changes by other processes."""
 
+FIRST_LOOK: Final = 5.0
+"""Seconds that a start waits for the first look: a slow disk must not keep an edge from serving."""
+
 CLEAN_EVERY: Final = 60.0
 """Seconds between two looks for what is too old."""
 
@@ -87,6 +91,7 @@ class Inbox:
         self._timer: asyncio.TimerHandle | None = None  # None: nothing is marked
         self._is_leaving = False
         self._is_looking = False
+        self._has_looked = asyncio.Event()
         self._version = -1
         self._cleaned_at = 0.0
 
@@ -103,10 +108,12 @@ class Inbox:
         else:
             _log.error("%s; webhooks are not kept until an app marks its routes again", found)
         self._activate()
-        if not self._lead.is_held:
-            await asyncio.sleep(
-                2 * LOOK
-            )  # the process that delivers has seen that this one is here
+        if self._lead.is_held:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._has_looked.wait(), FIRST_LOOK)
+        else:
+            # Until the process that delivers has seen that this one is here.
+            await asyncio.sleep(2 * LOOK)
 
     # -- what apps say -----------------------------------------------------------------------
 
@@ -196,8 +203,11 @@ class Inbox:
 
     def _activate(self) -> None:
         if self._timer is None:
+            is_new = not self._config.inbox_path.exists()
             if not self._lead.take():
                 self._others.share()
+            elif is_new:  # nobody has stored anything
+                self.book.is_leading = True
             self._look()
 
     def _look(self) -> None:
@@ -235,6 +245,7 @@ class Inbox:
             found: None: nothing has changed.
         """
         self._is_looking = False
+        self._has_looked.set()
         if found is None or isinstance(found, StorageError):
             return
         self._version, lanes, usage = found
