@@ -18,6 +18,8 @@ REALAPPS_VENV := build/realapps$(if $(QUICK),-quick)-venv
 REALAPPS_READY := $(REALAPPS_VENV)/.ready
 PAGES_VENV := build/pages-venv
 PAGES_READY := $(PAGES_VENV)/.ready
+OIDC_VENV := build/oidc-venv
+OIDC_READY := $(OIDC_VENV)/.ready
 MCP_VENV := build/mcp-venv
 MCP_READY := $(MCP_VENV)/.ready
 AUDIT_VENV := build/audit-venv
@@ -43,7 +45,7 @@ NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands parent se
 	test_realapps.py test_release_files.py typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages mcp differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -54,7 +56,7 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
-		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/mcp_clients --ignore=examples/mcp_server --ignore=tests/blocks/console \
+		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/oidc --ignore=tests/mcp_clients --ignore=examples/mcp_server --ignore=tests/blocks/console \
 		$(if $(COMPILED),$(addprefix --ignore=,$(NEVER_COMPILED))) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
@@ -80,6 +82,8 @@ realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one m
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 pages: $(PAGES_READY)  ## the edge's own pages in Chromium: readable, accessible, back by themselves; pictures in build/pages
 	$(PAGES_VENV)/bin/python -m pytest tests/pages $(ARGS)
+oidc: $(OIDC_READY)  ## logins with two real providers in Chromium; OIDC_REQUIRED=1: fail where Node or Chromium is missing
+	$(OIDC_VENV)/bin/python -m pytest tests/oidc -rs $(ARGS)
 mcp: $(MCP_READY)  ## MCP servers and clients of the SDK and of FastMCP through an edge, and the example; QUICK=1: the SDK's
 	cd examples/mcp_server && ../../$(MCP_VENV)/bin/mypy .
 	$(MCP_VENV)/bin/python -m pytest tests/mcp_clients examples/mcp_server $(if $(QUICK),-k "not fast") $(ARGS)
@@ -154,6 +158,9 @@ $(SCAN_READY): scripts/scan-requirements.txt
 	@touch $@
 $(PAGES_READY): tests/pages/setup.sh tests/pages/requirements.txt tests/pages/node.json edge/pyproject.toml
 	@tests/pages/setup.sh $(PAGES_VENV) $(PYTHON)
+	@touch $@
+$(OIDC_READY): tests/oidc/setup.sh tests/oidc/requirements.txt tests/oidc/node.json edge/pyproject.toml
+	@tests/oidc/setup.sh $(OIDC_VENV) $(PYTHON)
 	@touch $@
 $(MCP_READY): tests/mcp_clients/setup.sh tests/mcp_clients/requirements.txt edge/pyproject.toml
 	@tests/mcp_clients/setup.sh $(MCP_VENV) $(PYTHON)

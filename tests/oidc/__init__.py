@@ -1,0 +1,1 @@
+"""Logins with real providers of OpenID Connect, in a real browser; run with ``make oidc``."""
