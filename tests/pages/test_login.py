@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,9 +151,11 @@ class Key:
         found = await self._session.send("WebAuthn.getCredentials", values)
         return list(found["credentials"])
 
-    async def add(self, credential: dict[str, Any]) -> None:
-        """Put a passkey on it."""
-        values = {"authenticatorId": self._id, "credential": credential}
+    async def rename(self, credential: dict[str, Any], hostname: str) -> None:
+        """Let a passkey on it say that it is for another hostname."""
+        values = {"authenticatorId": self._id, "credentialId": credential["credentialId"]}
+        await self._session.send("WebAuthn.removeCredential", values)
+        values = {"authenticatorId": self._id, "credential": {**credential, "rpId": hostname}}
         await self._session.send("WebAuthn.addCredential", values)
 
     async def set_verified(self, is_verified: bool) -> None:
@@ -304,3 +307,270 @@ async def test_each_page_after_a_login_can_be_used_by_everybody(tmp_path: Path) 
         wrong += await violations(page)
         assert wrong == []
         assert complaints == []
+
+
+async def make_by_invitation(page: Any, address: str) -> None:
+    """Make a passkey on the page of an invitation."""
+    await page.goto(address)
+    await page.click("text=Make a passkey")
+    await page.wait_for_selector("text=You have a passkey for this site")
+
+
+async def add_passkey(page: Any, house: House, label: str) -> None:
+    """Log anna in by password and make a passkey on the account's page."""
+    await page.goto(house.url(PHOTOS, ACCESS))
+    await log_in(page)
+    await page.fill("#label", label)
+    await page.click("text=Add a passkey")
+    await page.wait_for_selector("text=You have a passkey for this site")
+
+
+async def sign_out(page: Any, house: House) -> None:
+    """On the account's page."""
+    await page.goto(house.url(PHOTOS, ACCESS))
+    await page.click("button:text-is('Sign out')")
+    await page.wait_for_selector("h1:text('You are signed out')")
+
+
+async def use_passkey(page: Any, address: str) -> None:
+    """Open a page behind the door, and press the login's button."""
+    await page.goto(address)
+    await page.click("text=Use a passkey")
+
+
+async def test_an_invited_person_makes_a_passkey_and_logs_in_with_it(tmp_path: Path) -> None:
+    """From the link in a message to the page that was wanted, and nothing is typed."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        complaints = complaints_of(page)
+        key = await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben", KEYS))
+        [credential] = await key.credentials()
+        assert credential["rpId"] == KEYS
+        assert credential["isResidentCredential"]
+        assert credential["userName"] == "ben"
+        await page.click(f"text=Go to {KEYS}")
+        await until_in(page)
+        await page.goto(one.url(KEYS, ACCESS))
+        await page.click("button:text-is('Sign out')")
+        await use_passkey(page, one.url(KEYS, "/photos/7"))
+        await page.wait_for_selector("p:text('/photos/7')")
+        assert complaints == []
+
+
+async def test_a_browser_offers_passkeys_at_the_name_without_a_press(tmp_path: Path) -> None:
+    """The request that lists them beside saved passwords is enough; the button is not needed."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben"))
+        await sign_out(page, one)
+        await page.goto(one.url())
+        await until_in(page)
+
+
+async def test_a_second_device_stays_when_the_first_is_lost(tmp_path: Path) -> None:
+    """Removed on the second one, the first one's passkey logs nobody in, and its session ends."""
+    async with house(tmp_path) as one, browser() as phone, browser() as laptop:
+        first, second = await phone.new_page(), await laptop.new_page()
+        await Key.plug_in(first)
+        await add_passkey(first, one, "My phone")
+        await Key.plug_in(second)
+        await add_passkey(second, one, "My laptop")
+        rows = second.locator("section[aria-labelledby=passkeys] li")
+        assert await rows.count() == 2
+        await rows.filter(has_text="My phone").get_by_role("button").click()
+        await second.wait_for_selector("text=The passkey is removed")
+        assert await rows.count() == 1
+        await first.goto(one.url())  # the browser uses it without a press
+        await first.wait_for_selector("[role=alert]:text('not known here')")
+        await sign_out(second, one)
+        await second.goto(one.url())
+        await until_in(second)
+
+
+async def test_a_lost_key_is_replaced_with_an_invitation(tmp_path: Path) -> None:
+    """Who has no other way in gets a new one, and then removes the old one."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        lost = await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben"))
+        await sign_out(page, one)
+        await lost.unplug()
+        await Key.plug_in(page)
+        await page.goto(one.url())
+        await page.click("text=Use a passkey")
+        await page.wait_for_selector("#passkey-problem:not(:empty)")
+        await make_by_invitation(page, await one.invite("ben"))
+        rows = page.locator("section[aria-labelledby=passkeys] li")
+        assert await rows.count() == 2
+        await rows.first.get_by_role("button").click()
+        await page.wait_for_selector("text=The passkey is removed")
+        assert await rows.count() == 1
+
+
+async def test_a_passkey_is_worth_nothing_at_another_hostname(tmp_path: Path) -> None:
+    """The browser does not offer it there; and a copy that says it is for there is not known."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        key = await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben", PHOTOS))
+        [credential] = await key.credentials()
+        await page.goto(one.url(FILES))
+        await page.click("text=Use a passkey")
+        await page.wait_for_selector("[role=alert]:text('No passkey was used')")
+        await key.rename(credential, FILES)
+        await use_passkey(page, one.url(FILES))
+        await page.wait_for_selector("[role=alert]:text('not known here')")
+        assert [record.hostname for record in one.store.sessions()] == [PHOTOS]
+
+
+def send_again(house: House, body: bytes, fields: dict[str, str]) -> tuple[int, str]:
+    """Send what a browser has sent, without one."""
+    port = house.live.edge.address.port
+    connection = HTTPConnection("127.0.0.1", port)
+    kept = {name: fields[name] for name in ("origin", "cookie", "content-type")}
+    connection.request("POST", f"{ACCESS}passkey/login", body, {**kept, "host": f"{KEYS}:{port}"})
+    response = connection.getresponse()
+    said = response.read().decode()
+    connection.close()
+    return response.status, said
+
+
+async def test_a_login_that_was_overheard_is_taken_once(tmp_path: Path) -> None:
+    """The same bytes and cookies again, from a real authenticator's reply."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben", KEYS))
+        await page.goto(one.url(KEYS, ACCESS))
+        await page.click("button:text-is('Sign out')")
+        overheard: list[tuple[bytes, dict[str, str]]] = []
+
+        async def listen(route: Any) -> None:
+            request = route.request
+            overheard.append((request.post_data_buffer, await request.all_headers()))
+            await route.continue_()
+
+        await page.route("**/passkey/login", listen)
+        await use_passkey(page, one.url(KEYS))
+        await until_in(page)
+        [(body, fields)] = overheard
+        cookies = await context.cookies()
+        status, said = await asyncio.to_thread(send_again, one, body, fields)
+        assert status == 403
+        assert "This attempt is over" in said
+        assert [one["name"] for one in cookies] == ["__Host-asgi-tunnel"]
+        assert cookies[0]["httpOnly"]
+        assert cookies[0]["sameSite"] == "Lax"
+
+
+async def test_a_person_who_is_not_the_owner_is_refused(tmp_path: Path) -> None:
+    """A wrong finger: the page says what happened, keeps its button, and tries again."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        key = await Key.plug_in(page)
+        await make_by_invitation(page, await one.invite("ben", KEYS))
+        await page.goto(one.url(KEYS, ACCESS))
+        await page.click("button:text-is('Sign out')")
+        await key.set_verified(False)
+        await use_passkey(page, one.url(KEYS))
+        await page.wait_for_selector("[role=alert]:text('No passkey was used')")
+        assert await page.evaluate("document.activeElement.textContent") == "Use a passkey"
+        await key.set_verified(True)
+        await page.keyboard.press("Enter")
+        await until_in(page)
+
+
+async def press_until(page: Any, text: str) -> None:
+    """Press Tab until what has this text, or is named so, has the focus."""
+    script = """() => {
+        const one = document.activeElement;
+        return [one.textContent.trim(), one.labels && one.labels[0] && one.labels[0].textContent];
+    }"""
+    for _ in range(30):
+        await page.keyboard.press("Tab")
+        if text in await page.evaluate(script):
+            return
+    pytest.fail(f"Tab does not lead to {text}")
+
+
+async def test_a_keyboard_is_enough(tmp_path: Path) -> None:
+    """Log in, look at one's login, change the password, sign out, open a link: no mouse."""
+    async with house(tmp_path) as one, browser() as context:
+        link = LinkRecord(
+            id="link_1", secret_sha256=secret_digest("sesame"), hostname=PHOTOS, path="/album/7"
+        )
+        one.store.create_link(link)
+        await one.follow()
+        page = await context.new_page()
+        keys = page.keyboard
+        await page.goto(one.url())
+        await press_until(page, "Name")
+        await keys.type("anna")
+        await press_until(page, "Password")
+        await keys.type(PASSWORD)
+        await keys.press("Enter")
+        await until_in(page)
+        await page.goto(one.url(PHOTOS, ACCESS))
+        await press_until(page, "Change the password")
+        await keys.press("Enter")
+        for label, text in (
+            ("Old password", PASSWORD),
+            ("New password", "another horse battery"),
+            ("The same again", "another horse battery"),
+        ):
+            await press_until(page, label)
+            await keys.type(text)
+        await keys.press("Enter")
+        await page.wait_for_selector("[role=status]:text('Your password is changed')")
+        await press_until(page, "Sign out")
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert await page.evaluate(outline) == "solid"
+        await keys.press("Enter")
+        await page.wait_for_selector("h1:text('You are signed out')")
+        await page.goto(one.url(PHOTOS, f"{ACCESS}link/sesame"))
+        await press_until(page, "Open it")
+        await keys.press("Enter")
+        await page.wait_for_selector("p:text('/album/7')")
+
+
+async def test_a_browser_without_javascript_can_do_all_but_passkeys(tmp_path: Path) -> None:
+    """There is no button that does nothing, and a sentence says why."""
+    async with house(tmp_path) as one, browser(java_script_enabled=False) as context:
+        page = await context.new_page()
+        await page.goto(one.url())
+        assert not await page.is_visible("text=Use a passkey")
+        assert await page.is_visible("text=with JavaScript on")
+        await log_in(page)
+        await until_in(page)
+        await page.goto(one.url(PHOTOS, ACCESS))
+        assert not await page.is_visible("text=Add a passkey")
+        await page.click("button:text-is('Sign out')")
+        await page.wait_for_selector("h1:text('You are signed out')")
+        await page.goto(await one.invite("ben"))
+        assert not await page.is_visible("text=Make a passkey")
+        await page.fill("#new", "four or five words")
+        await page.fill("#repeated", "four or five words")
+        await page.click("text=Set the password")
+        await page.wait_for_selector("text=as ben")
+
+
+async def test_password_managers_know_the_fields(tmp_path: Path) -> None:
+    """By their `autocomplete`; each form with a new password names whose it is."""
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+
+        async def fields() -> list[str]:
+            script = "all => all.map(one => one.autocomplete)"
+            return list(await page.eval_on_selector_all("form input[autocomplete]", script))
+
+        await page.goto(one.url())
+        assert await fields() == ["username webauthn", "current-password"]
+        await page.goto(await one.invite("ben"))
+        assert await fields() == ["username", "new-password", "new-password"]
+        await page.goto(one.url(PHOTOS, ACCESS))
+        await log_in(page)
+        await page.wait_for_selector("h1:text('Your login')")
+        new = ["username", "current-password", "new-password", "new-password"]
+        assert [one for one in await fields() if one != "off"] == new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from edge.tests.login.rooms import ACCESS, HOST, OTHER, PASSWORD, Rooms
@@ -174,7 +175,8 @@ async def test_without_a_session_there_is_nothing(tmp_path: Path) -> None:
     """Neither the page nor any of its forms, nor for a form of another site."""
     rooms = Rooms(tmp_path)
     async with rooms.browser() as browser, rooms.browser(origin="https://evil.test") as evil:
-        assert (await browser.get()).headers["location"].startswith(f"{ACCESS}login")
+        login = (await browser.get()).headers["location"]
+        assert login == f"{ACCESS}login?{urlencode({'to': ACCESS})}"
         await evil.client.get(ACCESS)
         for path in ("account/password", "account/passkey", "account/session"):
             assert (await browser.form(path, **CHANGE)).status_code == 403

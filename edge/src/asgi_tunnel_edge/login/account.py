@@ -106,7 +106,8 @@ class AccountPages(Method):
     async def _show(self, request: Request, place: Place) -> Response:
         claims = self._app.current(request, place)
         if claims is None:
-            return RedirectResponse(place.login_url, status_code=303)
+            here = self._app.place(request, ACCESS_PATH)
+            return RedirectResponse(here.login_url, status_code=303)
         done = _DONE.get(request.query_params.get("done", ""), "")
         return await self._page(claims, place, done=done)
 
