@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from asgi_tunnel import Services, __version__
+from asgi_tunnel import Services, Tunnel, __version__
 from asgi_tunnel.cli import main
+from asgi_tunnel.policy import edge
 
 from .worlds import World, answering, world
 
@@ -53,6 +54,34 @@ def wait_for(capsys: pytest.CaptureFixture[str], text: str) -> str:
             return out
         time.sleep(0.02)
     raise AssertionError(f"no {text!r} in {out!r}")
+
+
+def test_rules_of_the_app(here: World, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the edge holds for it, and what of it does not hold as it says."""
+    token = here.token("rules", "rules.example.test")
+    app = Tunnel(
+        answering(200),
+        policy={
+            "POST /login": edge(rate="5/minute", burst=2),
+            "/up/**": edge(max_body="2MB", timeout=30),
+            "/admin": edge(access="family"),
+            "/up/free": edge(),
+        },
+    )
+    with here.connected(token, app, status_folder=folder):
+        text = wait_for(capsys, "round trip")
+        lines = [line.strip() for line in text.splitlines()]
+        assert "rule POST /login: 5 requests in 60 s, 2 at once" in lines
+        assert "rule /up/**: a body of 2,000,000 bytes, 30 s" in lines
+        assert "rule /up/free: no limit" in lines
+        assert "note: /admin: edge.toml has no [access.family], so nobody is let in" in lines
+        (process,) = asked(capsys, 0)["processes"]
+        assert [one["path"] for one in process["policy"]["rules"]] == [
+            "/login",
+            "/admin",
+            "/up/free",
+            "/up/**",
+        ]
 
 
 def test_nothing_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

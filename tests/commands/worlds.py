@@ -21,6 +21,7 @@ from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.names import names_of
+from asgi_tunnel.policy.collect import collect
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.server import Edge
@@ -110,7 +111,7 @@ class World:
         )
 
         async def start() -> Connector:
-            connector = Connector(settings, Origin(app), served=names_of(app))
+            connector = Connector(settings, Origin(app), served=names_of(app), policy=collect(app))
             connector.start()
             await connector.wait_connected()
             return connector

@@ -79,6 +79,16 @@ def test_a_flood_of_asks_ends_the_session() -> None:
     assert terminated(end).code == GoawayCode.OVERLOAD
 
 
+def test_the_longest_reason_fits() -> None:
+    """Of 200 characters, whatever they are."""
+    pair = ConnectionPair()
+    pair.settle()
+    for letter in ("x", "\N{PILE OF POO}", "\ud800", '"', "\n"):
+        values = {"ban": "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff/128", "seconds": 2592000.0}
+        pair.connector.ask(1, {**values, "reason": letter * 200})
+        assert only(pair.settle()[Role.EDGE], AskReceived).values["ban"] == values["ban"]
+
+
 def test_an_ask_has_a_bound_of_its_own() -> None:
     """What is too large is this side's mistake, before anything is sent."""
     with pytest.raises(LocalProtocolError, match="above 1024"):

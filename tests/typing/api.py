@@ -31,6 +31,7 @@ from asgi_tunnel import (
 from asgi_tunnel.contrib.fastapi import CurrentVisitor, OptionalVisitor, require_group
 from asgi_tunnel.contrib.litestar import TunnelPlugin
 from asgi_tunnel.contrib.starlette import VisitorBackend, VisitorUser
+from asgi_tunnel.policy import BanError, EdgePolicy, allow, ban, edge
 from asgi_tunnel.testing import LocalEdge, Response
 
 
@@ -49,6 +50,27 @@ served = Tunnel(services={"a.test/x": plain, "b.test": "http://127.0.0.1:1", "*"
 rest = Tunnel(plain, services=[{"hostname": "a.test", "to": "main:app"}])
 several = Services({"a.test": FastAPI()}, default=plain)
 from_file: Services = Services.from_file("asgi-tunnel.toml", watch=False)
+
+# What the edge is to refuse: as a table, and around whatever a framework takes.
+limited = Tunnel(plain, policy={"POST /login": edge(rate="5/minute", burst=2)}, routes=True)
+assert_type(edge(max_body=65536, timeout=30.0, access="family"), EdgePolicy)
+
+
+@edge(rate="1/s")
+async def view(name: str) -> int:
+    """Keeps its type."""
+    return len(name)
+
+
+async def punish(scope: dict[str, Any]) -> None:
+    """From a handler."""
+    number: int = await view("x")
+    try:
+        await ban(scope, for_=3600, reason=f"guesses {number} passwords")
+        await allow("203.0.113.7")
+    except BanError as error:
+        assert_type(error.code, str)
+
 
 # As middleware, by both ways of Starlette.
 fastapi_app = FastAPI()

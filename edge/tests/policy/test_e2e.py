@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -273,8 +274,13 @@ def test_other_ways_to_ask(world: World) -> None:
 
 
 def test_the_app_is_told_what_does_not_hold(world: World) -> None:
-    """A login that edge.toml does not have is a line of the app's log, and of `tunnel show`."""
+    """A login that edge.toml does not have is a line of its log; commands show all rules."""
     assert "/admin: edge.toml has no [access.family]" in world.app.output
+    shown = world.edge.command("tunnel", "show", "shop")
+    assert "POST /login: 3 requests in 3600 s" in shown
+    assert "/table/**: 1 request in 3600 s" in shown
+    (first, *_) = json.loads(world.edge.command("tunnel", "show", "shop", "--json"))
+    assert {"path": "/slow", "methods": ["GET"], "timeout": 0.5} in first["policy"]["rules"]
 
 
 def test_a_ban_holds_at_once_and_for_this_app_alone(world: World, tmp_path: Path) -> None:
@@ -327,6 +333,17 @@ def test_a_ban_that_the_operator_takes_back(world: World) -> None:
 def test_bans_that_are_refused(world: World, who: str, code: str) -> None:
     """Exempt networks, half of the internet, and what is no address."""
     assert world.ask(f"/ban?who={who}")[2] == code
+
+
+def test_an_edge_that_starts_anew_lets_nobody_past(world: World) -> None:
+    """T110: who waits for the app while the edge does not know its rules yet is judged then."""
+    world.edge.stop()
+    world.edge.start()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: world.ask("/admin", address="127.0.0.14"), range(8)))
+    assert {reason for _, reason, _ in found} <= {"access-unknown", "offline"}
+    wait_until(lambda: world.ask("/", address="127.0.0.14")[0] == 200, what="the app is back")
+    assert world.ask("/admin", address="127.0.0.14")[1] == "access-unknown"
 
 
 def test_paths_that_no_route_has(edge: Edge, tmp_path: Path) -> None:

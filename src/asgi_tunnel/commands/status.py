@@ -97,6 +97,8 @@ def _for_program(process: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(process: dict[str, Any], now: float) -> list[str]:
+    from ..protocol.policy import rule_text
+
     if "error" in process:
         return [f"process {process['pid']}: {process['error']}"]
     state = "stopping" if process["is_stopping"] else "connected"
@@ -118,26 +120,11 @@ def _lines(process: dict[str, Any], now: float) -> list[str]:
     if process["more_services"]:
         lines.append(f"  and {process['more_services']} more services")
     policy = process["policy"]
-    lines += [f"  rule {_plain(_rule(one))}" for one in policy["rules"]]
+    lines += [f"  rule {_plain(rule_text(one))}" for one in policy["rules"]]
     if policy["routes"]:
         lines.append(f"  {policy['routes']} patterns of paths; the edge replies 404 to any other")
     lines += [f"  note: {_plain(one)}" for one in policy["notes"]]
     return lines
-
-
-def _rule(rule: dict[str, Any]) -> str:
-    limits = []
-    if "rate" in rule:
-        burst = f", {rule['burst']} at once" if "burst" in rule else ""
-        limits.append(f"{rule['rate']} requests in {rule['per']:g} s{burst}")
-    if "max_body" in rule:
-        limits.append(f"a body of {rule['max_body']} bytes")
-    if "timeout" in rule:
-        limits.append(f"{rule['timeout']:g} s")
-    if "access" in rule:
-        limits.append(f"access {rule['access']}")
-    methods = ",".join(rule.get("methods", ()))
-    return f"{methods} {rule['path']}".strip() + f": {', '.join(limits) or 'no limit'}"
 
 
 def _connection(one: dict[str, Any], now: float) -> list[str]:

@@ -143,7 +143,8 @@ def encode_ask(kind: FrameType, number: int, values: dict[str, Any]) -> bytes:
     Raises:
         LocalProtocolError: It is larger than allowed.
     """
-    content = json.dumps(values, separators=(",", ":")).encode()
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+    content = text.encode("utf-8", "replace")
     if len(content) > MAX_ASK_SIZE:
         raise LocalProtocolError(f"{kind.name} of {len(content)} bytes, above {MAX_ASK_SIZE}")
     return encode_frame(kind, _NUMBER.pack(number) + content)

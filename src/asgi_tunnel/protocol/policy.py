@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ __all__ = [
     "pattern_error",
     "read_routes",
     "read_rules",
+    "rule_text",
     "segments_of",
 ]
 
@@ -80,6 +82,27 @@ class PolicyRule:
         if self.access:
             values["access"] = self.access
         return values
+
+
+def rule_text(values: Mapping[str, Any]) -> str:
+    """Return a rule for people: ``POST /login: 5 requests in 60 s``.
+
+    Args:
+        values: Of :meth:`PolicyRule.to_json`.
+    """
+    limits = []
+    if "rate" in values:
+        requests = "1 request" if values["rate"] == 1 else f"{values['rate']} requests"
+        burst = f", {values['burst']} at once" if "burst" in values else ""
+        limits.append(f"{requests} in {values['per']:g} s{burst}")
+    if "max_body" in values:
+        limits.append(f"a body of {values['max_body']:,} bytes")
+    if "timeout" in values:
+        limits.append(f"{values['timeout']:g} s")
+    if "access" in values:
+        limits.append(f"access {values['access']}")
+    where = f"{','.join(values.get('methods', ()))} {values['path']}".strip()
+    return f"{where}: {', '.join(limits) or 'no limit'}"
 
 
 def segments_of(pattern: str) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from asgi_tunnel.protocol.policy import rule_text
+
 from .options import data_option, duration_text, json_option, size_text, utc_time
 from .tunnel_sessions import find_sessions, round_trip_text, session_fields
 
@@ -56,20 +58,3 @@ def _lines(one: dict[str, Any], now: float) -> list[str]:
     width = max(len(label) for label, _ in rows)
     title = f"Session {one['id']} of {one['token']} ({one['token_id']})"
     return [title, "", *(f"  {label:<{width}}  {value}" for label, value in rows)]
-
-
-def rule_text(rule: dict[str, Any]) -> str:
-    """One rule of an app, for a person: ``POST /login: 5 requests in 60 s``."""
-    limits = []
-    if "rate" in rule:
-        burst = f", {rule['burst']} at once" if "burst" in rule else ""
-        limits.append(f"{rule['rate']} requests in {rule['per']:g} s{burst}")
-    if "max_body" in rule:
-        limits.append(f"a body of {size_text(rule['max_body'])}")
-    if "timeout" in rule:
-        limits.append(f"{rule['timeout']:g} s")
-    if "access" in rule:
-        limits.append(f"access {rule['access']}")
-    methods = ",".join(rule.get("methods", ()))
-    where = f"{methods} {rule['path']}".strip()
-    return f"{where}: {', '.join(limits) or 'no limit'}"
