@@ -22,7 +22,6 @@ from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
-from .alerts.sender import Webhook
 from .channel import Message
 from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
@@ -50,6 +49,7 @@ from .http1.responses import encode_reply
 from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .inbox.service import Inbox
+from .instruments import Instruments
 from .leaving import SPREAD, STOP_GRACE, Ending, Leaving
 from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
@@ -57,13 +57,11 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .login import Entrance
-from .monitor import AlertMonitor, webhook_of
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
 from .observers.request_counter import RequestCounter
 from .observers.rotation import Rotation
-from .observers.tracing import ExchangeTracing, start_tracing
 from .pages import load_pages
 from .questions import LiveEdge, answer
 from .readiness import Readiness
@@ -77,8 +75,6 @@ from .tokens import Snapshot
 
 if TYPE_CHECKING:
     from .access.paths import Door
-    from .metrics.exposition import Exposition
-    from .metrics.listener import MetricsListener
     from .policy.matcher import AppPolicy
 
 _NEEDS_TLS: Final = Reply(
@@ -139,8 +135,6 @@ class Edge:
             path=config.access_log_path,
             rotation=_rotation(config),
         )
-        self._tracing: ExchangeTracing | None = None  # None: it is off
-        self._alerts: AlertMonitor | None = None  # None: nobody is called
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
@@ -161,10 +155,8 @@ class Edge:
         self._sweep: Sweep
         self._health: LocalApp
         self.readiness: Readiness
-        self._counter: RequestCounter | None = None  # None: nobody asks for metrics
-        self._metrics: MetricsListener | None = None  # the same
+        self.instruments: Instruments
         self._entrance: Entrance | None = None  # None: no hostname has a door
-        self._exposition: Exposition | None = None
         self.metrics_address: ListenAddress | None = None
         self.address: ListenAddress
         self.http_address: ListenAddress | None = None  # of the port for plain HTTP
@@ -211,8 +203,8 @@ class Edge:
         """
         config = self.config
         self._open_access_log()
-        webhook = webhook_of(config)  # first: a secret that is missing ends the start
-        await self._start_tracing()
+        self.instruments = Instruments(config)  # a secret that is missing ends the start
+        await self.instruments.prepare()
         pages = load_pages(config)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
@@ -226,9 +218,7 @@ class Edge:
             observers=(self._access_log,),
             pages=pages,
         )
-        if self._tracing is not None:
-            self.context.trace(self._tracing)
-        self._counter = self._make_counter(snapshot)
+        self.instruments.attach(self.context, snapshot)
         self.directory = LocalDirectory(
             snapshot,
             limiter=self.context.tokens,
@@ -259,7 +249,12 @@ class Edge:
             await self._watcher.stop()
             raise
         self._write_address()
-        await self._start_alerts(webhook)
+        await self.instruments.start_alerts(
+            context=self.context,
+            directory=self.directory,
+            watcher=self._watcher,
+            certificates=self._certificates,
+        )
         self._access_log.start()
         self._sweep.start()
         loop = asyncio.get_running_loop()
@@ -293,8 +288,7 @@ class Edge:
         _log.info("another process serves from now on; what is in progress gets %g s", seconds)
         leaving = self._leave()
         self.inbox.retire()  # the other one delivers now
-        if self._metrics is not None:
-            self._metrics.close()  # a scrape finds the other one
+        self.instruments.retire()
         try:
             if self._certificates is not None:
                 await self._certificates.stop()  # the other one orders now
@@ -329,16 +323,14 @@ class Edge:
         await self._stop_pages()
         if self._certificates is not None:
             await self._certificates.stop()
-        if self._alerts is not None:
-            await self._alerts.stop()
+        await self.instruments.stop_alerts()
         if self._expiry is not None:
             self._expiry.cancel()
         if self._watcher is not None:
             await self._watcher.stop()
         self.context.refusals.stop()
         self._access_log.stop()
-        if self._tracing is not None:
-            await self._tracing.stop()
+        await self.instruments.stop_tracing()
 
     def _tell_parent(self, parent: ParentLink) -> None:
         """Say that this process serves, and answer what is asked from now on."""
@@ -352,7 +344,7 @@ class Edge:
             counts=self._counts,
             access_log=self._access_log,
             addresses=tuple(addresses),
-            exposition=self._exposition,
+            exposition=self.instruments.exposition,
         )
 
         async def reply(request: Message) -> Message:
@@ -399,25 +391,6 @@ class Edge:
         entrance = Entrance(self.config, find)
         await entrance.start(snapshot)
         return entrance
-
-    async def _start_tracing(self) -> None:
-        config = self.config.tracing
-        if config.enabled:
-            self._tracing = await asyncio.to_thread(start_tracing, config, file=CONFIG_FILE)
-
-    async def _start_alerts(self, webhook: Webhook | None) -> None:
-        if webhook is None:
-            return
-        assert self._watcher is not None
-        self._alerts = AlertMonitor(
-            webhook,
-            self.config,
-            context=self.context,
-            directory=self.directory,
-            watcher=self._watcher,
-            certificates=self._certificates,
-        )
-        await self._alerts.start()
 
     def _write_address(self) -> None:
         try:
@@ -485,8 +458,9 @@ class Edge:
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
             self.http_address = await self._listen_in_the_clear(config.http_address)
-        if self._counter is not None and config.metrics_address is not None:
-            await self._serve_metrics(self._counter, config.metrics_address)
+        counter = self.instruments.counter
+        if counter is not None and config.metrics_address is not None:
+            await self._serve_metrics(counter, config.metrics_address)
 
     async def _listen(self, address: ListenAddress) -> ListenAddress:
         """Accept connections of visitors and apps; return the address with its port.
@@ -534,19 +508,8 @@ class Edge:
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
 
-    def _make_counter(self, snapshot: Snapshot) -> RequestCounter | None:
-        if self.config.metrics.listen is None:
-            return None
-        from .metrics.reader import REASONS  # it needs prometheus-client, and some megabytes
-
-        counter = RequestCounter(REASONS)
-        counter.follow(snapshot.owners)
-        self.context.attach(counter)
-        return counter
-
     async def _stop_pages(self) -> None:
-        if self._metrics is not None:
-            await self._metrics.stop()
+        await self.instruments.stop_metrics()
         await self._health.stop()
         if self._entrance is not None:
             await self._entrance.stop()
@@ -565,9 +528,7 @@ class Edge:
         Raises:
             OSError: The address cannot be listened on.
         """
-        from .metrics.exposition import Exposition
-        from .metrics.listener import MetricsListener, warn_if_public
-        from .metrics.reader import EdgeParts, MetricsReader
+        from .metrics.reader import EdgeParts
 
         sockets = await self._open("metrics", address)
         # They stay open while an edge that stops drains.
@@ -589,13 +550,9 @@ class Edge:
             inbox=self.inbox.book,
             generation=1 if self._parent is None else self._parent.generation,
         )
-        self._exposition = Exposition(MetricsReader(parts).read)
-        self._metrics = MetricsListener(self._exposition, self.readiness.reasons, self.guards)
-        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
-        await self._metrics.start(sockets, watch)
         self.metrics_address = _address(address, sockets)
-        warn_if_public(address.host)
-        _log.info("metrics are on http://%s/metrics", self.metrics_address)
+        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
+        await self.instruments.serve_metrics(parts, sockets, self.metrics_address, watch)
 
     def _is_served(self, hostname: str) -> bool:
         route = self.directory.find(hostname)
@@ -663,8 +620,7 @@ class Edge:
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
         self.inbox.apply(snapshot)
-        if self._counter is not None:
-            self._counter.follow(snapshot.owners)
+        self.instruments.follow(snapshot)
         if self._certificates is not None:
             self._certificates.follow(snapshot)
         if self._entrance is not None:

@@ -34,7 +34,7 @@ class Served:
 
     def values(self) -> Values:
         """All numbers now."""
-        exposition = self.world.edge._exposition
+        exposition = self.world.edge.instruments.exposition
         assert exposition is not None
         return self.world.do(exposition.read())
 

@@ -110,7 +110,7 @@ def test_off_by_default(tmp_path: Path) -> None:
     """Nothing listens, and requests are not counted."""
     with world(tmp_path / "edge", tls=False) as one:
         assert one.edge.metrics_address is None
-        assert one.edge._counter is None
+        assert one.edge.instruments.counter is None
         observers = one.edge.context.observers
         assert not any(isinstance(observer, RequestCounter) for observer in observers)
 

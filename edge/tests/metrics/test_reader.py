@@ -188,7 +188,7 @@ def test_the_store_and_the_certificate(served: Served) -> None:
 
 def test_certificates_are_bounded(served: Served) -> None:
     """Those that expire first are shown."""
-    exposition = served.world.edge._exposition
+    exposition = served.world.edge.instruments.exposition
     assert exposition is not None
     reader = exposition.read.__self__  # type: ignore[attr-defined]
     assert isinstance(reader, MetricsReader)
