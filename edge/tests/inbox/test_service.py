@@ -16,7 +16,7 @@ from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.inbox import delivery
 from asgi_tunnel.protocol.codes import GoawayCode
-from asgi_tunnel_edge.inbox import service
+from asgi_tunnel_edge.inbox import book, service
 from asgi_tunnel_edge.inbox.book import ATTEMPT_FIELD, ID_FIELD
 from asgi_tunnel_edge.storage.inbox import InboxStore
 from asgi_tunnel_edge.tokens import Snapshot
@@ -456,3 +456,25 @@ async def test_a_large_response(tmp_path: Path) -> None:
         assert b" 200 " in head
         assert body == b"hello" + bytes(size)
     assert kept(tmp_path) == []
+
+
+async def test_slow_bodies_for_one_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take memory from its own routes only, and give it back."""
+    monkeypatch.setattr(book, "MAX_HELD", 1000)
+    async with marked(tmp_path, inbox={"max_body": 500}) as (live, _):
+        writers = []
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", live.edge.address.port)
+            head = f"POST /hooks/pay HTTP/1.1\r\nHost: {SHOP}\r\nContent-Length: 400\r\n\r\n"
+            writer.write(head.encode() + bytes(320))
+            writers.append(writer)
+        held = live.edge.inbox.book
+        await until(lambda: held.held == 960)
+        answer = await post(live, bytes(100))
+        assert (answer.status, answer.values("x-asgi-tunnel-reason")) == (503, ["overloaded"])
+        assert held.hold("tok_other", 1000)
+        held.let_go("tok_other", 1000)
+        for writer in writers:
+            writer.close()
+        await until(lambda: held.held == 0)
+        assert (await post(live, bytes(100))).status == 200

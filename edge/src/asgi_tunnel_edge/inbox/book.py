@@ -23,7 +23,6 @@ __all__ = [
     "ATTEMPT_FIELD",
     "FULL",
     "ID_FIELD",
-    "MAX_HELD",
     "RECEIVED_FIELD",
     "Book",
     "delivered_fields",
@@ -48,8 +47,12 @@ SENDER_IDS: Final = (
 )
 """Fields by which senders name one event, the same when they send it again."""
 
-MAX_HELD: Final = 64 * 1024 * 1024
-"""Bytes of bodies that are in memory until they are stored or responded to; above it: 503."""
+MAX_HELD: Final = 8 * 1024 * 1024
+"""Bytes of bodies for one token that are in memory until they are stored or responded to, or two of
+``max_body``; above it: 503. Who sends slowly to one app's routes takes no room from another's."""
+
+HOLDERS: Final = 8
+"""Tokens that may have as much at the same time."""
 
 FULL: Final = Reply(
     503,
@@ -108,7 +111,7 @@ class Book:
         is_leading: This process delivers; another one of the same edge only stores.
         may_pass_on: No other process stores at the moment, so that nothing waits which this one has
             not seen, and a request need not be stored first.
-        held: Bytes of bodies in memory.
+        held: Bytes of bodies in memory, of all tokens.
         stored: Requests that were stored, for metrics and tests.
         delivered: Stored requests that an app has acknowledged.
         refused: Requests for which there was no room, or that the disk did not take.
@@ -129,6 +132,8 @@ class Book:
         self.stored = self.delivered = self.refused = 0
         self.now = asyncio.get_running_loop().time
         self._find_route = find_route
+        self._held: dict[str, int] = {}  # by token id
+        self._max_held = max(MAX_HELD, 2 * config.max_body)
         self._usage: dict[str, tuple[int, int]] = {}  # requests and bytes, by token id
         self._last = 0
 
@@ -145,6 +150,24 @@ class Book:
         return None if route.is_closed else route
 
     # -- what each token has -----------------------------------------------------------------
+
+    def hold(self, token_id: str, size: int) -> bool:
+        """Take a piece of a body into memory; False: there is no room for it."""
+        held = self._held.get(token_id, 0) + size
+        if held > self._max_held or self.held + size > self._max_held * HOLDERS:
+            return False
+        self._held[token_id] = held
+        self.held += size
+        return True
+
+    def let_go(self, token_id: str, size: int) -> None:
+        """Take back :meth:`hold`."""
+        self.held -= size
+        left = self._held.get(token_id, 0) - size
+        if left > 0:
+            self._held[token_id] = left
+        else:
+            self._held.pop(token_id, None)
 
     def admit(self, token_id: str, size: int) -> bool:
         """Make room for a request of a token; False: it has its share."""

@@ -22,7 +22,7 @@ from ..replies import RETRY_AFTER, Reply
 from ..request import Request
 from ..route import Route
 from ..storage.inbox import InboxRecord
-from .book import FULL, ID_FIELD, MAX_HELD, Book, delivered_fields, request_id_of
+from .book import FULL, ID_FIELD, Book, delivered_fields, request_id_of
 from .delivery import Delivery
 from .lane import DeliveryLane
 
@@ -129,12 +129,11 @@ class InboxExchange(Exchange):
         if self._phase is not _Phase.READING:
             return
         if data:
-            if self._book.held + len(data) > MAX_HELD:
+            if not self._book.hold(self._route.token_id, len(data)):
                 self._refuse(_NO_MEMORY)
                 return
             self._pieces.append(data)
             self._size += len(data)
-            self._book.held += len(data)
         if end:
             self._decide()
 
@@ -291,8 +290,9 @@ class InboxExchange(Exchange):
         self._phase = _Phase.OVER
         self._stop_timer()
         self._pieces.clear()
-        self._book.held -= self._size
-        self._size = 0
+        if self._size:
+            self._book.let_go(self._route.token_id, self._size)
+            self._size = 0
         if self._is_counted:
             self._is_counted = False
             self._lane.users -= 1
