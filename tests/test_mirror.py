@@ -27,6 +27,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/commands/doctor_edge.py": "tests/commands/test_doctor.py",
     "src/asgi_tunnel/commands/doctor_visit.py": "tests/commands/test_doctor.py",
     "src/asgi_tunnel/commands/options.py": "tests/commands/test_token.py",
+    "src/asgi_tunnel/asgi/lifespan_relay.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
     "src/asgi_tunnel/contrib/django/apps.py": "tests/e2e/test_django.py",
     "src/asgi_tunnel/contrib/django/backends.py": "tests/contrib/test_django.py",

@@ -16,7 +16,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .asgi.adapt import as_single_callable
-from .asgi.lifespan import IS_TUNNELLED, log_startup_error
+from .asgi.lifespan import IS_TUNNELLED
+from .asgi.lifespan_relay import refuse_startup, serve_lifespan
 from .asgi.types import ASGIApp, Message, Receive, Send
 from .config import TOKEN, TunnelConfig
 from .errors import ConfigError, TunnelError
@@ -192,7 +193,7 @@ class Tunnel:
             # A runner of ours that serves the app opens the tunnel itself.
             plan = None if IS_TUNNELLED.get() else self._plan()
         except ConfigError as error:
-            await _refuse_startup(receive, send, str(error))
+            await refuse_startup(receive, send, str(error))
             return
         if plan is None:
             await self.app(scope, receive, send)
@@ -227,7 +228,7 @@ class Tunnel:
             await send(message)
 
         try:
-            await _serve_lifespan(self.app, scope, receive_and_stop, start_and_send)
+            await serve_lifespan(self.app, scope, receive_and_stop, start_and_send)
         except Exception:
             if not refusal or is_told:
                 raise
@@ -437,54 +438,6 @@ def _with_services(app: ASGIApp | None, services: Given | None) -> ASGIApp:
 def _find_daphne_app() -> ASGIApp | None:
     app = daphne_application()
     return None if app is None else as_single_callable(app)
-
-
-async def _serve_lifespan(
-    app: ASGIApp, scope: MutableMapping[str, Any], receive: Receive, send: Send
-) -> None:
-    """Call the app's lifespan; answer in its place when it has none.
-
-    Django and Channels raise on the scope, others return.  As long as the app has sent nothing,
-    that means it takes no part.
-    """
-    last = ""  # what the app has sent
-    received: Message | None = None
-
-    async def noted_receive() -> Message:
-        nonlocal received
-        received = await receive()
-        return received
-
-    async def noted_send(message: Message) -> None:
-        nonlocal last
-        last = message["type"]
-        await send(message)
-
-    try:
-        await app(scope, noted_receive, noted_send)
-    except Exception as error:
-        if last:
-            raise
-        ensure_handler()
-        log_startup_error(error)
-    if last == "lifespan.startup.complete" and received is not None:
-        if received["type"] == "lifespan.startup":
-            # The app is served on although its lifespan is over: wait for the end in its place.
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-        return
-    if last:
-        return
-    message = received or await receive()
-    if message["type"] == "lifespan.startup":
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-    await send({"type": "lifespan.shutdown.complete"})
-
-
-async def _refuse_startup(receive: Receive, send: Send, why: str) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.failed", "message": f"asgi-tunnel: {why}"})
 
 
 async def abort_at_end(connector: Connector) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tests.asgi.memory import Answer, Tunnelled, Visitor, body, start
@@ -27,12 +27,22 @@ class FakeConnector:
     connects: ClassVar[bool] = True
 
     def __init__(
-        self, config: Any, origin: Origin, *, name: str, served: ServedNames | None = None
+        self,
+        config: Any,
+        origin: Origin,
+        *,
+        name: str,
+        served: ServedNames | None = None,
+        policy: Any = None,
+        inbox: tuple[str, ...] = (),
     ) -> None:
         self.config = config
         self.origin = origin
         self.name = name
+        self.policy = policy
+        self.inbox = inbox
         self.urls: tuple[str, ...] = ()
+        self.on_urls: Callable[[Sequence[str]], None] | None = None
         self.log: list[str] = []
         self.on_refused: Callable[[TunnelError], None] | None = None
         self.made.append(self)
