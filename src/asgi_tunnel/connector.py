@@ -48,7 +48,7 @@ from .policy.collect import SentPolicy
 from .protocol.codes import DrainReason, GoawayCode, RefuseCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import DURATION, VISITOR, Hello, Welcome
+from .protocol.handshake import DURATION, INBOX, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
 from .protocol.policy import BAN, POLICY
 from .proxy import Proxy, find_proxy
@@ -132,6 +132,7 @@ class Connector:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: dict[int, tuple[Session, asyncio.Future[dict[str, Any]]]] = {}
         self._last_ask = 0
+        self._is_unkept_logged = False
         self._served = ServedNames() if served is None else served
         self._unserved: frozenset[str] = frozenset()  # of the table's names, as it was logged
         self._shared: set[str] = set()  # names that another process serves, as it was logged
@@ -466,7 +467,18 @@ class Connector:
         self._notes = notes
 
     def _warn(self, welcome: Welcome) -> None:
-        """Say which names nobody comes to, and which another process serves, once for each."""
+        """Say which names nobody comes to, and which another process serves, once for each.
+
+        And, once, that the edge does not keep what the app has marked.
+        """
+        is_kept = welcome.resumed or INBOX in welcome.capabilities
+        if self._inbox and not is_kept and not self._is_unkept_logged:
+            self._is_unkept_logged = True
+            _log.warning(
+                "the edge keeps no requests for this app while it is away (it is of an older "
+                "version, or inbox.enabled is false there), and routes are marked: %s",
+                ", ".join(self._inbox),
+            )
         names = self._served.names
         unserved = frozenset(one for one in names if not is_covered(one, welcome.hostnames))
         new = [one for one in names if one in unserved - self._unserved]

@@ -420,6 +420,7 @@ class Edge:
             desk=self.guards,
         )
         self.tunnels.on_marks = self.inbox.follow
+        self.tunnels.keeps_marked = self.config.inbox.enabled
         self.table = ConnectionTable(
             max_connections=limits.max_connections,
             max_per_address=limits.max_connections_per_address,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -116,7 +117,9 @@ def kept(folder: Path) -> list[tuple[str, int, str]]:
     return found
 
 
-async def test_passed_on_while_the_app_is_there(tmp_path: Path) -> None:
+async def test_passed_on_while_the_app_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its sender gets the app's own response, and nothing is stored."""
     async with marked(tmp_path) as (live, app):
         app.statuses = [418]
@@ -128,7 +131,12 @@ async def test_passed_on_while_the_app_is_there(tmp_path: Path) -> None:
         names = [name for name, _ in app.heads[0]]
         assert names.count(ID_FIELD) == 1
         assert (b"x-sign", b"a") in app.heads[0]
+        caplog.set_level(logging.INFO)
+        for entry in live.edge.directory.entries:
+            entry.session.drop_transport()  # and the session resumes
+        await until(lambda: "connected again and resumed" in caplog.text)
     assert kept(tmp_path) == []
+    assert "keeps no requests" not in caplog.text
 
 
 async def test_stored_and_delivered_in_order(tmp_path: Path) -> None:
@@ -303,14 +311,22 @@ async def test_an_app_that_marks_no_longer(tmp_path: Path) -> None:
         assert (await post(live, b"2")).status == 503
 
 
-async def test_switched_off(tmp_path: Path) -> None:
-    """Then nothing is kept, and no file is made."""
+async def test_switched_off(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Then nothing is kept, no file is made, and both sides say so."""
     limits = {"hold_timeout": 0.05}
     async with live_edge(tmp_path, inbox={"enabled": False}, limits=limits) as live:
         await connect(live, App())
         await live.disconnect()
         assert (await post(live, b"1")).status == 503
     assert not (tmp_path / "inbox.sqlite3").exists()
+    said = [one for one in caplog.messages if "routes" in one]
+    assert said == [
+        "the app of token shop marks routes, and inbox.enabled is false: nothing is kept",
+        (
+            "the edge keeps no requests for this app while it is away (it is of an older version, "
+            "or inbox.enabled is false there), and routes are marked: POST /hooks/pay"
+        ),
+    ]
 
 
 async def test_at_rest_it_is_encrypted(tmp_path: Path) -> None:

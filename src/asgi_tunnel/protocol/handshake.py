@@ -39,6 +39,9 @@ PROBE: Final = "probe"
 DURATION: Final = "duration"
 """Capability of a connector that says how long its app took, where a request asks for it."""
 
+INBOX: Final = "inbox"
+"""Capability of a WELCOME whose edge keeps requests to the routes that HELLO has marked."""
+
 VISITOR: Final = "visitor"
 """Capability of a connector that understands the line which says who a visitor is."""
 

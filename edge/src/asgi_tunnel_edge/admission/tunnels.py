@@ -21,6 +21,7 @@ from asgi_tunnel.protocol.codes import RefuseCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.handshake import (
     DURATION,
+    INBOX,
     PROBE,
     SUBPROTOCOL,
     VISITOR,
@@ -113,6 +114,7 @@ class TunnelAcceptor:
     Attributes:
         counts: What became of connectors.
         on_marks: Called with each new session and the routes that its app marks.
+        keeps_marked: Whether requests to these are kept.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class TunnelAcceptor:
         self._failures = FailureLimiter()
         self.counts = TunnelCounts()
         self.on_marks: Callable[[SessionEntry, tuple[str, ...]], None] | None = None
+        self.keeps_marked = False
         self._supervisor = SessionSupervisor(
             directory, hold_timeout=limits.hold_timeout, counts=self.counts
         )
@@ -364,9 +367,12 @@ class TunnelAcceptor:
         group = hello.group or hello.instance
         shared = self._directory.shared_hostnames(token.id, group, hostnames)
         policy = self._directory.policy_of(token.id, hello.policy, hello.routes)
+        base = self._welcome(session_id, hostnames, token)
+        keeps = (INBOX,) if hello.inbox and self.keeps_marked else ()
         welcome = replace(
-            self._welcome(session_id, hostnames, token),
+            base,
             shared=shared,
+            capabilities=(*base.capabilities, *keeps),
             notes=() if policy is None else self._notes(policy, hostnames, token),
         )
         if len(encode_handshake(welcome)) > MAX_HANDSHAKE_SIZE:
