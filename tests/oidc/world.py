@@ -6,11 +6,13 @@ import asyncio
 import os
 import shutil
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 from edge.tests.live import live_edge
@@ -53,72 +55,95 @@ def require() -> None:
 
 
 class NodeProvider:
-    """npm's oidc-provider as a process. Its keys are new at each start."""
+    """npm's oidc-provider as a process. Its keys are new at each start.
+
+    Args:
+        origin: Where it sends people back to.
+    """
 
     def __init__(self, origin: str) -> None:
         self.issuer = ""
         self._origin = origin
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[str] | None = None
 
-    async def start(self) -> None:
-        """Start it, on the port that it had before."""
+    def start(self) -> None:
+        """Start it, on the port that it had before; again, where it runs, it stays as it is."""
+        if self._process is not None:
+            return
         port = self.issuer.rpartition(":")[2] or "0"
-        self._process = await asyncio.create_subprocess_exec(
-            NODE or "",
-            str(SCRIPT),
-            str(MODULES),
-            self._origin,
-            port,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        self._process = subprocess.Popen(
+            [NODE or "", SCRIPT, MODULES, self._origin, port],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert self._process.stdout is not None
-        self.issuer = (await self._process.stdout.readline()).decode().strip()
+        self.issuer = self._process.stdout.readline().strip()
         assert self.issuer, "node could not start it"
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """End it."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            await process.wait()
+            process.communicate()
 
 
-@asynccontextmanager
-async def mock_provider() -> AsyncIterator[str]:
+@contextmanager
+def mock_provider() -> Iterator[str]:
     """oidc-provider-mock as a process; its issuer."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     user = '{"sub": "zoe", "email": "zoe@example.org", "email_verified": true, "name": "Zoe"}'
-    process = await asyncio.create_subprocess_exec(
-        str(MOCK),
-        "--port",
-        str(port),
-        "--require-nonce",
-        "true",
-        "--user-claims",
-        user,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
+    process = subprocess.Popen(
+        [MOCK, "--port", str(port), "--require-nonce", "true", "--user-claims", user],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                else:
-                    writer.close()
-                    break
+        end = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert time.monotonic() < end, "oidc-provider-mock could not be started"
+                time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
-        await process.wait()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody has: providers are told where they send people back to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Providers(NamedTuple):
+    """Two providers, and where the edge has to be that they send people back to."""
+
+    port: int
+    node: NodeProvider
+    mock: str
+
+
+@contextmanager
+def providers() -> Iterator[Providers]:
+    """Both providers."""
+    port = free_port()
+    node = NodeProvider(f"http://{HOST}:{port}")
+    try:
+        node.start()
+        with mock_provider() as mock:
+            yield Providers(port, node, mock)
+    finally:
+        node.stop()
 
 
 class World:
-    """Everything together; the port of the edge is known before the providers start."""
+    """Everything together."""
 
     def __init__(self, origin: str, node: NodeProvider, context: Any) -> None:
         self.origin = origin
@@ -131,17 +156,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, *, policy: dict[str, Any] | None = None) -> AsyncIterator[World]:
+async def world(
+    folder: Path, both: Providers, *, policy: dict[str, Any] | None = None
+) -> AsyncIterator[World]:
     """An edge with a door that takes both providers, and a browser without cookies."""
+    port, node, mock = both
+    node.start()
     async with AsyncExitStack() as stack:
-        # Providers know where they send people back to, so the edge's port comes first.
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        origin = f"http://{HOST}:{port}"
-        node = NodeProvider(origin)
-        await node.start()
-        stack.push_async_callback(node.stop)
-        mock = await stack.enter_async_context(mock_provider())
         names = ("rs256", "ps256", "es256", "es384", "eddsa")
         settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{port}",
@@ -175,7 +196,7 @@ async def world(folder: Path, *, policy: dict[str, Any] | None = None) -> AsyncI
             while live.edge.directory.snapshot.generation < generation:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         context = await stack.enter_async_context(_browser())
-        yield World(origin, node, context)
+        yield World(f"http://{HOST}:{port}", node, context)
 
 
 @asynccontextmanager
