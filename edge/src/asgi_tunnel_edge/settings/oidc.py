@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
@@ -38,6 +38,11 @@ Scopes = Annotated[
     Meta(description="a list of scopes", examples=[["openid", "email", "profile"]]),
 ]
 
+Prompt = Annotated[
+    Literal["login", "consent", "select_account"],
+    Meta(description='"login", "consent" or "select_account"', examples=["select_account"]),
+]
+
 
 class OidcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider."""
@@ -51,6 +56,7 @@ class OidcConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: Annotated[Text, Meta(examples=["Google"])] | None = None  #: None: the table's name
     scopes: Scopes = ("openid", "email", "profile")
     groups_claim: Annotated[Text, Meta(examples=["roles"])] = "groups"
+    prompt: Prompt | None = None  #: None: as the provider likes
     trust_email: Switch = False  #: whether an address counts of which nothing else is said
 
     @property

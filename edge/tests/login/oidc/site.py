@@ -108,9 +108,9 @@ class LoginSite:
     async def __aexit__(self, *exc: object) -> None:
         await self.login.aclose()
 
-    def browser(self, host: str = HOST) -> Browser:
+    def browser(self, host: str = HOST, address: str = "127.0.0.1") -> Browser:
         """A browser of somebody."""
-        return Browser(self, self._asgi, host)
+        return Browser(self, self._asgi, host, address)
 
 
 @asynccontextmanager
@@ -127,7 +127,8 @@ async def one_provider(
 class Browser:
     """One browser, at one hostname."""
 
-    def __init__(self, site: LoginSite, app: Any, host: str) -> None:
+    def __init__(self, site: LoginSite, app: Any, host: str, address: str) -> None:
+        self._address = address
         self._site = site
         self._host = host
         self._app = app
@@ -135,7 +136,7 @@ class Browser:
 
     async def get(self, url: str | httpx.URL, *, origin: str = "") -> httpx.Response:
         """Ask for a page."""
-        transport = httpx.ASGITransport(app=self._app)
+        transport = httpx.ASGITransport(app=self._app, client=(self._address, 9))
         base = origin or f"https://{self._host}"
         fields = {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:

@@ -97,10 +97,9 @@ async def test_a_login_leads_to_this_hostname_only(tmp_path: Path, to: str) -> N
 async def test_the_same_for_a_login_over_http_from_elsewhere(tmp_path: Path) -> None:
     """It is refused before anything is sent."""
     async with one_provider(tmp_path) as (provider, site):
-        browser = site.browser()
-        transport = httpx.ASGITransport(app=browser._app, client=("203.0.113.5", 9))
-        async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as one:
-            assert (await one.get(f"{START}idp")).status_code == 403
+        browser = site.browser(address="203.0.113.5")
+        response = await browser.get(f"{START}idp", origin=f"http://{HOST}")
+        assert response.status_code == 403
         assert provider.asked == []
 
 
@@ -537,20 +536,60 @@ async def test_a_provider_that_is_not_there_is_a_page(tmp_path: Path) -> None:
 
 
 async def test_logins_with_one_provider_are_bounded(tmp_path: Path) -> None:
-    """One more than fits gets 503 at once, and the others go on."""
-    async with EvilProvider().serve() as provider:
+    """Of one address, and of all: one more gets 503 at once, and the others go on."""
+
+    async def start(site: LoginSite, address: str) -> httpx.Response:
+        return await site.browser(address=address).get(f"{START}idp")
+
+    async with one_provider(tmp_path) as (provider, site):
         provider.silent.add(DISCOVERY)
-        async with LoginSite(tmp_path, {"idp": provider}) as site:
-            waiting = [asyncio.create_task(_try(site)) for _ in range(64)]
-            while site.login.providers["idp"]._logins < 64:  # noqa: ASYNC110
+        logins = site.login.providers["idp"]._logins
+        waiting: list[asyncio.Task[httpx.Response]] = []
+        for group in range(4):
+            address = f"192.0.2.{group}"
+            waiting += [asyncio.create_task(start(site, address)) for _ in range(16)]
+            while logins.total() < len(waiting):  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            response = await _try(site)
+            response = await start(site, address)
             assert response.status_code == 503
             assert "Many people log in" in response.text
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            assert site.login.providers["idp"]._logins == 0
+        assert (await start(site, "192.0.2.99")).status_code == 503
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert not logins
+
+
+async def test_the_log_is_not_filled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By failed logins: a line now and then, which counts the others."""
+    monkeypatch.setattr("asgi_tunnel_edge.login.oidc.login.LOG_PAUSE", 60.0)
+    async with one_provider(tmp_path) as (provider, site):
+        provider.claims = {"nonce": "other"}
+        for _ in range(5):
+            await site.browser().log_in()
+        assert caplog.text.count("a login with idp failed") == 1
+        site.login._silent_until.clear()
+        await site.browser().log_in()
+        assert "(4 more times before)" in caplog.text
+
+
+async def test_another_login_takes_the_place_of_a_session(tmp_path: Path) -> None:
+    """Of the same browser: the first one has ended then."""
+    async with one_provider(tmp_path, prompt="login") as (provider, site):
+        browser = site.browser()
+        await browser.log_in()
+        first = browser.claims
+        provider.claims = {"sub": "2", "email": "ben@example.org"}
+        query = await browser.start()
+        assert query["prompt"] == "login"
+        await browser.come_back(query)
+        assert browser.claims is not None
+        assert browser.claims.subject == "2"
+        assert first is not None
+        store = site.login._app.sessions.store
+        assert [one.subject for one in store.sessions()] == ["oidc:idp:2"]
 
 
 async def test_a_wrong_secret_is_the_operators_to_mend(

@@ -54,20 +54,21 @@ def authorization_url(
         attempt: That begins.
         redirect_uri: Where the provider sends the browser back.
     """
-    query = urlencode(
-        {
-            "response_type": "code",
-            "client_id": provider.settings.client_id,
-            "redirect_uri": redirect_uri,
-            "scope": " ".join(provider.settings.scopes),
-            "state": attempt.state,
-            "nonce": attempt.nonce,
-            "code_challenge": attempt.challenge,
-            "code_challenge_method": "S256",
-        }
-    )
+    settings = provider.settings
+    values = {
+        "response_type": "code",
+        "client_id": settings.client_id,
+        "redirect_uri": redirect_uri,
+        "scope": " ".join(settings.scopes),
+        "state": attempt.state,
+        "nonce": attempt.nonce,
+        "code_challenge": attempt.challenge,
+        "code_challenge_method": "S256",
+    }
+    if settings.prompt is not None:
+        values["prompt"] = settings.prompt
     endpoint = metadata.authorization_endpoint
-    return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}"
+    return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{urlencode(values)}"
 
 
 def refusal_of(error: str) -> ProviderError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 __all__ = ["OidcLogin"]
 
 _log = logging.getLogger("asgi_tunnel_edge.login")
+
+LOG_PAUSE: Final = 1.0
+"""Seconds between two lines of the log about failed logins with one provider."""
 
 _START: Final = f"{ACCESS_PATH}oidc/start/"
 _CALLBACK: Final = f"{ACCESS_PATH}oidc/callback/"
@@ -86,6 +90,9 @@ class OidcLogin(Method):
         }
         self._signer = AttemptSigner(key)
         self._used = UsedStates()
+        self._clock = clock
+        self._silent_until: dict[str, float] = {}  # by provider
+        self._unsaid: Counter[str] = Counter()
         self._wall = wall
         self._app: LoginApp
 
@@ -120,7 +127,7 @@ class OidcLogin(Method):
             raise LoginError("Logins are over https only", text)
         now = self._wall()
         try:
-            async with provider.step():
+            async with provider.step(place.group):
                 metadata = await provider.metadata()
         except ProviderError as error:
             return self._failed(error, provider, place)
@@ -144,7 +151,7 @@ class OidcLogin(Method):
         place = self._app.place(request, attempt.target)
         provider = self._provider(request, place)
         try:
-            async with provider.step():
+            async with provider.step(place.group):
                 # Before anything is sent on: whose response it is.
                 await _check_sender(request, provider)
                 error = _one(request, "error")
@@ -173,7 +180,8 @@ class OidcLogin(Method):
                 email=person.email,
                 groups=person.groups,
             )
-            response = await sessions.begin(claims, place)
+            before = self._app.current(request, place)
+            response = await sessions.begin(claims, place, instead_of=before)
             response.headers.update(_FIELDS)
         end_cookie(response, cookie_name(attempt.state))
         return response
@@ -206,12 +214,22 @@ class OidcLogin(Method):
         return provider
 
     def _failed(self, error: ProviderError, provider: Provider, place: Place) -> Response:
-        _log.warning("a login with %s failed: %s", provider.name, error.detail)
+        self._report(provider.name, error.detail)
         problem = error.text.replace("{label}", provider.label)
         response = self._app.login_page(place, problem=problem, status=error.status)
         if error.status == 503:
             response.headers["retry-after"] = "60"
         return response
+
+    def _report(self, name: str, detail: str) -> None:
+        """Log why a login failed; strangers may try often, and one line a second says enough."""
+        unsaid, now = self._unsaid[name], self._clock()
+        if now < self._silent_until.get(name, now):
+            self._unsaid[name] += 1
+            return
+        more = f" ({unsaid} more times before)" if unsaid else ""
+        _log.warning("a login with %s failed: %s%s", name, detail, more)
+        self._silent_until[name], self._unsaid[name] = now + LOG_PAUSE, 0
 
 
 async def _check_sender(request: Request, provider: Provider) -> None:

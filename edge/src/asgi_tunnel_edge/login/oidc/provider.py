@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -32,6 +33,9 @@ STEP_TIMEOUT: Final = 4.5
 
 MAX_LOGINS: Final = 64
 """Logins with one provider that are in progress at one time; one more gets 503 at once."""
+
+MAX_ADDRESS_LOGINS: Final = 16
+"""The same of one address (IPv6: of one /64), so that it does not take all of them."""
 
 METADATA_FOR: Final = 3600.0
 """Seconds for which the addresses of a provider's parts are kept."""
@@ -115,7 +119,7 @@ class Provider:
         self.secret = secret
         self.fetcher = Fetcher(is_local=settings.is_local)
         self._clock = clock
-        self._logins = 0
+        self._logins: Counter[str] = Counter()  # in progress, by the group of an address
         self._asking = asyncio.Lock()
         self._metadata: Metadata | None = None
         self._metadata_at = 0.0
@@ -134,23 +138,29 @@ class Provider:
         await self.fetcher.aclose()
 
     @asynccontextmanager
-    async def step(self) -> AsyncIterator[None]:
+    async def step(self, group: str) -> AsyncIterator[None]:
         """Bound one step of a login: how long it takes, and how many there are at one time.
+
+        Args:
+            group: Of the visitor's address.
 
         Raises:
             ProviderError: There are too many, or it took too long.
         """
-        if self._logins >= MAX_LOGINS:
+        logins = self._logins
+        if logins.total() >= MAX_LOGINS or logins[group] >= MAX_ADDRESS_LOGINS:
             text = "Many people log in at this moment. Try again in a few seconds."
-            raise ProviderError(text, f"{MAX_LOGINS} logins are in progress", status=503)
-        self._logins += 1
+            raise ProviderError(text, f"{logins.total()} logins are in progress", status=503)
+        logins[group] += 1
         try:
             async with asyncio.timeout(STEP_TIMEOUT):
                 yield
         except TimeoutError as error:
             raise unreachable(f"it took longer than {STEP_TIMEOUT} s") from error
         finally:
-            self._logins -= 1
+            logins[group] -= 1
+            if not logins[group]:
+                del logins[group]
 
     async def metadata(self) -> Metadata:
         """Return where its parts are. Cancelling it loses nothing.
