@@ -296,6 +296,26 @@ async def test_a_share_link_opens_one_path_as_often_as_it_may(tmp_path: Path) ->
             assert (await browser.get("/album/7/1.jpg")).status_code == 303
 
 
+async def test_who_is_in_needs_no_share_link(tmp_path: Path) -> None:
+    """It leads on, uses nothing up, and takes nobody's own session."""
+    async with door(tmp_path) as world, world.browser() as browser:
+        link = LinkRecord(
+            id="link_1",
+            secret_sha256=secret_digest("sesame"),
+            hostname=SHOP,
+            path="/album/7",
+            max_uses=1,
+        )
+        world.store.create_link(link)
+        await world.follow()
+        await world.log_in(browser)
+        for ask in (browser.get, browser.post):
+            led = await ask(f"{ACCESS}link/sesame")
+            assert (led.status_code, led.headers["location"]) == (303, "/album/7")
+            assert "set-cookie" not in led.headers
+        assert [one.uses for one in world.store.links()] == [0]
+
+
 async def test_nobody_logs_in_while_the_store_is_away(tmp_path: Path) -> None:
     """And who is in stays in."""
     async with door(tmp_path) as world, world.browser() as one, world.browser() as other:

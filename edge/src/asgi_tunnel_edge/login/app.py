@@ -167,7 +167,7 @@ class LoginApp:
                 return await handler(request, place)
             except LoginError as error:
                 if is_script:
-                    said = {"problem": f"{error.title}. {error.text}"}
+                    said = {"problem": f"{error.title}. {error.text}", "reason": error.reason}
                     return self.site.data(said, status=error.status)
                 return self._error(error, place)
 

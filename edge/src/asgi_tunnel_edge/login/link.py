@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from ..access.doors import ACCESS_PATH
@@ -50,6 +51,8 @@ class LinkLogin(Method):
 
     async def _show(self, request: Request, place: Place) -> Response:
         link = self._known(request, place)
+        if self._is_in(request, self._app.place(request, link.path)):
+            return RedirectResponse(link.path, status_code=303)
         values = {"hostname": place.hostname, "path": link.path}
         return self._app.site.page("link.html", values)
 
@@ -58,6 +61,8 @@ class LinkLogin(Method):
         place = self._app.place(request, link.path)
         if self.name not in place.methods:
             raise _over()
+        if self._is_in(request, place):
+            return RedirectResponse(place.target, status_code=303)
         sessions = self._app.sessions
         try:
             used = await asyncio.to_thread(
@@ -68,6 +73,13 @@ class LinkLogin(Method):
         if used is None:
             raise _over()
         return await sessions.begin(sessions.claims_for_link(link.id, place), place)
+
+    def _is_in(self, request: Request, place: Place) -> bool:
+        """Whether somebody needs no link, and would lose the session of their own to it."""
+        claims = self._app.current(request, place)
+        if claims is None or claims.link is not None:
+            return False
+        return self._app.sessions.doors.admits(claims, place.policies)
 
     def _known(self, request: Request, place: Place) -> LinkRecord:
         digest = secret_digest(request.path_params["secret"])

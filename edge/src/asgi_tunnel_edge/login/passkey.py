@@ -76,6 +76,16 @@ TIMEOUT: Final = 240_000
 """Milliseconds that the browser waits for the person: the attempt is over after 300 s."""
 
 
+class _UnknownPasskeyError(LoginError):
+    """A passkey that is not in the store: browsers need not offer it any more."""
+
+    reason = "unknown-passkey"
+
+    def __init__(self) -> None:
+        text = "It was removed, or is for another site. Take another one, or log in another way."
+        super().__init__("This passkey is not known here", text)
+
+
 class PasskeyLogin(Method):
     """See the module.
 
@@ -129,15 +139,15 @@ class PasskeyLogin(Method):
         try:
             found = await asyncio.to_thread(sessions.store.passkey, credential_id, place.hostname)
             if found is None:
-                raise _unknown()
+                raise _UnknownPasskeyError
             name, public_key, _ = found
             user = sessions.doors.user(name)
             if user is None:
-                raise _unknown()
+                raise _no_owner()
             _verify(place, attempt, answer, public_key)
             handle = answer.response.user_handle
             if handle is not None and handle != _handle_of(user, place.hostname):
-                raise _unknown()
+                raise _no_owner()
             count = answer.response.authenticator_data.counter
             is_new = self._attempts.use(attempt)
             if not is_new or not await asyncio.to_thread(
@@ -353,9 +363,9 @@ def _used() -> LoginError:
     return LoginError("This was used before", text)
 
 
-def _unknown() -> LoginError:
-    text = "This passkey is not known here. Take another one, or log in another way."
-    return LoginError("This passkey is not known", text)
+def _no_owner() -> LoginError:
+    text = "Its owner may not log in here. Take another one, or log in another way."
+    return LoginError("This passkey is not of use here", text)
 
 
 def _wrong() -> LoginError:

@@ -44,7 +44,10 @@ class LoginError(Exception):
         text: What happened and what to do, one or two sentences.
         status: Of the response.
         target: What another login leads to; empty: as this one.
+        reason: For the script, where it does something about it; empty: nothing.
     """
+
+    reason = ""
 
     def __init__(self, title: str, text: str, *, status: int = 403, target: str = "") -> None:
         super().__init__(title)

@@ -15,7 +15,12 @@
     btoa(Array.from(new Uint8Array(buffer), (one) => String.fromCharCode(one)).join(""))
       .replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
-  class Refused extends Error {}
+  class Refused extends Error {
+    constructor(said) {
+      super(said.problem || said.error || "The edge refused this. Try again.");
+      this.unknown = said.reason === "unknown-passkey";
+    }
+  }
 
   async function post(page, values) {
     const response = await fetch(base + "passkey/" + page, {
@@ -24,7 +29,7 @@
       body: JSON.stringify(values),
     });
     const said = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Refused(said.problem || said.error || "The edge refused this. Try again.");
+    if (!response.ok) throw new Refused(said);
     return said;
   }
 
@@ -49,7 +54,16 @@
     const { options } = await post("challenge", {});
     const credential = await navigator.credentials.get({ publicKey: read(options), ...more });
     state.textContent = "Logging in…";
-    return post("login", { to, credential: written(credential) });
+    try {
+      return await post("login", { to, credential: written(credential) });
+    } catch (error) {
+      if (error.unknown && window.PublicKeyCredential.signalUnknownCredential) {
+        // What the edge does not know any more is offered no more.
+        const one = { rpId: location.hostname, credentialId: credential.id };
+        window.PublicKeyCredential.signalUnknownCredential(one).catch(() => {});
+      }
+      throw error;
+    }
   }
 
   async function make() {
@@ -65,9 +79,10 @@
     switch (error.name) {
       case "NotAllowedError":
       case "AbortError":
-        return kind === "login"
+        if (kind === "new") return "No passkey was made. Try again.";
+        return document.querySelector("main input[type=password], main a.button")
           ? "No passkey was used. Try again, or log in another way."
-          : "No passkey was made. Try again.";
+          : "No passkey was used. Try again.";
       case "InvalidStateError":
         return "This device has a passkey for you already.";
       case "ConstraintError":
@@ -101,8 +116,9 @@
   // Browsers that can list passkeys beside saved passwords: choosing one there is enough.
   async function offer() {
     const field = document.querySelector("input[autocomplete~=webauthn]");
-    const able = window.PublicKeyCredential.isConditionalMediationAvailable;
-    if (kind !== "login" || !field || !able || !(await able.call(window.PublicKeyCredential))) return;
+    const { PublicKeyCredential } = window;
+    if (kind !== "login" || !field || !PublicKeyCredential.isConditionalMediationAvailable) return;
+    if (!(await PublicKeyCredential.isConditionalMediationAvailable())) return;
     for (;;) {
       const mine = (waiting = new AbortController());
       const renewal = setTimeout(() => mine.abort(), 200_000); // before its challenge is over
@@ -120,10 +136,9 @@
     }
   }
 
-  if (window.PublicKeyCredential) {
-    form.hidden = false;
-    for (const one of document.querySelectorAll("[data-with-passkey]")) one.hidden = false;
-    for (const one of document.querySelectorAll("[data-without-passkey]")) one.hidden = true;
-    offer().catch(() => {});
-  }
+  const able = Boolean(window.PublicKeyCredential);
+  form.hidden = !able;
+  for (const one of document.querySelectorAll("[data-with-passkey]")) one.hidden = !able;
+  for (const one of document.querySelectorAll("[data-without-passkey]")) one.hidden = able;
+  if (able) offer().catch(() => {});
 })();
