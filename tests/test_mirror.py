@@ -82,6 +82,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/admission/tunnels.py": (
         "edge/tests/hostile/test_tunnel_admission.py tests/e2e/test_tokens.py"
     ),
+    **{
+        f"edge/src/asgi_tunnel_edge/login/{name}.py": "edge/tests/login/test_login.py"
+        for name in ("app", "entrance", "link", "password", "sessions", "site")
+    },
     "edge/src/asgi_tunnel_edge/ban.py": "edge/tests/storage/test_bans.py",
     "edge/src/asgi_tunnel_edge/commands/archive.py": "edge/tests/commands/test_backup.py",
     "edge/src/asgi_tunnel_edge/commands/ban_add.py": "edge/tests/commands/test_ban.py",

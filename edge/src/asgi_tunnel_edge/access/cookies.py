@@ -31,6 +31,7 @@ ID_FIELD: Final = b"asgi-tunnel-token-id"
 SECRET_FIELD: Final = b"asgi-tunnel-token-secret"
 """The pair of fields with a service token. No app sees them."""
 
+_SESSION_IS: Final = SESSION_COOKIE + b"="
 _COOKIE: Final = b"cookie"
 _AUTHORIZATION: Final = b"authorization"
 _WATCHED: Final = frozenset({_COOKIE, _AUTHORIZATION, ID_FIELD, SECRET_FIELD})
@@ -54,38 +55,53 @@ def take_credentials(fields: Fields) -> Credentials:
         fields: Of the request, names in lower case; they are not changed.
     """
     has_authorization = False
-    for name, value in fields:
+    values: list[bytes] = []
+    token: Fields = []
+    taken: list[tuple[int, bytes]] = []  # where, and what stays of it
+    place = -1
+    for pair in fields:
+        place += 1
+        name = pair[0]
         if name not in _WATCHED:
             continue
         if name == _AUTHORIZATION:
             has_authorization = True
-        elif name != _COOKIE or PREFIX in value:
-            break
-    else:
-        return _new(Credentials, (fields, [], [], has_authorization))
-    kept: Fields = []
-    values: list[bytes] = []
-    token: Fields = []
-    for pair in fields:
-        name, value = pair
-        if name in (ID_FIELD, SECRET_FIELD):
+        elif name != _COOKIE:
             token.append(pair)
-            continue
-        if name != _COOKIE or PREFIX not in value:
-            has_authorization = has_authorization or name == _AUTHORIZATION
-            kept.append(pair)
-            continue
-        others = []
-        for part in value.split(b";"):
-            key, _, content = part.strip(b" \t").partition(b"=")
-            if not key.strip(b" \t").startswith(PREFIX):
-                others.append(part)
-            elif key == SESSION_COOKIE and content not in values:
-                values.append(content)
-        rest = b";".join(others).strip(b" \t")
-        if rest:
-            kept.append((_COOKIE, rest))
+            taken.append((place, b""))
+        elif PREFIX in pair[1]:
+            taken.append((place, _without_own(pair[1], values)))
+    kept = fields
+    if taken:
+        kept = fields.copy()
+        for place, rest in reversed(taken):
+            if rest:
+                kept[place] = (_COOKIE, rest)
+            else:
+                del kept[place]
     return _new(Credentials, (kept, values, token, has_authorization))
+
+
+def _without_own(value: bytes, found: list[bytes]) -> bytes:
+    """Take the edge's cookies out of a field; add different values of the session's to a list."""
+    place = value.find(_SESSION_IS)
+    if place >= 0 and value.find(PREFIX) == value.rfind(PREFIX):
+        # One of them, as nearly always, and found without taking the parts apart.
+        before = value[:place].rstrip(b" \t")
+        if not before or before.endswith(b";"):
+            content, _, after = value[place + len(_SESSION_IS) :].partition(b";")
+            content, after = content.rstrip(b" \t"), after.strip(b" \t")
+            if content not in found:
+                found.append(content)
+            return before + b" " + after if before and after else before[:-1] or after
+    others = []
+    for part in value.split(b";"):
+        key, _, content = part.strip(b" \t").partition(b"=")
+        if not key.strip(b" \t").startswith(PREFIX):
+            others.append(part)
+        elif key == SESSION_COOKIE and content not in found:
+            found.append(content)
+    return b";".join(others).strip(b" \t")
 
 
 def session_cookie(value: bytes, *, max_age: int, name: bytes = SESSION_COOKIE) -> bytes:

@@ -1,7 +1,8 @@
 """Decides who passes the doors of this edge, request by request; dispatch asks it.
 
-It reads dicts only: sessions are signed (``session``), and what the store has comes with each
-snapshot. What has to wait, a password's check, is handed back as :class:`Pending`.
+Large because each way to pass is looked at in the same few lines, for each request. It reads dicts
+only: sessions are signed (``session``), and what the store has comes with each snapshot. What has
+to wait, a password's check, is handed back as :class:`Pending`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ VERIFIED_FOR: Final = 300.0
 MAX_RETURN: Final = 2000
 """Bytes of a target that a login leads back to; a longer one leads to the first page."""
 
+_new: Final = tuple.__new__  # skips a named tuple's own constructor
 _NO_SECRET: Final = "0" * 64
 _CHALLENGE: Final = (b"www-authenticate", b'Basic realm="asgi-tunnel", charset="UTF-8"')
 
@@ -116,7 +118,20 @@ class Verified(NamedTuple):
 class _Person:
     """Somebody who has shown who they are; kept as long as the snapshot that says so."""
 
-    __slots__ = ("_lines", "claims", "identity", "link", "named", "path", "provider", "user")
+    __slots__ = (
+        "_last",
+        "_line",
+        "_lines",
+        "claims",
+        "hostname",
+        "identity",
+        "link",
+        "named",
+        "path",
+        "provider",
+        "until",
+        "user",
+    )
 
     def __init__(
         self,
@@ -136,10 +151,20 @@ class _Person:
         self.link = link
         path = None if link is None else plain_path(link.path.encode())
         self.path = None if path is None else path.rstrip("/")  # that a link is for
+        self.hostname: str | None = None  # the only one that a session holds for
+        self.until = 0.0  # seconds since 1970: when a session ends
+        if claims is not None:
+            self.hostname, self.until = claims.hostname, float(claims.expires)
+        if link is not None and link.expires_at is not None:
+            self.until = min(self.until, float(link.expires_at))
         self._lines: dict[tuple[Policy, ...], bytes] = {}
+        self._last: tuple[Policy, ...] | None = None  # what was asked about last, and its line
+        self._line = b""
 
     def line(self, policies: tuple[Policy, ...]) -> bytes:
         """Return what the app's side reads; empty: one of the policies does not let them in."""
+        if policies is self._last:
+            return self._line
         line = self._lines.get(policies)
         if line is None:
             line = b""
@@ -147,6 +172,7 @@ class _Person:
                 name = policies[0].name if policies else ""
                 line = self.identity._replace(policy=name).encode()
             self._lines[policies] = line
+        self._last, self._line = policies, line
         return line
 
     def _passes(self, policy: Policy) -> bool:
@@ -196,6 +222,7 @@ class Doors:
         self._ended: frozenset[str] = frozenset()
         self._epoch = 0
         self._sessions: dict[bytes, _Person] = {}  # by the value of the cookie
+        self._programs: dict[str, _Person] = {}  # by the id of the service token
         self._verified: dict[bytes, Verified] = {}  # by the digest of the credentials
 
     @property
@@ -242,6 +269,7 @@ class Doors:
         self._ended = frozenset(records.ended)
         self._epoch = records.epoch
         self._sessions.clear()
+        self._programs.clear()
         self._verified.clear()
 
     def forget(self, session_id: str) -> None:
@@ -272,7 +300,8 @@ class Doors:
             if has_authorization:
                 fields = _without_token(fields)
             is_known = person is not None and _may_be_named(person, request, arrival)
-            return Admission(fields, person.line(policies) if person and is_known else b"")
+            line = person.line(policies) if person is not None and is_known else b""
+            return _new(Admission, (fields, line))
         if not arrival.is_secure and not _is_loopback(arrival.peer_host):
             return self._refuse(_INSECURE)
         if person is None:
@@ -282,7 +311,9 @@ class Doors:
             return self._refuse(_DENIED if person.link is None else _login(request, policies))
         if request.websocket_key is not None and not _is_same_origin(request):
             return self._refuse(_WRONG_ORIGIN)
-        return Admission(_without_token(fields) if has_authorization else fields, line)
+        if has_authorization:
+            fields = _without_token(fields)
+        return _new(Admission, (fields, line))
 
     def identify(self, value: bytes, hostname: str | None, now: float) -> Claims | None:
         """Return the session of a cookie's value, if it holds for a hostname now."""
@@ -324,14 +355,7 @@ class Doors:
             if len(self._sessions) >= MAX_SESSIONS:
                 self._sessions.clear()
             self._sessions[value] = person
-        claims = person.claims
-        assert claims is not None
-        if claims.hostname != hostname or now >= claims.expires:
-            return None
-        link = person.link
-        if link is not None and link.expires_at is not None and now >= link.expires_at:
-            return None
-        return person
+        return person if person.hostname == hostname and now < person.until else None
 
     def _person(self, claims: Claims, now: float) -> _Person | None:
         """Whom a session is of; None: it was ended, or they are not let in any more."""
@@ -386,12 +410,12 @@ class Doors:
             return self._by_token(given[ID_FIELD], given[SECRET_FIELD], policies, fields, now)
         basic = _basic(fields)
         if basic is not None:
-            name, password, field = basic
-            rest = [pair for pair in fields if pair is not field]
+            name, password, value = basic
+            rest = _without_authorization(fields)
             if name.startswith(SERVICE_TOKEN_PREFIX):
                 return self._by_token(name.encode(), password.encode(), policies, rest, now)
             if all("basic" in one.methods for one in policies):
-                digest = hashlib.sha256(field[1]).digest()
+                digest = hashlib.sha256(value).digest()
                 known = self._verified.get(digest)
                 user = self.user(name)
                 if user is not None and known is not None and known.holds(user, now):
@@ -415,9 +439,12 @@ class Doors:
             return self._refuse(_WRONG_TOKEN)
         if record.expires_at is not None and now >= record.expires_at:
             return self._refuse(_WRONG_TOKEN)
-        since = record.created_at
-        identity = _identity(f"token:{record.id}", record.name, "", (), "token", since)
-        person = _Person(identity, named=frozenset(record.policies))
+        person = self._programs.get(record.id)
+        if person is None:
+            since = record.created_at
+            identity = _identity(f"token:{record.id}", record.name, "", (), "token", since)
+            person = _Person(identity, named=frozenset(record.policies))
+            self._programs[record.id] = person
         return self._let_in(person, policies, fields)
 
     def _basic_person(self, user: UserRecord, now: float) -> _Person:
@@ -429,7 +456,7 @@ class Doors:
         self, person: _Person, policies: tuple[Policy, ...], fields: Fields
     ) -> Admission | Reply:
         line = person.line(policies)
-        return Admission(fields, line) if line else self._refuse(_DENIED)
+        return _new(Admission, (fields, line)) if line else self._refuse(_DENIED)
 
     def _refuse(self, reply: Reply) -> Reply:
         self.denied += 1
@@ -463,7 +490,11 @@ def _without_token(fields: Fields) -> Fields:
     basic = _basic(fields)
     if basic is None or not basic[0].startswith(SERVICE_TOKEN_PREFIX):
         return fields
-    return [pair for pair in fields if pair is not basic[2]]
+    return _without_authorization(fields)
+
+
+def _without_authorization(fields: Fields) -> Fields:
+    return [pair for pair in fields if pair[0] != b"authorization"]
 
 
 def _is_same_origin(request: Request) -> bool:
@@ -475,13 +506,13 @@ def _is_same_origin(request: Request) -> bool:
     return scheme in (b"https", b"http") and host.lower() == request.host.lower()
 
 
-def _basic(fields: Fields) -> tuple[str, str, tuple[bytes, bytes]] | None:
-    """Return name and password of the one Authorization field, and the field."""
-    found = [pair for pair in fields if pair[0] == b"authorization"]
-    if len(found) != 1 or found[0][1][:6].lower() != b"basic ":
+def _basic(fields: Fields) -> tuple[str, str, bytes] | None:
+    """Return name and password of the one Authorization field, and its value."""
+    found = [value for name, value in fields if name == b"authorization"]
+    if len(found) != 1 or found[0][:6].lower() != b"basic ":
         return None
     try:
-        text = b64decode(found[0][1][6:].strip(), validate=True).decode()
+        text = b64decode(found[0][6:].strip(), validate=True).decode()
     except (Base64Error, UnicodeDecodeError):
         return None
     name, colon, password = text.partition(":")

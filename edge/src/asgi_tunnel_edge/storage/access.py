@@ -1,7 +1,7 @@
 """The tables of who may pass a door; what a snapshot holds of them is read by ``reading``.
 
 ``AccessStore`` is used by the command line, and by a running edge in a thread: a login writes one
-row.
+row. Large because it is the contract of six small tables that change together.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ user."""
 
 
 class AccessStore(Database):
-    """Users, passkeys, logins, service tokens and links; every method raises StorageError."""
+    """Users, passkeys, logins, service tokens and links; every method raises StorageError.
+
+    Large because a removed user takes rows of four tables along: one class knows all of them.
+    """
 
     # -- users -------------------------------------------------------------------------------
 
