@@ -79,6 +79,14 @@ class Terminal:
         self.close()
         shutil.rmtree(self.folder / "edge-data", ignore_errors=True)
 
+    def add_settings(self, text: str) -> None:
+        """Write what a page puts into its edge's ``edge.toml``; a running one is not asked."""
+        data = self.folder / "edge-data"
+        if not data.exists():
+            self._make_edge(data)
+        with (data / "edge.toml").open("a", encoding="utf-8") as settings:
+            settings.write(f"\n{text}")
+
     def run(self, block: Block) -> None:
         """Type a block's commands.
 
