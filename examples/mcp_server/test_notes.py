@@ -1,5 +1,6 @@
 """The example as an assistant sees it, started as README.md says: the SDK's own client."""
 
+from pathlib import Path
 from typing import Any
 
 from mcp import Client
@@ -26,6 +27,13 @@ async def test_notes_are_kept_and_found(url: str) -> None:
         found = await call(client, "find_notes", words="may BOILER")
         assert found == [{"name": name, "text": "The boiler was serviced in May."}]
         assert await call(client, "find_notes", words="roof") == []
+
+
+def test_the_command_is_the_one_that_is_run(url: str) -> None:
+    """What README.md says to type is what these tests have started."""
+    readme = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert " asgi-tunnel run --app-dir examples/mcp_server server:mcp\n" in readme
+    assert url.endswith("/mcp")
 
 
 async def test_progress(url: str) -> None:

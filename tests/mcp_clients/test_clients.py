@@ -7,6 +7,7 @@ docs/howto/mcp.md starts it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -318,3 +319,23 @@ def test_hosts_and_origins(server: str, tmp_path: Path) -> None:
         other = f"{place.token.hostnames[0]}:1"
         assert status(host=other) in (421, 200, 400)  # FastMCP looks at the name alone
         assert "is among its allowed hosts now" in place.app.output
+
+
+@pytest.mark.parametrize("block", [0, 1], ids=["SDK", "FastMCP"])
+def test_the_page(block: int, tmp_path: Path) -> None:
+    """What docs/howto/mcp.md says to write and to type leads to the lines that it shows."""
+    text = (ROOT / "docs/howto/mcp.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[block]
+    (tmp_path / "main.py").write_text(code, encoding="utf-8")
+    [console] = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    command, *lines = console.splitlines()
+    assert command == "$ asgi-tunnel run main:mcp"
+    with running_edge(tmp_path, domain="localhost") as edge:
+        token = edge.create_token("shop")
+        host = token.urls[0].removeprefix("http://")
+        with running_app(tmp_path, token, "main:mcp", ready="MCP clients connect") as app:
+            if block == 1:  # FastMCP looks at no Host, so nothing is added
+                lines[1] = lines[1].partition(";")[0]
+            for line in lines:
+                expected = line.replace("https://", "http://").replace("shop.example.com", host)
+                assert expected in app.output

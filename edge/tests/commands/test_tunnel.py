@@ -326,7 +326,7 @@ def test_a_reload_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_whose_the_control_socket_is(world: World) -> None:
-    """T95: nobody but the edge's user, and root, can open it."""
+    """T126: nobody but the edge's user, and root, can open it."""
     path = world.edge.folder / CONTROL_FILE
     assert path.stat().st_mode & 0o777 == 0o600
     assert world.edge.folder.stat().st_mode & 0o077 == 0

@@ -302,7 +302,7 @@ class Doors:
             is_known = person is not None and _may_be_named(person, request, arrival)
             line = person.line(policies) if person is not None and is_known else b""
             return _new(Admission, (fields, line))
-        if not arrival.is_secure and not _is_loopback(arrival.peer_host):
+        if not self.is_safe(arrival):
             return self._refuse(_INSECURE)
         if person is None:
             return self._by_credentials(policies, request, fields, token, now)
@@ -314,6 +314,21 @@ class Doors:
         if has_authorization:
             fields = _without_token(fields)
         return _new(Admission, (fields, line))
+
+    def is_safe(self, arrival: Arrival) -> bool:
+        """Whether nobody on the way reads a request: https, or from this machine."""
+        return arrival.is_secure or _is_loopback(arrival.peer_host)
+
+    def line_of(self, claims: Claims, policies: tuple[Policy, ...], now: float) -> bytes:
+        """Return what the app's side reads of somebody with a signed claim; empty: not let in.
+
+        Args:
+            claims: Whose signature holds, on a hostname that was compared.
+            policies: That all have to let them in.
+            now: Seconds since 1970.
+        """
+        person = self._person(claims, now)
+        return b"" if person is None else person.line(policies)
 
     def identify(self, value: bytes, hostname: str | None, now: float) -> Claims | None:
         """Return the session of a cookie's value, if it holds for a hostname now."""

@@ -26,6 +26,7 @@ class Policy:
         methods: Ways to show who one is.
         providers: The only ones that are asked; none: all.
         lifetime: Seconds from a login to the next one.
+        oauth: Programs may ask for access tokens.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Policy:
         "lifetime",
         "methods",
         "name",
+        "oauth",
         "providers",
     )
 
@@ -43,6 +45,7 @@ class Policy:
         self.name = name
         self.methods: frozenset[str] = frozenset(config.methods)
         self.lifetime = config.session
+        self.oauth = config.oauth
         self.providers = frozenset(config.providers)
         self._users = frozenset(config.users)
         self.groups = frozenset(config.groups)

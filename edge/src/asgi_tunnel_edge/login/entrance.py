@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from asgi_tunnel.asgi.types import ASGIApp
 from asgi_tunnel.protocol.head import Arrival, Fields
 
-from ..access.doors import ACCESS_PATH, Doors, Pending
+from ..access.doors import ACCESS_PATH, Admission, Doors, Pending
 from ..access.passwords import Outcome, PasswordChecker
 from ..access.paths import Door, HostDoor
 from ..access.session import SessionSigner
 from ..endpoints.local_app import LocalApp
 from ..exchange.checked import CheckedRoute
 from ..exchange.writer import Exchange
+from ..oauth.bearer import OAUTH_PATH, RESOURCE_METADATA, SERVER_METADATA, Bearers
+from ..oauth.client import ClientSigner
 from ..pages.brand import Brand
 from ..replies import RETRY_AFTER, Reply
 from ..request import Request
@@ -29,6 +31,7 @@ from .app_door import add_policies, host_door
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..access.policy import Policy
     from ..guards import VisitorAddress
     from ..policy.matcher import AppPolicy
     from ..settings.config import EdgeConfig
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Entrance", "Passage"]
 
 _PREFIX: Final = ACCESS_PATH.encode()
+_OAUTH: Final = tuple(one.encode() for one in (RESOURCE_METADATA, SERVER_METADATA, OAUTH_PATH))
+_OWN: Final = b"/.well-known/"  # what all of them begin with
 _FIELDS: Final = [(b"www-authenticate", b'Basic realm="asgi-tunnel", charset="UTF-8"')]
 _REFUSED: Final = {
     Outcome.WRONG: Reply(
@@ -103,6 +108,8 @@ class Entrance:
         self._checker = PasswordChecker(self._store.password_of, asyncio.get_running_loop().time)
         self._app: LocalApp
         self._oidc: OidcLogin | None = None
+        self._bearers: Bearers | None = None  # no policy has `oauth`
+        self._clients: ClientSigner
         self.doors: Doors
 
     async def start(self, snapshot: Snapshot) -> None:
@@ -115,6 +122,11 @@ class Entrance:
         key = await asyncio.to_thread(self._box.derive, "access session")
         self.doors = Doors(self._config.access, SessionSigner(key), self._door_of)
         self.doors.apply(snapshot.access)
+        if any(one.oauth for one in self.doors.policies.values()):
+            token_key = await asyncio.to_thread(self._box.derive, "oauth access token")
+            self._bearers = Bearers(self.doors, SessionSigner(token_key))
+            client_key = await asyncio.to_thread(self._box.derive, "oauth client")
+            self._clients = ClientSigner(client_key)
         login_key = await asyncio.to_thread(self._box.derive, "access login")
         attempt_key = await asyncio.to_thread(self._box.derive, "access passkey")
         self._app = LocalApp(await asyncio.to_thread(self._make_pages, login_key, attempt_key))
@@ -126,8 +138,16 @@ class Entrance:
         return self._app.route
 
     def is_login(self, request: Request) -> bool:
-        """Whether a request is for one of the login's pages."""
-        return request.target.startswith(_PREFIX)
+        """Whether a request is for one of the login's pages, or for OAuth where a door takes it."""
+        target = request.target
+        if not target.startswith(_OWN):
+            return False
+        if target.startswith(_PREFIX):
+            return True
+        if self._bearers is None or request.hostname is None or not target.startswith(_OAUTH):
+            return False
+        door = self._door_of(request.hostname)
+        return door is not None and any(one.oauth for one in door.policies)
 
     async def stop(self) -> None:
         """End the pages and what is being checked."""
@@ -163,13 +183,27 @@ class Entrance:
         policies = () if door is None else door.policies_of(request.method, request.target)
         if named:
             policies = add_policies(policies, named, self.doors.policies)
-        found = self.doors.check(policies, request, arrival, time.time())
+        found = self._decide(policies, request, arrival)
         if isinstance(found, Reply):
             return found
         if isinstance(found, Pending):
             checked = self._checked_route(found, visitor, route)
             return Passage(found.fields, b"", checked, checked)
         return Passage(found.fields, found.identity, route, None)
+
+    def _decide(
+        self, policies: tuple[Policy, ...], request: Request, arrival: Arrival
+    ) -> Admission | Reply | Pending:
+        bearers, now = self._bearers, time.time()
+        if bearers is None:
+            return self.doors.check(policies, request, arrival, now)
+        admitted = bearers.check(policies, request, arrival, now)
+        if admitted is not None:
+            return admitted
+        found = self.doors.check(policies, request, arrival, now)
+        if isinstance(found, Reply):
+            return bearers.challenge(policies, request, arrival, found)
+        return found
 
     def _door_of(self, hostname: str) -> HostDoor | None:
         return host_door(*self._find(hostname), self.doors.policies)
@@ -216,6 +250,12 @@ class Entrance:
             invitations,
             account,
         ]
+        if self._bearers is not None:
+            from ..storage.oauth import GrantStore
+            from .oauth import OAuthPages
+
+            grants = GrantStore(self._config.database_path)
+            methods.append(OAuthPages(self._bearers, self._clients, grants))
         if self._config.oidc:
             from .oidc.login import OidcLogin
 

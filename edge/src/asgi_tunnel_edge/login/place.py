@@ -14,6 +14,7 @@ from ..access.paths import HostDoor
 from ..access.policy import Policy
 from ..address import group_of
 from ..hostname import host_from_header
+from ..oauth.authorization import resource_target
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,7 +65,8 @@ def place_of(request: Request, find: FindDoor, target: str | None = None) -> Pla
         return None
     back = safe_target(request.query_params.get("to", "") if target is None else target)
     # A page without a door of its own leads to the first one that there is.
-    policies = door.policies_of(b"GET", back.encode("ascii", "replace")) or door.policies[:1]
+    wanted = resource_target(back).encode("ascii", "replace")
+    policies = door.policies_of(b"GET", wanted) or door.policies[:1]
     client = request.client
     address = "" if client is None else client.host
     return Place(

@@ -62,6 +62,7 @@ class AccessConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     providers: Names = ()  #: the only ones that are asked; empty: all of [oidc]
     methods: Ways = ("password", "passkey", "oidc", "token", "link")
     session: Seconds = 2_592_000.0  #: from a login to the next one
+    oauth: bool = False  #: programs may ask for access tokens (docs/howto/mcp.md)
 
 
 def check_access(policies: Mapping[str, AccessConfig], *, file: str) -> None:

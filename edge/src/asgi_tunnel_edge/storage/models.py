@@ -24,6 +24,7 @@ __all__ = [
     "Hostname",
     "Maintenance",
     "Meta",
+    "OAuthGrant",
     "ScannerBanRow",
     "Token",
 ]
@@ -289,6 +290,28 @@ class AccessLink(Base):
     max_uses: Mapped[int | None] = mapped_column(Integer)
     uses: Mapped[int] = mapped_column(Integer)
     note: Mapped[str] = mapped_column(String(100))
+
+
+class OAuthGrant(Base):
+    """What a program may do in the name of a visitor, at one resource."""
+
+    __tablename__ = "oauth_grants"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)  # of its login, too
+    client_id: Mapped[str] = mapped_column(String(1024))
+    client_name: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(512), index=True)
+    hostname: Mapped[str] = mapped_column(String(255))
+    path: Mapped[str] = mapped_column(String(255))
+    claims: Mapped[bytes] = mapped_column(LargeBinary)  # signed
+    redirect: Mapped[str] = mapped_column(String(512))
+    challenge: Mapped[str] = mapped_column(String(64))
+    code_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    code_expires_at: Mapped[int] = mapped_column(BigInteger)
+    code_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    refresh_sha256: Mapped[str | None] = mapped_column(String(64))  # NULL: the code was not used
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
 
 
 class Audit(Base):
