@@ -24,9 +24,16 @@ from starlette.staticfiles import StaticFiles
 
 from asgi_tunnel import Tunnel
 from asgi_tunnel.errors import ConfigError
-from asgi_tunnel.policy import edge
-from asgi_tunnel.policy.collect import collect
+from asgi_tunnel.policy import edge, rule
+from asgi_tunnel.policy.collect import _HTTP, collect
 from asgi_tunnel.protocol.limits import MAX_POLICY_SIZE
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have decorated is not missed here."""
+    monkeypatch.setattr(rule, "_decorated", {0: ""})
+    monkeypatch.setattr(rule, "_seen", {0})
 
 
 async def plain(*_: Any) -> None:
@@ -57,9 +64,10 @@ def lines(app: Any, **options: Any) -> list[str]:
         limits = {
             key: value
             for key, value in one.to_json().items()
-            if key not in ("path", "methods", "per")
+            if key not in ("path", "methods", "per", "list")
         }
         methods = ",".join(one.methods) or "*"
+        methods = methods.replace(",".join(_HTTP), "HTTP")
         found.append(" ".join([methods, one.path, *(f"{k}={v}" for k, v in limits.items())]))
     return found
 
@@ -81,16 +89,16 @@ def test_starlette(tmp_path: Path) -> None:
         ]
     )
     expected = [
-        "GET /",
+        "GET,HEAD /",
         "POST /login rate=5",
         "POST /admin/me max_body=1000 access=family",
         "* /admin/me access=family",
-        "* /admin/**",
-        "GET /t/*/x/* rate=5 access=ops",
+        "HTTP /admin/**",
+        "GET /t/*/x/* rate=5 access=ops also=True",
         "GET /t/*/y access=ops",
         "* /t/*/** access=ops",
-        "* /static/**",
-        "GET /h rate=5",
+        "HTTP /static/**",
+        "GET /h rate=5 also=True",
         "WEBSOCKET /ws rate=5",
         "GET /f-*.json rate=5",
         "GET /** rate=5",
@@ -166,7 +174,11 @@ def test_litestar() -> None:
     )
     found = lines(app)
     assert found.index("GET /r/items/special") < found.index("GET /r/items/* access=ops")
-    assert {"GET /above/* rate=1", "POST /below rate=2", "WEBSOCKET /ws timeout=4.0"} <= set(found)
+    assert {
+        "GET /above/* rate=1 also=True",
+        "POST /below rate=2",
+        "WEBSOCKET /ws timeout=4.0",
+    } <= set(found)
     assert set(collect(app, sends_routes=True).routes) == {
         "/above/*",
         "/below",
@@ -185,8 +197,8 @@ django.setup()
 from django.core.asgi import get_asgi_application
 from django.urls import include, path, re_path
 from django.views import View
-from asgi_tunnel.policy import edge
-from asgi_tunnel.policy.collect import collect
+from asgi_tunnel.policy import edge, rule
+from asgi_tunnel.policy.collect import _HTTP, collect
 
 def plain(request, **_): ...
 @edge(rate="5/minute")
@@ -219,12 +231,12 @@ def test_django(tmp_path: Path) -> None:
         [sys.executable, str(program)], capture_output=True, text=True, check=True, timeout=50
     )
     rules, routes = json.loads(done.stdout)
-    rate = {"rate": 5, "per": 60.0}
+    rate, family = {"rate": 5, "per": 60.0}, {"access": "family", "also": True}
     assert rules == [
-        {"path": "/accounts/login", **rate},
-        {"path": "/admin/me/*", "methods": ["POST"], "max_body": 1000, "access": "family"},
-        {"path": "/admin/me/*", "access": "family"},
-        {"path": "/articles/*", **rate},
+        {"path": "/accounts/login/", **rate},
+        {"path": "/admin/me/*/", "methods": ["POST"], "max_body": 1000, **family},
+        {"path": "/admin/me/*/", **family},
+        {"path": "/articles/*/", **rate, "also": True},
         {"path": "/files/**", **rate},
     ]
     assert "cannot be told the path" in done.stderr

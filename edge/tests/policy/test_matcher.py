@@ -56,6 +56,76 @@ def test_the_first_rule_that_fits_holds() -> None:
     assert held(compiled, b"/c/%64") is None
 
 
+def test_a_rule_that_fits_more_than_is_meant() -> None:
+    """Does not hide what is behind it in its list."""
+    compiled = policy(
+        rule("/u/*", 9, also=True), PolicyRule(path="/u/*", access="x"), rule("/u/**", 1)
+    )
+    match = compiled.match(b"GET", b"/u/7", is_websocket=False)
+    assert match is not None
+    assert (match.max_body, match.access) == (9, ("x",))
+    assert compiled.match(b"GET", b"/u/7", is_websocket=False) is match
+
+
+def test_lists_hold_beside_each_other() -> None:
+    """The first of each; an exception is one from its own list."""
+    compiled = policy(
+        rule("/a", 9),
+        rule("/**", 8),
+        rule("/a", list=1),
+        PolicyRule(path="/**", access="x", list=1),
+    )
+    assert held(compiled, b"/a") == 9
+    match = compiled.match(b"GET", b"/b", is_websocket=False)
+    assert match is not None
+    assert (match.max_body, match.access) == (8, ("x",))
+
+
+def test_an_exception_is_what_it_says() -> None:
+    """Not with another slash, another method, or an empty rest: those are another route's."""
+    compiled = policy(rule("/a/*", methods=("GET",)), rule("/b/*/"), rule("/c/**"), rule("/**", 1))
+    for target, number in (
+        (b"/a/x", None),
+        (b"/a/x/", 1),
+        (b"/b/x/", None),
+        (b"/b/x", 1),
+        (b"/c/x", None),
+        (b"/c/x/", None),
+        (b"/c/", 1),
+        (b"/c", 1),
+        (b"/a\\x", 1),
+        (b"/a%5cx", 1),
+        (b"//a/x", 1),
+    ):
+        assert held(compiled, target) == number, target
+    assert held(compiled, b"/a/x", b"HEAD") == 1
+    assert held(compiled, b"/a/x", is_websocket=True) == 1
+    assert held(compiled, b"/b/x/", is_websocket=True) == 1
+    table = policy(rule("/b", list=1), rule("/**", 1, list=1))
+    assert held(table, b"/b", is_websocket=True) is None
+
+
+def test_another_spelling_is_held_by_what_is_behind_too() -> None:
+    """A mount does not take its path without a slash, nor a route of GET each HEAD."""
+    compiled = policy(
+        PolicyRule(path="/a/**", access="x"),
+        PolicyRule(path="/b", access="x", methods=("GET",)),
+        PolicyRule(path="/**", access="y"),
+    )
+    for target, method, access in (
+        (b"/a/1", b"GET", ("x",)),
+        (b"/a/", b"GET", ("x", "y")),
+        (b"/a", b"GET", ("x", "y")),
+        (b"/A/1", b"GET", ("x", "y")),
+        (b"/b", b"GET", ("x",)),
+        (b"/b", b"HEAD", ("x", "y")),
+        (b"/b/", b"GET", ("x", "y")),
+    ):
+        match = compiled.match(method, target, is_websocket=False)
+        assert match is not None
+        assert match.access == access, target
+
+
 def test_methods() -> None:
     """GET is HEAD and a handshake; WEBSOCKET is a handshake alone."""
     compiled = policy(

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ..errors import ConfigError
 from ..protocol.limits import MAX_POLICY_SIZE, MAX_ROUTES, MAX_RULES
-from ..protocol.policy import PolicyRule
+from ..protocol.policy import PolicyRule, segments_of
 from .pattern import Pattern, covers, from_template, order_of, overlap
 from .readers import Found, read_routes, unwrapped
 from .rule import EdgePolicy, is_used, policy_on, unseen
@@ -26,6 +26,10 @@ _log = logging.getLogger("asgi_tunnel.policy")
 MAX_LINES: Final = 8
 """Lines of the log about routes that have no pattern, and about decorators that were not found."""
 
+TABLE: Final = 1
+"""The number of its list; what is decorated has 0. What both say of a path holds."""
+
+_HTTP: Final = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _TABLE: Final = "Tunnel(app, policy=...)"
 _FEWER: Final = "put one rule on a whole part, such as /api/**, in the place of many"
 
@@ -113,7 +117,7 @@ def _rules_of_table(table: Mapping[str, EdgePolicy]) -> list[PolicyRule]:
                 f"has {key!r}, which is no path of segments, * and ** behind the methods",
                 'write it like "/login", "POST /upload" or "/admin/**"',
             )
-        rules.append(value.rule(pattern.text, methods))
+        rules.append(value.rule(pattern.text, methods, number=TABLE))
     return sorted(rules, key=lambda rule: (order_of(rule.path), not rule.methods))
 
 
@@ -150,7 +154,8 @@ def _rules_of_routes(found: list[Found], outer: EdgePolicy | None) -> list[Polic
                 and outer is None
                 and any(_may_take(pattern, one, other) for other in found[number + 1 :])
             ):
-                rules.append(PolicyRule(path=pattern.text, methods=_methods(one.methods)))
+                # All that it surely takes: what a framework gives to another route has its rule.
+                rules.append(PolicyRule(path=pattern.text, methods=one.methods or _HTTP))
             continue
         if pattern is None:
             lines += 1
@@ -162,7 +167,8 @@ def _rules_of_routes(found: list[Found], outer: EdgePolicy | None) -> list[Polic
                     _TABLE,
                 )
             continue
-        rules.append(policy.within(outer).rule(pattern.text, _methods(one.methods)))
+        methods, also = _methods(one.methods), not pattern.is_exact
+        rules.append(policy.within(outer).rule(pattern.text, methods, also=also))
     return list(dict.fromkeys(rules))
 
 
@@ -193,8 +199,9 @@ def _routes_of(
             f"cannot be read from {type(app).__name__}",
             "leave it out: only Starlette, FastAPI, Litestar, Django and Channels have a list",
         )
-    patterns = {one.pattern.text if one.pattern else "/**" for one in found if one.is_served}
-    patterns |= {rule.path for rule in _rules_of_table(table)}
+    texts = [one.pattern.text if one.pattern else "/**" for one in found if one.is_served]
+    texts += [rule.path for rule in _rules_of_table(table)]
+    patterns = {f"/{'/'.join(segments_of(text))}" for text in texts}
     kept = [one for one in patterns if not any(one != two and covers(two, one) for two in patterns)]
     return tuple(sorted(kept))
 

@@ -59,12 +59,10 @@ def from_parts(parts: list[str], is_exact: bool = True) -> Pattern | None:
     """Return the pattern of some segments; None: they are none.
 
     Args:
-        parts: Text, ``*`` and ``**``.
+        parts: Text, ``*`` and ``**``; an empty one at the end for a slash there.
         is_exact: They fit no other paths than those that are meant.
     """
-    if len(parts) > 1 and parts[-1] == "":
-        parts = parts[:-1]
-    if len(parts) > MAX_SEGMENTS:
+    if len(parts) - (parts[-1:] == [""]) > MAX_SEGMENTS:
         parts, is_exact = [*parts[: MAX_SEGMENTS - 1], "**"], False
     text = "/" + "/".join(parts)
     return None if pattern_error(text) else Pattern(text, is_exact)
@@ -75,8 +73,8 @@ def joined(prefix: str, pattern: Pattern) -> Pattern | None:
     base = from_template(prefix or "/")
     if base is None:
         return None
-    parts = [*segments_of(base.text), *segments_of(pattern.text)]
-    return from_parts(parts or [""], base.is_exact and pattern.is_exact)
+    parts = [*segments_of(base.text), *pattern.text[1:].split("/")]
+    return from_parts(parts, base.is_exact and pattern.is_exact)
 
 
 def order_of(pattern: str) -> tuple[int, ...]:

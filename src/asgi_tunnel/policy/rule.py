@@ -97,10 +97,21 @@ class EdgePolicy:
                 values[name] = getattr(outer, name)
         return EdgePolicy(**values)
 
-    def rule(self, path: str, methods: tuple[str, ...]) -> PolicyRule:
-        """Return what is sent of it, for one pattern."""
+    def rule(
+        self, path: str, methods: tuple[str, ...], *, number: int = 0, also: bool = False
+    ) -> PolicyRule:
+        """Return what is sent of it.
+
+        Args:
+            path: The pattern.
+            methods: Of HTTP; empty: all.
+            number: Of the list that it is in.
+            also: The pattern fits more than is meant.
+        """
         return PolicyRule(
             path=path,
+            list=number,
+            also=also,
             methods=methods,
             rate=self.rate or 0,
             per=self.per or 0.0,

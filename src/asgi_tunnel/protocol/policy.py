@@ -1,8 +1,8 @@
 """What an app asks the edge to refuse: rules by method and path (docs/protocol.md section 6.1).
 
 A pattern is a path whose segments are text, decoded. ``*`` stands for one or more characters of a
-segment, once in each; ``**`` as the last segment for any rest, also none. The first rule of the
-list that fits a request holds; one without a limit is an exception from those behind it.
+segment, once in each; ``**`` as the last segment for any rest, also none. Of each list the first
+rule that fits a request holds; one without a limit is an exception from those behind it.
 
 Made by ``asgi_tunnel.policy``, sent in HELLO, and compiled by the edge.
 """
@@ -21,6 +21,7 @@ from .limits import MAX_PATTERN, MAX_ROUTES, MAX_RULES, MAX_SEGMENTS
 
 __all__ = [
     "BAN",
+    "MAX_LISTS",
     "POLICY",
     "WEBSOCKET",
     "PolicyRule",
@@ -39,6 +40,9 @@ BAN: Final = "ban"
 
 WEBSOCKET: Final = "WEBSOCKET"
 """In the methods of a rule: handshakes of WebSockets, and no other GET."""
+
+MAX_LISTS: Final = 4
+"""Lists of rules: what is decorated, a table, and as many again."""
 
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
@@ -59,6 +63,8 @@ class PolicyRule:
     max_body: int = 0  # bytes
     timeout: float = 0.0  # seconds from the request's head to the response's end
     access: str = ""  # the name of a policy of the edge: who may come in
+    list: int = 0  # which of the lists it is in; all of them hold
+    also: bool = False  # it fits more than is meant: what is behind it in its list holds, too
 
     @property
     def is_exception(self) -> bool:
@@ -81,6 +87,10 @@ class PolicyRule:
             values["timeout"] = self.timeout
         if self.access:
             values["access"] = self.access
+        if self.list:
+            values["list"] = self.list
+        if self.also:
+            values["also"] = True
         return values
 
 
@@ -172,8 +182,13 @@ def _rule(values: Any, number: int) -> PolicyRule:
     access = values.get("access", "")
     if not isinstance(access, str) or (access and not _NAME.fullmatch(access)):
         raise _wrong(where, "has an access that is no name")
+    number, also = _whole(values, "list", where), values.get("also", False)
+    if number >= MAX_LISTS or not isinstance(also, bool):
+        raise _wrong(where, "has a list that is none, or an also that is neither true nor false")
     return PolicyRule(
         path=path,
+        list=number,
+        also=also,
         methods=tuple(methods),
         rate=rate,
         per=per,

@@ -18,6 +18,7 @@ from .paths import forms_of
 __all__ = ["AppPolicy", "Match"]
 
 _WEBSOCKET: Final = WEBSOCKET.encode()
+_OF_ROUTES: Final = 1  # the bit of list 0: what is read from a framework's routes
 
 
 class Match:
@@ -48,6 +49,9 @@ class Match:
         self.access = access
         self.is_unknown = is_unknown
 
+
+MAX_TOGETHER: Final = 256
+"""Sets of rules that are remembered with what they are together; visitors choose among paths."""
 
 _UNKNOWN: Final = Match(is_unknown=True)
 
@@ -109,7 +113,7 @@ class AppPolicy:
     """The rules of one app.
 
     Args:
-        rules: As HELLO has them; the first that fits holds.
+        rules: As HELLO has them; of each list the first that fits holds.
         routes: Patterns of all paths that the app serves; empty: it does not say.
         token_id: Whose; rates are counted by it and by the rule's text, so that they go on when
             the app comes anew.
@@ -117,10 +121,14 @@ class AppPolicy:
 
     __slots__ = (
         "_all",
+        "_goes_on",
+        "_lists",
         "_matches",
         "_methods",
+        "_own_methods",
         "_routes",
         "_spellings",
+        "_together",
         "_trie",
         "has_access",
         "routes",
@@ -136,10 +144,13 @@ class AppPolicy:
         self._trie = _Trie([rule.path for rule in rules])
         self._routes = _Trie(routes) if routes else None
         self._methods = [_methods_of(rule) for rule in rules]
+        self._lists = [1 << rule.list for rule in rules]
+        self._goes_on = [rule.also for rule in rules]
+        self._together: dict[tuple[int, ...], Match] = {}  # of several rules
         self._matches = [_match_of(rule, token_id) for rule in rules]
         self._all = _together([one for one in self._matches if one is not None])
-        # An exception holds for its own spelling only.
-        self._spellings = [_Spelling(rule.path) if rule.is_exception else None for rule in rules]
+        self._own_methods = [_own_methods_of(rule) for rule in rules]
+        self._spellings = [_Spelling(rule.path) for rule in rules]
 
     def says(self, rules: tuple[PolicyRule, ...], routes: tuple[str, ...]) -> bool:
         """Whether another HELLO says the same."""
@@ -160,31 +171,50 @@ class AppPolicy:
             method = _WEBSOCKET
         if self._routes is not None and forms and not self._is_known(forms):
             return _UNKNOWN
-        if len(forms) == 1:
-            number = self._first(method, forms[0], target)
-            return None if number < 0 else self._matches[number]
-        return self._match_all(method, target, forms)
+        held: list[int] = []
+        for form in forms:
+            self._hold(method, form, target, held)
+        if len(held) < 2:
+            return self._matches[held[0]] if held else None
+        return self._combined(held)
 
-    def _match_all(self, method: bytes, target: bytes, forms: tuple[bytes, ...]) -> Match | None:
-        """Let the rules of all forms hold."""
-        numbers = {self._first(method, form, target) for form in forms}
-        found = [
-            match
-            for number in sorted(numbers)
-            if number >= 0 and (match := self._matches[number]) is not None
-        ]
-        return _together(found)
-
-    def _first(self, method: bytes, form: bytes, target: bytes) -> int:
-        """Return the number of the first rule that fits a form of a path; -1: none does."""
-        for number in self._trie.find(form):
+    def _hold(self, method: bytes, form: bytes, target: bytes, held: list[int]) -> None:
+        """Add the numbers of the rules that hold for one form of a path."""
+        numbers = self._trie.find(form)
+        if not numbers:
+            return
+        last = numbers[-1]
+        settled = 0  # a bit for each list in which no further rule holds
+        for number in numbers:
+            bit = self._lists[number]
             methods = self._methods[number]
-            if methods is not None and method not in methods:
+            if settled & bit or (methods is not None and method not in methods):
                 continue
-            spelling = self._spellings[number]
-            if spelling is None or spelling.is_own(target):
-                return number
-        return -1
+            if self._matches[number] is not None:
+                held.append(number)
+            if number != last and self._is_sure(number, method, target):
+                settled |= bit
+
+    def _is_sure(self, number: int, method: bytes, target: bytes) -> bool:
+        """Whether no framework gives a request to another route than the one of a rule."""
+        if self._goes_on[number] or not self._spellings[number].is_own(target):
+            return False
+        methods = self._own_methods[number]
+        if methods is None:  # routes of frameworks take no handshake; a line of a table does
+            return method != _WEBSOCKET or self._lists[number] != _OF_ROUTES
+        return method in methods
+
+    def _combined(self, held: list[int]) -> Match | None:
+        """Let several rules hold, of all lists and all forms."""
+        key = tuple(sorted(set(held)))
+        match = self._together.get(key)
+        if match is None:
+            match = _together([one for number in key if (one := self._matches[number]) is not None])
+            if match is not None:
+                if len(self._together) >= MAX_TOGETHER:
+                    self._together.clear()
+                self._together[key] = match
+        return match
 
     def _is_known(self, forms: tuple[bytes, ...]) -> bool:
         routes = self._routes
@@ -193,15 +223,20 @@ class AppPolicy:
 
 
 class _Spelling:
-    """The literal segments of a pattern, capital letters and all."""
+    """What surely is a rule's: its own capital letters and slashes, and a rest that is not empty.
 
-    __slots__ = ("_segments",)
+    Frameworks take another spelling for another route, so what is behind in the list holds, too.
+    """
+
+    __slots__ = ("_has_rest", "_has_slash", "_literals", "_size")
 
     def __init__(self, pattern: str) -> None:
-        self._segments = [
-            (number, text.encode())
-            for number, text in enumerate(segments_of(pattern), 1)
-            if "*" not in text
+        segments = segments_of(pattern)
+        self._has_rest = segments[-1:] == ["**"]
+        self._has_slash = len(pattern) > 1 and pattern.endswith("/")
+        self._size = max(len(segments), 1)
+        self._literals = [
+            (number, text.encode()) for number, text in enumerate(segments, 1) if "*" not in text
         ]
 
     def is_own(self, target: bytes) -> bool:
@@ -210,10 +245,12 @@ class _Spelling:
         if b"%" in path:
             path = unquote_to_bytes(path)
         segments = path.split(b"/")
-        for number, text in self._segments:
-            if number >= len(segments) or segments[number] != text:
+        if self._has_rest:
+            if not any(segments[self._size :]):
                 return False
-        return True
+        elif len(segments) != self._size + 1 + self._has_slash:
+            return False
+        return all(segments[number] == text for number, text in self._literals)
 
 
 def _child(node: _Node, text: bytes) -> _Node:
@@ -273,17 +310,20 @@ def _together(found: list[Match]) -> Match | None:
     )
 
 
+def _own_methods_of(rule: PolicyRule) -> frozenset[bytes] | None:
+    """Return the methods that a rule names; None: all."""
+    return frozenset(one.encode() for one in rule.methods) if rule.methods else None
+
+
 def _methods_of(rule: PolicyRule) -> frozenset[bytes] | None:
-    """Return the methods of a rule as requests have them; None: all.
+    """Return the methods that a rule holds for; None: all.
 
     HEAD asks for what GET would give, and the handshake of a WebSocket is a GET.
     """
-    if not rule.methods:
-        return None
-    methods = {one.encode() for one in rule.methods}
-    if b"GET" in methods:
-        methods |= {b"HEAD", _WEBSOCKET}
-    return frozenset(methods)
+    methods = _own_methods_of(rule)
+    if methods is not None and b"GET" in methods:
+        return methods | {b"HEAD", _WEBSOCKET}
+    return methods
 
 
 def _match_of(rule: PolicyRule, token_id: str) -> Match | None:

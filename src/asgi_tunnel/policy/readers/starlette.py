@@ -39,7 +39,9 @@ def _walk(routes: Sequence[Any], prefix: str, outer: EdgePolicy | None) -> Itera
         if isinstance(kind, routing.Mount):
             yield from _mounted(route.app, prefix + path, outer)
         elif isinstance(kind, routing.Host):
-            yield from _inside(route.app, prefix, outer)
+            for one in _inside(route.app, prefix, outer):  # of one host, and rules name none
+                inexact = None if one.pattern is None else one.pattern._replace(is_exact=False)
+                yield one._replace(pattern=inexact)
         elif isinstance(kind, routing.WebSocketRoute):
             policy = _policy(route.endpoint, outer)
             yield Found(from_template(prefix + path), prefix + path, (WEBSOCKET,), policy)
