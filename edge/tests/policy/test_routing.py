@@ -6,6 +6,9 @@ route, the edge has held as that route wants, in every spelling.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -129,3 +132,79 @@ def test_starlette(routes: list[BaseRoute], paths: list[str], method: str) -> No
         match = policy.match(scope["method"].encode(), path.encode(), is_websocket=is_websocket)
         held = set() if match is None else set(match.access)
         assert wanted <= held, (path, [getattr(one, "path", None) for one in routes], sent.rules)
+
+
+DJANGO = """
+import random
+from urllib.parse import unquote
+from django.conf import settings
+settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="x")
+import django
+django.setup()
+from django.urls import Resolver404, URLResolver, include, path, re_path
+from django.urls.resolvers import RegexPattern
+from asgi_tunnel.policy import edge
+from asgi_tunnel.policy.collect import _rules_of_routes
+from asgi_tunnel.policy.readers.django import walk
+from asgi_tunnel.policy.rule import policy_on
+from asgi_tunnel_edge.policy.matcher import AppPolicy
+
+TEMPLATES = ["", "a", "a/", "b", "<str:x>", "<int:x>", "<slug:x>/", "a/<str:x>", "a/<str:x>/",
+             "a/b", "a/v<str:x>", "<str:x>/b", "<path:x>", "a/<path:x>", "a/<path:x>/b"]
+REGEXES = [r"^a/(?P<y>[0-9]+)/$", r"^a/(\\d+)$", r"^b/?$", r"^a", r"^(?P<z>[^/]+)/b$"]
+SEGMENTS = ["a", "b", "A", "7", "v1", "", "%61", "a%2Fb", ".", "..", "a;x"]
+numbers = iter(range(10**9))
+
+def view(random_):
+    def one(request, *_, **__): ...
+    return edge(access=f"p{next(numbers)}")(one) if random_.random() < 0.5 else one
+
+def table(random_, depth=0):
+    found = []
+    for _ in range(random_.randint(1, 5)):
+        kind = random_.random()
+        if kind < 0.15 and depth < 2:
+            prefix = random_.choice(["a/", "b/", "<str:m>/", ""])
+            found.append(path(prefix, include(table(random_, depth + 1))))
+        elif kind < 0.3:
+            found.append(re_path(random_.choice(REGEXES), view(random_)))
+        else:
+            found.append(path(random_.choice(TEMPLATES), view(random_)))
+    return found
+
+checked = 0
+for seed in range(COUNT):
+    random_ = random.Random(seed)
+    patterns = table(random_)
+    resolver = URLResolver(RegexPattern(r"^/"), patterns)
+    unreadable = [one for one in walk(patterns, "/", None) if one.pattern is None and one.policy]
+    if unreadable:
+        continue
+    rules = tuple(_rules_of_routes(list(walk(patterns, "/", None)), None))
+    policy = AppPolicy(rules, (), token_id="tok")
+    for _ in range(15):
+        parts = [random_.choice(SEGMENTS) for _ in range(random_.randint(0, 4))]
+        raw = "/" + "/".join(parts)
+        try:
+            found = policy_on(resolver.resolve(unquote(raw)).func)
+        except Resolver404:
+            continue
+        if found is None:
+            continue
+        checked += 1
+        match = policy.match(b"GET", raw.encode(), is_websocket=False)
+        held = () if match is None else match.access
+        assert found.access in held, (seed, raw, [str(one.pattern) for one in patterns], rules)
+print(checked)
+"""
+
+
+def test_django(tmp_path: Path) -> None:
+    """The same of Django's resolver, in a process of its own."""
+    program = tmp_path / "routing.py"
+    program.write_text(DJANGO.replace("COUNT", "1500"))
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=55, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 1000
