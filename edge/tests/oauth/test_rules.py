@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
 from base64 import urlsafe_b64encode
+from typing import Any
 
 import pytest
 
+from asgi_tunnel_edge.errors import StorageError
+from asgi_tunnel_edge.login.oauth import AT_ONCE, MAX_WAITING, OAuthPages
 from asgi_tunnel_edge.oauth.authorization import (
     AuthorizationError,
     is_verified,
@@ -176,3 +181,25 @@ def test_pkce() -> None:
     assert not is_verified(CHALLENGE, VERIFIER[:-1])
     assert not is_verified(CHALLENGE, "")
     assert not is_verified("é", VERIFIER)
+
+
+@pytest.mark.anyio
+async def test_a_flood_of_requests_for_tokens_waits_or_is_told() -> None:
+    """A few ask the store at one time, some wait, and one more hears that it is too many."""
+    unused: Any = None
+    pages = OAuthPages(unused, CLIENTS, unused)
+    entered = threading.Semaphore(0)
+    go_on = threading.Event()
+
+    def ask() -> None:
+        entered.release()
+        go_on.wait(10)
+
+    tasks = [asyncio.ensure_future(pages._in_thread(ask)) for _ in range(MAX_WAITING)]
+    for _ in range(AT_ONCE):
+        await asyncio.to_thread(entered.acquire)
+    with pytest.raises(StorageError, match="too many"):
+        await pages._in_thread(ask)
+    assert not entered.acquire(blocking=False)
+    go_on.set()
+    await asyncio.gather(*tasks)

@@ -183,7 +183,11 @@ class Entrance:
         policies = () if door is None else door.policies_of(request.method, request.target)
         if named:
             policies = add_policies(policies, named, self.doors.policies)
-        found = self._decide(policies, request, arrival)
+        bearers = self._bearers
+        if bearers is None:
+            found = self.doors.check(policies, request, arrival, time.time())
+        else:
+            found = self._decide(bearers, policies, request, arrival)
         if isinstance(found, Reply):
             return found
         if isinstance(found, Pending):
@@ -192,11 +196,10 @@ class Entrance:
         return Passage(found.fields, found.identity, route, None)
 
     def _decide(
-        self, policies: tuple[Policy, ...], request: Request, arrival: Arrival
+        self, bearers: Bearers, policies: tuple[Policy, ...], request: Request, arrival: Arrival
     ) -> Admission | Reply | Pending:
-        bearers, now = self._bearers, time.time()
-        if bearers is None:
-            return self.doors.check(policies, request, arrival, now)
+        """Decide where some policy takes access tokens."""
+        now = time.time()
         admitted = bearers.check(policies, request, arrival, now)
         if admitted is not None:
             return admitted

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -52,6 +52,15 @@ _log = logging.getLogger("asgi_tunnel_edge.login")
 CODE_LIFETIME: Final = 60
 """Seconds in which a client has to use its code, once."""
 
+AT_ONCE: Final = 2
+"""Requests of programs that ask the store at one time, in threads that logins share."""
+
+MAX_WAITING: Final = 64
+"""Requests that wait for it, of some 5 ms each; one more is told to come back."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _SECRET_LENGTH: Final = 32  # bytes
 _MAX_SECRET: Final = 200  # characters of what a client shows as a code or a refresh token
 
@@ -89,6 +98,8 @@ class OAuthPages(Method):
         self._bearers = bearers
         self._clients = clients
         self._grants = grants
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
         self._app: LoginApp
 
     def routes(self, app: LoginApp) -> Sequence[Route]:
@@ -239,7 +250,7 @@ class OAuthPages(Method):
             expires_at=expires,
         )
         try:
-            ended = await asyncio.to_thread(self._grants.add, record)
+            ended = await self._in_thread(self._grants.add, record)
             if ended:
                 await self._end(ended)
         except StorageError as error:
@@ -293,7 +304,7 @@ class OAuthPages(Method):
         now = int(time.time())
         code = _secret(form, "code")
         refresh = secrets.token_urlsafe(_SECRET_LENGTH)
-        record, misuse = await asyncio.to_thread(
+        record, misuse = await self._in_thread(
             self._grants.redeem, secret_digest(code), secret_digest(refresh), now=now
         )
         if misuse is Misuse.REPEATED and record is not None:
@@ -307,7 +318,7 @@ class OAuthPages(Method):
             and is_verified(record.challenge, form.get("code_verifier", ""))
         )
         if not is_right:
-            await asyncio.to_thread(self._grants.remove, record.id)
+            await self._in_thread(self._grants.remove, record.id)
             raise _TokenError("invalid_grant", "the code was given to another client, or for PKCE")
         claims = await self._claims(record, form, place, now)
         session = SessionRecord(
@@ -321,7 +332,7 @@ class OAuthPages(Method):
             address=place.address,
             agent=record.redirect,
         )
-        await asyncio.to_thread(self._app.sessions.store.add_session, session)
+        await self._in_thread(self._app.sessions.store.add_session, session)
         _log.info("%s has let a program in at %s%s", _name(claims), record.hostname, record.path)
         return self._tokens(record, claims, refresh, now)
 
@@ -329,7 +340,7 @@ class OAuthPages(Method):
         now = int(time.time())
         grant_id, _, secret = _secret(form, "refresh_token").partition(".")
         refresh = secrets.token_urlsafe(_SECRET_LENGTH)
-        record, misuse = await asyncio.to_thread(
+        record, misuse = await self._in_thread(
             self._grants.rotate,
             grant_id,
             secret_digest(secret),
@@ -362,7 +373,7 @@ class OAuthPages(Method):
             and bool(doors.line_of(claims, policies, now))
         )
         if claims is None or not is_open:
-            await asyncio.to_thread(self._grants.remove, record.id)
+            await self._in_thread(self._grants.remove, record.id)
             raise _TokenError("invalid_grant", "the login that this came from has ended")
         return claims
 
@@ -383,14 +394,12 @@ class OAuthPages(Method):
         try:
             claims = self._bearers.read(token.encode("ascii", "replace"))
             if claims is not None:
-                await asyncio.to_thread(self._grants.remove, claims.id)
+                await self._in_thread(self._grants.remove, claims.id)
                 await self._end([claims.id])
             elif len(token) <= _MAX_SECRET:
                 grant_id, _, secret = token.partition(".")
                 digest = secret_digest(secret)
-                record = await asyncio.to_thread(
-                    self._grants.remove, grant_id, refresh_sha256=digest
-                )
+                record = await self._in_thread(self._grants.remove, grant_id, refresh_sha256=digest)
                 if record is not None:
                     await self._end([record.id])
         except StorageError as error:
@@ -400,6 +409,21 @@ class OAuthPages(Method):
 
     # -- what they share ---------------------------------------------------------------------
 
+    async def _in_thread(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the store, a few at a time: strangers may ask, and others need threads as well.
+
+        Raises:
+            StorageError: It cannot be asked, or too many wait for it.
+        """
+        if self._waiting >= MAX_WAITING:
+            raise StorageError("too many programs ask for tokens at this moment")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(call, *args, **kwargs)
+        finally:
+            self._waiting -= 1
+
     def _policies(self, place: Place, path: str) -> tuple[Policy, ...]:
         door = self._app.find(place.hostname)
         return () if door is None else door.policies_of(b"POST", path.encode())
@@ -408,7 +432,7 @@ class OAuthPages(Method):
         """End grants with the next request, and in the store."""
         for one in grants:
             self._app.sessions.doors.forget(one)
-        await asyncio.to_thread(self._app.sessions.store.end_sessions, grants)
+        await self._in_thread(self._app.sessions.store.end_sessions, grants)
 
 
 _ASKED: Final = frozenset(

@@ -7,16 +7,14 @@ refresh token. Secrets are kept as hashes. A running edge uses it in a thread.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.orm import Session
 
 from .database import Database
 from .models import OAuthGrant
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
 
 __all__ = ["GrantRecord", "GrantStore", "Misuse"]
 
@@ -53,7 +51,10 @@ class Misuse(Enum):
 
 
 class GrantStore(Database):
-    """Every method raises StorageError, and writes in one transaction."""
+    """Every method raises StorageError, and writes in one transaction.
+
+    What strangers may send as often as they like is looked up first, without the lock of a write.
+    """
 
     def add(self, record: GrantRecord) -> list[str]:
         """Keep a new grant; return the ids of those that ended for it, or were over."""
@@ -98,8 +99,10 @@ class GrantStore(Database):
         Returns:
             The grant; or what is wrong, with the grant that has ended for it.
         """
+        known = sa.select(OAuthGrant).where(OAuthGrant.code_sha256 == code_sha256)
+        if not self._has(known):
+            return None, Misuse.UNKNOWN
         with self._errors(), self._write() as session:
-            known = sa.select(OAuthGrant).where(OAuthGrant.code_sha256 == code_sha256)
             row = session.scalars(known).first()
             if row is None:
                 return None, Misuse.UNKNOWN
@@ -129,6 +132,8 @@ class GrantStore(Database):
         Returns:
             As :meth:`redeem`.
         """
+        if not self._has(sa.select(OAuthGrant).where(OAuthGrant.id == grant_id)):
+            return None, Misuse.UNKNOWN
         with self._errors(), self._write() as session:
             row = session.get(OAuthGrant, grant_id)
             if row is None or row.refresh_sha256 is None or now >= row.expires_at:
@@ -149,12 +154,18 @@ class GrantStore(Database):
             grant_id: Which one.
             refresh_sha256: Its refresh token has to have this hash; None: any.
         """
+        if not self._has(sa.select(OAuthGrant).where(OAuthGrant.id == grant_id)):
+            return None
         with self._errors(), self._write() as session:
             row = session.get(OAuthGrant, grant_id)
             if row is None or refresh_sha256 not in (None, row.refresh_sha256):
                 return None
             session.delete(row)
             return _grant(row)
+
+    def _has(self, wanted: sa.Select[tuple[OAuthGrant]]) -> bool:
+        with self._errors(), Session(self._engine) as session, session.begin():
+            return session.scalars(wanted.limit(1)).first() is not None
 
 
 def _make_room(session: Session, most: int, subject: str | None = None) -> list[str]:
