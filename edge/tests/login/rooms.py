@@ -81,7 +81,7 @@ class Rooms:
         self.doors = Doors(POLICIES, SessionSigner(b"s" * 32))
         doors = {name: Door.of(one, self.doors.policies) for name, one in HOSTNAMES.items()}
         self.checker = PasswordChecker(self.store.password_of, time.monotonic)
-        account, invitations = AccountPages(self.checker), Invitations()
+        account, invitations = AccountPages(self.checker), Invitations(self.checker)
         methods = [
             PasskeyLogin(b"p" * 32, account, invitations),
             PasswordLogin(self.checker),
@@ -105,12 +105,14 @@ class Rooms:
         return f"{ACCESS}invite/{secret}"
 
     @asynccontextmanager
-    async def browser(self, hostname: str = HOST, **fields: str) -> AsyncIterator[Browser]:
+    async def browser(
+        self, hostname: str = HOST, *, scheme: str = "https", **fields: str
+    ) -> AsyncIterator[Browser]:
         """A browser with cookies of its own, at one hostname."""
-        transport = httpx.ASGITransport(self.app.asgi)
-        headers = {"origin": f"https://{hostname}", "accept": "text/html", **fields}
+        transport = httpx.ASGITransport(self.app.asgi, client=("203.0.113.7", 40000))
+        headers = {"origin": f"{scheme}://{hostname}", "accept": "text/html", **fields}
         async with httpx.AsyncClient(
-            transport=transport, base_url=f"https://{hostname}", headers=headers
+            transport=transport, base_url=f"{scheme}://{hostname}", headers=headers
         ) as client:
             yield Browser(client, hostname)
 

@@ -10,6 +10,7 @@ import pytest
 from edge.tests.login.rooms import ACCESS, HOST, OTHER, PASSWORD, Rooms
 
 from asgi_tunnel_edge.access.cookies import SESSION_COOKIE
+from asgi_tunnel_edge.access.passwords import MAX_WAITING
 from asgi_tunnel_edge.accounts import LinkRecord, SessionRecord
 from asgi_tunnel_edge.tokens import secret_digest
 
@@ -181,3 +182,32 @@ async def test_without_a_session_there_is_nothing(tmp_path: Path) -> None:
         for path in ("account/password", "account/passkey", "account/session"):
             assert (await browser.form(path, **CHANGE)).status_code == 403
             assert (await evil.form(path, **CHANGE)).status_code == 403
+
+
+async def test_nothing_is_typed_over_http(tmp_path: Path) -> None:
+    """Neither a password, nor an old or a new one, nor an invitation; also where TLS is off."""
+    rooms = Rooms(tmp_path)
+    invitation = rooms.invite("ben")
+    async with rooms.browser(scheme="http") as browser:
+        for page in (f"{ACCESS}login", ACCESS, invitation):
+            refused = await browser.get(page)
+            assert refused.status_code == 403
+            assert "over https only" in refused.text
+        assert (await browser.log_in()).status_code == 403
+        assert (await browser.form("account/password", **CHANGE)).status_code == 403
+        assert (await browser.script("challenge")).status_code == 403
+
+
+async def test_new_passwords_take_turns_with_those_that_are_checked(tmp_path: Path) -> None:
+    """Each takes 32 MiB and 0.1 s, so that many at once would be the whole machine."""
+    rooms = Rooms(tmp_path)
+    async with rooms.browser() as browser, rooms.browser() as other:
+        await browser.log_in()
+        path = rooms.invite("ben")
+        rooms.checker._waiting = MAX_WAITING
+        busy = await browser.form("account/password", **CHANGE)
+        assert (busy.status_code, "Try again in a few seconds" in busy.text) == (503, True)
+        busy = await other.form(path, **CHANGE)
+        assert (busy.status_code, "Try again in a few seconds" in busy.text) == (503, True)
+        rooms.checker._waiting = 0
+        assert (await other.form(path, **CHANGE)).status_code == 303

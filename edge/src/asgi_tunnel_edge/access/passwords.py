@@ -144,6 +144,22 @@ class PasswordChecker:
         self._take_back(group)
         return Outcome.RIGHT
 
+    async def hash(self, password: str) -> str | None:
+        """Return what the store keeps of a new password, as :func:`hash_password`.
+
+        It takes its turn with the checks. Cancelling it loses nothing.
+
+        Returns:
+            None: too many wait.
+        """
+        if self._waiting >= MAX_WAITING:
+            return None
+        self._waiting += 1
+        loop = asyncio.get_running_loop()
+        future = self._worker.submit(hash_password, password)
+        future.add_done_callback(lambda _: self._done(loop))
+        return await asyncio.wrap_future(future)
+
     def stop(self) -> None:
         """Begin no more checks."""
         self._worker.shutdown(wait=False, cancel_futures=True)

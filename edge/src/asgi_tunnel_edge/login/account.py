@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from ..access.doors import ACCESS_PATH
-from ..access.passwords import MAX_LENGTH, MIN_LENGTH, Outcome, PasswordChecker, hash_password
+from ..access.passwords import MAX_LENGTH, MIN_LENGTH, Outcome, PasswordChecker
 from ..access.session import Claims
 from ..accounts import SessionRecord, UserRecord
 from ..errors import AccountError, StorageError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-__all__ = ["FRESH", "PASSWORD_METHODS", "AccountPages", "new_password"]
+__all__ = ["BUSY", "FRESH", "PASSWORD_METHODS", "AccountPages", "new_password"]
 
 FRESH: Final = 900
 """Seconds after a login in which passkeys may be made and removed."""
@@ -40,6 +40,9 @@ MAX_SHOWN: Final = 50
 
 PASSWORD_METHODS: Final = ("password", "basic")
 """Ways to log in for which a user needs a password."""
+
+BUSY: Final = "Many people log in at this moment. Try again in a few seconds."
+"""What is said while too many passwords wait to be checked."""
 
 _DONE: Final = {
     "passkey": "You have a passkey for this site. Use it when you log in the next time.",
@@ -181,7 +184,9 @@ class AccountPages(Method):
         if problem:
             return await self._page(claims, place, problem=problem, status=422)
         try:
-            hashed = await asyncio.to_thread(hash_password, password)
+            hashed = await self._checker.hash(password)
+            if hashed is None:
+                return await self._page(claims, place, problem=BUSY, status=503)
             changed = await asyncio.to_thread(store.change_user, user.name, password=hashed)
         except AccountError as error:
             raise LoginError("Your account is gone", f"{error}.") from error
@@ -200,7 +205,7 @@ class AccountPages(Method):
                 seconds = self._checker.wait_of(place.group)
                 return f"Too many wrong passwords came from here. Try again in {seconds} s.", 429
             case Outcome.BUSY:
-                return "Many people log in at this moment. Try again in a few seconds.", 503
+                return BUSY, 503
             case Outcome.BROKEN:
                 raise unavailable()
 

@@ -161,6 +161,9 @@ class LoginApp:
             if place is None:
                 raise HTTPException(404)
             try:
+                if not place.is_private:
+                    text = "Open this page with https:// in its address."
+                    raise LoginError("Logins are over https only", text)
                 if is_form and not is_own_origin(request, place):
                     text = "Another site, or a program, sent this form. Log in from here instead."
                     raise LoginError("This did not come from here", text)

@@ -245,7 +245,7 @@ class Entrance:
 
         brand = Brand.of(self._config.pages, self._config.data_dir)
         sessions = Sessions(self.doors, self._store)
-        account, invitations = AccountPages(self._checker), Invitations()
+        account, invitations = AccountPages(self._checker), Invitations(self._checker)
         methods: list[Method] = [
             PasskeyLogin(attempt_key, account, invitations),
             PasswordLogin(self._checker),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 from starlette.routing import Route
 
 from ..access.doors import ACCESS_PATH
-from ..access.passwords import MIN_LENGTH, hash_password
+from ..access.passwords import MIN_LENGTH, PasswordChecker
 from ..accounts import UserRecord
 from ..errors import AccountError, StorageError
 from ..tokens import secret_digest
-from .account import PASSWORD_METHODS, new_password
+from .account import BUSY, PASSWORD_METHODS, new_password
 from .app import LoginApp, Method, form_of
 from .device import device_of
 from .place import Place
@@ -38,9 +38,14 @@ INVITATION_PATH: Final = f"{ACCESS_PATH}invite/"
 
 
 class Invitations(Method):
-    """See the module."""
+    """See the module.
 
-    def __init__(self) -> None:
+    Args:
+        checker: Of the edge's passwords.
+    """
+
+    def __init__(self, checker: PasswordChecker) -> None:
+        self._checker = checker
         self._app: LoginApp
 
     def routes(self, app: LoginApp) -> Sequence[Route]:
@@ -108,10 +113,12 @@ class Invitations(Method):
             raise LoginError("There are no passwords here", "Make a passkey instead.")
         password, problem = new_password(await form_of(request))
         if problem:
-            return self._page(place, user, secret, problem=problem)
+            return self._page(place, user, secret, problem=problem, status=422)
         store = self._app.sessions.store
         try:
-            hashed = await asyncio.to_thread(hash_password, password)
+            hashed = await self._checker.hash(password)
+            if hashed is None:
+                return self._page(place, user, secret, problem=BUSY, status=503)
             await self.use(digest)
             changed = await asyncio.to_thread(store.change_user, user.name, password=hashed)
         except AccountError as error:
@@ -126,7 +133,15 @@ class Invitations(Method):
             "message.html", {"title": "Your password is set", "text": text, "link": ""}
         )
 
-    def _page(self, place: Place, user: UserRecord, secret: str, *, problem: str = "") -> Response:
+    def _page(
+        self,
+        place: Place,
+        user: UserRecord,
+        secret: str,
+        *,
+        problem: str = "",
+        status: int = 200,
+    ) -> Response:
         ways = self._app.ways_of(user, place)
         values = {
             "hostname": place.hostname,
@@ -138,7 +153,7 @@ class Invitations(Method):
             "device": device_of(place.agent),
             "min_length": MIN_LENGTH,
         }
-        return self._app.site.page("invitation.html", values, status=422 if problem else 200)
+        return self._app.site.page("invitation.html", values, status=status)
 
 
 def _over() -> LoginError:

@@ -5,6 +5,7 @@ Each way to log in asks here, so that none leads to another site by mistake.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
@@ -43,6 +44,16 @@ class Place(NamedTuple):
         """The ways to log in that each of the policies takes."""
         methods = [policy.methods for policy in self.policies]
         return frozenset.intersection(*methods) if methods else frozenset()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody on the way reads what is typed: https, or this machine itself."""
+        if self.origin.startswith("https:"):
+            return True
+        try:
+            return ipaddress.ip_address(self.address).is_loopback
+        except ValueError:
+            return False
 
     @property
     def login_url(self) -> str:
