@@ -16,10 +16,11 @@ from asgi_tunnel_edge.accounts import SessionRecord
 from asgi_tunnel_edge.cli import main
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.storage.encryption import SecretBox
 from asgi_tunnel_edge.tokens import secret_digest
 
 if TYPE_CHECKING:
-    from .conftest import Run
+    from .conftest import Done, Run
 
 SETTINGS = """
 [access.family]
@@ -279,3 +280,55 @@ def test_the_commands_of_the_reference(tmp_path: Path, run: Run) -> None:
         words = [links[0].id if word.startswith("lnk_") else word for word in words]
         done = run(*words, "--data", data)
         assert (done.code, done.err) == (0, ""), line
+
+
+def doors_of(done: Done) -> list[tuple[str, str]]:
+    """What `doctor` finds of doors."""
+    findings = json.loads(done.out)["findings"]
+    return [(one["state"], one["what"]) for one in findings if one["check"] == "doors"]
+
+
+def test_doctor_looks_at_doors(shop: Path, run: Run) -> None:
+    """Names that are nobody's, and policies that let nobody in."""
+    words = ("doctor", "--offline", "--data", shop, "--json")
+    assert doors_of(run(*words)) == [
+        ("warning", "[access.family] names anna, zoe, and there is no such user"),
+        ("warning", "[access.family] lets nobody in"),
+        ("warning", "[access.operators] lets nobody in"),
+    ]
+    for words_of_user in (("anna",), ("zoe",), ("ben", "--group", "admin")):
+        run("user", "create", *words_of_user, "--data", shop)
+    assert doors_of(run(*words)) == [("ok", "each lets somebody in: shop.a.test")]
+
+
+def test_a_door_that_was_made_where_tls_ends_in_the_app(tmp_path: Path, run: Run) -> None:
+    """First the hostname, then the door: both checks name it, for everybody may come in."""
+    data = tmp_path / "data"
+    run("init", "--data", data, "--domain", "a.test")
+    run("token", "create", "shop", "--end-to-end", "--data", data)
+    with (data / "edge.toml").open("a") as file:
+        file.write(SETTINGS)
+    done = run("config", "check", "--data", data)
+    assert done.code == 2
+    assert "hostnames.shop.a.test.access: the TLS of shop.a.test ends in the app" in done.err
+    found = doors_of(run("doctor", "--offline", "--data", data, "--json"))
+    assert found[0][0] == "problem"
+    tried = run("access", "test", "shop.a.test", "/", "--data", data, "--json")
+    assert json.loads(tried.out)["outcome"] == "end-to-end"
+    assert "whom the app lets in" in run("access", "list", "--data", data).out
+
+
+def test_a_backup_has_all_of_it(shop: Path, run: Run, tmp_path: Path) -> None:
+    """Users, tokens and links, and the key that sessions are signed with: they go on."""
+    run("user", "create", "anna", "--group", "friends", "--data", shop)
+    run("service-token", "create", "phone", "--access", "family", "--data", shop)
+    run("link", "create", "shop.a.test/album", "--data", shop)
+    key = SecretBox(EdgeConfig.load(shop).acme_key_path).derive("access session")
+    other, file = tmp_path / "other", tmp_path / "copy.zip"
+    assert run("backup", file, "--data", shop).code == 0
+    assert run("restore", file, "--data", other).code == 0
+    assert SecretBox(EdgeConfig.load(other).acme_key_path).derive("access session") == key
+    before, after = store(shop), store(other)
+    assert after.users() == before.users()
+    assert after.service_tokens() == before.service_tokens()
+    assert after.links() == before.links()

@@ -239,6 +239,7 @@ def test_all_is_well(patient: Patient) -> None:
         ["ok", "database"],
         ["ok", "permissions"],
         ["ok", "certificate"],
+        ["ok", "doors"],
         ["ok", "disk"],
         ["ok", "open-files"],
         ["ok", "ports"],

@@ -17,6 +17,8 @@ from asgi_tunnel_edge.settings.survey import find_mistakes
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
 
+from .doctor_access import doors_without_effect
+from .door_map import DoorMap
 from .options import data_option, json_option
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ def _wrong_files(config: EdgeConfig) -> list[EdgeError]:
         if revision > HEAD_REVISION:
             sentence = f"the database {config.database_path} was made by a newer version"
             found.append(StorageError(f"{sentence} of asgi-tunnel-edge; upgrade this one"))
+        elif config.access and revision == HEAD_REVISION:
+            found += doors_without_effect(DoorMap.load(config))
     except StorageError as error:
         if not config.snapshot_path.exists():  # with it an edge starts
             found.append(error)

@@ -1,7 +1,7 @@
 """``asgi-tunnel-edge doctor``: what is wrong around an edge, or soon will be.
 
 It changes nothing, and nothing depends on it: ``run`` starts whatever it says. What it looks at is
-in ``doctor_folder`` and ``doctor_machine``.
+in ``doctor_folder``, ``doctor_access`` and ``doctor_machine``.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def doctor(*, offline: bool, data_dir: Path, as_json: bool) -> int:
 def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
     import asyncio
 
+    from .doctor_access import check_doors
     from .doctor_folder import check_certificate, check_database, check_disk, check_secrets
     from .doctor_machine import check_clock, check_descriptors, check_dns, check_ports
 
@@ -54,6 +55,7 @@ def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
         check_database(config),
         *check_secrets(config),
         *check_certificate(config),
+        *check_doors(config),
         check_disk(config),
         check_descriptors(config),
         *asyncio.run(check_ports(config)),
