@@ -170,7 +170,6 @@ def _issued(config: EdgeConfig) -> list[Finding]:
         states = certificate_states(config)
     except StorageError as error:
         return [problem_of("certificate", str(error), why="nothing can be shown")]
-    soon = (dt.datetime.now(dt.UTC) + dt.timedelta(days=7)).strftime("%Y-%m-%dT%H:%M:%SZ")
     found = []
     for one in states:
         names, end = one["names"], str(one["not_after"] or "")
@@ -187,10 +186,16 @@ def _issued(config: EdgeConfig) -> list[Finding]:
             why = "visitors of these names get a TLS alert"
             state = problem if one["state"] == "failing" else warning
             found.append(state("certificate", what, why=why, fix=fix))
-        elif end < soon:
+        elif _is_late(str(one["renew_at"] or end), end):
             what = f"the certificate for {shown} expires on {end}, and should be renewed by now"
             found.append(warning("certificate", what, why="visitors refuse it then", fix=fix))
     return found or [ok("certificate", "those of the CA are there, and valid")]
+
+
+def _is_late(renew_at: str, end: str) -> bool:
+    """Whether half of the time for a renewal is over, of a certificate with any lifetime."""
+    planned, over = dt.datetime.fromisoformat(renew_at), dt.datetime.fromisoformat(end)
+    return dt.datetime.now(dt.UTC) > planned + (over - planned) / 2
 
 
 def check_disk(config: EdgeConfig) -> Finding:

@@ -163,7 +163,7 @@ class GrantStore(Database):
             session.delete(row)
             return _grant(row)
 
-    def _has(self, wanted: sa.Select[tuple[OAuthGrant]]) -> bool:
+    def _has(self, wanted: sa.Select[OAuthGrant]) -> bool:
         with self._errors(), Session(self._engine) as session, session.begin():
             return session.scalars(wanted.limit(1)).first() is not None
 
