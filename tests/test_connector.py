@@ -173,7 +173,7 @@ def test_an_older_edge_holds_no_rules(caplog: pytest.LogCaptureFixture) -> None:
     """T113: the log says so; where a login is among them no tunnel is opened."""
     old = Welcome(session="s")
     one = connector(PolicyRule(path="/login", rate=5, per=60.0))
-    one.check_policy(old)
+    one.policy.check(old)
     one.announce(old, is_first=True)
     assert "the edge is older than this, and holds no rule of the app" in caplog.text
     caplog.clear()
@@ -182,12 +182,12 @@ def test_an_older_edge_holds_no_rules(caplog: pytest.LogCaptureFixture) -> None:
     assert "policy" not in caplog.text
     strict = connector(PolicyRule(path="/admin", access="family"))
     with pytest.raises(VersionMismatchError, match="everybody would be let in; upgrade the edge"):
-        strict.check_policy(old)
-    strict.check_policy(Welcome(session="s", capabilities=(POLICY,)))
+        strict.policy.check(old)
+    strict.policy.check(Welcome(session="s", capabilities=(POLICY,)))
 
 
 async def test_a_tunnel_that_is_not_connected_bans_nobody() -> None:
     """And says so at once."""
     with pytest.raises(BanError) as caught:
-        await connector().ask({"ban": "192.0.2.7"})
+        await connector().asking.ask({"ban": "192.0.2.7"})
     assert caught.value.code == "not-connected"

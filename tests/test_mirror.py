@@ -15,6 +15,50 @@ PACKAGES: Final = {
 }
 
 ELSEWHERE: Final[dict[str, str]] = {
+    "edge/src/asgi_tunnel_edge/admission/pending.py": "edge/tests/hostile/test_quotas.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_drop.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_file.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_list.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_retry.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_show.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/inbox/book.py": "edge/tests/inbox/test_service.py",
+    "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
+    "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
+    "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",
+    "edge/src/asgi_tunnel_edge/instruments.py": (
+        "edge/tests/test_monitor.py "
+        "edge/tests/metrics/test_listener.py "
+        "edge/tests/observers/test_tracing.py"
+    ),
+    "edge/src/asgi_tunnel_edge/login/app_door.py": (
+        "edge/tests/login/test_login.py edge/tests/policy/test_doors.py"
+    ),
+    "edge/src/asgi_tunnel_edge/login/attempt.py": "edge/tests/login/test_passkey.py",
+    "edge/src/asgi_tunnel_edge/login/oauth.py": "edge/tests/oauth/test_oauth.py",
+    "edge/src/asgi_tunnel_edge/login/oidc/fetch.py": "edge/tests/login/oidc/test_provider.py",
+    "edge/src/asgi_tunnel_edge/login/oidc/flow.py": "edge/tests/login/oidc/test_login.py",
+    "edge/src/asgi_tunnel_edge/login/oidc/id_token.py": "edge/tests/login/oidc/test_login.py",
+    "edge/src/asgi_tunnel_edge/login/oidc/problems.py": "edge/tests/login/oidc/test_login.py",
+    "edge/src/asgi_tunnel_edge/oauth/authorization.py": "edge/tests/oauth/test_rules.py",
+    "edge/src/asgi_tunnel_edge/oauth/bearer.py": "edge/tests/oauth/test_oauth.py",
+    "edge/src/asgi_tunnel_edge/oauth/client.py": "edge/tests/oauth/test_rules.py",
+    "edge/src/asgi_tunnel_edge/oauth/redirect.py": "edge/tests/oauth/test_rules.py",
+    "edge/src/asgi_tunnel_edge/settings/addresses.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/settings/inbox.py": "edge/tests/settings/test_config.py",
+    "edge/src/asgi_tunnel_edge/shares/rate.py": "edge/tests/guards/test_rate.py",
+    "src/asgi_tunnel/asking.py": "tests/test_connector.py tests/policy/test_bans.py",
+    "src/asgi_tunnel/policy/pattern.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/policy/readers/channels.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/policy/readers/django.py": (
+        "tests/policy/test_collect.py edge/tests/policy/test_frameworks.py"
+    ),
+    "src/asgi_tunnel/policy/readers/found.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/policy/readers/litestar.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/policy/readers/methods.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/policy/readers/starlette.py": "tests/policy/test_collect.py",
+    "src/asgi_tunnel/protocol/policy.py": (
+        "tests/protocol/test_handshake.py tests/policy/test_rule.py"
+    ),
     "src/asgi_tunnel/asgi/adapt.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/asgi/http.py": (
         "tests/asgi/test_send.py tests/asgi/test_receive.py tests/asgi/test_disconnect.py"

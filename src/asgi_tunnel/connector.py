@@ -26,6 +26,7 @@ import anyio
 from ._version import __version__
 from .asgi.origin import Origin
 from .asgi.websocket import ANSWER_TIMEOUT
+from .asking import Asking
 from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import dial
@@ -33,7 +34,6 @@ from .edge_tls import PinError
 from .end_to_end import EndToEnd
 from .errors import (
     AuthenticationError,
-    BanError,
     HandshakeError,
     HostnameUnavailableError,
     TunnelError,
@@ -43,14 +43,13 @@ from .greeting import HELLO_TIMEOUT, greet
 from .group import process_group
 from .names import ServedNames, advice, is_covered
 from .pins import KnownPins
-from .policy.bans import forget, register
 from .policy.collect import SentPolicy
-from .protocol.codes import DrainReason, GoawayCode, RefuseCode
+from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
 from .protocol.handshake import DURATION, INBOX, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
-from .protocol.policy import BAN, POLICY
+from .protocol.policy import BAN
 from .proxy import Proxy, find_proxy
 from .session import Session
 from .status import MAX_NAMES, MAX_SERVICES, MAX_TEXT, ConnectionStatus, StatusSocket
@@ -67,9 +66,6 @@ SLEEP: Final = 5.0
 
 MAX_WARNINGS: Final = 8
 """Lines of the log about names that the token does not serve: a person adds them one by one."""
-
-MAX_ASKED: Final = 200
-"""What the edge is asked at one time, over one tunnel."""
 
 _POLL: Final = 0.02
 """Seconds between looks at what is still in progress while draining."""
@@ -129,9 +125,7 @@ class Connector:
         self._inbox = inbox
         self.policy = SentPolicy() if policy is None else policy
         self._notes: tuple[str, ...] = ()  # of the newest WELCOME
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: dict[int, tuple[Session, asyncio.Future[dict[str, Any]]]] = {}
-        self._last_ask = 0
+        self.asking = Asking(self._current_sessions)
         self._is_unkept_logged = False
         self._served = ServedNames() if served is None else served
         self._unserved: frozenset[str] = frozenset()  # of the table's names, as it was logged
@@ -171,8 +165,8 @@ class Connector:
         self._welcomed = asyncio.Event()
         self._served.on_change = self._follow_names
         self._served.on_apps = self._name_urls
-        loop = self._loop = asyncio.get_running_loop()
-        register(self)
+        loop = asyncio.get_running_loop()
+        self.asking.start()
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
         if self.config.status_folder is not None:
             name = f"{os.getpid()}-{self._instance[:8]}"
@@ -185,6 +179,9 @@ class Connector:
                 slot.keep(), name=f"asgi-tunnel connection {number}", context=contextvars.Context()
             )
             self._tasks.append(slot.task)
+
+    def _current_sessions(self) -> list[Session]:
+        return [slot.session for slot in self._slots.values() if slot.session is not None]
 
     def _follow_names(self) -> None:
         """The app's table has other names: say HELLO anew, once for each connection."""
@@ -232,7 +229,7 @@ class Connector:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._close_status()
             self.end_to_end.stop()
-            forget(self)
+            self.asking.stop()
             await self._leave()
 
     async def _finish_streams(self, sessions: list[Session]) -> None:
@@ -261,7 +258,7 @@ class Connector:
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
         self.is_stopping = True
-        forget(self)
+        self.asking.stop()
         self.end_to_end.stop()
         for task in self._tasks:
             task.cancel()
@@ -274,49 +271,6 @@ class Connector:
     def _close_status(self) -> None:
         if self._status is not None:
             self._status.close()
-
-    # -- for handlers ------------------------------------------------------------------------
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """In which it runs; see :class:`.policy.bans.Asker`."""
-        assert self._loop is not None, "start() comes first"
-        return self._loop
-
-    async def ask(self, values: dict[str, Any]) -> dict[str, Any]:
-        """See :class:`.policy.bans.Asker`."""
-        sessions = [
-            slot.session
-            for slot in self._slots.values()
-            if slot.session is not None and slot.session.is_attached
-        ]
-        if not sessions:
-            raise BanError("not-connected", "the tunnel is not connected right now")
-        session = next((one for one in sessions if one.takes_asks), None)
-        if session is None:
-            raise BanError("old-edge", "the edge is older than this, and takes no bans of apps")
-        if len(self._asked) >= MAX_ASKED:
-            raise BanError("busy", f"{MAX_ASKED} bans wait for the edge already")
-        self._last_ask = number = (self._last_ask + 1) & 0xFFFFFFFF
-        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._asked[number] = session, reply
-        try:
-            session.ask(number, values)
-            return await reply
-        finally:
-            self._asked.pop(number, None)
-
-    def on_reply(self, session: Session, number: int, values: dict[str, Any]) -> None:
-        """Hand what the edge says to who has asked."""
-        asked = self._asked.get(number)
-        if asked is not None and asked[0] is session and not asked[1].done():
-            asked[1].set_result(values)
-
-    def end_asking(self, session: Session) -> None:
-        """A session is over: what it was asked gets no reply."""
-        for asked, reply in self._asked.values():
-            if asked is session and not reply.done():
-                reply.set_exception(BanError("not-connected", "the tunnel was lost meanwhile"))
 
     def describe(self) -> dict[str, Any]:
         """Return what the tunnel does now: docs/reference/schemas/app/status.json has its form."""
@@ -443,24 +397,9 @@ class Connector:
         if not welcome.resumed:
             self._tell_policy(welcome)
 
-    def check_policy(self, welcome: Welcome) -> None:
-        """See that the edge holds what keeps visitors out.
-
-        Raises:
-            VersionMismatchError: It does not know of rules, and would let everybody in.
-        """
-        if POLICY not in welcome.capabilities and self.policy.needs_access:
-            raise VersionMismatchError(
-                RefuseCode.VERSION,
-                "the app has edge(access=...), which this older edge does not hold: everybody "
-                "would be let in; upgrade the edge",
-            )
-
     def _tell_policy(self, welcome: Welcome) -> None:
         """Say what of the app's rules does not hold as it says, once for each."""
-        notes = welcome.notes
-        if POLICY not in welcome.capabilities and (self.policy.rules or self.policy.routes):
-            notes = ("the edge is older than this, and holds no rule of the app; upgrade it",)
+        notes = self.policy.notes(welcome)
         for one in notes:
             if one not in self._notes:
                 _log.warning("policy: %s", one)
@@ -702,7 +641,7 @@ class _Slot:
             with anyio.fail_after(HELLO_TIMEOUT):
                 hello = self._connector.hello(self._number, session)
                 welcome, rest = await greet(transport, hello, self._connector.end_to_end.expect)
-            self._connector.check_policy(welcome)
+            self._connector.policy.check(welcome)
             session = self._adopt(transport, welcome, session, hello)
         except BaseException:
             transport.abort()
@@ -749,7 +688,7 @@ class _Slot:
             name=f"connection {self._number}",
         )
         session.takes_asks = BAN in welcome.capabilities
-        session.on_ask = self._connector.on_reply
+        session.on_ask = self._connector.asking.on_reply
         session.on_suspended = self._on_suspended
         session.on_drain = self._on_drain
         session.on_end = self._on_end
@@ -770,7 +709,7 @@ class _Slot:
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         self._connector.ended_streams += session.connection.last_stream_id
-        self._connector.end_asking(session)
+        self._connector.asking.end(session)
         if session in self.retiring:
             self.retiring.remove(session)
         elif session is self.session:

@@ -43,6 +43,8 @@ class Directory(Protocol):
 class LocalDirectory:
     """The routes and sessions of this edge; a :class:`Directory`.
 
+    Large because each change of tokens and sessions has to leave all of its indices agreeing.
+
     Args:
         snapshot: What the store has now.
         limiter: Knows what each token may take; None: nothing is limited.

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import ConfigError
+from ..errors import ConfigError, VersionMismatchError
+from ..protocol.codes import RefuseCode
+from ..protocol.handshake import Welcome
 from ..protocol.limits import MAX_POLICY_SIZE, MAX_ROUTES, MAX_RULES
-from ..protocol.policy import PolicyRule, segments_of
+from ..protocol.policy import POLICY, PolicyRule, segments_of
 from .pattern import Pattern, covers, from_template, order_of, overlap
 from .readers import Found, read_routes, unwrapped
 from .rule import EdgePolicy, is_used, policy_on, unseen
@@ -40,6 +42,25 @@ class SentPolicy:
 
     rules: tuple[PolicyRule, ...] = ()
     routes: tuple[str, ...] = ()
+
+    def check(self, welcome: Welcome) -> None:
+        """See that an edge holds what keeps visitors out.
+
+        Raises:
+            VersionMismatchError: It does not know of rules, and would let everybody in.
+        """
+        if POLICY not in welcome.capabilities and self.needs_access:
+            raise VersionMismatchError(
+                RefuseCode.VERSION,
+                "the app has edge(access=...), which this older edge does not hold: everybody "
+                "would be let in; upgrade the edge",
+            )
+
+    def notes(self, welcome: Welcome) -> tuple[str, ...]:
+        """Return what of it does not hold as it says, in sentences for the log."""
+        if POLICY not in welcome.capabilities and (self.rules or self.routes):
+            return ("the edge is older than this, and holds no rule of the app; upgrade it",)
+        return welcome.notes
 
     @property
     def needs_access(self) -> bool:

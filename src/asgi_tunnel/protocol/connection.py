@@ -6,6 +6,8 @@ session outlives its transport: after :meth:`Connection.transport_lost` the stat
 :meth:`Connection.resume` goes on where the peer stopped receiving.
 
 HELLO and WELCOME come before a connection exists: see :mod:`.handshake`.
+
+Large because it holds one class, which says why.
 """
 
 from __future__ import annotations
