@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from asgi_tunnel.protocol.policy import PolicyRule
+from asgi_tunnel_edge.guards import app_policy
 from asgi_tunnel_edge.guards.app_policy import MAX_NOTES, AppPolicyGuard, stricter
 from asgi_tunnel_edge.policy.matcher import AppPolicy, Match
 
@@ -69,3 +72,27 @@ def test_notes() -> None:
 def test_the_stricter_bound() -> None:
     """T111: 0 is none, and an app cannot lift the edge's."""
     assert [stricter(*pair) for pair in ((0, 5), (5, 0), (5, 9), (9, 5), (0, 0))] == [5, 5, 5, 5, 0]
+
+
+@pytest.mark.plain  # another bound
+def test_one_app_does_not_make_others_forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """T112: where all places are taken, the token with the most gives them up."""
+    monkeypatch.setattr(app_policy, "MAX_KEYS", 200)
+    guard, world = AppPolicyGuard(), make_world()
+    rule = PolicyRule(path="/a", rate=1, per=86400.0)
+
+    def ask(owner: str, address: str) -> int:
+        match = AppPolicy((rule,), (), token_id=owner).match(b"GET", b"/a", is_websocket=False)
+        assert match is not None
+        reply = guard.check(match, world.guards.visitor_address(address), 0.0)
+        return 0 if reply is None else reply.status
+
+    assert [ask("small", VISITOR) for _ in range(2)] == [0, 429]
+    for number in range(1000):
+        ask("large", f"10.0.{number // 250}.{number % 250}")
+    assert ask("small", VISITOR) == 429
+    assert guard._keys == sum(map(len, guard._rates.values())) == 200
+    for number in range(150):
+        ask("third", f"10.1.0.{number}")
+    assert ask("small", VISITOR) == 429
+    assert {name: len(table) for name, table in guard._rates.items()}["third"] >= 90

@@ -183,7 +183,7 @@ def test_a_rate_is_counted_by_what_it_says() -> None:
     assert other is not None
     assert one.rates == other.rates
     (key, limit), = one.rates  # fmt: skip
-    assert key == "/tok/ /a"
+    assert (key, one.owner) == ("/ /a", "tok")
     assert (limit.interval, limit.tolerance) == (12.0, 48.0)
 
 

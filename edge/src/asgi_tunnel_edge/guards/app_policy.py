@@ -17,13 +17,17 @@ from asgi_tunnel.protocol.policy import PolicyRule
 
 from ..policy.matcher import Match
 from ..replies import Reply
+from ..shares.rate import RateLimit
 from .guard import Rules, VisitorAddress
-from .rate import RateGuard
+from .rate import MAX_KEYS, RateGuard
 
 __all__ = ["AppPolicyGuard", "stricter"]
 
 MAX_NOTES: Final = 6
 """Sentences for the app in one WELCOME, which has room for no more."""
+
+_LOOK_EVERY: Final = 64
+"""Keys that are forgotten of one token before it is looked which one has the most."""
 
 _MAX_NOTE: Final = 200
 
@@ -47,12 +51,15 @@ class AppPolicyGuard:
         access: Names of the access policies of ``edge.toml``.
     """
 
-    __slots__ = ("_access", "_rates", "denied")
+    __slots__ = ("_access", "_evicted", "_keys", "_largest", "_rates", "denied")
 
     def __init__(self, access: Collection[str] = ()) -> None:
         self.denied = 0
         self._access = frozenset(access)
-        self._rates = RateGuard()  # a table of its own: no app's visitors push others out of it
+        self._rates: dict[str, RateGuard] = {}  # by token id
+        self._keys = 0  # in all of them
+        self._largest = ""  # the token that had most of them at the last look
+        self._evicted = 0  # keys that were forgotten for others
 
     def check(self, match: Match, visitor: VisitorAddress, now: float) -> Reply | None:
         """Decide about one request.
@@ -67,7 +74,7 @@ class AppPolicyGuard:
             return _UNKNOWN_PATH
         if not visitor.is_exempt:
             for key, limit in match.rates:
-                wait = self._rates.take(visitor.group + key, limit, now)
+                wait = self._take(match.owner, visitor.group + key, limit, now)
                 if wait:
                     self.denied += 1
                     return Reply(429, _RATE, math.ceil(wait), closes=False, source="policy")
@@ -76,6 +83,28 @@ class AppPolicyGuard:
                 self.denied += 1
                 return _NO_ACCESS
         return None
+
+    def _take(self, owner: str, key: str, limit: RateLimit, now: float) -> float:
+        """Count a request; of all tokens the one with the most keys makes room for a new one."""
+        table = self._rates.get(owner)
+        if table is None:
+            table = self._rates[owner] = RateGuard()
+        before = len(table)
+        wait = table.take(key, limit, now)
+        self._keys += len(table) - before
+        if self._keys > MAX_KEYS:
+            if self._evicted % _LOOK_EVERY == 0 or self._largest not in self._rates:
+                self._largest = max(self._rates, key=self._size)
+            self._evicted += 1
+            largest = self._rates[self._largest]
+            largest.forget(now)
+            self._keys -= 1
+            if not len(largest):
+                del self._rates[self._largest]
+        return wait
+
+    def _size(self, owner: str) -> int:
+        return len(self._rates[owner])
 
     def notes(
         self, rules: Iterable[PolicyRule], names: Mapping[str, Rules], end_to_end: Collection[str]

@@ -54,6 +54,11 @@ class RateGuard:
                 return Reply(429, _HOSTNAME, math.ceil(wait), source="rate")
         return None
 
+    def forget(self, now: float) -> None:
+        """Forget a key that owes nothing, else one that owes the least."""
+        if self._due:
+            forget_one(self._due, now)
+
     def take(self, key: str, rate_limit: RateLimit, now: float) -> float:
         """Count a request; return 0, or the seconds after which it would be taken.
 

@@ -29,10 +29,11 @@ class Match:
         is_unknown: The app says that it serves no such path.
         max_body: Bytes; 0: no limit.
         max_time: Seconds; 0: no limit.
+        owner: The id of the app's token.
         rates: Each with what it is counted under, for one visitor.
     """
 
-    __slots__ = ("access", "is_unknown", "max_body", "max_time", "rates")
+    __slots__ = ("access", "is_unknown", "max_body", "max_time", "owner", "rates")
 
     def __init__(
         self,
@@ -42,7 +43,9 @@ class Match:
         max_time: float = 0.0,
         access: tuple[str, ...] = (),
         is_unknown: bool = False,
+        owner: str = "",
     ) -> None:
+        self.owner = owner
         self.rates = rates
         self.max_body = max_body
         self.max_time = max_time
@@ -115,8 +118,8 @@ class AppPolicy:
     Args:
         rules: As HELLO has them; of each list the first that fits holds.
         routes: Patterns of all paths that the app serves; empty: it does not say.
-        token_id: Whose; rates are counted by it and by the rule's text, so that they go on when
-            the app comes anew.
+        token_id: Whose; rates are counted for it by the rule's text, so that they go on when the
+            app comes anew.
     """
 
     __slots__ = (
@@ -307,6 +310,7 @@ def _together(found: list[Match]) -> Match | None:
         max_body=min((one.max_body for one in found if one.max_body), default=0),
         max_time=min((one.max_time for one in found if one.max_time), default=0.0),
         access=tuple(dict.fromkeys(name for one in found for name in one.access)),
+        owner=found[0].owner,
     )
 
 
@@ -333,7 +337,13 @@ def _match_of(rule: PolicyRule, token_id: str) -> Match | None:
     if rule.rate:
         interval = rule.per / rule.rate
         limit = RateLimit(interval, ((rule.burst or rule.rate) - 1) * interval)
-        # "/" is in no address and no id.
-        rates = ((f"/{token_id}/{','.join(rule.methods)} {rule.path}", limit),)
+        # "/" is in no address.
+        rates = ((f"/{','.join(rule.methods)} {rule.path}", limit),)
     access = (rule.access,) if rule.access else ()
-    return Match(rates=rates, max_body=rule.max_body, max_time=rule.timeout, access=access)
+    return Match(
+        rates=rates,
+        max_body=rule.max_body,
+        max_time=rule.timeout,
+        access=access,
+        owner=token_id,
+    )
