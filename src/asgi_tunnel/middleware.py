@@ -46,6 +46,7 @@ _NOT_SEEN: Final = (
     "cannot see which app the server calls, and what is wrapped around it, such as a login, must "
     "not be passed by"
 )
+_MOUNTED: Final = "names paths, and what is around the Tunnel may serve it below another one"
 _OUTERMOST: Final = (
     "put it outermost, app = Tunnel(app), or use `asgi-tunnel run`; where nothing is around it and "
     "the server is not known, say so: Tunnel(app, outermost=True)"
@@ -300,7 +301,7 @@ class Tunnel:
             _log.error("the tunnel needs asyncio; this server runs another event loop")
             return None
         try:
-            policy = collect(self, sends_routes=config.sends_routes)
+            policy = collect(app, inner=self, sends_routes=config.sends_routes)
         except ConfigError as error:
             if self._required:
                 raise
@@ -341,6 +342,11 @@ class Tunnel:
             return
         config, origin_app = plan
         ensure_handler()
+        if self.policy_table and origin_app is not self.app:
+            _log.error(
+                "no tunnel: %s", ConfigError("Tunnel(app, policy=...)", _MOUNTED, _OUTERMOST)
+            )
+            return
         _log.warning(
             "this server sent no lifespan, or the app is mounted below another one; the tunnel is "
             "opened with the first request. Wrap the outermost app, or use `asgi-tunnel run`"

@@ -279,6 +279,27 @@ def test_a_whole_app() -> None:
     assert lines(app) == ["POST /login rate=5 access=all", "* /** rate=9 access=all"]
 
 
+def test_a_tunnel_inside() -> None:
+    """The paths are those of visitors; a wrapper that hides what it wraps is looked through."""
+    inner = Tunnel(Starlette(routes=[Route("/login", login)]), policy={"/table": edge(rate="2/s")})
+    outer = Starlette(routes=[Mount("/shop", inner)])
+    assert lines(outer, inner=inner) == ["* /table rate=2", "GET /shop/login rate=5"]
+
+    async def hides(scope: Any, receive: Any, send: Any) -> None:
+        await inner(scope, receive, send)
+
+    assert lines(hides, inner=inner) == ["* /table rate=2", "GET /login rate=5"]
+    added = FastAPI()
+    added.get("/login")(login)
+    added.add_middleware(Tunnel, policy={"/table": edge(rate="2/s")})
+    stack = added.build_middleware_stack()
+    layer: Any = stack
+    while not isinstance(layer, Tunnel):
+        layer = layer.app
+    assert lines(added, inner=layer) == ["* /table rate=2", "GET /login rate=5"]
+    assert lines(layer) == lines(added, inner=layer)
+
+
 def test_too_much() -> None:
     """Is one sentence with the numbers, and no tunnel."""
     many = {f"/{n}": edge(rate="1/s") for n in range(129)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asgi_tunnel import Tunnel, TunnelError, serve, share
+from asgi_tunnel import Tunnel, TunnelError, middleware, serve, share
 from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.policy import edge
 from asgi_tunnel.token import Token
@@ -83,3 +83,22 @@ async def test_runners_end_the_app_they_have_started() -> None:
     with pytest.raises(ConfigError, match=SENTENCE):
         await share(Tunnel(app, policy=TOO_MUCH), token=TOKEN)
     assert app.heard == ["lifespan.startup", "lifespan.shutdown"]
+
+
+async def test_a_table_below_something_else(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T113: its paths may be others for visitors, so no tunnel is opened."""
+
+    async def outermost(scope: Any, receive: Any, send: Any) -> None: ...
+
+    async def plain(scope: Any, receive: Any, send: Any) -> None: ...
+
+    monkeypatch.setattr(middleware, "find_outermost", lambda: outermost)
+    tunnel = Tunnel(plain, token=TOKEN, policy={"/a": edge(rate="1/s")}, enabled=True)
+    with caplog.at_level(logging.ERROR, "asgi_tunnel"):
+        await tunnel({"type": "http"}, None, None)
+    assert any(
+        "what is around the Tunnel may serve it below" in one.message for one in caplog.records
+    )
+    assert tunnel._connector is None

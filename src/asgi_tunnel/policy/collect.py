@@ -74,11 +74,13 @@ class SentPolicy:
         return len(json.dumps(values, separators=(",", ":")))
 
 
-def collect(app: Any, *, sends_routes: bool = False) -> SentPolicy:
+def collect(app: Any, *, inner: Any = None, sends_routes: bool = False) -> SentPolicy:
     """Return what an app wants refused.
 
     Args:
-        app: With its wrappers; a :class:`asgi_tunnel.Tunnel` among these brings its table.
+        app: What visitors' requests go to, with its wrappers; a :class:`asgi_tunnel.Tunnel` among
+            these brings its table.
+        inner: A ``Tunnel`` that is somewhere in it, where wrappers may hide what they wrap.
         sends_routes: The edge is to reply to paths that the app does not have.
 
     Raises:
@@ -86,10 +88,11 @@ def collect(app: Any, *, sends_routes: bool = False) -> SentPolicy:
     """
     table: dict[str, EdgePolicy] = {}
     outer: EdgePolicy | None = None
-    layers: list[Any] = []
     found: list[Found] | None = None
-    for layer in unwrapped(app):
-        layers.append(layer)
+    layers = list(unwrapped(app))
+    if inner is not None and all(layer is not inner for layer in layers):
+        layers += unwrapped(inner)  # looked into where nothing outside has routes
+    for layer in layers:
         table.update(getattr(layer, "policy_table", None) or {})
         sends_routes = sends_routes or getattr(layer, "sends_routes", False) is True
     if is_used() or sends_routes:
