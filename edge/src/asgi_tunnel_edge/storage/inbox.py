@@ -33,6 +33,7 @@ for the newest, so that strangers cannot fill the file with what an app refuses.
 
 _BUSY_TIMEOUT: Final = 5.0  # seconds; a write takes milliseconds
 _PAGE: Final = 4096  # bytes
+_MAX_LOG: Final = 16 * 1024 * 1024  # bytes of the write-ahead log that stay when it is done with
 _VERSION: Final = 1
 
 _TABLES: Final = """
@@ -132,6 +133,7 @@ class InboxStore:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
+        connection.execute(f"PRAGMA journal_size_limit = {_MAX_LOG}")
         if self._max_bytes:
             connection.execute(f"PRAGMA max_page_count = {max(self._max_bytes // _PAGE, 64)}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
