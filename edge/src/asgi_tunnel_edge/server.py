@@ -273,6 +273,7 @@ class Edge:
         """
         _log.info("stopping; exchanges in progress get %g s", STOP_GRACE)
         leaving = self._leave()
+        self.inbox.retire()  # the next process delivers what is stored from now on
         try:
             await leaving.stop()
         finally:

@@ -494,3 +494,30 @@ async def test_slow_bodies_for_one_token(tmp_path: Path, monkeypatch: pytest.Mon
             writer.close()
         await until(lambda: held.held == 0)
         assert (await post(live, bytes(100))).status == 200
+
+
+async def test_the_end_of_an_edge_with_much_to_deliver(tmp_path: Path) -> None:
+    """It does not wait for all of it: the next process delivers the rest, in order."""
+
+    class Slow(App):
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            await asyncio.sleep(0.02)
+            await super().__call__(scope, receive, send)
+
+    async with marked(tmp_path) as (live, _):
+        await live.disconnect()
+        for number in range(40):
+            assert (await post(live, b"%d" % number)).status == 202
+        app = Slow()
+        await connect(live, app)
+        await until(lambda: len(app.got) > 3)
+        token = live.token
+        began = asyncio.get_running_loop().time()
+        await live.edge.stop()
+        assert asyncio.get_running_loop().time() - began < 5
+        assert len(app.got) < 40
+    async with live_edge(tmp_path, token=token) as live:
+        await connect(live, app)
+        await until(lambda: not kept(tmp_path))
+        first = list(dict.fromkeys(app.bodies))
+        assert first == [b"%d" % number for number in range(40)]
