@@ -31,6 +31,7 @@ from asgi_tunnel import (
 from asgi_tunnel.contrib.fastapi import CurrentVisitor, OptionalVisitor, require_group
 from asgi_tunnel.contrib.litestar import TunnelPlugin
 from asgi_tunnel.contrib.starlette import VisitorBackend, VisitorUser
+from asgi_tunnel.inbox import Delivery, delivery, inbox
 from asgi_tunnel.policy import BanError, EdgePolicy, allow, ban, edge
 from asgi_tunnel.testing import LocalEdge, Response
 
@@ -147,6 +148,19 @@ litestar_app = Litestar(plugins=[TunnelPlugin(required=True, hostnames=("shop.ex
 handle = asgi_tunnel.start_in_thread(plain, name="shop", grace=2.0)
 if handle is not None:
     handle.stop()
+
+# Webhooks.
+
+
+@inbox
+async def hook(scope: dict[str, object]) -> str | None:
+    """A mark changes nothing about a handler."""
+    found = delivery(scope)
+    assert_type(found, Delivery | None)
+    return None if found is None else found.id
+
+
+assert_type(Tunnel(plain, inbox=["POST /hooks/*"]), Tunnel)
 
 # Settings.
 config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": "att1..."})
