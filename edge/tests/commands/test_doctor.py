@@ -356,3 +356,13 @@ def test_it_gates_nothing(patient: Patient) -> None:
     after = {path: path.stat().st_mtime_ns for path in patient.folder.rglob("*")}
     assert after == before
     assert os.access(patient.folder / "tls" / "key.pem", os.R_OK)
+
+
+def test_providers_are_not_asked_offline(patient: Patient) -> None:
+    """There is a line for each."""
+    table = '[oidc.google]\nissuer = "https://accounts.google.com"\nclient_id = "photos"\n'
+    path = patient.folder / "edge.toml"
+    path.write_text(f"{path.read_text()}\n{table}")
+    code, found = patient.examine()
+    assert code == 0
+    assert [one["state"] for one in found["providers"]] == ["skipped"]

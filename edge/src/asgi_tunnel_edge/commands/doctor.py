@@ -1,7 +1,7 @@
 """``asgi-tunnel-edge doctor``: what is wrong around an edge, or soon will be.
 
 It changes nothing, and nothing depends on it: ``run`` starts whatever it says. What it looks at is
-in ``doctor_folder``, ``doctor_access`` and ``doctor_machine``.
+in ``doctor_folder``, ``doctor_access``, ``doctor_machine`` and ``doctor_providers``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
         check_descriptors(config),
         *asyncio.run(check_ports(config)),
     ]
+    if config.oidc:
+        from .doctor_providers import check_providers
+
+        found += asyncio.run(check_providers(config, offline=offline))
     if offline:
         why = "not looked at: --offline"
         return [*found, skipped("dns", why), skipped("clock", why)]

@@ -98,10 +98,12 @@ class Sessions:
             place: Where they log in.
             name: For people.
             email: That the provider has verified; empty otherwise.
-            groups: As the provider names them; what no policy asks for is left out.
+            groups: As the provider names them; those that a policy asks for come first, and of the
+                others as many as there is room for.
         """
         # A cookie has little room, and some providers name hundreds.
-        asked = [one for one in groups if any(one in p.groups for p in place.policies)]
+        policies = self.doors.policies.values()  # another page may ask for other groups
+        asked = [one for one in groups if any(one in policy.groups for policy in policies)]
         rest = [one for one in groups if one not in asked]
         kept = tuple([*asked, *rest][:MAX_GROUPS])
         return self._claims(

@@ -150,6 +150,7 @@ class OidcLogin(Method):
         attempt = self._attempt(request, place, now)
         place = self._app.place(request, attempt.target)
         provider = self._provider(request, place)
+        doors = self._app.sessions.doors
         try:
             async with provider.step(place.group):
                 # Before anything is sent on: whose response it is.
@@ -165,7 +166,7 @@ class OidcLogin(Method):
                     attempt,
                     code,
                     redirect_uri=_redirect_uri(attempt),
-                    asks_groups=any(policy.groups for policy in place.policies),
+                    asks_groups=any(one.groups for one in doors.policies.values()),
                     now=now,
                 )
         except ProviderError as problem:

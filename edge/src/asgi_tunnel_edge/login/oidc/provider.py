@@ -183,6 +183,17 @@ class Provider:
             self._metadata_at, self._failed = self._clock(), None
             return self._metadata
 
+    async def keys(self) -> list[SigningKey]:
+        """Return the keys that it publishes now. Cancelling it loses nothing.
+
+        Raises:
+            ProviderError: They cannot be had.
+        """
+        metadata = await self.metadata()
+        async with self._asking:
+            await self._fetch_keys(metadata)
+            return list(self._keys or [])
+
     async def key(self, name: str | None, algorithm: str) -> SigningKey:
         """Return the key with which it signed a token. Cancelling it loses nothing.
 
