@@ -11,6 +11,7 @@ from edge.tests.live import SHOP, live_edge
 from edge.tests.login.test_login import app
 
 from asgi_tunnel_edge.access.doors import ACCESS_PATH
+from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.storage.access import AccessStore
 
 from .evil import CLIENT, SECRET, EvilProvider
@@ -77,3 +78,12 @@ async def test_a_login_from_the_door_to_the_app(tmp_path: Path) -> None:
     assert f"{ACCESS_PATH}oidc" in log
     for secret in (code, query["state"], "callback/idp?"):
         assert secret not in log
+
+
+async def test_an_edge_does_not_start_without_the_secret(tmp_path: Path) -> None:
+    """It says which file is missing, and leaves nothing behind."""
+    table = {"issuer": "https://a.test", "client_id": "a", "client_secret_file": "a.secret"}
+    settings: dict[str, Any] = {"access": {"family": {"emails": ["*"]}}, "oidc": {"idp": table}}
+    with pytest.raises(EdgeConfigError, match=r"oidc\.idp\.client_secret_file: .* cannot be read"):
+        async with live_edge(tmp_path, **settings):
+            pass
