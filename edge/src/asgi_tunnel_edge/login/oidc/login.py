@@ -7,7 +7,6 @@ is never taken for another's (mix-up, RFC 9700 section 4.4).
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import time
 from collections import Counter
@@ -122,9 +121,6 @@ class OidcLogin(Method):
 
     async def _start(self, request: Request, place: Place) -> Response:
         provider = self._provider(request, place)
-        if not place.origin.startswith("https:") and not _is_loopback(place.address):
-            text = "Open this page with https:// in its address."
-            raise LoginError("Logins are over https only", text)
         now = self._wall()
         try:
             async with provider.step(place.group):
@@ -255,10 +251,3 @@ def _one(request: Request, name: str) -> str | None:
     """Return a value of the query; None: it has none, or several."""
     values = request.query_params.getlist(name)
     return values[0] if len(values) == 1 else None
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
