@@ -20,6 +20,7 @@ from tests.pages.test_browser import (
     AXE,
     CHROMIUM,
     DESK,
+    LOGO,
     PHONE,
     PICTURES,
     browser,
@@ -102,9 +103,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
-    """One of them."""
-    async with live_edge(folder, app, **SETTINGS) as live:
+async def house(folder: Path, **more: Any) -> AsyncIterator[House]:
+    """One of them; ``more`` are tables beside ``SETTINGS``."""
+    async with live_edge(folder, app, **{**SETTINGS, **more}) as live:
         token = TokenRecord(
             id=live.token.id,
             name="shop",
@@ -283,6 +284,33 @@ async def test_each_page_before_a_login_can_be_used_by_everybody(tmp_path: Path)
         wrong += await show(page, "invitation-wrong", invitation, fail_invitation)
         wrong += await show(page, "invitation-over", one.url(PHOTOS, f"{ACCESS}invite/gone"))
         wrong += await show(page, "missing", one.url(PHOTOS, f"{ACCESS}nothing"))
+        assert wrong == []
+        assert complaints == []
+
+
+@needs_axe
+async def test_a_page_with_all_ways_to_log_in_and_a_brand(tmp_path: Path) -> None:
+    """Passkey, two providers and password, in the operator's colours."""
+    (tmp_path / "logo.svg").write_text(LOGO)
+    provider = {"issuer": "https://id.example.org", "client_id": "photos", "client_secret": "s"}
+    tables = {
+        "oidc": {
+            "work": {**provider, "label": "Example Works"},
+            "school": {**provider, "issuer": "https://school.example.org"},
+        },
+        "access": {**SETTINGS["access"], "family": {"users": ["anna"], "emails": ["*"]}},
+        "pages": {
+            "name": "Example Hosting",
+            "logo": "logo.svg",
+            "accent": "#7c3aed",
+            "help": "Write to the operator",
+            "help_url": "mailto:help@example.org",
+        },
+    }
+    async with house(tmp_path, **tables) as one, browser() as context:
+        page = await context.new_page()
+        complaints = complaints_of(page)
+        wrong = await show(page, "branded", one.url())
         assert wrong == []
         assert complaints == []
 

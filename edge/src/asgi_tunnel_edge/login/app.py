@@ -213,7 +213,7 @@ class LoginApp:
         return response
 
     async def _style(self, request: Request) -> Response:
-        return self.site.style()
+        return self.site.style(request.url.query)
 
     async def _missing(self, request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

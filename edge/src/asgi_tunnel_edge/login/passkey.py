@@ -260,7 +260,7 @@ class PasskeyLogin(Method):
         return done
 
     async def _script(self, request: Request) -> Response:
-        return self._app.site.script("passkey.js")
+        return self._app.site.script("passkey.js", request.url.query)
 
 
 def _server(place: Place) -> Fido2Server:

@@ -6,8 +6,8 @@ else may run on these pages, frame them, or take their forms.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Site"]
 
-_FOLDER: Final = Path(__file__).parent
-_SHARED: Final = _FOLDER.parent / "pages"
+_FOLDER: Final = Path(__file__).parent / "templates"
+_SHARED: Final = Path(__file__).parents[1] / "pages"
 
 _POLICY: Final = (
     "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
@@ -49,9 +49,17 @@ class Site:
 
     def __init__(self, brand: Brand) -> None:
         self._brand = brand
-        style = _environment().get_template("builtin/style.css")
+        self._environment = _environment()
+        style = self._environment.get_template("builtin/style.css")
         shared = style.render(brand=brand, light=LIGHT, dark=DARK)
-        self._style = f"{shared}\n{(_FOLDER / 'templates' / 'login.css').read_text('utf-8')}"
+        self._style = f"{shared}\n{(_FOLDER / 'login.css').read_text('utf-8')}"
+        # All at once: no file is opened, or looked at, while the edge serves.
+        self._pages = {
+            path.name: self._environment.get_template(path.name) for path in _FOLDER.glob("*.html")
+        }
+        self._scripts = {path.name: path.read_text("utf-8") for path in _FOLDER.glob("*.js")}
+        content = "\0".join([self._style, *(text for _, text in sorted(self._scripts.items()))])
+        self._version = hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def page(self, name: str, values: Mapping[str, object], *, status: int = 200) -> Response:
         """Return one page.
@@ -61,33 +69,41 @@ class Site:
             values: For it; each is escaped.
             status: Of the response.
         """
-        template = _environment().get_template(name)
-        text = template.render(**values, brand=self._brand, base=ACCESS_PATH)
+        text = self._pages[name].render(
+            **values, brand=self._brand, base=ACCESS_PATH, version=self._version
+        )
         return HTMLResponse(text, status_code=status, headers=_FIELDS)
 
     def data(self, values: Mapping[str, object], *, status: int = 200) -> Response:
         """Return values for a script."""
         return JSONResponse(dict(values), status_code=status, headers=_FIELDS)
 
-    def style(self) -> Response:
-        """Return the style of all pages."""
-        fields = {**_FIELDS, "cache-control": "no-cache"}
-        return Response(self._style, media_type="text/css", headers=fields)
+    def style(self, version: str) -> Response:
+        """Return the style of all pages.
 
-    def script(self, name: str) -> Response:
-        """Return one of the scripts."""
-        text = (_FOLDER / "templates" / name).read_text("utf-8")
-        fields = {**_FIELDS, "cache-control": "no-cache"}
-        return Response(text, media_type="text/javascript", headers=fields)
+        Args:
+            version: That the page asked for, in its query: browsers keep what has one.
+        """
+        return self._file(self._style, "text/css", version)
+
+    def script(self, name: str, version: str) -> Response:
+        """Return one of the scripts; ``version`` as for :meth:`style`."""
+        return self._file(self._scripts[name], "text/javascript", version)
+
+    def _file(self, text: str, kind: str, version: str) -> Response:
+        fields = dict(_FIELDS)
+        if version == self._version:
+            fields["cache-control"] = "max-age=31536000, immutable"
+        return Response(text, media_type=kind, headers=fields)
 
 
-@cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
-        loader=FileSystemLoader([_FOLDER / "templates", _SHARED]),
+        loader=FileSystemLoader([_FOLDER, _SHARED]),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
