@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from asgi_tunnel_edge.access.passwords import password_matches
 from asgi_tunnel_edge.accounts import SessionRecord
 from asgi_tunnel_edge.cli import main
+from asgi_tunnel_edge.commands.status import count_access
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.encryption import SecretBox
@@ -332,3 +333,16 @@ def test_a_backup_has_all_of_it(shop: Path, run: Run, tmp_path: Path) -> None:
     assert after.users() == before.users()
     assert after.service_tokens() == before.service_tokens()
     assert after.links() == before.links()
+
+
+def test_what_status_counts(shop: Path, run: Run) -> None:
+    """What holds; nothing where no door is, or where settings cannot be read."""
+    run("user", "create", "anna", "--data", shop)
+    run("service-token", "create", "phone", "--access", "family", "--data", shop)
+    run("service-token", "revoke", "phone", "--data", shop)
+    run("link", "create", "shop.a.test/album", "--data", shop)
+    counts = {"users": 1, "sessions": 0, "service_tokens": 0, "links": 1}
+    assert count_access(shop) == counts
+    with (shop / "edge.toml").open("a") as file:
+        file.write("oops")
+    assert count_access(shop) is None

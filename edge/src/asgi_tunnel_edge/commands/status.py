@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from asgi_tunnel_edge.errors import EdgeConfigError, StorageError
+from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.storage.access import AccessStore
+
+from .access_fields import link_state, state_of
 from .options import data_option, duration_text, json_option, utc_time
 from .running import ask_edge
 
@@ -18,9 +24,29 @@ __all__ = ["status"]
 @data_option
 @json_option
 def status(*, data_dir: Path, as_json: bool) -> None:
-    """Show what the running edge does: version, processes, tunnels, visitors, last change."""
-    reply = ask_edge(data_dir, "status")
+    """Show what the running edge does: version, processes, tunnels, visitors, last change.
+
+    And how many people, programs and links may pass its doors, where it has some.
+    """
+    reply = {**ask_edge(data_dir, "status"), "access": count_access(data_dir)}
     click.echo(json.dumps(reply) if as_json else "\n".join(_lines(reply)))
+
+
+def count_access(data_dir: Path) -> dict[str, int] | None:
+    """Count who may pass doors now; None: there are none, or it cannot be read."""
+    try:
+        config = EdgeConfig.load(data_dir)
+        if not config.access:
+            return None
+        store, now = AccessStore(config.database_path), time.time()
+        return {
+            "users": sum(user.disabled_at is None for user, _, _ in store.users()),
+            "sessions": len(store.sessions()),
+            "service_tokens": sum(state_of(one, now) == "active" for one in store.service_tokens()),
+            "links": sum(link_state(one, now) == "active" for one in store.links()),
+        }
+    except (EdgeConfigError, StorageError):  # the edge runs on with what it has
+        return None
 
 
 def _lines(reply: dict[str, Any]) -> list[str]:
@@ -34,6 +60,10 @@ def _lines(reply: dict[str, Any]) -> list[str]:
     ]
     if not reply["workers"]:
         lines.append("no process serves; one is just being started")
+    access = reply["access"]
+    if access is not None:
+        counts = [f"{count} {name.replace('_', ' ')}" for name, count in access.items()]
+        lines.append(f"doors: {', '.join(counts)}")
     if reply["changing"]:
         lines.append(f"{reply['changing']} in progress")
     last = reply["last_change"]
