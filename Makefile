@@ -40,8 +40,8 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands parent settings storage) \
-	$(addprefix tests/,blocks commands test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands login metrics oauth pages parent questions settings storage) \
+	$(addprefix tests/,blocks commands contrib test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
 	test_realapps.py test_release_files.py typing)
 
 .DEFAULT_GOAL := help
