@@ -14,7 +14,7 @@ from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.storage.access import MAX_INVITATION, AccessStore
 from asgi_tunnel_edge.tokens import new_secret, parse_duration, secret_digest
 
 from .door_map import DoorMap
@@ -23,9 +23,6 @@ from .options import data_option, json_option, utc_second, utc_time
 __all__ = ["invite"]
 
 _PATH: Final = f"{ACCESS_PATH}invite/"
-
-MAX_LIFETIME: Final = 7 * 86400
-"""Seconds of an invitation at most: it lies in a message, and whoever finds it is its user."""
 
 
 @click.command()
@@ -46,7 +43,7 @@ def invite(*, name: str, expires: str, host: str | None, data_dir: Path, as_json
     """
     config = EdgeConfig.load(data_dir)
     lifetime = parse_duration(expires, setting="--expires")
-    if lifetime > MAX_LIFETIME:
+    if lifetime > MAX_INVITATION:
         why = "an invitation lives for at most 7 days"
         raise EdgeConfigError("--expires", why, "make a new one when it is over")
     hostname = _hostname(DoorMap.load(config), host)

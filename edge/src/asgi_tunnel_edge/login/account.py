@@ -8,6 +8,7 @@ changed by who knows the old one.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 __all__ = ["BUSY", "FRESH", "PASSWORD_METHODS", "AccountPages", "new_password"]
+
+_log = logging.getLogger("asgi_tunnel_edge.login")
 
 FRESH: Final = 900
 """Seconds after a login in which passkeys may be made and removed."""
@@ -192,6 +195,7 @@ class AccountPages(Method):
             raise LoginError("Your account is gone", f"{error}.") from error
         except StorageError as error:
             raise unavailable() from error
+        _log.info("%s has changed the password", user.name)
         return await self._renew(claims, changed, place, "password")
 
     async def _check_old(self, user: str, password: str, place: Place) -> tuple[str, int]:
@@ -221,6 +225,7 @@ class AccountPages(Method):
             raise unavailable() from error
         if changed is None:
             return await self._page(claims, place, problem=problem, status=409)
+        _log.info("%s has removed a passkey at %s", user.name, place.hostname)
         return await self._renew(claims, changed, place, "removed")
 
     def _forget_passkey(self, user: str, key: str, hostname: str) -> tuple[UserRecord | None, str]:

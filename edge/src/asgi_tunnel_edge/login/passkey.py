@@ -153,7 +153,7 @@ class PasskeyLogin(Method):
             if not is_new or not await asyncio.to_thread(
                 sessions.store.use_passkey, credential_id, count
             ):
-                text = "%s: a login by passkey at %s was refused: it, or an older one, came before"
+                text = "%s: a login by passkey at %s was refused: it, or a later one, came before"
                 _log.warning(text, name, place.hostname)
                 raise _used()
         except StorageError as error:
