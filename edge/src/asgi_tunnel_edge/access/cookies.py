@@ -84,6 +84,11 @@ def take_credentials(fields: Fields) -> Credentials:
 
 def _without_own(value: bytes, found: list[bytes]) -> bytes:
     """Take the edge's cookies out of a field; add different values of the session's to a list."""
+    if value.startswith(_SESSION_IS) and b";" not in value:
+        alone = value[len(_SESSION_IS) :]
+        if alone not in found:
+            found.append(alone)
+        return b""
     place = value.find(_SESSION_IS)
     if place >= 0 and value.find(PREFIX) == value.rfind(PREFIX):
         # One of them, as nearly always, and found without taking the parts apart.
