@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import shutil
+import socket
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from websockets.exceptions import InvalidStatus
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
+from asgi_tunnel.services.app import Services
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
@@ -44,6 +46,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "hostnames": {
         SHOP: {"access": "family", "access_paths": {"POST /hooks": "public"}},
         PLAIN: {"access": "family"},
+        "localhost": {"access": "family"},
     },
 }
 
@@ -111,7 +114,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[World]:
+async def world(folder: Path, served: Any = app) -> AsyncIterator[World]:
     """An edge with a certificate of its own, and an app behind it."""
     table = {"domain": "example.test", "listen": "127.0.0.1:0", "tls": {"mode": "internal"}}
     config = EdgeConfig.from_table({**table, **SETTINGS}, folder)
@@ -122,7 +125,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
         id="tok_1",
         name="shop",
         secret_sha256=secret_digest("s"),
-        hostnames=(SHOP, PLAIN),
+        hostnames=(SHOP, PLAIN, "localhost"),
         created_at=0,
     )
     whole.create_token(record)
@@ -138,7 +141,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     pin = fingerprint(files.certificate.read_bytes())
     token = Token(edge=f"wss://127.0.0.1:{edge.address.port}", id="tok_1", secret="s", pin=pin)
     settings = TunnelConfig(token=token, text=token.format(), grace=2.0)
-    connector = Connector(settings, Origin(app))
+    connector = Connector(settings, Origin(served))
     connector.start()
     try:
         await connector.wait_connected()
@@ -163,6 +166,48 @@ async def test_curl(tmp_path: Path) -> None:
             assert (seen["method"], seen["sha256"]) == ("PUT", wanted)
             assert not {*seen["fields"]} & {*PAIR, "authorization"}
         assert (await one.curl("/", "-u", "svc_1:wrong"))[0] == 401
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
+async def test_webdav(tmp_path: Path) -> None:
+    """A real server without users behind the door, and a real client with a service token."""
+    here, there, back = (tmp_path / name for name in ("here", "there", "back"))
+    (here / "ü ö").mkdir(parents=True)
+    there.mkdir()
+    (here / "big.bin").write_bytes(bytes(range(256)) * 4096)
+    (here / "ü ö" / "é#%.txt").write_text("two")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = await asyncio.create_subprocess_exec(
+        "rclone", "serve", "webdav", str(there), "--addr", f"127.0.0.1:{port}", "--config", ""
+    )
+    try:
+        async with world(
+            tmp_path / "edge", Services({"localhost": f"http://127.0.0.1:{port}"})
+        ) as one:
+            process = await asyncio.create_subprocess_exec(
+                *("rclone", "obscure", "s3cret"), stdout=asyncio.subprocess.PIPE
+            )
+            password = (await process.communicate())[0].decode().strip()
+            address = f"https://localhost:{one.port}"
+            who = ["--config", "", "--webdav-url", address, "--webdav-user", "svc_1"]
+            who += ["--webdav-pass", password, "--retries", "1", "--no-check-certificate"]
+            for source, target in ((str(here), ":webdav:"), (":webdav:", str(back))):
+                copying = await asyncio.create_subprocess_exec(
+                    *("rclone", "sync", source, target, *who)
+                )
+                assert await copying.wait() == 0
+            wrong = await asyncio.create_subprocess_exec(
+                *("rclone", "lsf", ":webdav:", *who, "--webdav-user", "svc_2"),
+                stderr=asyncio.subprocess.PIPE,
+            )
+            assert b"401" in (await wrong.communicate())[1]
+    finally:
+        server.terminate()
+        await server.wait()
+    for folder in (there, back):
+        for file in (path for path in here.rglob("*") if path.is_file()):
+            assert (folder / file.relative_to(here)).read_bytes() == file.read_bytes()
 
 
 async def test_curl_logs_in_as_a_browser_does(tmp_path: Path) -> None:
