@@ -170,7 +170,7 @@ def test_what_does_not_hold_is_logged_once(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_an_older_edge_holds_no_rules(caplog: pytest.LogCaptureFixture) -> None:
-    """T113: the log says so; where a login is among them no tunnel is opened."""
+    """T114: the log says so; where a login is among them no tunnel is opened."""
     old = Welcome(session="s")
     one = connector(PolicyRule(path="/login", rate=5, per=60.0))
     one.policy.check(old)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from asgi_tunnel import Tunnel, TunnelError, middleware, serve, share
+from asgi_tunnel import Tunnel, TunnelConfig, TunnelError, middleware, serve, share
 from asgi_tunnel.errors import ConfigError
 from asgi_tunnel.policy import edge
 from asgi_tunnel.token import Token
@@ -88,7 +88,7 @@ async def test_runners_end_the_app_they_have_started() -> None:
 async def test_a_table_below_something_else(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """T113: its paths may be others for visitors, so no tunnel is opened."""
+    """T114: its paths may be others for visitors, so no tunnel is opened."""
 
     async def outermost(scope: Any, receive: Any, send: Any) -> None: ...
 
@@ -102,3 +102,15 @@ async def test_a_table_below_something_else(
         "what is around the Tunnel may serve it below" in one.message for one in caplog.records
     )
     assert tunnel._connector is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("on", True), ("ON", True), ("off", False), ("", False)]
+)
+def test_the_switch_for_routes(text: str, expected: bool) -> None:
+    """``ASGI_TUNNEL_ROUTES`` is on or off; anything else is an error."""
+    config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": TOKEN, "ASGI_TUNNEL_ROUTES": text})
+    assert config is not None
+    assert config.sends_routes is expected
+    with pytest.raises(ConfigError, match='ASGI_TUNNEL_ROUTES is neither "on" nor "off"'):
+        TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": TOKEN, "ASGI_TUNNEL_ROUTES": f"{text}yes"})
