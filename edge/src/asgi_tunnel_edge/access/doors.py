@@ -197,6 +197,7 @@ class Doors:
         policies: ``[access.NAME]`` by name.
         signer: Of the cookies.
         find: Returns the doors of a hostname: a share link passes those at its own path only.
+        issuers: URLs of the providers that may vouch for somebody, by name.
 
     Attributes:
         denied: Requests that a door has refused so far.
@@ -209,7 +210,9 @@ class Doors:
         policies: Mapping[str, AccessConfig],
         signer: SessionSigner,
         find: Callable[[str], HostDoor | None] = lambda _: None,
+        issuers: Mapping[str, str] = {},
     ) -> None:
+        self._issuers = {name: _short(url) for name, url in issuers.items()}
         self._find = find
         self.policies = {name: Policy(name, config) for name, config in policies.items()}
         self.signer = signer
@@ -229,6 +232,10 @@ class Doors:
     def epoch(self) -> int:
         """What sessions that begin now have to carry."""
         return self._epoch
+
+    def issuer(self, provider: str) -> str:
+        """Return what a session holds of a provider's URL; empty: there is no such provider."""
+        return self._issuers.get(provider, "")
 
     def user(self, name: str) -> UserRecord | None:
         """Return a user who may log in."""
@@ -398,7 +405,9 @@ class Doors:
                 claims.since,
             )
             return _Person(identity, claims=claims, user=user.name)
-        if claims.provider is None:
+        # Who was vouched for by a provider that was taken out, or is another one now, is out.
+        issuer = None if claims.provider is None else self._issuers.get(claims.provider)
+        if issuer is None or claims.issuer != issuer:
             return None
         identity = _identity(
             f"oidc:{claims.provider}:{claims.subject}",
@@ -476,6 +485,10 @@ class Doors:
     def _refuse(self, reply: Reply) -> Reply:
         self.denied += 1
         return reply
+
+
+def _short(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def _identity(

@@ -44,6 +44,7 @@ class Claims(Struct, frozen=True, kw_only=True, array_like=True):
     email: str = ""
     groups: tuple[str, ...] = ()
     link: str | None = None  #: the id of a share link
+    issuer: str = ""  #: which provider that was, where its table names another one later
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

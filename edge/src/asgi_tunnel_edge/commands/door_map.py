@@ -53,7 +53,8 @@ class DoorMap:
     def __init__(self, config: EdgeConfig, snapshot: Snapshot) -> None:
         self.config = config
         self.snapshot = snapshot
-        self.doors = Doors(config.access, SessionSigner(os.urandom(32)), self.door)
+        issuers = {name: one.issuer for name, one in config.oidc.items()}
+        self.doors = Doors(config.access, SessionSigner(os.urandom(32)), self.door, issuers)
         self.doors.apply(snapshot.access)
         self._guards = Guards(config, policies=self.doors.policies)
 

@@ -110,6 +110,7 @@ class Sessions:
             place,
             "oidc",
             provider=provider,
+            issuer=self.doors.issuer(provider),
             subject=subject[:255],
             name=name[:100],
             email=email[:254],

@@ -84,8 +84,8 @@ class EvilProvider:
         self._tasks.add(task)
         try:
             await self._respond(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # cancelled: by `serve`, at its end
         finally:
             self._tasks.discard(task)
             writer.close()

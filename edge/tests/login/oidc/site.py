@@ -78,7 +78,8 @@ class LoginSite:
         path = folder / "edge.sqlite3"
         _copy_store(path)
         config = AccessConfig(**(policy or {"domains": ("example.org",)}))
-        self.doors = Doors({"family": config}, SessionSigner(bytes(32)))
+        issuers = {name: one.issuer for name, one in providers.items()}
+        self.doors = Doors({"family": config}, SessionSigner(bytes(32)), issuers=issuers)
         door = Door.of(HostnameConfig(access="family"), self.doors.policies)
         tables = {
             name: OidcConfig(

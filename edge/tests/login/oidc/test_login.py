@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from asgi_tunnel_edge.access.doors import ACCESS_PATH
+from asgi_tunnel_edge.access.doors import ACCESS_PATH, Doors
+from asgi_tunnel_edge.settings.access import AccessConfig
 
 from .evil import CLIENT, DISCOVERY, SECRET, EvilProvider, new_key, unsigned
 from .site import CALLBACK, HOST, OTHER, START, LoginSite, one_provider
@@ -590,6 +591,24 @@ async def test_another_login_takes_the_place_of_a_session(tmp_path: Path) -> Non
         assert first is not None
         store = site.login._app.sessions.store
         assert [one.subject for one in store.sessions()] == ["oidc:idp:2"]
+
+
+async def test_sessions_end_with_their_provider(tmp_path: Path) -> None:
+    """Where its table is taken out, or names another provider."""
+    async with one_provider(tmp_path) as (provider, site):
+        browser = site.browser()
+        await browser.log_in()
+        value = browser.cookies["__Host-asgi-tunnel"].encode()
+        policies = {"family": AccessConfig(domains=("example.org",))}
+        signer = site.doors.signer
+        for issuers, holds in (
+            ({"idp": provider.issuer}, True),
+            ({"idp": "https://other.test"}, False),
+            ({"other": provider.issuer}, False),
+            ({}, False),
+        ):
+            doors = Doors(policies, signer, issuers=issuers)
+            assert (doors.identify(value, HOST, time.time()) is not None) is holds
 
 
 async def test_a_wrong_secret_is_the_operators_to_mend(
