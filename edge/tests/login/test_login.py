@@ -95,9 +95,9 @@ class World:
 
 
 @asynccontextmanager
-async def door(folder: Path) -> AsyncIterator[World]:
-    """An edge with a door in front of the app, and one user."""
-    async with live_edge(folder, app, **SETTINGS) as live:
+async def door(folder: Path, **more: Any) -> AsyncIterator[World]:
+    """An edge with a door in front of the app, and one user; ``more`` are tables of settings."""
+    async with live_edge(folder, app, **SETTINGS, **more) as live:
         token = TokenRecord(
             id=live.token.id,
             name="shop",
@@ -294,6 +294,18 @@ async def test_a_share_link_opens_one_path_as_often_as_it_may(tmp_path: Path) ->
             world.store.revoke_link("link_1")
             await world.follow()
             assert (await browser.get("/album/7/1.jpg")).status_code == 303
+
+
+async def test_behind_a_proxy_the_origin_is_the_visitors(tmp_path: Path) -> None:
+    """Which speaks TLS with them; what came to it over http is refused."""
+    proxies = {"trusted": ["127.0.0.1/32"]}
+    origin = {"origin": f"https://{SHOP}", "x-forwarded-for": "203.0.113.7"}
+    async with door(tmp_path, proxies=proxies) as world:
+        for scheme, status in (("https", 303), ("http", 403)):
+            fields = {**origin, "x-forwarded-proto": scheme}
+            async with world.browser(**fields) as browser:
+                assert (await world.log_in(browser)).status_code == status
+                assert (await browser.get(f"{ACCESS}login")).status_code == status
 
 
 async def test_who_is_in_needs_no_share_link(tmp_path: Path) -> None:
