@@ -47,6 +47,9 @@ _WRONG_VERSION: Final = Reply(
 )
 _NO_HOST: Final = Reply(400, "there has to be exactly one Host field")
 _BAD_HANDSHAKE: Final = Reply(400, "the WebSocket handshake is malformed")
+_NO_ENTRANCE: Final = Reply(
+    503, "nobody can be let in at this door right now", RETRY_AFTER, reason="access-unknown"
+)
 _TUNNEL_PATH: Final = TUNNEL_PATH.encode()
 _SUBPROTOCOL: Final = SUBPROTOCOL.encode()
 _new: Final = tuple.__new__  # docs/adr/0006-compiled-wheels.md
@@ -156,6 +159,8 @@ class Dispatcher:
         """
         entrance, policy = self._entrance, route.policy
         has_door = rules.door is not None or (policy is not None and policy.has_access)
+        if entrance is None and rules.door is not None:
+            return _NO_ENTRANCE  # fail closed: there is one wherever edge.toml has a policy
         if has_door and entrance is not None and entrance.is_login(request):
             return entrance.route
         max_body, max_time = rules.max_body, rules.max_time
