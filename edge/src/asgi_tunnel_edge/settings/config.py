@@ -3,7 +3,7 @@
 An unknown key is refused like a wrong one: a setting that is not read is a hole (T30). Errors name
 the setting's path, what was expected and what to do (``check``). It leaves reading certificates to
 ``certificates`` and writing the file to ``file``. Called by the commands, which hand an
-``EdgeConfig`` to ``server``.
+``EdgeConfig`` to ``server``. Large because all tables come together here.
 
 A new limit is one more field of ``Limits``: its type says what is expected, its title what it
 bounds; both appear in errors and in the file that ``init`` writes.
