@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ..files import PRIVATE, write_atomically
 from .acme import LETS_ENCRYPT
 from .check import settings_of, toml_value
-from .config import CONFIG_FILE, EdgeConfig, GuardsConfig, Limits
+from .config import CONFIG_FILE, EdgeConfig, GuardsConfig, InboxConfig, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,10 @@ key = {key}
 # [hostnames."blog.{bare_domain}"]
 #   max_body = 10485760
 #   scanner = false
+
+[inbox]
+# What comes for routes that an app has marked, while it is away (webhooks): kept, and delivered.
+{inbox}
 
 [pages]
 # How the pages look that this edge shows itself, as when an app is offline. A name, a picture of at
@@ -171,6 +175,7 @@ def render_config(config: EdgeConfig) -> str:
         key=toml_value(config.tls.key),
         limits=_settings(Limits),
         guards=_settings(GuardsConfig),
+        inbox=_settings(InboxConfig),
     )
 
 
