@@ -349,3 +349,17 @@ async def test_doors_without_oauth_are_as_before(tmp_path: Path) -> None:
         assert missing.status_code == 404
         public = await one.http.get("/open", headers={"authorization": "Bearer own"})
         assert dict(public.json()["headers"])["authorization"] == "Bearer own"
+
+
+async def test_tokens_outlive_a_restart_of_the_edge(tmp_path: Path) -> None:
+    """An access token is signed, and a refresh token in the store: the next process has both."""
+    async with program(tmp_path) as one:
+        await one.redeem(await one.code())
+        tokens, client_id, token = one.tokens, one.client_id, one.world.live.token
+    async with live_edge(tmp_path, app, token=token, **SETTINGS) as live:
+        again = Program(World(live, AccessStore(live.edge.config.database_path)))
+        again.tokens, again.client_id = tokens, client_id
+        async with again.http, again.browser:
+            assert (await again.call()).status_code == 200
+            assert (await again.refresh()).status_code == 200
+            assert (await again.call()).status_code == 200

@@ -201,6 +201,7 @@ class Doors:
 
     Attributes:
         denied: Requests that a door has refused so far.
+        changes: Grows when somebody who was let in may not be any more.
         policies: By name.
         signer: Of the cookies.
     """
@@ -217,6 +218,7 @@ class Doors:
         self.policies = {name: Policy(name, config) for name, config in policies.items()}
         self.signer = signer
         self.denied = 0
+        self.changes = 0
         self._records: AccessRecords | None = None
         self._users: dict[str, UserRecord] = {}
         self._service_tokens: dict[str, ServiceTokenRecord] = {}
@@ -276,6 +278,7 @@ class Doors:
         self._ended = frozenset(records.ended)
         self._epoch = records.epoch
         self._sessions.clear()
+        self.changes += 1
         self._programs.clear()
         self._verified.clear()
 
@@ -283,11 +286,13 @@ class Doors:
         """End a session here and now; the store's own word comes with the next snapshot."""
         self._ended |= {session_id}
         self._sessions.clear()
+        self.changes += 1
 
     def learn(self, user: UserRecord) -> None:
         """Follow a change of a user here and now, whose earlier sessions have ended with it."""
         self._learned[user.name] = self._users[user.name] = user
         self._sessions.clear()
+        self.changes += 1
         self._verified.clear()
 
     def check(

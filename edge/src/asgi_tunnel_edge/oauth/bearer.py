@@ -59,6 +59,8 @@ class Bearers:
         self._doors = doors
         self._signer = signer
         self._known: dict[bytes, Claims] = {}
+        self._lines: dict[tuple[bytes, tuple[Policy, ...]], bytes] = {}  # what apps are told
+        self._changes = doors.changes
 
     def make(self, grant: Claims, path: str, now: int) -> tuple[str, int]:
         """Return an access token for a resource of a grant, and its lifetime in seconds.
@@ -107,14 +109,27 @@ class Bearers:
             return None
         if not self._doors.is_safe(arrival):
             return None
-        claims = self.read(found[0][1][len(_PREFIX) :].strip())
+        token = found[0][1][len(_PREFIX) :].strip()
+        claims = self.read(token)
         if claims is None or now >= claims.expires or not _covers(claims.hostname, request):
             return self._refuse(request, arrival, "invalid_token")
-        line = self._doors.line_of(claims, policies, now)
+        line = self._line(token, claims, policies, now)
         if not line:
             return self._refuse(request, arrival, "invalid_token")
         fields = take_credentials(request.fields).fields
         return Admission([pair for pair in fields if pair is not found[0]], line)
+
+    def _line(
+        self, token: bytes, claims: Claims, policies: tuple[Policy, ...], now: float
+    ) -> bytes:
+        """Return what the app is told; made once for a token, until the doors change."""
+        if self._changes != self._doors.changes or len(self._lines) >= MAX_KNOWN:
+            self._lines.clear()
+            self._changes = self._doors.changes
+        line = self._lines.get((token, policies))
+        if line is None:
+            line = self._lines[token, policies] = self._doors.line_of(claims, policies, now)
+        return line
 
     def challenge(
         self, policies: tuple[Policy, ...], request: Request, arrival: Arrival, reply: Reply
