@@ -3,7 +3,7 @@
 Discoverable ones: nobody types a name, and nobody learns which names there are. User verification
 is required, so that a passkey is two factors: a device, and the PIN, finger or face that opens it.
 The relying party is the hostname itself, never a domain above it: apps of one edge may belong to
-different people, and one's passkey is worth nothing to the other.
+different people, and one's passkey is worth nothing to the other (docs/adr/0016-passkeys.md).
 
 Who may make one: a session that has just begun, or an invitation. ``passkey.js`` is the other half.
 """
