@@ -173,7 +173,7 @@ def test_litestar() -> None:
         [above, below, socket, Router("/r", route_handlers=[Items])], openapi_config=None
     )
     found = lines(app)
-    assert found.index("GET /r/items/special") < found.index("GET /r/items/* access=ops")
+    assert found.index("GET /r/items/special") < found.index("GET /r/items/* access=ops also=True")
     assert {
         "GET /above/* rate=1 also=True",
         "POST /below rate=2",

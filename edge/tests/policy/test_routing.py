@@ -6,6 +6,8 @@ route, the edge has held as that route wants, in every spelling.
 
 from __future__ import annotations
 
+import contextlib
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,9 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from litestar import Litestar, Request
+from litestar import route as litestar_route
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match, Mount, Route, Router, WebSocketRoute
 
@@ -208,3 +213,52 @@ def test_django(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 1000
+
+
+LITESTAR_TEMPLATES = [
+    "/",
+    "/a",
+    "/b",
+    "/{x:str}",
+    "/{x:int}",
+    "/a/{x:str}",
+    "/a/{x:int}",
+    "/a/b",
+    "/{x:str}/b",
+    "/a/{x:path}",
+    "/{x:path}",
+    "/a/b/c",
+]
+
+
+def test_litestar() -> None:
+    """The same of Litestar, which chooses by a tree in which parameters share their places."""
+    checked = 0
+    for seed in range(150):
+        chance = random.Random(seed)
+        handlers: list[Any] = []
+        for number, template in enumerate(chance.sample(LITESTAR_TEMPLATES, chance.randint(1, 5))):
+            methods = chance.choice([["GET"], ["POST"], ["GET", "POST"]])
+
+            async def handle(request: Request[Any, Any, Any]) -> None: ...
+
+            handler = litestar_route(template, http_method=methods, status_code=200)(handle)  # type: ignore[arg-type]
+            if chance.random() < 0.5:
+                handler = edge(access=f"p{number}")(handler)
+            handlers.append(handler)
+        app = Litestar(handlers, openapi_config=None)
+        sent = collect(app)
+        policy = AppPolicy(sent.rules, (), token_id="tok")
+        for _ in range(20):
+            parts = [chance.choice(SEGMENTS) for _ in range(chance.randint(0, 3))]
+            path, method = "/" + "/".join(parts), chance.choice(["GET", "POST"])
+            with contextlib.suppress(NotFoundException, MethodNotAllowedException):
+                chosen_handler = app.asgi_router.handle_routing(unquote(path), method)[1]
+                wanted = policy_on(chosen_handler.fn)  # where it is marked
+                if wanted is None:
+                    continue
+                checked += 1
+                match = policy.match(method.encode(), path.encode(), is_websocket=False)
+                assert match is not None, (seed, path, sent.rules)
+                assert wanted.access in match.access, (seed, path, sent.rules)
+    assert checked > 100

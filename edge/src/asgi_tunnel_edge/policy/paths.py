@@ -27,6 +27,7 @@ _PLAIN_DECODED: Final = re.compile(
     rb"(?:/(?!\.{1,2}(?:/|\Z)| )[^/%\\;?#\x00-\x1f\x7f]+(?<! ))*/?"
 ).fullmatch
 _ENCODED_SLASH: Final = re.compile(rb"%2[fF]").search
+_SLASHES: Final = re.compile(rb"/{2,}").sub
 _END: Final = re.compile(rb"[\x00?#]").search
 _SPACE: Final = b" \t\r\n\x0b\x0c"
 
@@ -55,13 +56,18 @@ def forms_of(target: bytes) -> tuple[bytes, ...] | None:
     decoded = path
     for _ in range(_DEPTH):
         before, decoded = decoded, unquote_to_bytes(decoded)
-        forms[decoded.lower()] = None
-        forms[_cleaned(decoded).lower()] = None
+        _add(forms, decoded)
         if decoded == before:
             break
-    forms[path.lower()] = None  # an encoded slash may be a part of a segment
-    forms[_cleaned(path).lower()] = None
+    _add(forms, path)  # an encoded slash may be a part of a segment
     return tuple(forms)
+
+
+def _add(forms: dict[bytes, None], path: bytes) -> None:
+    """Add a path as it is, with its slashes merged, and with all mended."""
+    forms[path.lower()] = None
+    forms[_SLASHES(b"/", path).lower()] = None
+    forms[_cleaned(path).lower()] = None
 
 
 def _cleaned(path: bytes) -> bytes:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ...protocol.policy import WEBSOCKET
+from ...protocol.policy import WEBSOCKET, segments_of
 from ..pattern import Pattern, from_parts, order_of
 from ..rule import EdgePolicy, policy_on
 from .found import EVERYTHING, Found
@@ -21,10 +21,45 @@ def read(app: Any) -> list[Found] | None:
     if not isinstance(app, sys.modules["litestar.app"].Litestar):
         return None
     found = [one for route in app.routes for one in _of_route(route)]
+    if any(one.pattern is not None and not one.pattern.is_exact for one in found):
+        # It looks at the types of parameters first: {x:int} may take what fits {x:str}, too.
+        found = [one._replace(pattern=_inexact(one.pattern)) for one in found]
+    # Parameters at one place share a node of its tree: beside {x:path} each takes all the rest.
+    shared = _places(found, "**") & _places(found, "*")
+    found = [one._replace(pattern=_widened(one.pattern, shared)) for one in found]
     found.sort(key=lambda one: order_of(one.pattern.text) if one.pattern else (4,))
     if _has_own_404(app):
         found.append(EVERYTHING)
     return found
+
+
+def _inexact(pattern: Pattern | None) -> Pattern | None:
+    if pattern is None or "*" not in pattern.text:
+        return pattern
+    return pattern._replace(is_exact=False)
+
+
+def _places(found: list[Found], star: str) -> set[tuple[str, ...]]:
+    """Return what is before each parameter of a kind."""
+    return {
+        tuple(parts[:number])
+        for one in found
+        if one.pattern is not None
+        for parts in [segments_of(one.pattern.text)]
+        for number, part in enumerate(parts)
+        if part == star
+    }
+
+
+def _widened(pattern: Pattern | None, shared: set[tuple[str, ...]]) -> Pattern | None:
+    """Return what a pattern may fit where a parameter of it shares its place."""
+    if pattern is None:
+        return None
+    parts = segments_of(pattern.text)
+    for number, part in enumerate(parts):
+        if "*" in part and tuple(parts[:number]) in shared:
+            return from_parts([*parts[:number], "**"], is_exact=False)
+    return pattern
 
 
 def _of_route(route: Any) -> Iterator[Found]:
