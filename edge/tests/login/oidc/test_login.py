@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from joserfc import jws
 
 from asgi_tunnel_edge.access.doors import ACCESS_PATH, Doors
 from asgi_tunnel_edge.settings.access import AccessConfig
@@ -236,6 +237,14 @@ async def test_an_error_of_the_provider_is_a_sentence(
         assert ENDED in stranger.text
 
 
+@pytest.mark.parametrize("code", [None, "", "x" * 5000])
+async def test_a_way_back_without_a_code_is_refused(tmp_path: Path, code: str | None) -> None:
+    """Nothing is sent on."""
+    async with one_provider(tmp_path) as (provider, site):
+        await _refused(site, await site.browser().log_in(code=code), "could not be checked")
+        assert "/token" not in provider.paths()
+
+
 # -- what the provider says of a person -----------------------------------------------------------
 
 
@@ -308,6 +317,25 @@ def _no_token(provider: EvilProvider) -> None:
     provider.token = {"id_token": None}
 
 
+def _no_claims(provider: EvilProvider) -> None:
+    provider.sign = lambda header, _: jws.serialize_compact(header, b"[1]", provider.key)
+
+
+def _at_hash_of_nothing(provider: EvilProvider) -> None:
+    provider.claims = {"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}
+    provider.token = {"access_token": None}
+
+
+def _userinfo_as_a_token(provider: EvilProvider) -> None:
+    provider.claims = {"email": None}
+    provider.replies["/userinfo"] = (200, "content-type: application/jwt", b"a.b.c")
+
+
+def _field_in_the_access_token(provider: EvilProvider) -> None:
+    provider.claims = {"email": None}
+    provider.token = {"access_token": "a\r\nx-admin: 1"}
+
+
 CHECKED = "could not be checked"
 
 
@@ -325,6 +353,10 @@ CHECKED = "could not be checked"
         pytest.param(_junk, "ID token is none", id="junk"),
         pytest.param(_huge, "larger than", id="huge"),
         pytest.param(_no_token, "no ID token", id="no token"),
+        pytest.param(_no_claims, "holds no claims", id="no claims"),
+        pytest.param(_at_hash_of_nothing, "another access token", id="at_hash of nothing"),
+        pytest.param(_userinfo_as_a_token, "sends a JWT", id="userinfo as JWT"),
+        pytest.param(_field_in_the_access_token, "other characters", id="field in a token"),
         pytest.param(_with_claims(iss="https://other.test"), "is of", id="issuer"),
         pytest.param(lambda p: _with_claims(iss=f"{p.issuer}/")(p), "is of", id="issuer, slash"),
         pytest.param(_with_claims(aud="other"), "another client", id="audience"),
