@@ -33,7 +33,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/login/app_door.py": (
         "edge/tests/login/test_login.py edge/tests/policy/test_doors.py"
     ),
-    "edge/src/asgi_tunnel_edge/login/attempt.py": "edge/tests/login/test_passkey.py",
     "edge/src/asgi_tunnel_edge/login/oauth.py": "edge/tests/oauth/test_oauth.py",
     "edge/src/asgi_tunnel_edge/login/oidc/fetch.py": "edge/tests/login/oidc/test_provider.py",
     "edge/src/asgi_tunnel_edge/login/oidc/flow.py": "edge/tests/login/oidc/test_login.py",
@@ -128,7 +127,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     **{
         f"edge/src/asgi_tunnel_edge/login/{name}.py": "edge/tests/login/test_login.py"
-        for name in ("app", "entrance", "link", "password", "sessions", "site")
+        for name in ("app", "entrance", "link", "password", "sessions")
     },
     "edge/src/asgi_tunnel_edge/ban.py": "edge/tests/storage/test_bans.py",
     "edge/src/asgi_tunnel_edge/commands/archive.py": "edge/tests/commands/test_backup.py",

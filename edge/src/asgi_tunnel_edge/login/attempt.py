@@ -103,10 +103,10 @@ class Attempts:
         """
         now = self._now()
         used = self._used
-        while used and (len(used) >= MAX_USED or next(iter(used.values())) <= now):
-            used.popitem(last=False)
         if attempt.challenge in used:
             return False
+        while used and (len(used) >= MAX_USED or next(iter(used.values())) <= now):
+            used.popitem(last=False)
         used[attempt.challenge] = attempt.expires
         return True
 
