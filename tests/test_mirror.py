@@ -21,7 +21,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/inbox_list.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_retry.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_show.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/inbox/book.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",
@@ -144,11 +143,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_list.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_rm.py": "edge/tests/commands/test_host.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_drop.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_file.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_list.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_retry.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_show.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/issuing.py": (
         "edge/tests/commands/test_token_create.py edge/tests/commands/test_token_rotate.py"
     ),
@@ -243,9 +237,6 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/http1/test_properties.py edge/tests/hostile/test_malformed.py"
     ),
     "edge/src/asgi_tunnel_edge/http1/responses.py": "edge/tests/http1/test_writer.py",
-    "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
-    "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
-    "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/listeners/plain.py": "edge/tests/test_redirect.py",
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/parent/later.py": "edge/tests/parent/test_main.py",
@@ -264,7 +255,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/route.py": "edge/tests/test_directory.py",
     "edge/src/asgi_tunnel_edge/request.py": "edge/tests/http1/test_properties.py",
     "edge/src/asgi_tunnel_edge/settings/guards.py": "edge/tests/settings/test_config.py",
-    "edge/src/asgi_tunnel_edge/settings/inbox.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/settings/survey.py": "edge/tests/commands/test_config.py",
     "edge/src/asgi_tunnel_edge/settings/alerts.py": "edge/tests/test_monitor.py",
     "edge/src/asgi_tunnel_edge/settings/tracing.py": (

@@ -24,7 +24,7 @@ from .place import FindDoor, Place, is_own_origin, place_of
 from .sessions import LoginError, Sessions, end_cookie, not_admitted
 from .site import Site
 
-__all__ = ["LoginApp", "Method", "form_of"]
+__all__ = ["LoginApp", "Method", "form_of", "query_of"]
 
 MAX_FIELDS: Final = 20
 """Fields of a form; ours have three."""
@@ -224,6 +224,16 @@ class LoginApp:
             "link_text": "Go to the first page",
         }
         return self.site.page("message.html", values, status=status)
+
+
+def query_of(text: str) -> dict[str, str]:
+    """Return the parameters of a query; none where one comes twice (OAuth 2.1 section 3.1)."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return {}
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else {}
 
 
 async def form_of(request: Request) -> dict[str, str]:

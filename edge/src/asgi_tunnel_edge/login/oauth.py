@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -35,7 +34,7 @@ from ..oauth.client import ClientSigner, RegistrationError, read_registration
 from ..oauth.redirect import origin_of, with_parameters
 from ..storage.oauth import GrantRecord, GrantStore, Misuse
 from ..tokens import secret_digest
-from .app import MAX_FIELDS, LoginApp, Method, form_of
+from .app import LoginApp, Method, form_of, query_of
 from .place import Place
 from .sessions import LoginError, subject_of, unavailable
 
@@ -176,7 +175,7 @@ class OAuthPages(Method):
 
     async def _ask(self, request: Request, place: Place) -> Response:
         """Show what a program asks for; whoever is not logged in is sent to the login first."""
-        given = _once(request.url.query)
+        given = query_of(request.url.query)
         try:
             wanted = self._wanted(given, place)
         except AuthorizationError as error:
@@ -466,16 +465,6 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _once(query: str) -> dict[str, str]:
-    """Return a query's parameters; nothing where one comes twice (OAuth 2.1 section 3.1)."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS)
-    except ValueError:
-        return {}
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else {}
 
 
 def _secret(form: dict[str, str], name: str) -> str:
