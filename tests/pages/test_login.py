@@ -7,12 +7,14 @@ passkeys and cookies of ``__Host-`` work.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import pytest
 from edge.tests.live import Live, live_edge
@@ -48,6 +50,8 @@ needs_axe = pytest.mark.skipif(
 PHOTOS: Final = "photos.localhost"
 FILES: Final = "files.localhost"
 KEYS: Final = "keys.localhost"
+OAUTH: Final = "/.well-known/asgi-tunnel/oauth/"
+TOOLS: Final = "tools.localhost"
 ACCESS: Final = "/.well-known/asgi-tunnel/access/"
 PASSWORD: Final = "correct horse battery"
 HASHED: Final = hash_password(PASSWORD)
@@ -57,11 +61,13 @@ SETTINGS: Final[dict[str, Any]] = {
         "family": {"users": ["anna", "ben"]},
         "keys": {"users": ["anna", "ben"], "methods": ["passkey"]},
         "programs": {"users": ["anna"], "methods": ["token"]},
+        "tools": {"users": ["anna"], "oauth": True},
     },
     "hostnames": {
         PHOTOS: {"access": "family", "access_paths": {"/admin": "programs"}},
         FILES: {"access": "family"},
         KEYS: {"access": "keys"},
+        TOOLS: {"access": "tools"},
     },
 }
 
@@ -110,7 +116,7 @@ async def house(folder: Path, **more: Any) -> AsyncIterator[House]:
             id=live.token.id,
             name="shop",
             secret_sha256=secret_digest(live.token.secret),
-            hostnames=(FILES, KEYS, PHOTOS),
+            hostnames=(FILES, KEYS, PHOTOS, TOOLS),
             created_at=0,
         )
         Store(live.edge.config.database_path).create_token(token)
@@ -337,6 +343,55 @@ async def test_each_page_after_a_login_can_be_used_by_everybody(tmp_path: Path) 
         await page.screenshot(path=PICTURES / "login-out-phone.png")
         wrong += await violations(page)
         assert wrong == []
+        assert complaints == []
+
+
+def register(house: House, redirect: str) -> str:
+    """Let a program register; return its id."""
+    port = house.live.edge.address.port
+    connection = HTTPConnection("127.0.0.1", port)
+    body = json.dumps({"client_name": "Example Assistant", "redirect_uris": [redirect]})
+    fields = {"host": f"{TOOLS}:{port}", "content-type": "application/json"}
+    connection.request("POST", f"{OAUTH}register", body, fields)
+    response = connection.getresponse()
+    said = json.loads(response.read())
+    connection.close()
+    return str(said["client_id"])
+
+
+@needs_axe
+async def test_a_person_is_asked_before_a_program_comes_in(tmp_path: Path) -> None:
+    """By a page that everybody can use; what they press is what the program hears."""
+    redirect = "http://127.0.0.1:5005/callback"
+    async with house(tmp_path) as one, browser() as context:
+        page = await context.new_page()
+        complaints = complaints_of(page)
+        heard: list[str] = []
+
+        async def listen(route: Any) -> None:
+            heard.append(route.request.url)
+            await route.fulfill(body="<link rel=icon href='data:,'>Back in the program")
+
+        await page.route(f"{redirect}**", listen)
+        asked = {
+            "response_type": "code",
+            "client_id": await asyncio.to_thread(register, one, redirect),
+            "redirect_uri": redirect,
+            "code_challenge": "x" * 43,
+            "code_challenge_method": "S256",
+            "state": "s1",
+            "resource": one.url(TOOLS, "/mcp"),
+        }
+        address = one.url(TOOLS, f"{OAUTH}authorize?{urlencode(asked)}")
+        await page.goto(one.url(TOOLS))
+        await log_in(page)
+        await until_in(page)
+        assert await show(page, "consent", address) == []
+        for button, said in (("Do not", "error=access_denied"), ("Let it in", "code=")):
+            await page.goto(address)
+            await page.click(f"text={button}")
+            await page.wait_for_selector("text=Back in the program")
+            assert said in heard[-1]
         assert complaints == []
 
 
