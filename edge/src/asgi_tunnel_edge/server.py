@@ -74,6 +74,7 @@ from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
 
 if TYPE_CHECKING:
+    from .access.doors import Doors
     from .access.paths import Door
     from .policy.matcher import AppPolicy
 
@@ -625,10 +626,18 @@ class Edge:
         self.instruments.follow(snapshot)
         if self._certificates is not None:
             self._certificates.follow(snapshot)
-        if self._entrance is not None:
-            self._entrance.doors.apply(snapshot.access)
+        if self._entrance is not None and self._entrance.doors.apply(snapshot.access):
+            self._end_signed_out(self._entrance.doors)
         if self.guards.apply(snapshot):
             self._end_banned()
+
+    def _end_signed_out(self, doors: Doors) -> None:
+        """Users, logins or service tokens have changed: end what is open for who is out now."""
+        now = time.time()
+        for connection in list(self.table.connections):
+            person = connection.person
+            if person is not None and not doors.holds(person, now):
+                connection.end()
 
     def _end_banned(self) -> None:
         """Bans have changed: end the connections of who is banned now."""

@@ -84,6 +84,7 @@ class World:
 
     def __init__(self, edge: Edge, certificate: Path) -> None:
         self.port = edge.address.port
+        self.store = AccessStore(edge.config.database_path)
         self.url = f"https://{SHOP}:{self.port}"
         self.certificate = certificate
         self.trust = ssl.create_default_context(cafile=str(certificate))
@@ -283,6 +284,29 @@ async def test_websockets(tmp_path: Path) -> None:
         with pytest.raises(InvalidStatus) as refused:
             await one.websocket()
         assert refused.value.response.status_code == 401
+
+
+async def test_what_is_open_ends_with_its_login(tmp_path: Path) -> None:
+    """A WebSocket of who signs out, or of a token that is revoked; nobody else's."""
+    async with world(tmp_path) as one, one.client(origin=one.url) as client:
+        form = {"user": "anna", "password": PASSWORD}
+        cookies = []
+        for _ in range(2):
+            done = await client.post(f"{ACCESS}password", data=form, headers={"cookie": ""})
+            cookies.append({"cookie": done.headers["set-cookie"].partition(";")[0]})
+        async with (
+            one.websocket(additional_headers=cookies[0], origin=one.url) as first,
+            one.websocket(additional_headers=cookies[1], origin=one.url) as second,
+            one.websocket(additional_headers=PAIR) as program,
+        ):
+            await client.post(f"{ACCESS}logout", headers=cookies[0])
+            await asyncio.wait_for(first.wait_closed(), 5)
+            one.store.revoke_service_token("phone")
+            await asyncio.wait_for(program.wait_closed(), 5)
+            await second.send("hello")
+            assert await second.recv() == "hello"
+            one.store.remove_user("anna")
+            await asyncio.wait_for(second.wait_closed(), 5)
 
 
 @pytest.mark.parametrize(("sni", "host"), [(PLAIN, SHOP), (SHOP, PLAIN), (PLAIN, PLAIN)])

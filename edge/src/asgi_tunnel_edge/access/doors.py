@@ -91,6 +91,7 @@ class Admission(NamedTuple):
 
     fields: Fields  #: what the app is sent of the request's
     identity: bytes  #: one line for the app's side; empty: nobody in particular
+    person: object  #: for :meth:`Doors.holds`; None: nobody in particular
 
 
 class Pending(NamedTuple):
@@ -258,10 +259,29 @@ class Doors:
                 return self.link(link.id, now)
         return None
 
-    def apply(self, records: AccessRecords) -> None:
-        """Follow the store: who was removed or signed out is out with the next request."""
+    def holds(self, person: object, now: float) -> bool:
+        """Whether somebody who was let in would still be known; what is open is ended otherwise.
+
+        Args:
+            person: Of the :class:`Admission`.
+            now: Seconds since 1970.
+        """
+        if not isinstance(person, _Person):
+            return True
+        if person.claims is not None:
+            return self._person(person.claims, now) is not None
+        if person.user is not None:
+            return self.user(person.user) is not None
+        return person.identity.subject.removeprefix("token:") in self._service_tokens
+
+    def apply(self, records: AccessRecords) -> bool:
+        """Follow the store: who was removed or signed out is out with the next request.
+
+        Returns:
+            Whether anything has changed.
+        """
         if records == self._records:
-            return
+            return False
         self._records = records
         self._users = {user.name: user for user in records.users}
         # One that was read before the change is older than what this process knows.
@@ -281,6 +301,7 @@ class Doors:
         self.changes += 1
         self._programs.clear()
         self._verified.clear()
+        return True
 
     def forget(self, session_id: str) -> None:
         """End a session here and now; the store's own word comes with the next snapshot."""
@@ -313,7 +334,8 @@ class Doors:
                 fields = _without_token(fields)
             is_known = person is not None and _may_be_named(person, request, arrival)
             line = person.line(policies) if person is not None and is_known else b""
-            return _new(Admission, (fields, line))
+            # What everybody may have goes on when a session ends.
+            return _new(Admission, (fields, line, None))
         if not self.is_safe(arrival):
             return self._refuse(_INSECURE)
         if person is None:
@@ -325,7 +347,7 @@ class Doors:
             return self._refuse(_WRONG_ORIGIN)
         if has_authorization:
             fields = _without_token(fields)
-        return _new(Admission, (fields, line))
+        return _new(Admission, (fields, line, person))
 
     def is_safe(self, arrival: Arrival) -> bool:
         """Whether nobody on the way reads a request: https, or from this machine."""
@@ -485,7 +507,7 @@ class Doors:
         self, person: _Person, policies: tuple[Policy, ...], fields: Fields
     ) -> Admission | Reply:
         line = person.line(policies)
-        return _new(Admission, (fields, line)) if line else self._refuse(_DENIED)
+        return _new(Admission, (fields, line, person)) if line else self._refuse(_DENIED)
 
     def _refuse(self, reply: Reply) -> Reply:
         self.denied += 1

@@ -42,6 +42,10 @@ class Tracked(Stalling, Protocol):
         """Bytes that were written for it so far, likewise."""
 
     @property
+    def person(self) -> object:
+        """Whom a door has let in for what is in progress; None: nobody, or nothing is."""
+
+    @property
     def is_proxy(self) -> bool:
         """Whether a trusted proxy sends many visitors' requests over it."""
 

@@ -59,17 +59,18 @@ class CheckedRoute(Route):
         else:
             self._route.give_up(waiter)
 
-    def open(self, identity: bytes) -> None:
+    def open(self, identity: bytes, person: object = None) -> None:
         """Let the request in.
 
         Args:
             identity: What the app's side is told of the visitor.
+            person: See :class:`.writer.Exchange`.
         """
         self._is_open = True
         self.policy = self._route.policy  # if the app has come anew meanwhile, its rules hold
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.identity = identity
+            exchange.identity, exchange.person = identity, person
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             return  # it has not begun to wait, or is gone

@@ -160,9 +160,10 @@ class Exchange:
         pace: How fast bodies have to move; None: as ``[limits]`` says.
         identity: Who the visitor is, as :meth:`..access.identity.Identity.encode` writes it, for an
             app whose side understands that; empty: nobody has asked.
+        person: Whom a door has let in, as :class:`..access.doors.Admission` has it; or None.
     """
 
-    __slots__ = ("identity", "max_body", "max_time", "overhead", "pace")
+    __slots__ = ("identity", "max_body", "max_time", "overhead", "pace", "person")
 
     def __init__(self) -> None:
         self.max_time = 0.0
@@ -170,6 +171,7 @@ class Exchange:
         self.overhead = 0
         self.pace: Pace | None = None
         self.identity = b""
+        self.person: object = None
 
     @property
     def is_over(self) -> bool:

@@ -687,6 +687,11 @@ class HTTP1Connection(Line):
         if self._state is _HEAD and not self._reader.buffer:
             self._deadlines.bound_idle()
 
+    @property
+    def person(self) -> object:
+        """See :class:`..connections.table.Tracked`."""
+        return None if self._exchange is None else self._exchange.person
+
     def end(self) -> None:
         """See :class:`..connections.table.Tracked`."""
         if self._state is _DRAIN:

@@ -266,6 +266,11 @@ class PassThroughConnection(ByteLine):
         return 0 if self._outbox is None else self._outbox.written
 
     @property
+    def person(self) -> object:
+        """See :class:`..connections.table.Tracked`: what the edge cannot read has no door."""
+        return None
+
+    @property
     def is_proxy(self) -> bool:
         """Nobody is believed about it: no PROXY header comes before TLS that is passed on."""
         return False

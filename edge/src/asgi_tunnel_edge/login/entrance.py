@@ -74,12 +74,13 @@ class Passage(NamedTuple):
 
     fields: Fields  #: what the app is sent of the request's
     identity: bytes  #: what the app's side is told of the visitor; empty: nobody in particular
+    person: object  #: see :class:`..access.doors.Admission`
     route: Route
     checked: CheckedRoute | None  #: the same, where something has to be waited for
 
     def begin(self, exchange: Exchange) -> None:
         """Say whose exchange it is; before it starts."""
-        exchange.identity = self.identity
+        exchange.identity, exchange.person = self.identity, self.person
         if self.checked is not None:
             self.checked.serve(exchange)
 
@@ -193,8 +194,8 @@ class Entrance:
             return found
         if isinstance(found, Pending):
             checked = self._checked_route(found, visitor, route)
-            return Passage(found.fields, b"", checked, checked)
-        return Passage(found.fields, found.identity, route, None)
+            return Passage(found.fields, b"", None, checked, checked)
+        return Passage(found.fields, found.identity, found.person, route, None)
 
     def _decide(
         self, bearers: Bearers, policies: tuple[Policy, ...], request: Request, arrival: Arrival
@@ -231,7 +232,7 @@ class Entrance:
         if isinstance(found, Reply):
             route.refuse(found)
         else:
-            route.open(found.identity)
+            route.open(found.identity, found.person)
 
     def _make_pages(self, login_key: bytes, attempt_key: bytes) -> ASGIApp:
         # Starlette takes 0.1 s to load: only edges that have a door do it.

@@ -117,7 +117,7 @@ class Bearers:
         if not line:
             return self._refuse(request, arrival, "invalid_token")
         fields = take_credentials(request.fields).fields
-        return Admission([pair for pair in fields if pair is not found[0]], line)
+        return Admission([pair for pair in fields if pair is not found[0]], line, None)
 
     def _line(
         self, token: bytes, claims: Claims, policies: tuple[Policy, ...], now: float
