@@ -18,7 +18,7 @@ from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.events import StreamOpened
 from asgi_tunnel.protocol.frames import StreamKind
-from asgi_tunnel.protocol.head import RequestHead
+from asgi_tunnel.protocol.head import Arrival, RequestHead
 
 
 @asynccontextmanager
@@ -68,7 +68,8 @@ async def test_a_stream_of_bytes_reaches_nothing() -> None:
             resets.append((stream_id, code))
 
     link: Any = Link()
-    head: Any = RequestHead
+    arrival = Arrival(b"https", b"1.1", b"192.0.2.1", 1, b"192.0.2.2", 443)
+    head = RequestHead(b"", b"", arrival, b"r", b"shop.test", [])
     Origin(app).serve(link, StreamOpened(1, StreamKind.BYTES, head, b"", False))
     await asyncio.sleep(0)
     assert resets == [(1, ResetCode.REFUSED)]

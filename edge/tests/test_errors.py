@@ -8,6 +8,7 @@ import pytest
 from asgi_tunnel.errors import ConfigError, TunnelError
 from asgi_tunnel_edge import errors
 from asgi_tunnel_edge.errors import (
+    AccountError,
     AcmeError,
     AlertError,
     BanNotFoundError,
@@ -118,6 +119,10 @@ SENTENCES: list[tuple[EdgeError, str]] = [
             "there are 10 bans already; ban a network instead of its addresses, or "
             "take some back with `asgi-tunnel-edge ban rm`"
         ),
+    ),
+    (
+        AccountError("anna", "is no user of this edge", "list them"),
+        '"anna" is no user of this edge; list them',
     ),
     (StorageError("locked"), "locked"),
     (ChangeError("edge.toml: x"), "edge.toml: x"),

@@ -350,7 +350,11 @@ async def test_a_late_start_warns_once(caplog: pytest.LogCaptureFixture) -> None
     await server.request()
     assert [one.log for one in FakeConnector.made] == [["start"]]
     assert app.log == ["request", "request"]
-    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
+    warnings = [
+        one
+        for one in caplog.records
+        if one.levelno == logging.WARNING and one.name == "asgi_tunnel.middleware"
+    ]
     assert len(warnings) == 1
     assert "no lifespan" in warnings[0].getMessage()
 

@@ -96,6 +96,7 @@ async def test_the_end_takes_the_session_out_and_is_logged(
     directory = LocalDirectory(Snapshot.of(1, [TOKEN]))
     supervisor, session = watched(directory)
     session.transport_lost(session._transport, None)  # type: ignore[arg-type]
+    caplog.clear()
     with caplog.at_level(logging.INFO, "asgi_tunnel_edge.admission"):
         session.terminate(GoawayCode.OVERLOAD, "so\nmuch")
     assert [one.getMessage() for one in caplog.records] == ["tunnel a/i/0 has ended: so\\nmuch"]
