@@ -13,7 +13,7 @@ import ipaddress
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from asgi_tunnel.protocol.head import Arrival, Fields
@@ -91,7 +91,9 @@ class Admission(NamedTuple):
 
     fields: Fields  #: what the app is sent of the request's
     identity: bytes  #: one line for the app's side; empty: nobody in particular
-    person: object  #: for :meth:`Doors.holds`; None: nobody in particular
+    person: (
+        Any  #: for :meth:`Doors.holds`; None: nobody in particular. (mypyc knows no `object` here)
+    )
 
 
 class Pending(NamedTuple):
