@@ -26,7 +26,8 @@ def test_malformed_request_is_refused(world: World, case: Case) -> None:
     assert answers[0].field(b"cache-control") == b"no-store"
     assert b"smuggled" not in answers[0].body
     for event in world.check_neighbour():
-        # An app of an earlier test, which reads late what its visitor has left, writes on.
-        assert case.may_run or event["target"] == "/idle", event
+        if event["target"] == "/idle":
+            continue  # of an earlier test, which reads late what its visitor has left
+        assert case.may_run, event
         assert event["target"] == "/case"
         assert event["event"] in ("run", "disconnect")
