@@ -57,7 +57,7 @@ class World:
         self._seen += len(data)
         return [json.loads(line) for line in data.splitlines()]
 
-    def wait_event(self, event: str, target: str, *, timeout: float = 10.0) -> dict[str, Any]:
+    def wait_event(self, event: str, target: str, *, timeout: float = 30.0) -> dict[str, Any]:
         """Wait until the app has written this down, and return it."""
         found: list[dict[str, Any]] = []
 

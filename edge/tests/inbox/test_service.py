@@ -93,7 +93,7 @@ async def post(
 
 async def until(condition: Any, what: str = "") -> None:
     """Return when something is true."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for is in other threads, too
             await asyncio.sleep(0.01)
 
