@@ -5,6 +5,7 @@
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
 #                     `make attack`, `make conformance` and `make mcp` run their short forms
+# DOOR=1              `make hostile` has a door in front of the app, and each request comes with what passes it
 # DIST=folder         `make release-check` looks at what was built elsewhere
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
@@ -67,7 +68,7 @@ compiled: $(COMPILED_READY)  ## make build/compiled-venv with both wheels, the h
 faults: $(TESTED)  ## the whole fault suite: cuts, kills, restarts, a network that goes away; and a GiB each way
 	$(PYTEST) tests/faults tests/e2e/test_streaming.py $(ARGS)
 hostile: $(TESTED)  ## the hostile-input suite with its floods
-	HOSTILE_LONG=1 $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
+	HOSTILE_LONG=1 HOSTILE_DOOR=$(DOOR) $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 attack: $(TESTED)  ## one address or one token against the others, and all attacks at once; QUICK=1, COMPILED=1
 	$(if $(QUICK),,ATTACK_LONG=1) $(PYTEST) edge/tests/attack $(ARGS)
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go; OLD=1: Debian's 2.4

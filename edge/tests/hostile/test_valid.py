@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from .conftest import World
-from .wire import HOST, Wire, request
+from .wire import HOST, PASS, Wire, request
 
 EDGE_FIELDS = {
     "x-forwarded-for",
@@ -120,8 +120,8 @@ VALID = [
     ),
     Valid(
         "127 fields beside Host",
-        request(b"GET", b"/case", *[b"X-%d: v" % number for number in range(127)]),
-        fields=tuple((f"x-{number}", "v") for number in range(127)),
+        request(b"GET", b"/case", *[b"X-%d: v" % number for number in range(127 - len(PASS))]),
+        fields=tuple((f"x-{number}", "v") for number in range(127 - len(PASS))),
     ),
     Valid(
         "a body",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,16 @@ _KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455 section 1.3
 _MASK = b"\x37\xfa\x21\x3d"  # of RFC 6455 section 5.7
 TIMEOUT = 4.0
 """Seconds without a byte or an end after which a case counts as hung."""
+
+PASS_ID = "svc_hostile"
+PASS_SECRET = "that-every-request-of-the-suite-may-show"
+PASS: tuple[bytes, ...] = ()
+"""The fields of a service token, where the suite runs behind a door."""
+if os.environ.get("HOSTILE_DOOR"):
+    PASS = (
+        f"asgi-tunnel-token-id: {PASS_ID}".encode(),
+        f"asgi-tunnel-token-secret: {PASS_SECRET}".encode(),
+    )
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [ -~]*")
 
@@ -227,10 +238,12 @@ def request(
     host: bytes | None = HOST,
     body: bytes = b"",
 ) -> bytes:
-    """A request: the line, Host, the fields as given, the body as given."""
+    """A request: the line, Host, what passes a door, the fields as given, the body as given."""
     lines = [method + b" " + target + b" HTTP/1.1"]
     if host is not None:
         lines.append(b"Host: " + host)
+    if host is not None and host.lower().startswith(HOST):
+        lines += PASS
     return b"\r\n".join((*lines, *fields, b"", body))
 
 
