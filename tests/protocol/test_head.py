@@ -254,7 +254,7 @@ ANNA = b'{"subject":"user:anna"}'
 def test_lines_are_taken_from_the_end(lines: Fields, asks: bool, visitor: bytes) -> None:
     """Both are read in any order, what is unknown is dropped, and the fields are left."""
     fields = [(b"host", b"a"), (b"", b"no name"), *lines]
-    assert take_lines(fields) == (asks, visitor)
+    assert take_lines(fields) == (asks, visitor, None)
     assert fields == [(b"host", b"a"), (b"", b"no name")]
 
 

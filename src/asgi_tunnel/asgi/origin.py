@@ -98,7 +98,7 @@ class Origin:
         asks, visitor = False, None
         if fields and fields[-1][0].startswith(LINE_MARK):
             try:
-                asks, line = take_lines(fields)
+                asks, line, _ = take_lines(fields)
                 visitor = read_visitor(line) if line else None
             except HeadError as error:
                 # Not served without it: somebody who is known would look like nobody.

@@ -45,6 +45,9 @@ INBOX: Final = "inbox"
 VISITOR: Final = "visitor"
 """Capability of a connector that understands the line which says who a visitor is."""
 
+INSPECT: Final = "inspect"
+"""Capability of a connector that has an inspector, for requests with the line ``:inspect``."""
+
 _LATER: Final = (
     "group",
     "shared",

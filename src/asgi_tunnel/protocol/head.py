@@ -47,6 +47,10 @@ VISITOR: Final = b":visitor"
 """Name of the line of a request head that says who the visitor is (docs/protocol.md section 5.2);
 no field either, and the last one."""
 
+INSPECT: Final = b":inspect"
+"""Name of the line of a request head that is for the inspector of the app's side, and not for its
+app; the value says who asks (docs/protocol.md section 5.3). Only to a peer that knows it."""
+
 LINE_MARK: Final = b":"
 """What the names of lines begin with that are no fields: they stand behind all fields."""
 
@@ -154,18 +158,23 @@ def add_visitor(head: RequestHead, line: bytes) -> RequestHead:
     return _new(RequestHead, (method, target, arrival, request_id, hostname, fields))
 
 
-def take_lines(fields: Fields) -> tuple[bool, bytes]:
+class Lines(NamedTuple):
+    """What stands behind the fields of a request head."""
+
+    asks_duration: bool  # the edge asks how long the app takes
+    visitor: bytes  # who the visitor is; empty: nobody has asked
+    inspect: bytes | None  # for the inspector: who asks; None: for the app
+
+
+def take_lines(fields: Fields) -> Lines:
     """Take the lines that are no fields out of a request's; one of an unknown name is dropped.
 
     Called where the last name begins with :data:`LINE_MARK`.
 
-    Returns:
-        Whether the edge asks how long the app takes; who the visitor is, or nothing.
-
     Raises:
         HeadError: There are two visitors.
     """
-    asks, visitor = False, b""
+    asks, visitor, inspect = False, b"", None
     while fields and fields[-1][0].startswith(LINE_MARK):
         name, value = fields.pop()
         if name == DURATION:
@@ -174,7 +183,9 @@ def take_lines(fields: Fields) -> tuple[bool, bytes]:
             if visitor:
                 raise HeadError("request head says twice who the visitor is")
             visitor = value
-    return asks, visitor
+        elif name == INSPECT:
+            inspect = value
+    return _new(Lines, (asks, visitor, inspect))
 
 
 def _join_fields(lines: list[bytes], fields: Fields) -> bytes:
