@@ -24,6 +24,8 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",
+    "edge/src/asgi_tunnel_edge/inspection/errors.py": "edge/tests/inspection/test_client.py",
+    "edge/src/asgi_tunnel_edge/inspection/stream.py": "edge/tests/inspection/test_client.py",
     "edge/src/asgi_tunnel_edge/instruments.py": (
         "edge/tests/test_monitor.py "
         "edge/tests/metrics/test_listener.py "

@@ -69,6 +69,7 @@ class Session:
         takes_asks: Whether the edge takes ASK frames.
         tells_duration: Whether the peer says how long its app took, where it is asked.
         takes_visitor: Whether the peer understands the line that says who a visitor is.
+        takes_inspect: Whether the peer has an inspector that may be asked over the tunnel.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Session:
         self.takes_asks = False
         self.tells_duration = False
         self.takes_visitor = False
+        self.takes_inspect = False
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self._transport: Transport | None = None

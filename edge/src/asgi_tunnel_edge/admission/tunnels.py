@@ -21,6 +21,7 @@ from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.handshake import (
     DURATION,
     INBOX,
+    INSPECT,
     PROBE,
     SUBPROTOCOL,
     VISITOR,
@@ -389,6 +390,7 @@ class TunnelAcceptor:
         )
         session.tells_duration = DURATION in hello.capabilities
         session.takes_visitor = VISITOR in hello.capabilities
+        session.takes_inspect = INSPECT in hello.capabilities
         session.on_ask = self._on_ask
         self._supervisor.watch(session)
         session.attach(pending.websocket)
