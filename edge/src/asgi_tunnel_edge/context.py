@@ -14,6 +14,7 @@ from typing import Final
 from .observers.access_log import Entry
 from .observers.observer import ExchangeObserver, ExchangeTracer, notify
 from .observers.refusals import RefusalFilter, RefusalSum
+from .observers.traces import TraceRing
 from .pages import Pages, plain_pages
 from .quotas import TokenLimiter
 from .replies import BY_SHARE, Reply
@@ -43,6 +44,7 @@ class EdgeContext:
         is_replaced: Another process serves in its place: what is connected may stay for a while.
         is_overloaded: No memory is left for new work.
         tracer: Makes spans of exchanges; None: nobody does.
+        traces: Keeps where the time of exchanges went; None: nobody looks.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class EdgeContext:
         self.is_replaced = False
         self.is_overloaded = False
         self.tracer: ExchangeTracer | None = None
+        self.traces: TraceRing | None = None
         self._ids = b""
         self._next_id = 0
 

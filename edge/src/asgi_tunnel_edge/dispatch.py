@@ -92,6 +92,7 @@ class Dispatcher:
         self.context = context
         self._directory = directory
         self._entrance = entrance
+        self._is_traced = False  # the request that is being dispatched
 
     def dispatch(  # noqa: PLR0911 - one for each reason why no app gets a request
         self, request: Request, arrival: Arrival, visitor: VisitorAddress, writer: ResponseWriter
@@ -107,6 +108,8 @@ class Dispatcher:
         Returns:
             What to reply, or an exchange to start.
         """
+        traces = self.context.traces
+        self._is_traced = traces is not None and traces.wants()
         local = self.claim(request, arrival, writer)
         if local is not None:
             return local
@@ -229,8 +232,16 @@ class Dispatcher:
             channel.pace = rules.pace
             return channel
         observers = self.context.observers
-        if rules.server_timing:
-            exchange: HTTPExchange = TimedHTTPExchange(writer, request, head, route, observers)
+        if rules.server_timing or self._is_traced:
+            exchange: HTTPExchange = TimedHTTPExchange(
+                writer,
+                request,
+                head,
+                route,
+                observers,
+                tells=rules.server_timing,
+                traces=self.context.traces if self._is_traced else None,
+            )
         else:
             exchange = HTTPExchange(writer, request, head, route, observers)
         if rules.hsts and arrival.scheme == "https":

@@ -95,6 +95,8 @@ class TLSAcceptor:
     Attributes:
         loop: The running one.
         results: Connections that were let in, by how their handshake ended.
+        on_connected: Hears of each handshake that was done: address and port of the client, and
+            seconds from its ClientHello on; None: nobody does.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class TLSAcceptor:
         self._listening = ListeningSockets(sockets, self._accept, watch)
         self.loop = asyncio.get_running_loop()
         self.results = dict.fromkeys(HANDSHAKE_RESULTS, 0)
+        self.on_connected: Callable[[tuple[str, int], float], None] | None = None
 
     def start(self) -> None:
         """Accept from now on."""
@@ -185,6 +188,7 @@ class _Pending:
 
     __slots__ = (
         "_acceptor",
+        "_began",
         "_dropped",
         "_is_over",
         "_is_refused",
@@ -208,6 +212,7 @@ class _Pending:
         self._task: asyncio.Task[None] | None = None  # a transport is made
         self._layer: TLSLayer | None = None
         self._dropped = 0  # bytes of who is refused
+        self._began = 0.0  # of TLS, by the loop's clock
         self.address = address
 
     def start(self) -> None:
@@ -256,6 +261,7 @@ class _Pending:
             protocol = decision.make_protocol(data)
         else:
             self._wait(HANDSHAKE_TIMEOUT)
+            self._began = self._acceptor.loop.time()
             self._layer = TLSLayer(*decision, data, self._end_handshake)
             protocol = self._layer.as_protocol()
         self._task = self._acceptor.loop.create_task(self._connect(protocol))
@@ -285,7 +291,11 @@ class _Pending:
                 self._leave()
 
     def _end_handshake(self, error: Exception | None) -> None:
-        self._layer = None
+        layer, self._layer = self._layer, None
+        on_connected = self._acceptor.on_connected
+        if on_connected is not None and error is None and layer is not None:
+            peer = layer.get_extra_info("peername") or ("", 0)
+            on_connected((self.address, peer[1]), self._acceptor.loop.time() - self._began)
         self._leave()
         if not self._is_over:  # else it was counted by what ended it
             self._acceptor.results["ok" if error is None else "failed"] += 1
