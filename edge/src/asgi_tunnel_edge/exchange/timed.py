@@ -55,7 +55,7 @@ class TimedHTTPExchange(HTTPExchange):
         "_traces",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - those of an exchange, and two
         self,
         writer: ResponseWriter,
         request: Request,
