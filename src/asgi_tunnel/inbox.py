@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from .errors import ConfigError
+from .policy.readers import Found, read_routes, unwrapped
 
 __all__ = ["Delivery", "check_rules", "delivery", "inbox", "rules_of"]
 
@@ -33,8 +33,17 @@ _RULE: Final = re.compile(r"(?:([A-Z]{1,16}) +)?(/[^\s*]*)(\*?)")
 _MARK: Final = "__asgi_tunnel_inbox__"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
+_UNSAID: Final = ("POST",)  # of a route that does not say which it takes
 _PARAMETER: Final = re.compile(r"[{<*\\\[(?+.]")  # begins what is no text, in a path of a framework
-_INSIDE: Final = ("app", "_app", "application", "asgi_app", "asgi_handler", "other_asgi_app")
+_INSIDE: Final = (
+    "app",
+    "application",
+    "inner",
+    "_app",
+    "asgi_app",
+    "asgi_handler",
+    "other_asgi_app",  # such a one serves some paths itself, which is no harm here
+)
 _MAX_DEPTH: Final = 32
 _PATH: Final = "/:@!$&'()+,;=-._~%"  # stands in a path as it is (RFC 3986 section 3.3)
 
@@ -152,9 +161,10 @@ def _rule(method: str, path: str, *, is_below: bool) -> str:
 
 def _marked(app: object) -> Iterator[str]:
     """Return the rules of marked handlers."""
-    for path, methods, handler in _routes(app):
-        found = _marked_methods(handler, methods)
+    for route in _routes(app):
+        found = _marked_methods(route.handler, route.methods or _UNSAID)
         if found:
+            path = route.path.replace("^", "")  # of a regular expression of Django
             text = _PARAMETER.search(path)
             begin = path if text is None else path[: text.start()]
             for method in found:
@@ -181,54 +191,10 @@ def _marked_methods(handler: Any, methods: Iterable[str]) -> list[str]:
     return []
 
 
-def _routes(app: Any) -> Iterator[tuple[str, Iterable[str], Any]]:
-    """Return path, methods and handler of each route of an app."""
-    for _ in range(_MAX_DEPTH):
-        if type(app).__module__.startswith("django."):
-            yield from _of_django()
-            return
-        mapping = getattr(app, "application_mapping", None)  # of Channels
-        if isinstance(mapping, dict):
-            app = mapping.get("http")
-            continue
-        if isinstance(getattr(app, "routes", None), list):
-            yield from _of_routes(app.routes, "", 0)
-            return
-        inner = (getattr(app, name, None) for name in _INSIDE)
-        app = next((one for one in inner if callable(one)), None)
-        if app is None:
-            return
-
-
-def _of_routes(
-    routes: Iterable[Any], prefix: str, depth: int
-) -> Iterator[tuple[str, Iterable[str], Any]]:
-    """Return those of Starlette, FastAPI and Litestar."""
-    for route in routes:
-        path = prefix + getattr(route, "path", "")
-        inner = getattr(route, "routes", None)
-        included = getattr(route, "original_router", None)  # newer versions of FastAPI keep it
-        if included is not None:
-            inner = getattr(included, "routes", None)
-            path += getattr(getattr(route, "include_context", None), "prefix", "")
-        handlers = getattr(route, "route_handlers", None)
-        if isinstance(handlers, Iterable):
-            for one in handlers:
-                yield path, getattr(one, "http_methods", ()), one
-        elif isinstance(inner, list) and depth < _MAX_DEPTH:
-            yield from _of_routes(inner, path, depth + 1)
-        elif hasattr(route, "endpoint"):
-            yield path, getattr(route, "methods", None) or _METHODS, route.endpoint
-
-
-def _of_django() -> Iterator[tuple[str, Iterable[str], Any]]:
-    # By its name: who compiles the modules beside this one has no types of Django.
-    resolver = import_module("django.urls").get_resolver()
-    todo: list[tuple[str, Any]] = [("/", one) for one in resolver.url_patterns]
-    while todo:
-        prefix, one = todo.pop(0)
-        path = prefix + str(one.pattern).removeprefix("^").removesuffix("$")
-        if hasattr(one, "url_patterns"):
-            todo += [(path, inner) for inner in one.url_patterns]
-        else:
-            yield path, ("POST",), one.callback
+def _routes(app: object) -> list[Found]:
+    """Return the routes of an app, whatever is around it."""
+    for layer in unwrapped(app, _INSIDE):
+        found = read_routes(layer)
+        if found is not None:
+            return found
+    return []

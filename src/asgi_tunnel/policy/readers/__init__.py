@@ -29,12 +29,17 @@ _INSIDE: Final = ("app", "application", "inner")
 MAX_WRAPPERS: Final = 64
 
 
-def unwrapped(app: Any) -> Iterator[Any]:
-    """Yield an app, what it wraps, and so on inward."""
+def unwrapped(app: Any, inside: tuple[str, ...] = _INSIDE) -> Iterator[Any]:
+    """Yield an app, what it wraps, and so on inward.
+
+    Args:
+        app: ASGI, with its wrappers.
+        inside: Attributes in which wrappers keep what they wrap, the first that is there.
+    """
     for _ in range(MAX_WRAPPERS):
         yield app
         state = getattr(app, "__dict__", {})
-        inner = next((one for name in _INSIDE if (one := state.get(name)) is not None), None)
+        inner = next((one for name in inside if (one := state.get(name)) is not None), None)
         if inner is None or not callable(inner):
             return
         app = inner

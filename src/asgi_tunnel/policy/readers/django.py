@@ -70,7 +70,8 @@ def walk(
         for method, policy in methods.of_class(named):
             yield Found(pattern, shown, (method,), policy.within(outer))
         own = policy_on(view) or policy_on(named)
-        yield Found(pattern, shown, (), outer if own is None else own.within(outer))
+        own = outer if own is None else own.within(outer)
+        yield Found(pattern, shown, (), own, handler=view)
 
 
 def _joined(prefix: str | None, pattern: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..pattern import Pattern
 from ..rule import EdgePolicy
@@ -18,6 +18,7 @@ class Found(NamedTuple):
     methods: tuple[str, ...] = ()  #: empty: all
     policy: EdgePolicy | None = None
     is_served: bool = True  #: False: a path that fits nothing else gets a 404 of the app's own
+    handler: Any = None  #: what the framework calls; None: no single object
 
 
 EVERYTHING = Found(Pattern("/**", False), "/**")

@@ -67,7 +67,8 @@ def _of_route(route: Any) -> Iterator[Found]:
     if handlers is not None:
         for handler in handlers:
             methods = tuple(sorted(str(getattr(one, "value", one)) for one in handler.http_methods))
-            yield Found(_pattern(route), route.path, methods, _policy(handler))
+            policy = _policy(handler)
+            yield Found(_pattern(route), route.path, methods, policy, handler=handler)
         return
     handler = route.route_handler
     if hasattr(handler, "is_mount"):  # an ASGI app

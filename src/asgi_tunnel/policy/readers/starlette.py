@@ -65,7 +65,8 @@ def _route(route: Any, path: str, outer: EdgePolicy | None) -> Iterator[Found]:
     pattern = from_template(path)
     for method, policy in methods.of_class(route.endpoint):
         yield Found(pattern, path, (method,), policy.within(outer))
-    yield Found(pattern, path, tuple(sorted(route.methods or ())), _policy(route.endpoint, outer))
+    every = tuple(sorted(route.methods or ()))
+    yield Found(pattern, path, every, _policy(route.endpoint, outer), handler=route.endpoint)
 
 
 def _mounted(app: Any, prefix: str, outer: EdgePolicy | None) -> Iterator[Found]:
