@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from asgi_tunnel.protocol.head import RequestHead
 
@@ -93,18 +93,19 @@ class Inbox:
         self._is_looking = False
         self._has_looked = asyncio.Event()
         self._version = -1
+        self._unwritten = 0  # marks on their way to the store
         self._cleaned_at = 0.0
 
     async def start(self) -> None:
         """Read what an earlier process has kept.  Cancelling it loses nothing."""
-        if not self._settings.enabled or not self._config.inbox_path.exists():
+        paths = (self._config.inbox_path, self._config.inbox_lock_path)
+        if not self._settings.enabled or not any(path.exists() for path in paths):
             return
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._journal.read(InboxStore.marks, lambda found: _give(done, found))
         found = await done
         if isinstance(found, dict):
-            for (token_id, hostname), rules in found.items():
-                self._set(token_id, hostname, rules)
+            self._take_over(found)
         else:
             _log.error("%s; webhooks are not kept until an app marks its routes again", found)
         self._activate()
@@ -133,9 +134,21 @@ class Inbox:
                 continue
             self._set(token_id, hostname, found)
             self._activate()
+            self._unwritten += 1
             change = partial(_set_marks, token_id, hostname, found)
-            self._journal.write(change, is_kept=True)
+            self._journal.write(change, self._written, is_kept=True)
             _log.info("%s of token %s marks: %s", hostname, entry.token.name, ", ".join(found))
+
+    def _written(self, _result: object) -> None:
+        self._unwritten -= 1
+        self._version = -1  # what was read meanwhile may have been older
+
+    def _take_over(self, marks: dict[tuple[str, str], tuple[str, ...]]) -> None:
+        """Follow what the store has: apps have told it to other processes of this edge."""
+        for token_id, hostname in {*marks, *self._rules}:
+            rules = marks.get((token_id, hostname), ())
+            if self._rules.get((token_id, hostname), ()) != rules:
+                self._set(token_id, hostname, rules)
 
     def _set(self, token_id: str, hostname: str, rules: tuple[str, ...]) -> None:
         if rules:
@@ -236,7 +249,7 @@ class Inbox:
     def _seen(
         self,
         begins: bool,
-        found: tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | StorageError | None,
+        found: Seen | StorageError | None,
     ) -> None:
         """Follow what other processes have changed.
 
@@ -248,11 +261,13 @@ class Inbox:
         self._has_looked.set()
         if found is None or isinstance(found, StorageError):
             return
-        self._version, lanes, usage = found
+        self._version = found.version
         book = self.book
-        book.recount(usage)
-        for key in {*lanes, *self._lanes}:
-            self._lane(key).follow(lanes.get(key, 0))
+        book.recount(found.usage)
+        for key in {*found.lanes, *self._lanes}:
+            self._lane(key).follow(found.lanes.get(key, 0))
+        if not self._unwritten:
+            self._take_over(found.marks)
         if begins and self._lead.is_held and not self._is_leaving:
             book.is_leading = True
             self._others.release()
@@ -343,12 +358,19 @@ def _set_marks(token_id: str, hostname: str, rules: tuple[str, ...], store: Inbo
     store.set_marks(token_id, hostname, rules)
 
 
-def _read(
-    version: int, store: InboxStore
-) -> tuple[int, dict[Lane, int], dict[str, tuple[int, int]]] | None:
-    """Return what waits, if the file has changed; its version comes first, so none is missed."""
+class Seen(NamedTuple):
+    """What the store has, where it has changed since the last look."""
+
+    version: int
+    lanes: dict[Lane, int]  # requests that wait
+    usage: dict[str, tuple[int, int]]  # requests and bytes, by token id
+    marks: dict[tuple[str, str], tuple[str, ...]]  # by token id and hostname
+
+
+def _read(version: int, store: InboxStore) -> Seen | None:
+    """Return what there is, if the file has changed; its version comes first: none is missed."""
     now = store.version
-    return None if now == version else (now, store.lanes(), store.usage())
+    return None if now == version else Seen(now, store.lanes(), store.usage(), store.marks())
 
 
 def _drop_old(before: int, revoked: frozenset[str], store: InboxStore) -> tuple[int, int]:
