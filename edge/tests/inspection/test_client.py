@@ -74,7 +74,7 @@ class Stage:
         self.session.takes_inspect = takes_inspect
         self.inspectors = Inspectors(lambda: b"r1")
 
-    async def ask(self, target: str = "/state", **values: Any) -> client.Reply:
+    async def ask(self, target: str = "/state", **values: Any) -> client.InspectorReply:
         """Ask as anna."""
         return await self.inspectors.ask(self.session, Inquiry(target=target, by="anna", **values))
 

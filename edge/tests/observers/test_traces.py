@@ -125,7 +125,7 @@ async def test_a_handshake_belongs_to_the_first_request(tmp_path: Path) -> None:
     """The second one on the connection had none."""
     tls = {"mode": "files"}
     create_internal_certificate("example.test", tmp_path / "tls")
-    async with live_edge(tmp_path, tls=tls) as live:
+    async with live_edge(tmp_path, tls=tls, limits={"hold_timeout": 0.1}) as live:
         edge = live.edge
         ring = edge.context.traces = TraceRing()
         assert edge._acceptor is not None

@@ -1,5 +1,5 @@
 """Asks the inspector of an app's side, over its tunnel: what it has recorded stays with the app."""
 
-from .client import Inquiry, InspectionError, Inspectors, Reply
+from .client import Inquiry, InspectionError, InspectorReply, Inspectors
 
-__all__ = ["Inquiry", "InspectionError", "Inspectors", "Reply"]
+__all__ = ["Inquiry", "InspectionError", "InspectorReply", "Inspectors"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from asgi_tunnel.session import Session
 
-__all__ = ["Inquiry", "InspectionError", "Inspectors", "Reply"]
+__all__ = ["Inquiry", "InspectionError", "InspectorReply", "Inspectors"]
 
 MAX_ASKED: Final = 32
 """Questions at one time, those that are followed not among them: a page has one or two."""
@@ -61,7 +61,7 @@ class Inquiry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class InspectorReply:
     """What an inspector has said."""
 
     status: int
@@ -95,7 +95,7 @@ class Inspectors:
         self._asked = 0
         self._followed = 0
 
-    async def ask(self, session: Session, inquiry: Inquiry) -> Reply:
+    async def ask(self, session: Session, inquiry: Inquiry) -> InspectorReply:
         """Ask, and return the whole reply. Cancelling it tells the app's side.
 
         Args:
@@ -169,7 +169,7 @@ class Inspectors:
         except HeadError as error:
             raise InspectionError("too-large", f"the question is too long: {error}") from None
 
-    async def _read(self, stream: InspectorStream) -> Reply:
+    async def _read(self, stream: InspectorStream) -> InspectorReply:
         try:
             head = await stream.head()
             pieces: list[bytes] = []
@@ -183,7 +183,9 @@ class Inspectors:
         finally:
             stream.close()
         kind = next((value for name, value in head.fields if name == b"content-type"), b"")
-        return Reply(status=head.status, type=kind.decode("latin-1"), body=b"".join(pieces))
+        return InspectorReply(
+            status=head.status, type=kind.decode("latin-1"), body=b"".join(pieces)
+        )
 
 
 async def _pieces(stream: InspectorStream) -> AsyncIterator[bytes]:
