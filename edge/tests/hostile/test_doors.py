@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import pytest
 from edge.tests.live import PLAIN, SHOP, Live, live_edge
+from edge.tests.quick_password import quick_hash
 
-from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.access.session import Claims, SessionSigner
 from asgi_tunnel_edge.accounts import (
     LinkRecord,
@@ -643,7 +643,7 @@ def _fill(live: Live) -> None:
             created_at=0,
         )
     )
-    store, hashed = AccessStore(path), hash_password("correct horse battery")
+    store, hashed = AccessStore(path), quick_hash("correct horse battery")
     for name, groups in (("anna", ()), ("ben", ("admin",)), ("gone", ())):
         user = UserRecord(name=name, groups=groups, created_at=7)
         store.create_user(user, password=hashed)

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import httpx
 from edge.tests.login.authenticator import Authenticator, Key
+from edge.tests.quick_password import quick_hash
 
 from asgi_tunnel_edge.access.doors import Doors
-from asgi_tunnel_edge.access.passwords import PasswordChecker, hash_password
+from asgi_tunnel_edge.access.passwords import PasswordChecker
 from asgi_tunnel_edge.access.paths import Door
 from asgi_tunnel_edge.access.session import SessionSigner
 from asgi_tunnel_edge.accounts import UserRecord
@@ -39,7 +40,7 @@ HOST: Final = "photos.example.org"
 OTHER: Final = "files.example.org"
 ACCESS: Final = "/.well-known/asgi-tunnel/access/"
 PASSWORD: Final = "correct horse battery"
-HASHED: Final = hash_password(PASSWORD)
+HASHED: Final = quick_hash(PASSWORD)
 
 POLICIES: Final = {
     "family": AccessConfig(users=("anna", "ben")),

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 from edge.tests.live import SHOP, Live, live_edge
+from edge.tests.quick_password import quick_hash
 
 from asgi_tunnel import Tunnel
 from asgi_tunnel.policy import edge
 from asgi_tunnel.policy.collect import collect
-from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import LinkRecord, ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
@@ -27,7 +27,7 @@ from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct horse battery"
-HASHED = hash_password(PASSWORD)
+HASHED = quick_hash(PASSWORD)
 ACCESS = "/.well-known/asgi-tunnel/access/"
 
 SETTINGS: dict[str, Any] = {

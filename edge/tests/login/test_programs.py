@@ -18,6 +18,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from edge.tests.live import PLAIN, SHOP
+from edge.tests.quick_password import quick_hash
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -26,7 +27,6 @@ from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.services.app import Services
 from asgi_tunnel.token import Token
-from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.server import Edge
@@ -38,7 +38,7 @@ from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
 pytestmark = [pytest.mark.anyio, pytest.mark.plain]
 
 PASSWORD: Final = "correct horse battery"
-HASHED: Final = hash_password(PASSWORD)
+HASHED: Final = quick_hash(PASSWORD)
 ACCESS: Final = "/.well-known/asgi-tunnel/access/"
 PAIR: Final = {"asgi-tunnel-token-id": "svc_1", "asgi-tunnel-token-secret": "s3cret"}
 SETTINGS: Final[dict[str, Any]] = {
