@@ -77,6 +77,7 @@ class LocalDirectory:
         # them than they have connections, and requests between two calls of `wake_all`.
         self._unknown: dict[str, Route] = {}
         self._routes: dict[str, Route] = {}  # by hostname or wildcard
+        self._own: dict[str, Route] = {}  # by hostname: to what the edge itself serves
         self._entries: dict[Session, SessionEntry] = {}
         self._by_id: dict[str, SessionEntry] = {}  # by session id
         self._by_token: dict[str, dict[SessionEntry, None]] = {}  # by token id
@@ -94,7 +95,12 @@ class LocalDirectory:
     # -- for visitors ------------------------------------------------------------------------
 
     def find(self, hostname: str) -> Route | None:
-        """Return the route of a hostname: the exact name first, then the wildcard above it."""
+        """Return the route of a hostname: the exact name first, then the wildcard above it.
+
+        What the edge itself serves comes before every token's.
+        """
+        if hostname in self._own:
+            return self._own[hostname]
         route = self._routes.get(hostname)
         if route is None:
             wildcard = wildcard_of(hostname)
@@ -106,8 +112,14 @@ class LocalDirectory:
                     route = self._unknown[hostname] = Route(hostname, "", holds=self.holds)
         return route
 
+    def serve(self, hostname: str, route: Route) -> None:
+        """Let the edge itself serve a hostname, whatever tokens have."""
+        self._own[hostname] = route
+
     def registered_name(self, hostname: str) -> str | None:
         """Return the name or wildcard of a token that a hostname is; None: there is none."""
+        if hostname in self._own:
+            return None
         if hostname in self._routes:
             return hostname
         wildcard = wildcard_of(hostname)

@@ -294,9 +294,9 @@ def wanted_certificates(
 ) -> list[tuple[str, ...]]:
     """Return the names of each certificate that an edge should have, each in its one form.
 
-    Only registered names: nobody makes an edge order by asking for one. One for the domain and all
-    below it where a wildcard can be proved; one certificate a name would publish each of them in
-    the logs of certificate transparency, and CAs bound them a week.
+    Only registered names, and the dashboard's: nobody makes an edge order by asking for one. One
+    for the domain and all below it where a wildcard can be proved; one certificate a name would
+    publish each of them in the logs of certificate transparency, and CAs bound them a week.
 
     Args:
         config: The edge's settings.
@@ -310,6 +310,8 @@ def wanted_certificates(
         wanted.append((domain,))
         covered.add(domain)
     names = [name for name in snapshot.owners if name not in _end_to_end(snapshot)]
+    if config.dashboard.hostname is not None:
+        names.append(config.dashboard.hostname)
     for name in sorted(names, key=lambda one: not one.startswith("*.")):
         if name in covered or wildcard_of(name) in covered:
             continue

@@ -76,6 +76,7 @@ from .tokens import Snapshot
 if TYPE_CHECKING:
     from .access.doors import Doors
     from .access.paths import Door
+    from .dashboard.service import Dashboard
     from .policy.matcher import AppPolicy
 
 _NEEDS_TLS: Final = Reply(
@@ -158,6 +159,8 @@ class Edge:
         self.readiness: Readiness
         self.instruments: Instruments
         self._entrance: Entrance | None = None  # None: no hostname has a door
+        self._dashboard: Dashboard | None = None
+        self.dashboard_address: ListenAddress | None = None
         self.metrics_address: ListenAddress | None = None
         self.address: ListenAddress
         self.http_address: ListenAddress | None = None  # of the port for plain HTTP
@@ -236,6 +239,7 @@ class Edge:
             self.context, self._watcher, self._certificates, domain=config.domain
         )
         await self._start_front(limits)
+        await self._open_dashboard()
         await self.inbox.start()
         if self._certificates is not None:
             await self._certificates.start(snapshot)
@@ -266,6 +270,8 @@ class Edge:
         if self._certificates is not None:
             self._certificates.look(self.context.now(), self._dialed_names)
         _log.info("listening on %s for %s", self.address, self._public().visitor_url(config.domain))
+        if self._dashboard is not None:
+            self._dashboard.announce(self.dashboard_address)
 
     async def stop(self) -> None:
         """Drain: apps dial again elsewhere, exchanges in progress end, then all closes.
@@ -334,20 +340,28 @@ class Edge:
         self._access_log.stop()
         await self.instruments.stop_tracing()
 
-    def _tell_parent(self, parent: ParentLink) -> None:
-        """Say that this process serves, and answer what is asked from now on."""
-        listening = (self.address, self.http_address, self.metrics_address)
-        addresses = [one for one in listening if one is not None]
-        live = LiveEdge(
+    def _live(self) -> LiveEdge:
+        """What questions may look at, now that it runs."""
+        listening = (
+            self.address,
+            self.http_address,
+            self.metrics_address,
+            self.dashboard_address,
+        )
+        return LiveEdge(
             config=self.config,
             context=self.context,
             directory=self.directory,
             table=self.table,
             counts=self._counts,
             access_log=self._access_log,
-            addresses=tuple(addresses),
+            addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
         )
+
+    def _tell_parent(self, parent: ParentLink) -> None:
+        """Say that this process serves, and answer what is asked from now on."""
+        live = self._live()
 
         async def reply(request: Message) -> Message:
             if request.get("command") == "retire":
@@ -360,7 +374,7 @@ class Edge:
         parent.serve(reply)
         parent.ready(
             folder=self.config.data_dir,
-            addresses=[str(one) for one in addresses],
+            addresses=[str(one) for one in live.addresses],
             drain_timeout=self.config.limits.drain_timeout,
         )
 
@@ -383,7 +397,7 @@ class Edge:
         Raises:
             StorageError: The key of sessions cannot be read.
         """
-        if not self.config.access:
+        if not self.config.policies:
             return None
 
         def find(hostname: str) -> tuple[Door | None, AppPolicy | None]:
@@ -393,6 +407,28 @@ class Edge:
         entrance = Entrance(self.config, find)
         await entrance.start(snapshot)
         return entrance
+
+    async def _open_dashboard(self) -> None:
+        """Serve the edge's own pages under their hostname, where there are any.
+
+        Raises:
+            StorageError: The key of their forms cannot be read.
+        """
+        if not self.config.dashboard.is_on:
+            return
+        from .dashboard.service import Dashboard
+
+        assert self._watcher is not None
+        self._dashboard = Dashboard(
+            self.config,
+            edge=self._live,
+            context=self.context,
+            directory=self.directory,
+            watcher=self._watcher,
+            certificates=self._certificates,
+            visitor_url=self._visitor_url,
+        )
+        await self._dashboard.start()
 
     def _write_address(self) -> None:
         try:
@@ -461,6 +497,8 @@ class Edge:
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
             self.http_address = await self._listen_in_the_clear(config.http_address)
+        if config.dashboard_address is not None:
+            self.dashboard_address = await self._listen_for_dashboard(config.dashboard_address)
         counter = self.instruments.counter
         if counter is not None and config.metrics_address is not None:
             await self._serve_metrics(counter, config.metrics_address)
@@ -511,8 +549,30 @@ class Edge:
         await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
         return _address(address, sockets)
 
+    async def _listen_for_dashboard(self, address: ListenAddress) -> ListenAddress:
+        """Serve the dashboard on this machine; return the address with its port.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        assert self._dashboard is not None
+        assert self._entrance is not None
+        front = HTTP1Front(
+            self.context,
+            limiter=self.limiter,
+            table=self.table,
+            dispatcher=self._dashboard.dispatcher(self.guards, self._entrance),
+            tunnels=None,
+        )
+        sockets = await self._open("dashboard", address)
+        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
+        await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
+        return _address(address, sockets)
+
     async def _stop_pages(self) -> None:
         await self.instruments.stop_metrics()
+        if self._dashboard is not None:
+            await self._dashboard.stop()
         await self._health.stop()
         if self._entrance is not None:
             await self._entrance.stop()
@@ -663,7 +723,9 @@ class Edge:
         return () if self._certificates is None else self._certificates.pins
 
     def _dialed_names(self) -> list[str]:
-        return list(dict.fromkeys([self._public().host, *self.directory.snapshot.owners]))
+        own = self.config.dashboard.hostname
+        names = [self._public().host, *([own] if own else []), *self.directory.snapshot.owners]
+        return list(dict.fromkeys(names))
 
     def _public(self) -> PublicAddress:
         # The port that it has, not the one in the file, which may not have been written.

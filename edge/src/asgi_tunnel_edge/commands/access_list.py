@@ -62,7 +62,7 @@ def _rows(doors: DoorMap, hostname: str, now: float) -> list[tuple[str, ...]]:
         if rule.policy is None:
             rows.append((hostname, where, "public", "everybody", "-"))
             continue
-        policy = doors.config.access[rule.policy]
+        policy = doors.config.policies[rule.policy]
         found = {
             **who_passes(rule.policy, policy, doors.snapshot, now),
             "links": _links(doors, hostname, rule.policy, now),
@@ -92,7 +92,7 @@ def _links(doors: DoorMap, hostname: str, policy: str, now: float) -> list[str]:
         for one in doors.snapshot.access.links
         if one.hostname == hostname and state_of(one, now) == "active" and door is not None
         if policy in [it.name for it in door.policies_of(b"GET", one.path.encode())]
-        if "link" in doors.config.access[policy].methods
+        if "link" in doors.config.policies[policy].methods
     ]
 
 
@@ -151,7 +151,7 @@ def _path(doors: DoorMap, hostname: str, rule: PathRule, now: float) -> dict[str
         "who": None,
     }
     if rule.policy is not None:
-        policy = doors.config.access[rule.policy]
+        policy = doors.config.policies[rule.policy]
         who = who_passes(rule.policy, policy, doors.snapshot, now)
         who["links"] = _links(doors, hostname, rule.policy, now)
         document |= {"methods": list(policy.methods), "who": who}

@@ -87,7 +87,7 @@ def _wrong_files(config: EdgeConfig) -> list[EdgeError]:
         if revision > HEAD_REVISION:
             sentence = f"the database {config.database_path} was made by a newer version"
             found.append(StorageError(f"{sentence} of asgi-tunnel-edge; upgrade this one"))
-        elif config.access and revision == HEAD_REVISION:
+        elif config.policies and revision == HEAD_REVISION:
             found += doors_without_effect(DoorMap.load(config))
     except StorageError as error:
         if not config.snapshot_path.exists():  # with it an edge starts

@@ -39,7 +39,7 @@ def doors_without_effect(doors: DoorMap) -> list[EdgeConfigError]:
 
 def check_doors(config: EdgeConfig) -> list[Finding]:
     """Whether each door stands, and lets somebody in who is there."""
-    if not config.access:
+    if not config.policies:
         return [ok(_CHECK, "no hostname has a door")]
     try:
         doors = DoorMap.load(config)
@@ -52,7 +52,7 @@ def check_doors(config: EdgeConfig) -> list[Finding]:
     shut = [name for name in doors.hostnames() if doors.door(name) is not None]
     used = {rule.policy for name in shut for rule in doors.rules(name)} - {None}
     now = time.time()
-    for name, policy in config.access.items():
+    for name, policy in config.policies.items():
         if name not in used:
             continue
         who = who_passes(name, policy, doors.snapshot, now)

@@ -54,7 +54,7 @@ class DoorMap:
         self.config = config
         self.snapshot = snapshot
         issuers = {name: one.issuer for name, one in config.oidc.items()}
-        self.doors = Doors(config.access, SessionSigner(os.urandom(32)), self.door, issuers)
+        self.doors = Doors(config.policies, SessionSigner(os.urandom(32)), self.door, issuers)
         self.doors.apply(snapshot.access)
         self._guards = Guards(config, policies=self.doors.policies)
 
@@ -85,7 +85,7 @@ class DoorMap:
 
     def hostnames(self) -> list[str]:
         """Return those of tokens, and those that have a door without having a token, sorted."""
-        shut = [name for name in self.config.hostnames if self.door(name) is not None]
+        shut = [name for name in self.config.own_hostnames if self.door(name) is not None]
         return sorted({*self.snapshot.owners, *shut})
 
     def rules(self, hostname: str) -> list[PathRule]:
@@ -114,7 +114,7 @@ def check_no_door(config: EdgeConfig, names: Collection[str]) -> None:
     """
     guards = Guards(config)
     for name in names:
-        below = [one for one in config.hostnames if wildcard_of(one) == name]
+        below = [one for one in config.own_hostnames if wildcard_of(one) == name]
         for one in (name, *below):
             if guards.rules(one).door is not None:
                 why = f"{one} has a door in edge.toml, and the edge cannot read what is end to end"
@@ -125,7 +125,8 @@ def check_no_door(config: EdgeConfig, names: Collection[str]) -> None:
 
 
 def _settings(config: EdgeConfig, hostname: str) -> HostnameConfig:
-    own = config.hostnames.get(hostname) or config.hostnames.get(wildcard_of(hostname) or "")
+    named = config.own_hostnames
+    own = named.get(hostname) or named.get(wildcard_of(hostname) or "")
     return own or HostnameConfig()
 
 

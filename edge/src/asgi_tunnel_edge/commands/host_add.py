@@ -11,6 +11,7 @@ import click
 from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.dashboard import check_not_reserved
 from asgi_tunnel_edge.storage import Store
 
 from .door_map import check_no_door
@@ -52,6 +53,7 @@ def add_hosts(
     if is_end_to_end:
         check_end_to_end(config)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in hostnames))
+    check_not_reserved(config.dashboard, names, setting="HOST")
     if is_end_to_end:
         check_no_door(config, names)
     store = Store(config.database_path)

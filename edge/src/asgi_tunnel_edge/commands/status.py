@@ -36,7 +36,7 @@ def count_access(data_dir: Path) -> dict[str, int] | None:
     """Count who may pass doors now; None: there are none, or it cannot be read."""
     try:
         config = EdgeConfig.load(data_dir)
-        if not config.access:
+        if not config.policies:
             return None
         store, now = AccessStore(config.database_path), time.time()
         return {

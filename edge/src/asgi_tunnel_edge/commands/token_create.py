@@ -13,6 +13,7 @@ from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.settings.dashboard import check_not_reserved
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import (
     TokenRecord,
@@ -91,6 +92,7 @@ def create(
         check_end_to_end(config)
     wanted = hostnames or (f"{name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
+    check_not_reserved(config.dashboard, names, setting="--hostname")
     if is_end_to_end:
         check_no_door(config, names)
     lifetime = None if expires is None else parse_duration(expires, setting="--expires")

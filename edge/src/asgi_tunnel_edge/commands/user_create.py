@@ -64,8 +64,8 @@ def create_user(
         click.echo(
             f"Next, a link with which to log in first:  {shell_command('user', 'invite', name)}"
         )
-    named = [one for one, policy in config.access.items() if {name, "*"} & {*policy.users}]
-    named += [one for one, policy in config.access.items() if {*groups} & {*policy.groups}]
+    named = [one for one, policy in config.policies.items() if {name, "*"} & {*policy.users}]
+    named += [one for one, policy in config.policies.items() if {*groups} & {*policy.groups}]
     if not named:
         click.echo(
             "No policy in edge.toml lets this user in: name the user, or a group of theirs, in "

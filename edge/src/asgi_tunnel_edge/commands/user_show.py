@@ -34,7 +34,7 @@ def show_user(*, name: str, data_dir: Path, as_json: bool) -> None:
     sessions = [one for one in store.sessions() if one.subject == f"user:{name}"]
     policies = [
         policy
-        for policy, rule in config.access.items()
+        for policy, rule in config.policies.items()
         if {name, "*"} & {*rule.users} or {*record.groups} & {*rule.groups}
     ]
     if as_json:

@@ -41,6 +41,7 @@ class LocalUpstream:
 
     def __init__(self, origin: Origin) -> None:
         self._edge = _session(Role.EDGE)
+        self._edge.takes_visitor = True
         self._app = _session(Role.CONNECTOR)
         self._app.on_stream = origin.serve
         self.route = _LocalRoute(self._edge)

@@ -57,7 +57,7 @@ class Guards:
     ) -> None:
         self.now = now
         if policies is None:
-            policies = {name: Policy(name, one) for name, one in config.access.items()}
+            policies = {name: Policy(name, one) for name, one in config.policies.items()}
         self.hides_offline = config.guards.hide_offline
         self.bans = BanGuard()
         self.addresses = AddressGuard()
@@ -69,7 +69,8 @@ class Guards:
         self.app_policy = AppPolicyGuard(policies)  # asked by dispatch, where an app has rules
         self._exempt = exempt_of(config.guards)
         self._default = Rules(config, HostnameConfig())
-        self._rules = {name: Rules(config, own, policies) for name, own in config.hostnames.items()}
+        named = config.own_hostnames
+        self._rules = {name: Rules(config, own, policies) for name, own in named.items()}
         # Those that cannot deny anything with these settings are not asked. A new guard is one
         # more line here.
         rules = [self._default, *self._rules.values()]

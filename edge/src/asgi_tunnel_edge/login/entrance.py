@@ -122,7 +122,7 @@ class Entrance:
         """
         key = await asyncio.to_thread(self._box.derive, "access session")
         issuers = {name: one.issuer for name, one in self._config.oidc.items()}
-        self.doors = Doors(self._config.access, SessionSigner(key), self._door_of, issuers)
+        self.doors = Doors(self._config.policies, SessionSigner(key), self._door_of, issuers)
         self.doors.apply(snapshot.access)
         if any(one.oauth for one in self.doors.policies.values()):
             token_key = await asyncio.to_thread(self._box.derive, "oauth access token")

@@ -26,6 +26,13 @@ from .acme import AcmeConfig, check_acme
 from .addresses import ListenAddress, PublicUrl, parse_listen, parse_public_url
 from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
+from .dashboard import (
+    POLICY,
+    DashboardConfig,
+    check_dashboard,
+    dashboard_doors,
+    dashboard_policy,
+)
 from .guards import GuardsConfig, HostnameConfig, check_lists
 from .inbox import InboxConfig
 from .oidc import OidcConfig, check_oidc
@@ -54,6 +61,7 @@ __all__ = [
     "Bytes",
     "BytesOrZero",
     "Count",
+    "DashboardConfig",
     "EdgeConfig",
     "GuardsConfig",
     "HostnameConfig",
@@ -220,6 +228,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, OidcConfig], Meta(description="tables such as [oidc.google]")
     ] = {}  #: by the name that policies have it by
     inbox: InboxConfig = InboxConfig()
+    dashboard: DashboardConfig = DashboardConfig()
     hostnames: Annotated[
         dict[str, HostnameConfig],
         Meta(description='tables such as [hostnames."shop.example.org"]'),
@@ -254,6 +263,10 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         check_access(self.access, file=CONFIG_FILE)
         check_doors(self.hostnames, self.access, file=CONFIG_FILE)
         check_oidc(self.oidc, self.access, file=CONFIG_FILE)
+        dashboard = check_dashboard(
+            self.dashboard, policies=self.access, hostnames=self.hostnames, file=CONFIG_FILE
+        )
+        force_setattr(self, "dashboard", dashboard)
         if self.public_url is not None:
             scheme, _, _ = parse_public_url(self.public_url, setting="public_url", file=CONFIG_FILE)
             if scheme == "http" and self.tls.mode != "off":
@@ -353,6 +366,32 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.metrics.listen is None:
             return None
         return parse_listen(self.metrics.listen, setting="metrics.listen", file=CONFIG_FILE)
+
+    @property
+    def dashboard_address(self) -> ListenAddress | None:
+        """``dashboard.listen``, taken apart."""
+        if self.dashboard.listen is None:
+            return None
+        return parse_listen(self.dashboard.listen, setting="dashboard.listen", file=CONFIG_FILE)
+
+    @property
+    def policies(self) -> dict[str, AccessConfig]:
+        """``access``, and the policy of the dashboard where there is one."""
+        if not self.dashboard.is_on:
+            return self.access
+        return {**self.access, POLICY: dashboard_policy(self.dashboard)}
+
+    @property
+    def own_hostnames(self) -> dict[str, HostnameConfig]:
+        """``hostnames``, with the dashboard's door in front of its own."""
+        if not self.dashboard.is_on:
+            return self.hostnames
+        return {**self.hostnames, **dashboard_doors(self.dashboard, self.hostnames)}
+
+    @property
+    def history_path(self) -> Path:
+        """Numbers over time, for the dashboard."""
+        return self.data_dir / "history.sqlite3"
 
     @property
     def database_path(self) -> Path:

@@ -79,6 +79,17 @@ key = {key}
 # What comes for routes that an app has marked, while it is away (webhooks): kept, and delivered.
 {inbox}
 
+[dashboard]
+# This edge's own pages: tunnels, requests, certificates, logs. Without a hostname or an address
+# there are none. The hostname is no token's; the address is one of this machine.
+# hostname = "admin.{bare_domain}"
+# listen = "127.0.0.1:9181"
+# Who sees and changes everything: users, or their groups. Others see the tokens that they own.
+# operators = ["anna"]
+# operator_groups = ["operators"]
+# How people and programs show who they are.
+# methods = ["passkey", "password", "oidc", "token"]
+
 [pages]
 # How the pages look that this edge shows itself, as when an app is offline. A name, a picture of at
 # most 24 KiB beside it (show_name = false: in its place), and a colour.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Integer, LargeBinary, String, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from .acting import actor
+
 __all__ = [
     "AccessInvitation",
     "AccessLink",
@@ -315,12 +317,13 @@ class OAuthGrant(Base):
 
 
 class Audit(Base):
-    """One change and when it was made."""
+    """One change, when it was made, and by whom; the oldest rows go by themselves."""
 
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     at: Mapped[int] = mapped_column(BigInteger)
+    by: Mapped[str] = mapped_column(String(255), default=actor, server_default="")
     action: Mapped[str] = mapped_column(String(64))
     subject: Mapped[str] = mapped_column(String(255))
     detail: Mapped[str] = mapped_column(String)

@@ -1,0 +1,187 @@
+"""A real edge with a dashboard, and people who use it over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from edge.tests.live import Live, live_edge
+
+from asgi_tunnel_edge.access.passwords import hash_password
+from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
+
+ADMIN: Final = "admin.example.test"
+ACCESS: Final = "/.well-known/asgi-tunnel/access/"
+PASSWORD: Final = "correct horse battery"
+SECRET: Final = "a-secret-of-a-program"
+SETTINGS: Final[Mapping[str, Any]] = {
+    "hostname": ADMIN,
+    "operators": ["anna"],
+    "operator_groups": ["staff"],
+}
+
+SHOP: Final = "shop.example.test"
+BLOG: Final = "blog.example.test"
+
+
+@cache
+def _hashed() -> str:
+    return hash_password(PASSWORD)
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    """Say hello, or fail where the path says so."""
+    if scope["type"] != "http":
+        return
+    status = 500 if scope["path"] == "/fail" else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class Person:
+    """Somebody with a browser of their own, at one address of the dashboard."""
+
+    def __init__(self, port: int, host: str) -> None:
+        self.origin = f"http://{host}:{port}"
+        self.host = f"{host}:{port}"
+        self.client = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"host": self.host, "accept": "text/html"},
+            timeout=20,
+        )
+        self.cookie = ""
+        self.fields: dict[str, str] = {}  # more of each request
+
+    async def get(self, path: str, **fields: str) -> httpx.Response:
+        """Open a page."""
+        return await self.client.get(path, headers=self._with(fields))
+
+    async def post(
+        self, path: str, form: Mapping[str, str] | None = None, **fields: str
+    ) -> httpx.Response:
+        """Send a form as a page of the dashboard does, with the token of one of its pages."""
+        token = re.search(r'"x-csrf-token": "([^"]+)"', (await self.get("/")).text)
+        found = {"csrf": token[1]} if token else {}
+        return await self.bare_post(path, {**found, **(form or {})}, **fields)
+
+    async def bare_post(
+        self, path: str, form: Mapping[str, str] | None = None, **fields: str
+    ) -> httpx.Response:
+        """Send a form without a token."""
+        given = {"origin": self.origin, **{k.replace("_", "-"): v for k, v in fields.items()}}
+        return await self.client.post(path, data=dict(form or {}), headers=self._with(given))
+
+    async def log_in(self, user: str, password: str = PASSWORD) -> httpx.Response:
+        """By password."""
+        values = {"user": user, "password": password, "to": "/"}
+        response = await self.bare_post(f"{ACCESS}password", values)
+        found = re.search(r"__Host-asgi-tunnel=([^;]+)", response.headers.get("set-cookie", ""))
+        assert found, response.text
+        self.cookie = found[1]
+        return response
+
+    def _with(self, fields: Mapping[str, str]) -> dict[str, str]:
+        cookie = {"cookie": f"__Host-asgi-tunnel={self.cookie}"} if self.cookie else {}
+        return {**cookie, **self.fields, **{k.replace("_", "-"): v for k, v in fields.items()}}
+
+
+class House:
+    """See the module.
+
+    anna is an operator by her name, and stan by his group; ben owns the token ``shop`` and cleo
+    the token ``blog``; dora has a login and nothing else.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self.edge = live.edge
+        self.path = live.edge.config.database_path
+        self.people: list[Person] = []
+
+    def person(self, *, local: bool = False, host: str | None = None) -> Person:
+        """Return a new browser."""
+        address = self.edge.dashboard_address if local else self.edge.address
+        assert address is not None
+        one = Person(address.port, host or ("localhost" if local else ADMIN))
+        self.people.append(one)
+        return one
+
+    async def somebody(self, user: str, *, local: bool = False) -> Person:
+        """Return a browser in which somebody is logged in."""
+        one = self.person(local=local)
+        await one.log_in(user)
+        return one
+
+    def program(self) -> Person:
+        """Return a client with a service token for the dashboard."""
+        one = self.person()
+        one.fields = {
+            "asgi-tunnel-token-id": "svc_0000000000000001",
+            "asgi-tunnel-token-secret": SECRET,
+        }
+        return one
+
+    async def follow(self) -> None:
+        """Wait until the edge has what the store has."""
+        generation = Store(self.path).generation()
+        async with asyncio.timeout(10):
+            while self.edge.directory.snapshot.generation < generation:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def house(folder: Path, app: Any = hello, **settings: Any) -> AsyncIterator[House]:
+    """One of them; ``settings`` are tables beside ``[dashboard]``, or in its place."""
+    tables = {"dashboard": dict(SETTINGS), **settings}
+    async with live_edge(folder, None, **tables) as live:
+        one = House(live)
+        store, access = Store(one.path), AccessStore(one.path)
+        for user, groups in (
+            ("anna", ()),
+            ("ben", ()),
+            ("cleo", ()),
+            ("dora", ()),
+            ("stan", ("staff",)),
+        ):
+            record = UserRecord(name=user, created_at=1, groups=groups)
+            access.create_user(record, password=_hashed())
+        for token_id, secret, name, hostname in (
+            (live.token.id, live.token.secret, "shop", SHOP),
+            ("tok_0000000000000b10", "another", "blog", BLOG),
+        ):
+            store.create_token(
+                TokenRecord(
+                    id=token_id,
+                    name=name,
+                    secret_sha256=secret_digest(secret),
+                    hostnames=(hostname,),
+                    created_at=int(time.time()),
+                )
+            )
+        access.create_service_token(
+            ServiceTokenRecord(
+                id="svc_0000000000000001",
+                name="ci",
+                secret_sha256=secret_digest(SECRET),
+                policies=("dashboard",),
+                created_at=1,
+            )
+        )
+        await one.follow()
+        if app is not None:
+            await live.connect(app)
+        try:
+            yield one
+        finally:
+            for person in one.people:
+                await person.client.aclose()
