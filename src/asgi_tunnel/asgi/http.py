@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from ..errors import ClientDisconnectedError
+from ..inspector.record import Record
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
@@ -51,6 +52,7 @@ class HTTPExchange:
         link: Carries the stream.
         event: The OPEN that started it.
         raises: Whether ``send()`` raises after a disconnect, as ASGI 2.4 says.
+        record: Gets what passes; None: nothing is recorded.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class HTTPExchange:
         "_is_mute",
         "_link",
         "_raises",
+        "_record",
         "_response",
         "_room",
         "_sent",
@@ -72,11 +75,19 @@ class HTTPExchange:
         "stream_id",
     )
 
-    def __init__(self, link: StreamLink, event: StreamOpened, *, raises: bool = False) -> None:
+    def __init__(
+        self,
+        link: StreamLink,
+        event: StreamOpened,
+        *,
+        raises: bool = False,
+        record: Record | None = None,
+    ) -> None:
         self.stream_id = event.stream_id
         self._link = link
         self._head = event.head
         self._raises = raises
+        self._record = record
         # When the edge asked how long the app takes, by `time.perf_counter`; 0: it did not.
         self._asked_at = 0.0
         self._inbox: Inbox | None = None  # made when there is more to receive than one message
@@ -96,6 +107,8 @@ class HTTPExchange:
         # A request without a body is one message, and many apps never ask for it.
         self._is_bodiless = event.end and not event.data
         if event.data:
+            if record is not None:
+                record.on_request_body(event.data, event.end)
             self._put_body(event.data, len(event.data), event.end)
 
     def ask_duration(self) -> None:
@@ -115,6 +128,8 @@ class HTTPExchange:
             # Only of a visitor who has left: the error may come from another exchange, such as a
             # request that sends to WebSockets, and then this one still owes its response.
             is_gone = self._response is _GONE
+            if self._record is not None and not (is_gone and is_disconnect(error)):
+                self._record.raised(error)
             self._fail("the app raised")
             if is_contained(error, is_gone=is_gone):
                 return
@@ -128,6 +143,8 @@ class HTTPExchange:
             elif self._response in (_BODY, _TRAILERS):
                 _log.error("the app returned before its response was complete")
                 self._fail("the app returned before its response was complete")
+            if self._record is not None:
+                self._record.returned()
 
     async def receive(self) -> Message:
         """Return the next message for the app.  Cancelling it loses nothing."""
@@ -210,6 +227,8 @@ class HTTPExchange:
         if self._asked_at:
             fields.append(self._duration())
         self._link.send_head(self.stream_id, _new(ResponseHead, (int(status), fields)))
+        if self._record is not None:
+            self._record.on_head(int(status), fields)
         # Only now: a head that cannot be sent leaves no trace on the next one.
         self._expected = expected
         if status in _BODILESS:
@@ -238,6 +257,8 @@ class HTTPExchange:
                 raise RuntimeError(
                     f"the body has {self._sent} bytes, its content-length is {self._expected}"
                 )
+        if self._record is not None:
+            self._record.on_body(body)
         end = not more and self._trailers is None
         if (body or end) and not self._link.send_data(self.stream_id, body, end=end):
             if self._room is None:
@@ -255,10 +276,14 @@ class HTTPExchange:
         self._trailers = trailers
         if not message.get("more_trailers", False):
             self._link.send_trailers(self.stream_id, trailers)
+            if self._record is not None:
+                self._record.on_trailers(trailers)
             self._complete()
 
     def _complete(self) -> None:
         self._response = _COMPLETE
+        if self._record is not None:
+            self._record.finish()
         self._is_bodiless = False
         if self._room is not None:
             self._room.set()
@@ -271,6 +296,7 @@ class HTTPExchange:
 
     def _fail(self, why: str) -> None:
         """Send a 500 response when nothing was sent; else cut, so that it cannot look complete."""
+        record = self._record
         if self._response is _DUE:
             head = ResponseHead(
                 500,
@@ -281,11 +307,18 @@ class HTTPExchange:
             )
             if self._asked_at:
                 head.fields.append(self._duration())
+            body = b"" if self._is_mute else _ERROR_BODY
             self._link.send_head(self.stream_id, head)
-            self._link.send_data(self.stream_id, b"" if self._is_mute else _ERROR_BODY, end=True)
+            self._link.send_data(self.stream_id, body, end=True)
+            if record is not None:
+                record.failed(why)
+                record.on_head(500, head.fields)
+                record.on_body(body)
             self._complete()
         elif self._response in (_BODY, _TRAILERS):
             self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, why)
+            if record is not None:
+                record.failed(why)
             self._disconnect()
 
     # -- what the visitor sends (StreamHandler) ----------------------------------------------
@@ -296,6 +329,8 @@ class HTTPExchange:
         """Queue a piece of the request body."""
         if end:
             self._is_complete = True
+        if self._record is not None:
+            self._record.on_request_body(data, end)
         if self._response is _COMPLETE:
             # The response is complete, and the rest of the request will not be read.
             self._link.consume(self.stream_id, flow_controlled_size)
@@ -341,6 +376,8 @@ class HTTPExchange:
     def _disconnect(self) -> None:
         if self._response is not _COMPLETE:
             self._response = _GONE
+            if self._record is not None:
+                self._record.cut()
         self._is_bodiless = False
         if self._inbox is not None:
             self._inbox.put_last({"type": _DISCONNECT}, drop=True)

@@ -8,10 +8,19 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..inspector.caller import CALLER, read_caller
+from ..inspector.recorder import Recorder
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer, StreamKind
-from ..protocol.head import LINE_MARK, Fields, HeadError, ResponseHead, take_lines
+from ..protocol.head import (
+    LINE_MARK,
+    Fields,
+    HeadError,
+    RequestHead,
+    ResponseHead,
+    take_lines,
+)
 from .adapt import as_single_callable
 from .http import HTTPExchange
 from .lifespan import tunnelled
@@ -48,6 +57,8 @@ class Origin:
     Attributes:
         serve_bytes: Gets streams of bytes, those of end-to-end hostnames; None: they are refused.
         edge: The URL of the edge, which scopes name.
+        recorder: Keeps what passes; None: nothing is kept.
+        inspector: Serves requests for what was kept; None: they are refused.
 
     Each exchange has a task of its own in a copy of the context that the tunnel was started in:
     what it raises is logged and goes no further, and what it sets is not seen by another exchange.
@@ -76,6 +87,8 @@ class Origin:
         self._context = tunnelled(context)
         self.serve_bytes: ServeBytes | None = None
         self.edge = ""
+        self.recorder: Recorder | None = None
+        self.inspector: ASGIApp | None = None
 
     @property
     def in_flight(self) -> int:
@@ -84,40 +97,52 @@ class Origin:
 
     def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Start to serve a stream; return its handler."""
-        if self._serve_stream is not None and event.kind is _HTTP and event.end and not event.data:
+        if (
+            self._serve_stream is not None
+            and self.recorder is None  # who records has to see what passes
+            and event.kind is _HTTP
+            and event.end
+            and not event.data
+        ):
             stream = self._serve_stream(link, event, self)
             if stream is not None:
                 self._streams.add(stream)
                 return stream
-        return self.call_app(link, event)
+        return self._call(link, event, False)
+
+    def serve_end_to_end(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
+        """As :meth:`serve`, for what the edge has not seen and must not see."""
+        return self._call(link, event, True)
 
     def call_app(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Serve a stream by a call of the app; return its handler."""
+        return self._call(link, event, False)
+
+    def _call(self, link: StreamLink, event: StreamOpened, is_end_to_end: bool) -> StreamHandler:
         exchange: HTTPExchange | WebSocketExchange
         fields = event.head.fields
         asks, visitor = False, None
         if fields and fields[-1][0].startswith(LINE_MARK):
             try:
-                asks, line, _ = take_lines(fields)
+                asks, line, inspect = take_lines(fields)
                 visitor = read_visitor(line) if line else None
             except HeadError as error:
                 # Not served without it: somebody who is known would look like nobody.
                 link.reset_stream(event.stream_id, ResetCode.PROTOCOL_ERROR, str(error))
                 return Idle()
-        if event.kind is _HTTP:
-            exchange = HTTPExchange(link, event, raises=self._raises)
+            if inspect is not None:
+                return self._inspect(link, event, inspect, is_end_to_end)
+        recorder, kind = self.recorder, event.kind
+        record = None
+        if recorder is not None and (kind is _HTTP or kind is _WEBSOCKET):
+            record = recorder.begin(event.head, kind is _WEBSOCKET, is_end_to_end, visitor)
+        if kind is _HTTP:
+            exchange = HTTPExchange(link, event, raises=self._raises, record=record)
             if asks:
                 exchange.ask_duration()
-            scope = http_scope(
-                event.head,
-                state=self._state,
-                root_path=self._root_path,
-                spec_version=self._spec_version,
-                edge=self.edge,
-                visitor=visitor,
-            )
-        elif event.kind is _WEBSOCKET:
-            exchange = WebSocketExchange(link, event)
+            scope = self._http_scope(event.head, visitor)
+        elif kind is _WEBSOCKET:
+            exchange = WebSocketExchange(link, event, record=record)
             scope = websocket_scope(
                 event.head,
                 state=self._state,
@@ -130,10 +155,59 @@ class Origin:
         else:
             link.reset_stream(event.stream_id, ResetCode.REFUSED, "no byte streams are served here")
             return Idle()
-        self._tasks[exchange] = asyncio.get_running_loop().create_task(
-            self._run(exchange, scope), context=self._context.copy()
-        )
+        self._start(exchange, self._app, scope)
         return exchange
+
+    def _http_scope(self, head: RequestHead, visitor: dict[str, Any] | None) -> Scope:
+        return http_scope(
+            head,
+            state=self._state,
+            root_path=self._root_path,
+            spec_version=self._spec_version,
+            edge=self.edge,
+            visitor=visitor,
+        )
+
+    def _inspect(
+        self, link: StreamLink, event: StreamOpened, line: bytes, is_end_to_end: bool
+    ) -> StreamHandler:
+        """Serve a request of the edge for what was kept: docs/protocol.md section 5.3."""
+        inspector = self.inspector
+        if inspector is None or event.kind is not _HTTP or is_end_to_end:
+            link.reset_stream(event.stream_id, ResetCode.REFUSED, "nothing is inspected here")
+            return Idle()
+        try:
+            caller = read_caller(line)
+        except HeadError as error:
+            link.reset_stream(event.stream_id, ResetCode.PROTOCOL_ERROR, str(error))
+            return Idle()
+        exchange = HTTPExchange(link, event)
+        scope = http_scope(event.head, state=None, root_path="")
+        scope[CALLER] = caller
+        self._start(exchange, inspector, scope)
+        return exchange
+
+    def replay(
+        self, exchange: HTTPExchange, head: RequestHead, replay_of: str
+    ) -> asyncio.Task[None]:
+        """Call the app for a request that no visitor has sent; return the call.
+
+        Args:
+            exchange: Drives it.
+            head: Of the request.
+            replay_of: The id of the exchange that is repeated; in the scope, so that an app knows.
+        """
+        scope = self._http_scope(head, None)
+        scope["extensions"]["asgi_tunnel"]["replay_of"] = replay_of
+        self._start(exchange, self._app, scope)
+        return self._tasks[exchange]
+
+    def _start(
+        self, exchange: HTTPExchange | WebSocketExchange, app: ASGIApp, scope: Scope
+    ) -> None:
+        self._tasks[exchange] = asyncio.get_running_loop().create_task(
+            self._run(exchange, app, scope), context=self._context.copy()
+        )
 
     def ended(self, stream: DirectStream, status: int, note: str) -> None:
         """Forget a stream that the app has served itself."""
@@ -186,10 +260,12 @@ class Origin:
         for stream in list(self._streams):
             stream.shut_down()
 
-    async def _run(self, exchange: HTTPExchange | WebSocketExchange, scope: Scope) -> None:
+    async def _run(
+        self, exchange: HTTPExchange | WebSocketExchange, app: ASGIApp, scope: Scope
+    ) -> None:
         """Serve one exchange.  Only a cancellation that somebody asked for goes further."""
         try:
-            await exchange.run(self._app, scope)
+            await exchange.run(app, scope)
         except asyncio.CancelledError:
             if self._tasks[exchange].cancelling():
                 raise

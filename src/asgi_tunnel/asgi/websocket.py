@@ -11,13 +11,14 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from ..errors import ClientDisconnectedError
+from ..inspector.record import Record
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from ..protocol.limits import MAX_CLOSE_REASON_SIZE
 from .fields import normalise_fields, read_length
-from .http import copy_body, is_contained
+from .http import copy_body, is_contained, is_disconnect
 from .inbox import Inbox, wait_until_set
 from .types import ASGIApp, Message, Scope, StreamLink
 
@@ -31,6 +32,9 @@ ABNORMAL: Final = 1006
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
+
+_CUT: Final = frozenset({ABNORMAL, INVALID_DATA, TOO_BIG})
+"""Codes of a WebSocket that nobody has closed on purpose."""
 
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -56,6 +60,7 @@ class WebSocketExchange:
     Args:
         link: Carries the stream.
         event: The OPEN that started it.
+        record: Gets what passes; None: nothing is recorded.
     """
 
     __slots__ = (
@@ -66,11 +71,15 @@ class WebSocketExchange:
         "_link",
         "_partial",
         "_phase",
+        "_record",
         "_room",
         "stream_id",
     )
 
-    def __init__(self, link: StreamLink, event: StreamOpened) -> None:
+    def __init__(
+        self, link: StreamLink, event: StreamOpened, *, record: Record | None = None
+    ) -> None:
+        self._record = record
         self.stream_id = event.stream_id
         self._link = link
         self._inbox = Inbox()
@@ -96,6 +105,8 @@ class WebSocketExchange:
         except BaseException as error:
             # Before _finish; else it is another one's error.
             is_gone = self._phase is Phase.GONE or self._phase is Phase.CLOSING
+            if self._record is not None and not (is_gone and is_disconnect(error)):
+                self._record.raised(error)
             self._finish(INTERNAL_ERROR)
             if is_contained(error, is_gone=is_gone):
                 return
@@ -106,6 +117,8 @@ class WebSocketExchange:
             if self._phase is Phase.CONNECTING:
                 _log.error("the app returned without accepting or closing the WebSocket")
             self._finish(NORMAL)
+            if self._record is not None:
+                self._record.returned()
 
     async def receive(self) -> Message:
         """Return the next message for the app.  Cancelling it loses nothing."""
@@ -142,13 +155,7 @@ class WebSocketExchange:
                 raise ValueError(f"the denial response has the status {status!r}")
             self._deny(ResponseHead(status, _denial_fields(status, message.get("headers", ()))))
         elif phase is Phase.DENYING and kind == "websocket.http.response.body":
-            more = message.get("more_body", False)
-            body = copy_body(message.get("body", b""))
-            if not self._link.send_data(self.stream_id, body, end=not more):
-                self._fill()
-            if not more:
-                self._closed(ABNORMAL, "")
-            elif self._room is not None:
+            if self._send_denial(message) and self._room is not None:
                 await wait_until_set(self._room)
         elif phase is Phase.OPEN and kind == "websocket.close":
             self._close(message)
@@ -203,6 +210,8 @@ class WebSocketExchange:
                 raise ValueError("websocket.accept names a subprotocol in its headers")
             fields.append(field)
         self._link.send_head(self.stream_id, ResponseHead(101, fields))
+        if self._record is not None:
+            self._record.on_head(101, fields)
         self._phase = Phase.OPEN
 
     def _send_message(self, message: Message) -> None:
@@ -210,6 +219,8 @@ class WebSocketExchange:
         if (text is None) == (data is None):
             raise ValueError("websocket.send needs either text or bytes")
         payload = copy_body(data) if text is None else text.encode()
+        if self._record is not None:
+            self._record.on_message(payload if text is None else text, len(payload), True)
         if not self._link.send_data(self.stream_id, payload, text=text is not None):
             self._fill()
 
@@ -232,7 +243,21 @@ class WebSocketExchange:
 
     def _deny(self, head: ResponseHead) -> None:
         self._link.send_head(self.stream_id, head)
+        if self._record is not None:
+            self._record.on_head(*head)
         self._phase = Phase.DENYING
+
+    def _send_denial(self, message: Message) -> bool:
+        """Send a piece of the denial's body; return whether there is more to come."""
+        more = bool(message.get("more_body", False))
+        body = copy_body(message.get("body", b""))
+        if self._record is not None:
+            self._record.on_body(body)
+        if not self._link.send_data(self.stream_id, body, end=not more):
+            self._fill()
+        if not more:
+            self._closed(ABNORMAL, "")
+        return more
 
     def _finish(self, code: int) -> None:
         """End what the app left open."""
@@ -251,8 +276,10 @@ class WebSocketExchange:
         elif self._phase is Phase.DENYING:
             self._link.reset_stream(self.stream_id, ResetCode.INTERNAL_ERROR, "denial cut short")
             self._phase = Phase.CLOSED
+            self._record_end(is_cut=True)
         elif self._phase is Phase.CLOSING:
             self._phase = Phase.CLOSED
+            self._record_end(is_cut=False)
             self._stop_waiting()
         self._drop_unread()
 
@@ -263,6 +290,7 @@ class WebSocketExchange:
 
     def _closed(self, code: int, reason: str) -> None:
         self._phase = Phase.CLOSED
+        self._record_end(is_cut=False)
         if self._room is not None:
             self._room.set()
         unread = self._inbox.put_last(_disconnect(code, reason), drop=True)
@@ -270,6 +298,13 @@ class WebSocketExchange:
             self._link.consume(self.stream_id, unread)
         if self._is_ended:
             self._link.release(self.stream_id)
+
+    def _record_end(self, *, is_cut: bool) -> None:
+        if self._record is not None:
+            if is_cut:
+                self._record.cut()
+            else:
+                self._record.finish()
 
     def _drop_unread(self) -> None:
         unread = self._inbox.put_last(_disconnect(ABNORMAL, ""), drop=True)
@@ -299,6 +334,8 @@ class WebSocketExchange:
             payload = bytes(self._partial) + payload
             self._partial = bytearray()
         if not text:
+            if self._record is not None:
+                self._record.on_message(payload, len(payload), False)
             # Only the key that is there, as servers do: some apps ask which one it is with `in`.
             self._inbox.put({"type": "websocket.receive", "bytes": payload}, flow_controlled_size)
             return
@@ -308,6 +345,8 @@ class WebSocketExchange:
             self._link.consume(self.stream_id, flow_controlled_size)
             self._give_up(INVALID_DATA, "text message is not UTF-8")
             return
+        if self._record is not None:
+            self._record.on_message(string, len(payload), False)
         self._inbox.put({"type": "websocket.receive", "text": string}, flow_controlled_size)
 
     def on_close(self, code: int, reason: str) -> None:
@@ -357,6 +396,7 @@ class WebSocketExchange:
         if self._phase is not Phase.GONE:
             self._phase = Phase.GONE
             self._code = code
+            self._record_end(is_cut=code in _CUT)
             self._stop_waiting()
             self._inbox.put_last(_disconnect(code, reason))
         if self._room is not None:

@@ -1,0 +1,244 @@
+"""One exchange as the inspector keeps it.
+
+The drivers of :mod:`..asgi` write into it where they know what happens: that costs a fraction of
+what wrapping ``receive()`` and ``send()`` costs. What is kept of its content is :mod:`.content`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from ..protocol.frames import Buffer
+from ..protocol.head import Fields, RequestHead
+from .content import Content
+from .redaction import as_text
+from .ring import Kept, Ring
+
+__all__ = ["Record"]
+
+OPEN: Final = "open"
+DONE: Final = "done"
+CUT: Final = "cut"
+
+BASE_COST: Final = 900
+"""Bytes that a record costs without what its level adds; measured with 100,000 of them."""
+
+MAX_TARGET: Final = 4096
+"""Characters of a target that are kept."""
+
+MAX_ERROR: Final = 500
+"""Characters of an error's line."""
+
+
+class Record(Kept):
+    """See the module.
+
+    Args:
+        ring: Counts what it holds, and says to who looks on that it has changed.
+        head: Of the request; its fields are not kept.
+        target: Of the request, without its secrets.
+        content: What is kept beside the numbers; None: nothing.
+
+    Attributes:
+        state: "open", "done", or "cut": the visitor left, or the response is not complete.
+        status: Of the response; 0: there is none.
+        error: What the app raised, in a line.
+        visitor: Who it is, as the edge says; empty: nobody has asked.
+        replay_of: The exchange that this one repeats; empty: none.
+        is_websocket: It is one, and no HTTP exchange.
+        is_end_to_end: The edge has not seen it, and must not.
+    """
+
+    __slots__ = (
+        "_began",
+        "_content",
+        "_first_byte",
+        "_head",
+        "_messages",
+        "_received",
+        "_ring",
+        "_seconds",
+        "_sent",
+        "_started",
+        "error",
+        "is_end_to_end",
+        "is_websocket",
+        "replay_of",
+        "state",
+        "status",
+        "target",
+        "visitor",
+    )
+
+    def __init__(
+        self, ring: Ring, head: RequestHead, target: bytes, content: Content | None
+    ) -> None:
+        super().__init__(ring.next_seq)
+        self.target = target[:MAX_TARGET]
+        self.state = OPEN
+        self.status = 0
+        self.error = ""
+        self.visitor = ""
+        self.replay_of = ""
+        self.is_websocket = False
+        self.is_end_to_end = False
+        self._sent = 0
+        self._received = 0
+        self._messages = 0
+        self._started = time.time()
+        self._began = time.perf_counter()
+        self._first_byte = -1.0
+        self._seconds = -1.0
+        self._ring = ring
+        self._content = content
+        # All at once: an attribute of a named tuple costs more than an item of a plain one.
+        method, _, arrival, request_id, hostname, _ = head
+        self._head = (method, arrival, request_id, hostname)
+        self.held = BASE_COST + len(self.target)
+        if content is not None:
+            self.held += content.held
+
+    # -- for the drivers ---------------------------------------------------------------------
+
+    def on_request_body(self, data: Buffer, end: bool) -> None:
+        """The visitor has sent a piece of the request's body."""
+        self._received += len(data)
+        if self._content is not None:
+            self._content.request_body(data, end)
+            self._recount()
+
+    def on_head(self, status: int, fields: Fields) -> None:
+        """The app has sent the head of its response."""
+        self.status = status
+        self._first_byte = time.perf_counter() - self._began
+        if self._content is not None:
+            self._content.head(fields)
+            self._recount()
+
+    def on_body(self, data: bytes) -> None:
+        """The app has sent a piece of its response's body."""
+        self._sent += len(data)
+        if self._content is not None:
+            self._messages += self._content.response_body(data)
+            self._recount()
+
+    def on_trailers(self, fields: Fields) -> None:
+        """The app has sent trailers."""
+        if self._content is not None:
+            self._content.trailers(fields)
+            self._recount()
+
+    def on_message(self, data: str | bytes, size: int, from_app: bool) -> None:
+        """A message has passed on a WebSocket."""
+        self._messages += 1
+        if from_app:
+            self._sent += size
+        else:
+            self._received += size
+        if self._content is not None:
+            self._content.message(data, from_app=from_app)
+            self._recount()
+
+    def raised(self, error: BaseException) -> None:
+        """The app has raised, and is over; at "metadata" only the error's type is kept."""
+        if self._content is None:
+            self.error = type(error).__name__
+        else:
+            self.error = self._content.raised(error)[:MAX_ERROR]
+            self._content.forget()
+            self._recount()
+        self._ring.journal.note(self.seq)
+
+    def returned(self) -> None:
+        """The app is over."""
+        if self._content is not None:
+            self._content.forget()
+
+    def failed(self, sentence: str) -> None:
+        """The app has done something wrong without raising."""
+        if not self.error:
+            self.error = sentence
+
+    def finish(self) -> None:
+        """All has passed that was to pass."""
+        self._end(DONE)
+
+    def cut(self) -> None:
+        """It ends before all has passed."""
+        self._end(CUT)
+
+    # -- for who reads -----------------------------------------------------------------------
+
+    def summary(self, name: str) -> dict[str, Any]:
+        """Return the numbers of it.
+
+        Args:
+            name: Its id.
+        """
+        method, arrival, request_id, hostname = self._head
+        path = as_text(self.target)
+        if self._content is None:
+            path = path.replace("=...", "=\u2026")  # as `recorder.without_values` left them
+        return {
+            "id": name,
+            "seq": self.seq,
+            "request_id": request_id.decode("latin-1"),
+            "kind": "websocket" if self.is_websocket else "http",
+            "started": self._started,
+            "host": hostname.decode("latin-1"),
+            "method": method.decode("latin-1"),
+            "path": path,
+            "status": self.status or None,
+            "state": self.state,
+            "error": self.error or None,
+            "seconds": None if self._seconds < 0 else round(self._seconds, 6),
+            "first_byte": None if self._first_byte < 0 else round(self._first_byte, 6),
+            "sent": self._sent,
+            "received": self._received,
+            "messages": self._messages,
+            "client": arrival.client[0],
+            "visitor": self.visitor or None,
+            "replay_of": self.replay_of or None,
+            "end_to_end": self.is_end_to_end,
+        }
+
+    def detail(self, name: str) -> dict[str, Any]:
+        """Return all that is kept of it; arguments as :meth:`summary`."""
+        arrival = self._head[1]
+        found = self.summary(name)
+        found["scheme"] = arrival.scheme
+        found["http_version"] = arrival.http_version
+        if self._content is not None:
+            found["level"] = "full"
+            found.update(self._content.to_json())
+        else:
+            found["level"] = "metadata"
+            found["request"] = {"fields": [], "body": None}
+            found["response"] = {"fields": [], "body": None} if self.status else None
+            found["trailers"] = []
+            found["exchange_messages"] = []
+            found["traceback"] = None
+        return found
+
+    def drop(self) -> None:
+        """See :class:`.ring.Kept`: what is in progress is counted on, and not kept."""
+        super().drop()
+        if self._content is not None:
+            self._content.drop()
+            self._content = None
+
+    def _end(self, state: str) -> None:
+        if self.state != OPEN:
+            return
+        self.state = state
+        self._seconds = time.perf_counter() - self._began
+        if self._content is not None:
+            self._content.finish()
+            self._recount()
+        self._ring.journal.note(self.seq)
+
+    def _recount(self) -> None:
+        content = self._content
+        if content is not None:
+            self._ring.recount(self, BASE_COST + len(self.target) + content.held)
