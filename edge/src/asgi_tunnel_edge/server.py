@@ -521,6 +521,8 @@ class Edge:
                 plain_reply=self._plain_reply,
                 watch=watch,
             )
+            if self._dashboard is not None:
+                self._acceptor.on_connected = self._dashboard.traces.connected
             self._acceptor.start()
         return _address(address, sockets)
 

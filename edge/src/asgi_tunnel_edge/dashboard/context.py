@@ -13,6 +13,8 @@ from .problem import PageError
 
 if TYPE_CHECKING:
     from ..history import History
+    from ..inspection import Inspectors
+    from ..observers.traces import TraceRing
     from ..settings.config import EdgeConfig
     from ..shown import ShownCertificates
     from ..storage import SnapshotWatcher
@@ -53,6 +55,8 @@ class DashboardContext:
     audit: AuditLog
     live: Live
     history: History
+    inspectors: Inspectors  #: of the apps' sides
+    traces: TraceRing  #: where the time of the newest exchanges went
     pages: Sequence[Page] = ()
 
     @property

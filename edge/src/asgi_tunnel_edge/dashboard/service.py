@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..endpoints.local_app import LocalApp
 from ..history import History
+from ..inspection import Inspectors
+from ..observers.traces import TraceRing
 from ..pages.brand import Brand
 from ..storage.encryption import SecretBox
 
@@ -45,6 +47,9 @@ class Dashboard:
         watcher: Reads the store.
         certificates: That the edge shows; None: TLS is off.
         visitor_url: Returns where visitors find a hostname.
+
+    Attributes:
+        traces: Where the time of the newest exchanges went.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of an edge that pages show, each by its name
@@ -65,6 +70,7 @@ class Dashboard:
         self._watcher = watcher
         self._certificates = certificates
         self._visitor_url = visitor_url
+        self.traces = TraceRing()
         self._live: Live
         self._history = History(config.history_path, directory.registered_name)
         self._app: LocalApp
@@ -87,6 +93,7 @@ class Dashboard:
         self._app = LocalApp(await asyncio.to_thread(self._make_app, key))
         await self._app.start()
         self._edge_context.attach(self._history.counter)
+        self._edge_context.traces = self.traces
         self._history.start()
         if config.dashboard.hostname is not None:
             self._directory.serve(config.dashboard.hostname, self._app.route)
@@ -146,6 +153,8 @@ class Dashboard:
             audit=AuditLog(config.database_path),
             live=self._live,
             history=self._history,
+            inspectors=Inspectors(self._edge_context.next_request_id),
+            traces=self.traces,
             pages=find_pages(),
         )
         self._context = context

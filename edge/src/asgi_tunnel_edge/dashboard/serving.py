@@ -7,7 +7,8 @@ dashboard's own pages, or a program with a service token, have asked for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -119,6 +120,7 @@ class Hit:
 
 Handler = Callable[[Hit], Awaitable[Response]]
 Render = Callable[[Hit, Moment], Awaitable[str]]
+Follow = Callable[[Hit], AsyncGenerator[bytes, None]]
 
 
 class Guarded:
@@ -206,6 +208,35 @@ class PageRoutes:
                 return await handler(Hit(request, viewer, self.context, self._page, fields))
 
         return Route(path, serve, methods=["POST"])
+
+    def stream(self, path: str, follow: Follow, *, role: Role | None = None) -> Route:
+        """Return a route whose page says itself what it sends, as events (SSE).
+
+        Args:
+            path: Of the stream.
+            follow: Yields events, and something at least each ``HEARTBEAT``; closed when the one
+                who watches has gone.
+            role: See :class:`Page`.
+        """
+        needed = self._page.role if role is None else role
+
+        async def serve(request: Request) -> Response:
+            viewer = self._guarded.viewer(request, needed)
+            hit = Hit(request, viewer, self.context, self._page)
+
+            async def events() -> AsyncIterator[bytes]:
+                yield b"retry: 3000\n\n"
+                async with aclosing(follow(hit)) as pieces:
+                    with suppress(PageError):  # they may not see it any more
+                        async for piece in pieces:
+                            hit.viewer = self._guarded.viewer(request, needed)
+                            yield piece
+
+            return StreamingResponse(
+                events(), media_type="text/event-stream", headers=self.context.site.fields
+            )
+
+        return Route(path, serve, methods=["GET"])
 
     def live(self, path: str, render: Render, *, role: Role | None = None) -> Route:
         """Return a route that sends a part of a page again and again, as events (SSE).

@@ -1,0 +1,170 @@
+"""Which app's inspector a page is about, and its replies as pages have them.
+
+An app may have several processes, and each has an inspector of its own, with what passed through
+it: an *instance*. Who may see a token's tunnel may see what its apps have recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from ..admission.supervisor import printable
+from ..inspection import Inquiry, InspectionError, Inspectors, Reply
+from .problem import PageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from asgi_tunnel.session import Session
+
+    from ..route import SessionEntry
+    from ..tokens import TokenRecord
+    from .serving import Hit
+
+__all__ = ["AppInspector", "Instance", "inspector_of", "instances_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One process of an app.
+
+    Attributes:
+        name: As its HELLO has it, shortened: for people, and for addresses.
+        agent: Its software.
+        since: When its oldest session began, in seconds since 1970.
+        session: To ask it by; None: it has no inspector that is on.
+    """
+
+    name: str
+    agent: str
+    since: float
+    session: Session | None
+
+
+def instances_of(entries: Iterable[SessionEntry], token_id: str) -> list[Instance]:
+    """Return the processes of a token's apps, newest first."""
+    found: dict[str, list[SessionEntry]] = {}
+    for entry in entries:
+        if entry.token.id == token_id and entry.session.is_attached:
+            found.setdefault(entry.instance, []).append(entry)
+    instances = [
+        Instance(
+            name=printable(name[:8]),
+            agent=printable(mine[0].agent),
+            since=min(one.since for one in mine),
+            session=next((one.session for one in mine if one.session.takes_inspect), None),
+        )
+        for name, mine in found.items()
+    ]
+    return sorted(instances, key=lambda one: one.since, reverse=True)
+
+
+class AppInspector:
+    """The inspector of one process, for one who asks.
+
+    Args:
+        inspectors: Of the edge.
+        hit: Who asks.
+        token: Whose app it is.
+        instance: Which process.
+        instances: All of the token, for the page to choose from.
+    """
+
+    def __init__(
+        self,
+        inspectors: Inspectors,
+        hit: Hit,
+        token: TokenRecord,
+        instance: Instance,
+        instances: list[Instance],
+    ) -> None:
+        assert instance.session is not None
+        self.token = token
+        self.instance = instance
+        self.instances = instances
+        self._session = instance.session
+        self._inspectors = inspectors
+        self._by = hit.viewer.visitor.display_name
+
+    @property
+    def path(self) -> str:
+        """Of its pages."""
+        return f"/inspector/{self.token.id}"
+
+    def url(self, below: str = "", **query: str) -> str:
+        """Return the address of a page of this process's."""
+        if len(self.instances) > 1:
+            query = {"instance": self.instance.name, **query}
+        text = urlencode({name: value for name, value in query.items() if value})
+        return f"{self.path}{below}{'?' if text else ''}{text}"
+
+    async def get(self, target: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Ask for something; see :meth:`ask`."""
+        values = {name: value for name, value in (query or {}).items() if value}
+        if values:
+            target = f"{target}?{urlencode(values)}"
+        return (await self.ask("GET", target)).json()
+
+    async def ask(self, method: str, target: str, body: bytes = b"") -> Reply:
+        """Ask for something. Cancelling it tells the app's side.
+
+        Raises:
+            PageError: The inspector refuses it, with its own sentence.
+            InspectionError: It does not reply.
+        """
+        reply = await self._inspectors.ask(
+            self._session,
+            Inquiry(target=target, method=method, body=body, by=self._by, may_write=True),
+        )
+        if reply.status >= 400:
+            title = "It is not there" if reply.status == 404 else "This cannot be done"
+            raise PageError(reply.status, title, _sentence(reply))
+        return reply
+
+    @asynccontextmanager
+    async def follow(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Follow what happens, as a stream of events.
+
+        Raises:
+            InspectionError: It cannot be followed.
+        """
+        inquiry = Inquiry(target="/live", by=self._by)
+        async with self._inspectors.follow(self._session, inquiry) as pieces:
+            yield pieces
+
+
+def inspector_of(hit: Hit) -> AppInspector:
+    """Return the inspector that an address is about.
+
+    Raises:
+        PageError: Nobody's, or somebody else's; or there is none that is on.
+    """
+    context = hit.context
+    token = context.token(hit.viewer, hit.path["token"])
+    instances = instances_of(context.edge().directory.entries, token.id)
+    ready = [one for one in instances if one.session is not None]
+    wanted = hit.query.get("instance", "")
+    chosen = next((one for one in ready if one.name == wanted), ready[0] if ready else None)
+    if chosen is None:
+        if not instances:
+            text = "No app is connected with this token right now."
+            raise PageError(404, f"{token.name} is not connected", text)
+        text = (
+            "The app is connected, and keeps nothing of what passes. Start it with "
+            "asgi-tunnel run --inspect, or set ASGI_TUNNEL_INSPECT=full beside its token."
+        )
+        raise PageError(404, f"{token.name} has no inspector that is on", text)
+    return AppInspector(context.inspectors, hit, token, chosen, ready)
+
+
+def _sentence(reply: Reply) -> str:
+    try:
+        text = str(reply.json().get("error") or reply.json().get("detail") or "")
+    except InspectionError:
+        text = ""
+    text = text or f"the app's inspector replied with {reply.status}"
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
