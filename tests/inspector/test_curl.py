@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asgi_tunnel.inspector.curl import MAX_ARGUMENT, curl_command
-from asgi_tunnel.inspector.refusal import RefusedError
+from asgi_tunnel.inspector.reply import RefusedError
 
 from .details import body, exchange, message
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asgi_tunnel.inspector import har_reader
 from asgi_tunnel.inspector.har_reader import MAX_ENTRIES, MAX_HAR, read_har
 from asgi_tunnel.inspector.recorded import request_body, response_body
-from asgi_tunnel.inspector.refusal import RefusedError
+from asgi_tunnel.inspector.reply import RefusedError
 
 SAMPLE = Path(__file__).parent / "samples/chromium.har"
 MINIMAL: dict[str, Any] = {

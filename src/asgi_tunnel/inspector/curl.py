@@ -21,7 +21,7 @@ from .recorded import (
     request_fields,
     value_of,
 )
-from .refusal import RefusedError
+from .reply import RefusedError
 
 __all__ = ["curl_command"]
 
@@ -55,9 +55,9 @@ def curl_command(detail: Detail) -> str:
     """
     if detail["kind"] == "websocket":
         raise RefusedError(
+            409,
             "a WebSocket is no request that curl can send; replay it with "
             "`asgi-tunnel inspect replay`",
-            status=409,
         )
     quoting = _Quoting()
     fields = request_fields(detail)

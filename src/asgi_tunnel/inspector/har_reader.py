@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .har import OWN
-from .refusal import RefusedError
+from .reply import RefusedError
 
 __all__ = ["MAX_ENTRIES", "MAX_HAR", "read_har"]
 
@@ -59,17 +59,17 @@ def read_har(source: bytes | str | Mapping[str, Any]) -> list[dict[str, Any]]:
 def _parse(source: bytes | str) -> Any:
     if len(source) > MAX_HAR:
         raise RefusedError(
+            413,
             f"the HAR has {len(source)} bytes, and {MAX_HAR} are read at most; export fewer "
             "exchanges",
-            status=413,
         )
     try:
         text = source.decode("utf-8-sig") if isinstance(source, bytes) else source
         return json.loads(text)
     except RecursionError:
-        raise RefusedError("the file nests its JSON deeper than any HAR") from None
+        raise RefusedError(400, "the file nests its JSON deeper than any HAR") from None
     except ValueError as error:  # of the encoding, too
-        raise RefusedError(f"the file is no JSON, so it is no HAR: {error}") from None
+        raise RefusedError(400, f"the file is no JSON, so it is no HAR: {error}") from None
 
 
 class _Value:
@@ -93,7 +93,7 @@ class _Value:
         if found is None:
             found = default
         if found is _MISSING:
-            raise RefusedError(f"the HAR has no {place}; export it again")
+            raise RefusedError(400, f"the HAR has no {place}; export it again")
         return _Value(found, place)
 
     def items(self, most: int) -> list[_Value]:
@@ -102,9 +102,9 @@ class _Value:
             raise self.wrong("a list")
         if len(self.value) > most:
             raise RefusedError(
+                413,
                 f"{self.place} of the HAR has {len(self.value)} values, and {most} are read at "
                 "most; export fewer",
-                status=413,
             )
         return [_Value(one, f"{self.place}[{at}]") for at, one in enumerate(self.value)]
 
@@ -133,7 +133,7 @@ class _Value:
 
     def wrong(self, wanted: str) -> RefusedError:
         """Return the error that says what should stand here."""
-        return RefusedError(f"{self.place} of the HAR is not {wanted}; export it again")
+        return RefusedError(400, f"{self.place} of the HAR is not {wanted}; export it again")
 
 
 def _exchange(entry: _Value) -> dict[str, Any] | None:
