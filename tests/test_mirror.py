@@ -263,6 +263,10 @@ ELSEWHERE: Final[dict[str, str]] = {
         "edge/tests/observers/test_tracing.py edge/tests/exchange/test_timed.py"
     ),
     "edge/src/asgi_tunnel_edge/settings/types.py": "edge/tests/settings/test_config.py",
+    **{
+        f"edge/src/asgi_tunnel_edge/storage/{name}.py": "edge/tests/storage/test_access.py"
+        for name in ("access_rows", "passes", "users")
+    },
     "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
 }

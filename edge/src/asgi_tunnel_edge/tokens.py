@@ -77,6 +77,7 @@ class TokenRecord(Struct, frozen=True, kw_only=True):
     end_to_end: tuple[str, ...] = ()  #: those of the hostnames whose TLS is spoken by the app
     old_secret_sha256: str = ""  #: hex, of the secret before the last rotation; empty: none
     old_until: int | None = None  #: when that one ends
+    owner: str = ""  #: the user whose it is; empty: nobody's but the operators'
 
     @property
     def revoked(self) -> bool:

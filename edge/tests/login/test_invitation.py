@@ -10,7 +10,7 @@ from edge.tests.login.rooms import ACCESS, HOST, OTHER, Rooms
 
 from asgi_tunnel_edge.commands import user_invite
 from asgi_tunnel_edge.login.invitation import INVITATION_PATH
-from asgi_tunnel_edge.storage.access import MAX_INVITATION
+from asgi_tunnel_edge.storage.users import MAX_INVITATION
 from asgi_tunnel_edge.tokens import secret_digest
 
 pytestmark = pytest.mark.anyio

@@ -18,8 +18,15 @@ from asgi_tunnel_edge.accounts import (
     UserRecord,
 )
 from asgi_tunnel_edge.errors import AccountError, StorageError
-from asgi_tunnel_edge.storage import Store, access, load_snapshot_file, save_snapshot_file
-from asgi_tunnel_edge.storage.access import MAX_PASSKEYS, AccessStore
+from asgi_tunnel_edge.storage import (
+    Store,
+    access_rows,
+    load_snapshot_file,
+    logins,
+    save_snapshot_file,
+)
+from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.storage.users import MAX_PASSKEYS
 
 ANNA = UserRecord(name="anna", email="a@a.test", groups=("x", "y"), created_at=7, epoch=7)
 TOKEN = ServiceTokenRecord(id="svc_1", name="phone", secret_sha256="d", policies=("family", "all"))
@@ -154,7 +161,7 @@ def test_logins_that_are_over_are_forgotten(
     store.end_sessions(["old"])
     store.add_session(login("new", at=60))
     assert [one.id for one in store.sessions(now=0)] == ["new"]
-    monkeypatch.setattr(access, "MAX_SESSION_ROWS", 2)
+    monkeypatch.setattr(logins, "MAX_SESSION_ROWS", 2)
     store.add_session(login("newer", at=70))
     store.add_session(login("newest", at=80))
     assert [one.id for one in store.sessions()] == ["newer", "newest"]
@@ -226,7 +233,7 @@ def test_there_are_only_so_many(store: AccessStore, monkeypatch: pytest.MonkeyPa
     """Of each kind: a running edge has all of them in memory."""
     store.create_service_token(TOKEN)
     store.create_link(LINK)
-    monkeypatch.setattr(access, "MAX_ROWS", 1)
+    monkeypatch.setattr(access_rows, "MAX_ROWS", 1)
     calls: list[Call] = [
         lambda store: store.create_user(UserRecord(name="ben")),
         lambda store: store.create_service_token(

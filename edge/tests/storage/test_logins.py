@@ -10,7 +10,8 @@ import pytest
 from asgi_tunnel_edge.accounts import SessionRecord, UserRecord
 from asgi_tunnel_edge.errors import AccountError
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.storage.access import MAX_PASSKEYS, AccessStore
+from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.storage.users import MAX_PASSKEYS
 
 HOST = "photos.example.org"
 NOW = int(time.time())

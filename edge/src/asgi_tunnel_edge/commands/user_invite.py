@@ -14,7 +14,8 @@ from asgi_tunnel_edge.address import public_address
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import MAX_INVITATION, AccessStore
+from asgi_tunnel_edge.storage.access import AccessStore
+from asgi_tunnel_edge.storage.users import MAX_INVITATION
 from asgi_tunnel_edge.tokens import new_secret, parse_duration, secret_digest
 
 from .door_map import DoorMap

@@ -135,11 +135,6 @@ class Delivery:
         self._timer: asyncio.TimerHandle | None = None
         _, self._head, _ = decode_request(record.payload)
 
-    @property
-    def has_response(self) -> bool:
-        """Whether the app has said that it has the request."""
-        return self._status > 0
-
     def open(self, upstream: Upstream) -> None:
         """Send it."""
         record = self.record

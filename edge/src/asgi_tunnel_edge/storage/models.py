@@ -52,6 +52,8 @@ class Token(Base):
     old_until: Mapped[int | None] = mapped_column(BigInteger)
     # Written by a running edge, for all tokens together, once a minute.
     last_used_at: Mapped[int | None] = mapped_column(BigInteger)
+    # A user of this edge, who sees it in the dashboard; empty: operators alone.
+    owner: Mapped[str] = mapped_column(String(63), server_default="", index=True)
     # Quotas; NULL: as for every other token. The names are those of ``quotas.TokenQuotas``.
     max_tunnels: Mapped[int | None] = mapped_column(BigInteger)
     max_pending: Mapped[int | None] = mapped_column(BigInteger)

@@ -25,7 +25,7 @@ __all__ = ["read_snapshot", "read_tokens"]
 # By name: a column that is missing, in a database of an older version, is an error.
 _TOKENS: Final = """
     SELECT id, name, secret_sha256, created_at, expires_at, revoked_at, old_secret_sha256,
-        old_until,
+        old_until, owner,
         max_tunnels, max_pending, max_memory, max_visitors, max_frames
     FROM tokens ORDER BY created_at, rowid"""  # of two of one second, the one that was kept first
 _HOSTNAMES: Final = "SELECT token_id, hostname, end_to_end FROM hostnames ORDER BY hostname"

@@ -18,6 +18,7 @@ from asgi_tunnel_edge.ban import (
     MAX_SCANNER_BANS,
     BanRecord,
     ScannerBan,
+    token_of,
 )
 from asgi_tunnel_edge.errors import (
     BanNotFoundError,
@@ -33,6 +34,7 @@ from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, check_hostname_count
 
 from .access import restore_access
+from .access_rows import find_user
 from .database import (
     GENERATION,
     HEAD_REVISION,
@@ -45,7 +47,7 @@ from .models import Audit, Ban, Hostname, Maintenance, Meta, ScannerBanRow, Toke
 from .reading import read_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from asgi_tunnel_edge.maintenance import MaintenanceRecord
 
@@ -70,9 +72,12 @@ class Store(Database):
             NameTakenError: A token that is not revoked has the name.
             HostnameTakenError: A token that is not revoked has one of the hostnames.
             TooManyHostnamesError: It would have more than fit.
+            AccountError: Its owner is no user of this edge.
         """
         check_hostname_count(record.name, record.hostnames)
         with self._errors(), self._write() as session:
+            if record.owner:
+                find_user(session, record.owner)
             by_name = sa.select(Token).where(Token.name == record.name, Token.revoked_at.is_(None))
             if (same := session.scalars(by_name).first()) is not None:
                 raise NameTakenError(record.name, same.id)
@@ -84,6 +89,7 @@ class Store(Database):
                     secret_sha256=record.secret_sha256,
                     created_at=record.created_at,
                     expires_at=record.expires_at,
+                    owner=record.owner,
                     hostnames=_hostnames(record, record.hostnames),
                     **_columns(record.quotas),
                 )
@@ -91,6 +97,8 @@ class Store(Database):
             detail = f"name={record.name} hostnames={','.join(record.hostnames)}"
             if record.end_to_end:
                 detail += f" end_to_end={','.join(record.end_to_end)}"
+            if record.owner:
+                detail += f" owner={record.owner}"
             _changed(session, "token.create", record.id, detail, now=record.created_at)
 
     def revoke_tokens(
@@ -152,6 +160,33 @@ class Store(Database):
                     for name, value in changes.items()
                 )
                 _changed(session, "token.limit", token.id, f"name={token.name} {said}", now=at)
+            return _record(token)
+
+    def give_token(self, wanted: str, owner: str, *, now: float | None = None) -> TokenRecord:
+        """Change whose a token is.
+
+        Args:
+            wanted: An id, or the name of the token that has it now, or had it last.
+            owner: A user of this edge; empty: nobody's but the operators'.
+            now: Seconds since 1970; the clock's, when left out.
+
+        Returns:
+            The token as it is after that.
+
+        Raises:
+            TokenNotFoundError: It is unknown.
+            TokenRevokedError: It is revoked.
+            AccountError: There is no such user.
+        """
+        at = int(time.time() if now is None else now)
+        with self._errors(), self._write() as session:
+            token = _find(session, wanted)
+            if token.revoked_at is not None:
+                raise TokenRevokedError(token.name, token.id)
+            if owner:
+                find_user(session, owner)
+            token.owner = owner
+            _changed(session, "token.owner", token.id, f"name={token.name} owner={owner}", now=at)
             return _record(token)
 
     def rotate_token(
@@ -333,6 +368,7 @@ class Store(Database):
                         revoked_at=record.revoked_at,
                         old_secret_sha256=record.old_secret_sha256 or None,
                         old_until=record.old_until,
+                        owner=record.owner,
                         hostnames=_hostnames(record, names),
                         **_columns(record.quotas),
                     )
@@ -376,11 +412,18 @@ class Store(Database):
             )
             _changed(session, "ban.add", ban.address, f"expires={ban.expires_at}", now=now)
 
-    def remove_bans(self, addresses: Sequence[str], *, now: float | None = None) -> None:
-        """Take bans back, all or none: of the operator and of the scanner guard, for all owners.
+    def remove_bans(
+        self,
+        addresses: Sequence[str],
+        *,
+        token_ids: Collection[str] | None = None,
+        now: float | None = None,
+    ) -> None:
+        """Take bans back, all or none: of the operator, of the scanner guard and of apps.
 
         Args:
             addresses: As they were banned, in their one spelling.
+            token_ids: Only bans from the hostnames of these; None: all bans of an address.
             now: Seconds since 1970; the clock's, when left out.
 
         Raises:
@@ -391,13 +434,9 @@ class Store(Database):
             session.execute(sa.delete(Ban).where(Ban.expires_at <= at))
             session.execute(sa.delete(ScannerBanRow).where(ScannerBanRow.expires_at <= at))
             for address in dict.fromkeys(addresses):
-                ban = session.get(Ban, address)
-                by_address = sa.select(ScannerBanRow).where(ScannerBanRow.address == address)
-                found = [*session.scalars(by_address), *([] if ban is None else [ban])]
+                found = _bans_of(session, address, token_ids)
                 if not found:
-                    others = session.scalars(sa.select(Ban.address).order_by(Ban.address))
-                    covering = [one for one in others if overlap(one, address)]
-                    raise BanNotFoundError(address, covering[:_MAX_NAMED])
+                    raise BanNotFoundError(address, _covering(session, address, token_ids))
                 for one in found:
                     session.delete(one)
                 _changed(session, "ban.rm", address, "", now=at)
@@ -495,6 +534,26 @@ def _find(session: Session, wanted: str) -> Token:
     return token
 
 
+def _bans_of(
+    session: Session, address: str, token_ids: Collection[str] | None
+) -> list[Ban | ScannerBanRow]:
+    """Return the bans of an address: all, or those that are some tokens' own."""
+    by_address = sa.select(ScannerBanRow).where(ScannerBanRow.address == address)
+    narrow = list(session.scalars(by_address))
+    if token_ids is not None:
+        return [one for one in narrow if (token_of(one.owner) or one.owner) in token_ids]
+    ban = session.get(Ban, address)
+    return [*narrow, *([] if ban is None else [ban])]
+
+
+def _covering(session: Session, address: str, token_ids: Collection[str] | None) -> list[str]:
+    """Return some bans of the operator that hold an address; who may not see them gets none."""
+    if token_ids is not None:
+        return []
+    others = session.scalars(sa.select(Ban.address).order_by(Ban.address))
+    return [one for one in others if overlap(one, address)][:_MAX_NAMED]
+
+
 def _with_room(session: Session, wanted: str, hostnames: Sequence[str]) -> Token:
     """Return a token that can have these hostnames, too."""
     token = _find(session, wanted)
@@ -532,5 +591,6 @@ def _record(token: Token) -> TokenRecord:
         revoked_at=token.revoked_at,
         old_secret_sha256=token.old_secret_sha256 or "",
         old_until=token.old_until,
+        owner=token.owner,
         quotas=TokenQuotas(**{name: getattr(token, name) for name in QUOTA_NAMES}),
     )
