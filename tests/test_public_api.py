@@ -13,6 +13,7 @@ PUBLIC = [
     "ConfigError",
     "HandshakeError",
     "HostnameUnavailableError",
+    "Inspect",
     "LocalProtocolError",
     "ProtocolError",
     "Services",

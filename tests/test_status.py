@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asgi_tunnel import status
+from asgi_tunnel import own_socket, status
 from asgi_tunnel.config import status_folders
 from asgi_tunnel.status import (
     MAX_NAMES,
@@ -147,7 +147,7 @@ async def test_it_is_closed_while_it_is_opened(
     """The process ends in the same moment: nothing is left."""
     begun, go_on, closed = threading.Event(), threading.Event(), threading.Semaphore(0)
     one = StatusSocket(tmp_path, "1-a", dict)
-    real, close = status.is_own, one.close
+    real, close = own_socket.is_own, one.close
 
     def slow(folder: Path) -> bool:
         begun.set()
@@ -158,7 +158,7 @@ async def test_it_is_closed_while_it_is_opened(
         close()
         closed.release()
 
-    monkeypatch.setattr(status, "is_own", slow)
+    monkeypatch.setattr(own_socket, "is_own", slow)
     monkeypatch.setattr(one, "close", noted)
     opening = asyncio.create_task(one.open())
     await asyncio.to_thread(begun.wait, 20)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         VersionMismatchError,
     )
     from .identity import Visitor, visitor
+    from .inspector.settings import Inspect
     from .middleware import Tunnel, TunnelMiddleware
     from .runner import run, serve
     from .services.app import Services
@@ -36,6 +37,7 @@ __all__ = [
     "ConfigError",
     "HandshakeError",
     "HostnameUnavailableError",
+    "Inspect",
     "LocalProtocolError",
     "ProtocolError",
     "Services",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Inspect": "inspector.settings",
     "Services": "services.app",
     "Share": "sharing",
     "Tunnel": "middleware",

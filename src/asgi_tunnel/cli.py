@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if ":" in given[0] or given[0].endswith(".py"):
         print(f"asgi-tunnel: write `asgi-tunnel run {' '.join(given)}`", file=sys.stderr)
         return 2
+    # Without a value, and never with the MODULE:APP that may follow as its value.
+    given = ["--inspect=metadata" if one == "--inspect" else one for one in given]
     options = parser.parse_args(given)
     function = getattr(options, "function", None)
     if function is not None:
@@ -129,6 +131,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         dest="access_log",
         help="no line of the log for each request",
+    )
+    run.add_argument(
+        "--inspect",
+        choices=("metadata", "full", "off"),
+        help="keep what passes, to be looked at: numbers and paths; =full: bodies and fields too",
     )
     run.add_argument("--root-path", metavar="PATH", help="put before each path")
     run.add_argument("--lifespan", choices=("auto", "on", "off"), default="auto")
@@ -230,6 +237,7 @@ def _run(options: argparse.Namespace) -> int:
         root_path=options.root_path,
         hostnames=options.hostnames,
         inbox=options.inbox,
+        inspect=options.inspect,
         spec_version=options.spec_version,
         lifespan=options.lifespan,
         factory=options.factory,
@@ -250,7 +258,7 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
         arguments += ["--hostname", hostname]
     for rule in options.inbox or ():
         arguments += ["--inbox", rule]
-    for name in ("connections", "grace", "root_path", "env_file", "services"):
+    for name in ("connections", "grace", "inspect", "root_path", "env_file", "services"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]

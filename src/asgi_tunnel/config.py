@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from .env_file import read_text
 from .errors import ConfigError
+from .inspector.settings import INSPECT, GivenInspect, Inspect, read_inspect
 from .token import Token
 
 TOKEN: Final = "ASGI_TUNNEL_TOKEN"  # noqa: S105 - the name of a setting
@@ -102,6 +103,7 @@ class TunnelConfig:
     pins_folder: Path | None = None  # keeps the pins that an edge has named; None: only memory
     status_folder: Path | None = None  # of the socket for `asgi-tunnel status`; None: there is none
     sends_routes: bool = False  # the edge replies 404 to paths that no route of the app has
+    inspect: Inspect | None = None  # what is recorded of exchanges; None: nothing
     spec_version: str = "2.3"  # of ASGI HTTP; "2.4" makes sends after a disconnect raise
     end_to_end: EndToEndConfig = field(default_factory=EndToEndConfig)
 
@@ -130,6 +132,7 @@ class TunnelConfig:
         hostnames: Sequence[str] | None = None,
         inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
+        inspect: GivenInspect | None = None,
         spec_version: str = "2.3",
     ) -> TunnelConfig | None:
         """Return the settings, or None when no token is given anywhere.
@@ -143,6 +146,8 @@ class TunnelConfig:
             hostnames: Those of the token's that this process serves; empty: all of them.
             inbox: Routes such as ``POST /hooks/stripe``, beside those that are marked in the code.
             plaintext_host: Host name or address, without a port.
+            inspect: What is recorded of exchanges: a level, or more as an
+                :class:`.inspector.settings.Inspect`; False: nothing, whatever the environment says.
             spec_version: "2.3" or "2.4".
 
         Raises:
@@ -175,6 +180,7 @@ class TunnelConfig:
             pins_folder=_folder(environ, PINS, "pins"),
             status_folder=next(iter(status_folders(environ)), None),
             sends_routes=_switch(environ, ROUTES),
+            inspect=read_inspect(inspect, environ.get(INSPECT, "")),
             spec_version=spec_version,
             end_to_end=EndToEndConfig.from_env(environ),
         )

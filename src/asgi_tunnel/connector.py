@@ -41,13 +41,14 @@ from .errors import (
 )
 from .greeting import HELLO_TIMEOUT, greet
 from .group import process_group
+from .inspection import Inspection
 from .names import ServedNames, advice, is_covered
 from .pins import KnownPins
 from .policy.collect import SentPolicy
 from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import DURATION, INBOX, VISITOR, Hello, Welcome
+from .protocol.handshake import DURATION, INBOX, INSPECT, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
 from .protocol.policy import BAN
 from .proxy import Proxy, find_proxy
@@ -151,6 +152,9 @@ class Connector:
         self.pins = None if token.pin is None else KnownPins(token, config.pins_folder)
         self.end_to_end = EndToEnd(config.end_to_end, origin)
         origin.serve_bytes = self.end_to_end.serve
+        self._inspection: Inspection | None = None
+        if config.inspect is not None:
+            self._inspection = Inspection(config.inspect, origin, name=name[:MAX_TEXT])
 
     @property
     def is_connected(self) -> bool:
@@ -168,9 +172,15 @@ class Connector:
         loop = asyncio.get_running_loop()
         self.asking.start()
         self._tasks.append(loop.create_task(self._watch_machine(), name="asgi-tunnel clock"))
-        if self.config.status_folder is not None:
-            name = f"{os.getpid()}-{self._instance[:8]}"
-            self._status = StatusSocket(self.config.status_folder, name, self.describe)
+        folder = self.config.status_folder
+        name = f"{os.getpid()}-{self._instance[:8]}"
+        if self._inspection is not None:
+            inspecting = loop.create_task(
+                self._inspection.open(folder, name), name="asgi-tunnel inspector"
+            )
+            self._tasks.append(inspecting)
+        if folder is not None:
+            self._status = StatusSocket(folder, name, self.describe)
             opening = loop.create_task(self._status.open(), name="asgi-tunnel status")
             self._tasks.append(opening)
         for number in range(self.config.connections):
@@ -227,7 +237,7 @@ class Connector:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._close_status()
+            self._close_sockets()
             self.end_to_end.stop()
             self.asking.stop()
             await self._leave()
@@ -262,15 +272,17 @@ class Connector:
         self.end_to_end.stop()
         for task in self._tasks:
             task.cancel()
-        self._close_status()
+        self._close_sockets()
         for slot in self._slots.values():
             for session in (*slot.retiring, slot.session):
                 if session is not None:
                     session.terminate(GoawayCode.SHUTDOWN, "the app has ended")
 
-    def _close_status(self) -> None:
+    def _close_sockets(self) -> None:
         if self._status is not None:
             self._status.close()
+        if self._inspection is not None:
+            self._inspection.close()
 
     def describe(self) -> dict[str, Any]:
         """Return what the tunnel does now: docs/reference/schemas/app/status.json has its form."""
@@ -341,7 +353,7 @@ class Connector:
             hostnames=self.config.hostnames,
             services=self.services,
             inbox=self._inbox,
-            capabilities=(DURATION, VISITOR),
+            capabilities=self._capabilities,
             policy=self.policy.rules,
             routes=self.policy.routes,
             session=session.session_id if session is not None and resumable else "",
@@ -349,6 +361,12 @@ class Connector:
                 session.connection.received_frames if session is not None and resumable else 0
             ),
         )
+
+    @property
+    def _capabilities(self) -> tuple[str, ...]:
+        if self._inspection is not None and self._inspection.is_remote:
+            return (DURATION, VISITOR, INSPECT)
+        return (DURATION, VISITOR)
 
     def find_proxy(self) -> Proxy | None:
         """Return the proxy to dial through, and say which one when it is another one."""

@@ -30,6 +30,7 @@ from .outermost import daphne_application, find_outermost, is_below_daphne
 
 if TYPE_CHECKING:
     from .connector import Connector
+    from .inspector.settings import GivenInspect
     from .policy.rule import EdgePolicy
     from .services.settings import Given
 
@@ -76,6 +77,8 @@ class Tunnel:
         inbox: Routes whose requests the edge keeps while the app is away, such as
             ``POST /hooks/stripe``, beside those of handlers that :mod:`asgi_tunnel.inbox` marks.
         plaintext_host: The one host, besides loopback, that may be dialed without TLS.
+        inspect: What is recorded of exchanges, to be looked at: "metadata", "full", or more as an
+            :class:`asgi_tunnel.Inspect`; by default ``ASGI_TUNNEL_INSPECT``, or nothing.
         spec_version: "2.3", or "2.4" to make ``send()`` raise after an HTTP disconnect.
         policy: What the edge is to refuse, by path: ``{"POST /login": edge(rate="5/minute")}``, of
             :func:`asgi_tunnel.policy.edge`; beside what is decorated, and before it.
@@ -102,6 +105,7 @@ class Tunnel:
         hostnames: Sequence[str] | None = None,
         inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
+        inspect: GivenInspect | None = None,
         spec_version: str = "2.3",
         policy: Mapping[str, EdgePolicy] | None = None,
         routes: bool = False,
@@ -121,6 +125,7 @@ class Tunnel:
             "hostnames": hostnames,
             "inbox": inbox,
             "plaintext_host": plaintext_host,
+            "inspect": inspect,
             "spec_version": spec_version,
         }
         # Where there is no lifespan; the first request's own must not reach others.

@@ -21,6 +21,7 @@ from .config import TunnelConfig
 from .connector import Connector
 from .errors import ConfigError, TunnelError
 from .inbox import rules_of
+from .inspector.settings import GivenInspect
 from .loading import display_name, load_app
 from .logs import ensure_handler, fatal, make_seen
 from .mcp import allow_public_hosts, make_app
@@ -51,6 +52,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
     hostnames: Sequence[str] | None = None,
     inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
+    inspect: GivenInspect | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
     factory: bool = False,
@@ -60,13 +62,14 @@ def run(  # noqa: PLR0913 - one argument for each setting
 
     Args:
         app: An ASGI app, or where it is: ``"module:attribute"``.
-        token: As :class:`asgi_tunnel.Tunnel`, and so are the next seven.
+        token: As :class:`asgi_tunnel.Tunnel`, and so are the next eight.
         connections: Connections kept to the edge.
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
         hostnames: Those of the token's that this process serves.
         inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
+        inspect: What is recorded of exchanges, to be looked at.
         spec_version: Of ASGI HTTP.
         lifespan: "on" fails without one, "off" does not run it.
         factory: ``app`` is called to get the app.
@@ -91,6 +94,7 @@ def run(  # noqa: PLR0913 - one argument for each setting
         hostnames=hostnames,
         inbox=inbox,
         plaintext_host=plaintext_host,
+        inspect=inspect,
         spec_version=spec_version,
     )
 
@@ -153,6 +157,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
     hostnames: Sequence[str] | None = None,
     inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
+    inspect: GivenInspect | None = None,
     spec_version: str = "2.3",
     lifespan: LifespanMode = "auto",
     access_log: bool = True,
@@ -174,6 +179,7 @@ async def serve(  # noqa: PLR0913 - one argument for each setting
         hostnames=hostnames,
         inbox=inbox,
         plaintext_host=plaintext_host,
+        inspect=inspect,
         spec_version=spec_version,
     )
     ensure_handler()

@@ -21,6 +21,7 @@ from .config import TunnelConfig
 from .connector import Connector, example_url
 from .errors import ConfigError, TunnelError
 from .inbox import rules_of
+from .inspector.settings import GivenInspect
 from .loading import display_name
 from .logs import ensure_handler
 from .middleware import Tunnel, abort_at_end, wait_connected
@@ -134,6 +135,7 @@ async def share(  # noqa: PLR0913 - one argument for each setting
     hostnames: Sequence[str] | None = None,
     inbox: Sequence[str] | None = None,
     plaintext_host: str | None = None,
+    inspect: GivenInspect | None = None,
     spec_version: str = "2.3",
     access_log: bool = False,
 ) -> Share:
@@ -144,13 +146,14 @@ async def share(  # noqa: PLR0913 - one argument for each setting
 
     Args:
         app: An ASGI app; its lifespan runs here.
-        token: As :class:`asgi_tunnel.Tunnel`, and so are the next seven.
+        token: As :class:`asgi_tunnel.Tunnel`, and so are the next eight.
         connections: Connections kept to the edge.
         grace: Seconds for requests in progress at the end.
         root_path: Put before each path.
         hostnames: Those of the token's that are served.
         inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
+        inspect: What is recorded of exchanges, to be looked at.
         spec_version: Of ASGI HTTP.
         access_log: Log a line for each request.
 
@@ -168,6 +171,7 @@ async def share(  # noqa: PLR0913 - one argument for each setting
         hostnames=hostnames,
         inbox=inbox,
         plaintext_host=plaintext_host,
+        inspect=inspect,
         spec_version=spec_version,
     )
     ensure_handler()

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import socket
-import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +20,9 @@ from typing import Any, Final
 
 import anyio.to_thread
 
-__all__ = ["MAX_REPLY", "ConnectionStatus", "StatusSocket", "ask_all", "is_own"]
+from .own_socket import has_own_sockets, is_own, listen
+
+__all__ = ["MAX_REPLY", "ConnectionStatus", "StatusSocket", "ask_all"]
 
 _log = logging.getLogger("asgi_tunnel.connector")
 
@@ -30,9 +31,6 @@ SUFFIX: Final = ".status"
 MAX_REPLY: Final = 128 * 1024
 """Bytes of one reply, as much as all bounds below together make. It leaves at once or is cut, so
 the socket's buffer has to have room for it."""
-
-LONGEST_PATH: Final = 100
-"""Bytes of a socket's path that every system takes; Linux: 107."""
 
 ASK_TIMEOUT: Final = 2.0
 """Seconds for a process to reply: one whose event loop is blocked does not."""
@@ -136,7 +134,7 @@ class StatusSocket:
 
         Cancelling it loses nothing that :meth:`close` does not close.
         """
-        if not hasattr(socket, "AF_UNIX") or os.name == "nt":
+        if not has_own_sockets():
             return
         try:
             await anyio.to_thread.run_sync(self._listen)
@@ -161,22 +159,7 @@ class StatusSocket:
 
     def _listen(self) -> None:
         """Open it, in a thread: the disk may be slow."""
-        folder = self._path.parent
-        if len(os.fsencode(self._path)) > LONGEST_PATH:
-            raise OSError(f"the path {self._path} is too long for a socket")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not is_own(folder):
-            raise OSError(f"{folder} belongs to another user, or others may write there")
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.bind(str(self._path))
-            self._path.chmod(0o600)  # nobody else gets into the folder either
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
-        self._socket = sock
+        self._socket = listen(self._path, _BACKLOG)
         if self._is_closed:  # meanwhile
             self.close()
 
@@ -192,13 +175,6 @@ class StatusSocket:
                 client.setblocking(False)
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_REPLY)
                 client.send(json.dumps(self._describe()).encode()[:MAX_REPLY])
-
-
-def is_own(folder: Path) -> bool:
-    """Whether a folder is this user's, and nobody else may write there; a link is not."""
-    status = folder.lstat()
-    is_safe = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
-    return is_safe and status.st_uid == os.geteuid()
 
 
 def ask_all(folders: Sequence[Path]) -> list[dict[str, Any]]:

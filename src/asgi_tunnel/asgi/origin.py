@@ -97,9 +97,17 @@ class Origin:
 
     def serve(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Start to serve a stream; return its handler."""
+        return self._serve_directly(link, event) or self._call(link, event, False)
+
+    def serve_end_to_end(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
+        """As :meth:`serve`, for what the edge has not seen and must not see."""
+        return self._serve_directly(link, event) or self._call(link, event, True)
+
+    def _serve_directly(self, link: StreamLink, event: StreamOpened) -> DirectStream | None:
+        """Let the app serve a stream without a call, where it can and nobody records."""
         if (
             self._serve_stream is not None
-            and self.recorder is None  # who records has to see what passes
+            and self.recorder is None
             and event.kind is _HTTP
             and event.end
             and not event.data
@@ -108,11 +116,7 @@ class Origin:
             if stream is not None:
                 self._streams.add(stream)
                 return stream
-        return self._call(link, event, False)
-
-    def serve_end_to_end(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
-        """As :meth:`serve`, for what the edge has not seen and must not see."""
-        return self._call(link, event, True)
+        return None
 
     def call_app(self, link: StreamLink, event: StreamOpened) -> StreamHandler:
         """Serve a stream by a call of the app; return its handler."""

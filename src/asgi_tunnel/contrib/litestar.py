@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from litestar.cli._utils import LitestarEnv
     from litestar.config.app import AppConfig
 
+    from asgi_tunnel.inspector.settings import GivenInspect
+
 __all__ = ["TunnelPlugin"]
 
 
@@ -40,6 +42,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
         hostnames: Those of the token's that this process serves.
         inbox: Routes whose requests the edge keeps while the app is away.
         plaintext_host: The one host that may be dialed without TLS.
+        inspect: What is recorded of exchanges, to be looked at.
         spec_version: Of ASGI HTTP.
         outermost: Nothing is wrapped around the app, and the server is not known.
     """
@@ -56,6 +59,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
         hostnames: Sequence[str] | None = None,
         inbox: Sequence[str] | None = None,
         plaintext_host: str | None = None,
+        inspect: GivenInspect | None = None,
         spec_version: str = "2.3",
         outermost: bool = False,
     ) -> None:
@@ -71,6 +75,7 @@ class TunnelPlugin(InitPlugin, CLIPlugin):
                 hostnames=hostnames,
                 inbox=inbox,
                 plaintext_host=plaintext_host,
+                inspect=inspect,
                 spec_version=spec_version,
                 outermost=outermost,
             )

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from ..errors import ConfigError
 
-__all__ = ["INSPECT", "Inspect", "InspectLevel", "read_inspect"]
+__all__ = ["INSPECT", "GivenInspect", "Inspect", "InspectLevel", "read_inspect"]
 
 INSPECT: Final = "ASGI_TUNNEL_INSPECT"
 
@@ -71,6 +71,10 @@ class Inspect:
             object.__setattr__(self, setting, _names(setting, getattr(self, setting)))
         if type(self.remote) is not bool:
             raise ConfigError("Inspect(remote=...)", "is neither True nor False", "leave it out")
+
+
+GivenInspect = Inspect | InspectLevel | bool
+"""What the setting ``inspect`` may be in code; True is "metadata"."""
 
 
 def read_inspect(given: object, text: str = "") -> Inspect | None:

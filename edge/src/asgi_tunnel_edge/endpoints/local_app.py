@@ -8,13 +8,15 @@ for each request than a driver of its own would; these are the edge's pages, not
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from asgi_tunnel.asgi.lifespan import Lifespan
 from asgi_tunnel.asgi.origin import Origin
-from asgi_tunnel.asgi.types import ASGIApp
+from asgi_tunnel.asgi.types import ASGIApp, StreamHandler, StreamLink
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
+from asgi_tunnel.protocol.events import StreamOpened
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 
@@ -33,17 +35,17 @@ class LocalUpstream:
     """A driver of this process at the end of a tunnel in memory.
 
     Args:
-        origin: Serves the streams.
+        serve: Begins with a stream, as :meth:`asgi_tunnel.asgi.origin.Origin.serve`.
 
     Attributes:
         route: To it, for exchanges.
     """
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, serve: Callable[[StreamLink, StreamOpened], StreamHandler]) -> None:
         self._edge = _session(Role.EDGE)
         self._edge.takes_visitor = True
         self._app = _session(Role.CONNECTOR)
-        self._app.on_stream = origin.serve
+        self._app.on_stream = serve
         self.route = _LocalRoute(self._edge)
 
     def start(self) -> None:
@@ -72,7 +74,7 @@ class LocalApp:
     def __init__(self, app: ASGIApp) -> None:
         self._lifespan = Lifespan(app)
         self._origin = Origin(app, state=self._lifespan.state)
-        self._upstream = LocalUpstream(self._origin)
+        self._upstream = LocalUpstream(self._origin.serve)
         self.route = self._upstream.route
 
     async def start(self) -> None:

@@ -98,7 +98,7 @@ class HomeServer:
         self._loop = asyncio.get_running_loop()
         self._guards = Guards(edge, self._loop.time)
         self._limiter = ConnectionLimiter(self._guards, self._loop.time)
-        self._upstream = LocalUpstream(origin)
+        self._upstream = LocalUpstream(origin.serve_end_to_end)
         self._upstream.start()
         self._fronts: dict[StreamLink, _Front] = {}
         self._is_stopping = False

@@ -1,0 +1,71 @@
+"""Puts the inspector of one process together: what records, what replies, and its two doors.
+
+Made by :mod:`.connector` where ``inspect`` is set; without it nothing of it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .asgi.replay import Replays
+from .inspector.app import InspectorApp
+from .inspector.recorder import Recorder
+from .inspector.socket import InspectorSocket
+
+if TYPE_CHECKING:
+    from .asgi.origin import Origin
+    from .inspector.settings import Inspect
+
+__all__ = ["Inspection"]
+
+
+class Inspection:
+    """See the module.
+
+    Args:
+        settings: What is recorded.
+        origin: Of the app; records from now on.
+        name: What people call the app.
+
+    Attributes:
+        recorder: Has what is recorded.
+        is_remote: The edge may ask for it.
+    """
+
+    def __init__(self, settings: Inspect, origin: Origin, *, name: str) -> None:
+        self.recorder = origin.recorder = Recorder(settings)
+        self.recorder.on_call = Replays(origin).call
+        self.is_remote = settings.remote
+        self._name = name
+        self._app = InspectorApp(self.recorder, self._describe)
+        if self.is_remote:
+            origin.inspector = self._app
+        self._socket: InspectorSocket | None = None
+
+    async def open(self, folder: Path | None, name: str) -> None:
+        """Open the door on this machine.  Cancelling it loses nothing that is not closed later.
+
+        Args:
+            folder: Of sockets; None: there is no such door.
+            name: Of this process there.
+        """
+        if folder is not None:
+            self._socket = InspectorSocket(folder, name, self._app)
+            await self._socket.open()
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "app": self._name,
+            "pid": os.getpid(),
+            "agent": f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
+        }
