@@ -17,7 +17,7 @@ PACKAGES: Final = {
 ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/admission/pending.py": "edge/tests/hostile/test_quotas.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_drop.py": "edge/tests/commands/test_inbox.py",
-    "edge/src/asgi_tunnel_edge/commands/inbox_file.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/commands/inbox_choice.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_list.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_retry.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_show.py": "edge/tests/commands/test_inbox.py",
@@ -145,9 +145,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_list.py": "edge/tests/commands/test_host.py",
     "edge/src/asgi_tunnel_edge/commands/host_rm.py": "edge/tests/commands/test_host.py",
-    "edge/src/asgi_tunnel_edge/commands/issuing.py": (
-        "edge/tests/commands/test_token_create.py edge/tests/commands/test_token_rotate.py"
-    ),
     "edge/src/asgi_tunnel_edge/commands/options.py": "edge/tests/test_cli.py",
     "edge/src/asgi_tunnel_edge/commands/metrics.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/reload.py": "edge/tests/parent/test_main.py",
@@ -156,10 +153,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     **{
         f"edge/src/asgi_tunnel_edge/commands/{name}.py": "edge/tests/commands/test_access.py"
         for name in (
-            "access_fields",
             "access_list",
             "access_test",
-            "door_map",
+            "password",
             "link_create",
             "link_list",
             "link_revoke",
@@ -183,9 +179,24 @@ ELSEWHERE: Final[dict[str, str]] = {
     },
     "edge/src/asgi_tunnel_edge/commands/upgrade.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/restore.py": "edge/tests/commands/test_backup.py",
-    "edge/src/asgi_tunnel_edge/commands/token_fields.py": (
-        "edge/tests/commands/test_token_list.py edge/tests/commands/test_token_show.py"
-    ),
+    **{
+        f"edge/src/asgi_tunnel_edge/operations/{name}.py": f"edge/tests/commands/test_{test}.py"
+        for name, test in {
+            "bans": "ban",
+            "certificates": "cert",
+            "doors": "access",
+            "hosts": "host",
+            "inbox": "inbox",
+            "issuing": "token_create",
+            "links": "access",
+            "service_tokens": "access",
+            "sessions": "access",
+            "texts": "ban",
+            "tokens": "token_create",
+            "tunnels": "tunnel",
+            "users": "access",
+        }.items()
+    },
     "edge/src/asgi_tunnel_edge/certificates/dns/lookup.py": (
         "edge/tests/certificates/dns/test_propagation.py"
         " edge/tests/certificates/dns/test_records.py"

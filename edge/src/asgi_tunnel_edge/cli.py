@@ -10,9 +10,8 @@ stderr has warnings only.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -57,6 +56,7 @@ from .commands.service_token_revoke import revoke_service_token
 from .commands.session_end import end_sessions
 from .commands.session_list import list_sessions
 from .commands.status import status
+from .commands.token_change import change
 from .commands.token_create import create
 from .commands.token_limit import limit
 from .commands.token_list import list_tokens
@@ -76,14 +76,12 @@ from .commands.user_list import list_users
 from .commands.user_rm import remove_user
 from .commands.user_show import show_user
 from .commands.user_sign_out import sign_out
-from .errors import AlertError, ChangeError, EdgeNotRunningError, StorageError
+from .errors import AlertError, ChangeError, EdgeNotRunningError, StorageError, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["error_code", "main"]
-
-_OTHER_CODES: Final = {"EdgeConfigError": "config", "OSError": "system", "Abort": "interrupted"}
 
 
 class _OneSentence(click.Group):
@@ -137,9 +135,9 @@ def error_code(error: Exception) -> str:
     """What a program knows an error by: ``token_not_found`` for a TokenNotFoundError."""
     if isinstance(error, click.ClickException):
         return "usage"
-    name = "OSError" if isinstance(error, OSError) else type(error).__name__
-    words = re.sub(r"(?<!^)(?=[A-Z])", "_", name.removesuffix("Error"))
-    return _OTHER_CODES.get(name, words.lower())
+    if isinstance(error, OSError):
+        return "system"
+    return "interrupted" if isinstance(error, click.Abort) else code_of(error)
 
 
 def _usage_sentence(error: click.UsageError) -> str:
@@ -266,6 +264,7 @@ tunnel.add_command(show_tunnel)
 tunnel.add_command(kick)
 tunnel.add_command(drain)
 token.add_command(create)
+token.add_command(change)
 token.add_command(limit)
 token.add_command(list_tokens)
 token.add_command(revoke)

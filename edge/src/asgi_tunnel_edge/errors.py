@@ -37,6 +37,7 @@ may work later), an EdgeNotRunningError with 3, every other one with 2 (it will 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -68,6 +69,8 @@ __all__ = [
     "TooManyHostnamesError",
     "TunnelNotFoundError",
     "WebSocketError",
+    "code_of",
+    "shown",
 ]
 
 
@@ -353,10 +356,12 @@ class AccountError(EdgeError):
         wanted: Its name or id, as given.
         why: What is wrong with it, as the rest of a sentence.
         fix: What to do.
+        is_missing: There is nothing of that name or id; otherwise it is in the way.
     """
 
-    def __init__(self, wanted: str, why: str, fix: str) -> None:
+    def __init__(self, wanted: str, why: str, fix: str, *, is_missing: bool = False) -> None:
         super().__init__(wanted, why, fix)
+        self.is_missing = is_missing
         self.wanted = wanted
         self.why = why
         self.fix = fix
@@ -382,6 +387,14 @@ class TooManyBansError(EdgeError):
 class StorageError(EdgeError):
     """The database is missing, locked, broken or of another version."""
 
+
+def code_of(error: BaseException) -> str:
+    """What a program knows an error by: ``token_not_found`` for a TokenNotFoundError."""
+    words = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error"))
+    return _OTHER_CODES.get(type(error).__name__, words.lower())
+
+
+_OTHER_CODES: Final = {"EdgeConfigError": "config"}
 
 _SHOWN_LENGTH: Final = 60  # characters: enough to recognise a value, short enough for one line
 

@@ -51,22 +51,27 @@ _SIZE: Final = re.compile(r"([0-9]{1,16})(KiB|MiB|GiB|)")
 _COUNT: Final = re.compile(r"[0-9]{1,10}")
 
 
+def _count(title: str) -> Meta:
+    return Meta(title=title, ge=1, le=_MAX)
+
+
+def _size(title: str) -> Meta:
+    return Meta(title=title, ge=_MIN_MEMORY, le=_MAX_MEMORY)
+
+
 class TokenQuotas(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What differs for one token, as the store has it. None: as for every other token."""
 
-    max_tunnels: Annotated[int, Meta(title="tunnel connections; more: 503")] | None = None
+    max_tunnels: Annotated[int, _count("tunnel connections; more: 503")] | None = None
     max_pending: (
-        Annotated[int, Meta(title="connections before their HELLO; the oldest is ended")] | None
+        Annotated[int, _count("connections before their HELLO; the oldest is ended")] | None
     ) = None
     max_memory: (
-        Annotated[int, Meta(title="bytes kept for its sessions; the largest is ended")] | None
+        Annotated[int, _size("bytes kept for its sessions; the largest is ended")] | None
     ) = None
-    max_visitors: Annotated[int, Meta(title="visitors' requests in flight; more: 503")] | None = (
-        None
-    )
+    max_visitors: Annotated[int, _count("visitors' requests in flight; more: 503")] | None = None
     max_frames: (
-        Annotated[int, Meta(title="frames a second without content or effect; its session ends")]
-        | None
+        Annotated[int, _count("frames a second without content or effect; its session ends")] | None
     ) = None
 
 

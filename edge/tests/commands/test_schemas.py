@@ -81,6 +81,8 @@ def test_documents(data: Path, run: Run, tmp_path: Path) -> None:
         ("user-create", ("user", "create", "anna", "--email", "anna@a.test")),
         ("user-list", ("user", "list")),
         ("user-show", ("user", "show", "anna")),
+        ("token-change", ("token", "change", "shop", "--owner", "anna")),
+        ("token-change", ("token", "change", "shop", "--owner", "")),
         ("user-change", ("user", "change", "anna", "--group", "family")),
         ("user-invite", ("user", "invite", "anna")),
         ("user-sign-out", ("user", "sign-out", "anna")),

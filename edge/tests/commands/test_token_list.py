@@ -66,6 +66,7 @@ def test_json(data: Path, run: Run) -> None:
         "old_secret_until": None,
         "state": "expired",
         "limits": dict.fromkeys(QUOTA_NAMES),
+        "owner": "",
     }
     assert tokens[2]["revoked_at"] == "1970-01-01T01:00:00Z"
 

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from asgi_tunnel_edge.operations.doors import DoorMap
+from asgi_tunnel_edge.operations.links import state_of
 from asgi_tunnel_edge.settings.config import EdgeConfig
 
-from .access_fields import state_of
-from .door_map import DoorMap
 from .options import data_option, json_option, table
 
 if TYPE_CHECKING:
+    from asgi_tunnel_edge.operations.doors import PathRule
     from asgi_tunnel_edge.settings.access import AccessConfig
     from asgi_tunnel_edge.tokens import Snapshot
-
-    from .door_map import PathRule
 
 __all__ = ["list_access", "who_passes"]
 

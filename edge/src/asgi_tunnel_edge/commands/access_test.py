@@ -19,12 +19,12 @@ from asgi_tunnel_edge.access.doors import Admission
 from asgi_tunnel_edge.access.session import Claims
 from asgi_tunnel_edge.errors import AccountError
 from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.operations.doors import DoorMap
 from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.request import Request
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.tokens import secret_digest
 
-from .door_map import DoorMap
 from .options import data_option, json_option
 
 if TYPE_CHECKING:

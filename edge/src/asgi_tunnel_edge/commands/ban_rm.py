@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.network import normalise_network
+from asgi_tunnel_edge.operations.bans import remove_bans
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option
+from .options import data_option, json_option, json_text
 
 __all__ = ["rm"]
 
@@ -25,11 +23,9 @@ def rm(*, addresses: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
 
     A running edge knows it within a second.
     """
-    config = EdgeConfig.load(data_dir)
-    wanted = [normalise_network(address, setting="ADDRESS") for address in addresses]
-    Store(config.database_path).remove_bans(wanted)
+    wanted = remove_bans(EdgeConfig.load(data_dir), addresses)
     if as_json:
-        click.echo(json.dumps({"removed": wanted}))
+        click.echo(json_text({"removed": wanted}))
         return
     for address in wanted:
         click.echo(f"{address} is not banned any more.")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.certificates.internal import (
-    InternalCertificate,
-    create_next_certificate,
-    fingerprint,
-    next_certificate,
-    show_next_certificate,
-)
+from asgi_tunnel_edge.certificates.internal import InternalCertificate, next_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError, shown
+from asgi_tunnel_edge.operations.certificates import (
+    change_own_certificate,
+    order_again,
+    require_acme,
+)
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.acme import AcmeStore
 
-from .options import data_option, json_option, require_acme
+from .options import data_option, json_option, json_text
 
 __all__ = ["renew"]
 
@@ -47,18 +44,9 @@ def renew(*, data_dir: Path, as_json: bool, name: str | None) -> None:
 
 
 def _order_again(config: EdgeConfig, name: str | None, *, as_json: bool) -> str:
-    store = AcmeStore(config.database_path, config.acme_key_path)
-    state = store.load(config.acme.directory)
-    known = list(dict.fromkeys([*state.certificates, *state.failures]))
-    chosen = [one for one in known if name is None or name in one]
-    if not chosen:
-        what = "no certificate yet" if name is None else f"no certificate for {shown(name)}"
-        fix = "see `asgi-tunnel-edge cert list`; those that are wanted are ordered by themselves"
-        raise EdgeConfigError("cert renew", f"there is {what}", fix)
-    for names in chosen:
-        store.request_renewal(config.acme.directory, names)
+    chosen = order_again(config, name)
     if as_json:
-        return json.dumps([list(names) for names in chosen])
+        return json_text(chosen)
     return "\n".join(
         f"{', '.join(names)}: the edge orders it now, or when it starts" for names in chosen
     )
@@ -66,13 +54,10 @@ def _order_again(config: EdgeConfig, name: str | None, *, as_json: bool) -> str:
 
 def _change_own(config: EdgeConfig, *, as_json: bool) -> str:
     files = InternalCertificate(certificate=config.certificate_path, key=config.key_path)
-    is_changed = not create_next_certificate(config.domain, files)
-    if is_changed:
-        show_next_certificate(config.domain, files)
-    pins = [fingerprint(one.certificate.read_bytes()) for one in (files, next_certificate(files))]
+    done = change_own_certificate(config)
     if as_json:
-        return json.dumps({"changed": is_changed, "shown": pins[0], "next": pins[1]})
-    if not is_changed:
+        return json_text(done)
+    if not done.changed:
         return (
             f"There was no next certificate; {next_certificate(files).certificate} is one now. The "
             "edge tells its apps of it within seconds, or when it starts. Once all of them have "

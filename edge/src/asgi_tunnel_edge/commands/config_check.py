@@ -11,6 +11,7 @@ import click
 
 from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError, EdgeError, StorageError
+from asgi_tunnel_edge.operations.doors import DoorMap
 from asgi_tunnel_edge.pages import load_pages
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 from asgi_tunnel_edge.settings.survey import find_mistakes
@@ -18,7 +19,6 @@ from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
 
 from .doctor_access import doors_without_effect
-from .door_map import DoorMap
 from .options import data_option, json_option
 
 if TYPE_CHECKING:

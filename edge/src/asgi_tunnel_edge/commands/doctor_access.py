@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from asgi_tunnel.findings import Finding, ok, problem, problem_of, warning
 from asgi_tunnel_edge.errors import EdgeConfigError, StorageError
+from asgi_tunnel_edge.operations.doors import DoorMap
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 
 from .access_list import who_passes
-from .door_map import DoorMap
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.settings.config import EdgeConfig

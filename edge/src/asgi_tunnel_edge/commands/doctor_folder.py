@@ -18,11 +18,11 @@ from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import InternalCertificate, next_certificate
 from asgi_tunnel_edge.certificates.validity import validity_warnings
 from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError, StorageError
+from asgi_tunnel_edge.operations.certificates import list_certificates
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
 
-from .cert_list import certificate_states
 from .options import shell_command
 
 if TYPE_CHECKING:
@@ -167,26 +167,24 @@ def _dialed(config: EdgeConfig) -> list[str]:
 
 def _issued(config: EdgeConfig) -> list[Finding]:
     try:
-        states = certificate_states(config)
+        states = list_certificates(config)
     except StorageError as error:
         return [problem_of("certificate", str(error), why="nothing can be shown")]
     found = []
     for one in states:
-        names, end = one["names"], str(one["not_after"] or "")
-        assert isinstance(names, list)
-        shown = ", ".join(names)
-        fix = str(one["error"] or "see `asgi-tunnel-edge cert list`, and the edge's log")
-        if one["state"] == "unused":
+        shown, end = ", ".join(one.names), one.not_after or ""
+        fix = one.error or "see `asgi-tunnel-edge cert list`, and the edge's log"
+        if one.state == "unused":
             continue
-        if one["state"] == "expired":
+        if one.state == "expired":
             what = f"the certificate for {shown} expired on {end}"
             found.append(problem("certificate", what, why="visitors refuse it", fix=fix))
         elif not end:
             what = f"there is no certificate for {shown} yet"
             why = "visitors of these names get a TLS alert"
-            state = problem if one["state"] == "failing" else warning
+            state = problem if one.state == "failing" else warning
             found.append(state("certificate", what, why=why, fix=fix))
-        elif _is_late(str(one["renew_at"] or end), end):
+        elif _is_late(one.renew_at or end, end):
             what = f"the certificate for {shown} expires on {end}, and should be renewed by now"
             found.append(warning("certificate", what, why="visitors refuse it then", fix=fix))
     return found or [ok("certificate", "those of the CA are there, and valid")]

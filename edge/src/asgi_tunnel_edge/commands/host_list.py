@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.operations.hosts import host_views
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, shell_command, table, utc_second, utc_time
+from .options import data_option, json_option, json_text, shell_command, table, utc_time
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.maintenance import MaintenanceRecord
@@ -31,43 +30,14 @@ def list_hosts(*, data_dir: Path, as_json: bool) -> None:
     config = EdgeConfig.load(data_dir)
     snapshot = Store(config.database_path).snapshot()
     closings = {one.hostname: one for one in snapshot.maintenance}
-    owned = sorted(
-        (name, record) for record in snapshot.tokens.values() for name in record.hostnames
-    )
+    owned = sorted(snapshot.owners.items())
     if as_json:
-        address = public_address(config)
-        rows = [
-            _fields(name, record, address.visitor_url(name), closings.get(name))
-            for name, record in owned
-        ]
-        click.echo(json.dumps(rows))
+        click.echo(json_text(host_views(config, snapshot)))
     elif owned:
         click.echo(table([_HEAD, *(_row(*one, closings.get(one[0])) for one in owned)]))
     else:
         command = shell_command("token", "create", "shop", "--data", data_dir)
         click.echo(f"There are no hostnames yet. Make a token, which has one:  {command}")
-
-
-def _fields(
-    name: str, record: TokenRecord, url: str, closed: MaintenanceRecord | None
-) -> dict[str, object]:
-    return {
-        "hostname": name,
-        "url": url,
-        "token": record.name,
-        "token_id": record.id,
-        "end_to_end": name in record.end_to_end,
-        "maintenance": None if closed is None else _maintenance(closed),
-    }
-
-
-def _maintenance(closed: MaintenanceRecord) -> dict[str, object]:
-    return {
-        "since": utc_second(closed.since),
-        "message": closed.message,
-        "until": utc_second(closed.until),
-        "allow": list(closed.allow),
-    }
 
 
 def _row(name: str, record: TokenRecord, closed: MaintenanceRecord | None) -> tuple[str, ...]:

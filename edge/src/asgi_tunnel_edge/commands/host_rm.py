@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.operations import hosts
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option
 
@@ -26,9 +25,7 @@ def remove_hosts(*, hostnames: tuple[str, ...], data_dir: Path, as_json: bool) -
     A running edge serves them no longer within a second; requests in progress are finished. The
     tokens stay, and so do their other hostnames.
     """
-    config = EdgeConfig.load(data_dir)
-    names = [normalise_hostname(host, wildcard=True) for host in hostnames]
-    removed = Store(config.database_path).remove_hostnames(names)
+    removed = hosts.remove_hosts(EdgeConfig.load(data_dir), hostnames)
     if as_json:
         click.echo(json.dumps({"removed": [name for name, _ in removed]}))
         return

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from asgi_tunnel_edge.operations import inbox
 from asgi_tunnel_edge.settings.config import EdgeConfig
 
-from .inbox_file import chosen_requests, opened_inbox
-from .options import data_option, json_option
+from .inbox_choice import choice_options, chosen
+from .options import data_option, json_option, json_text
 
 __all__ = ["drop_requests"]
 
 
 @click.command("drop")
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--failed", is_flag=True, help="All that failed.")
-@click.option("--token", metavar="ID_OR_NAME", help="Of all that failed, those for its apps.")
+@choice_options
 @data_option
 @json_option
-def drop_requests(
-    *, ids: tuple[str, ...], failed: bool, token: str | None, data_dir: Path, as_json: bool
-) -> None:
+def drop_requests(*, data_dir: Path, as_json: bool, **choice: Any) -> None:
     """Forget requests: those that are named, or all that failed; no app gets them any more.
 
     One that is on its way to the app at this moment may still arrive.
     """
-    config = EdgeConfig.load(data_dir)
-    count = 0
-    with opened_inbox(config) as inbox:
-        chosen = chosen_requests(config, inbox, ids, failed=failed, token=token)
-        if inbox is not None:
-            with inbox.transaction():
-                count = sum(inbox.delete(one) for one in chosen)
-    if as_json:
-        click.echo(json.dumps({"dropped": count}))
-    else:
-        click.echo(f"{count} are forgotten.")
+    count = inbox.drop_requests(EdgeConfig.load(data_dir), chosen(choice))
+    click.echo(json_text({"dropped": count}) if as_json else f"{count} are forgotten.")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from asgi_tunnel_edge.operations import inbox
+from asgi_tunnel_edge.operations.inbox import kept_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
-from .inbox_file import opened_inbox
-from .options import data_option, json_option, shell_command, size_text, table, utc_time
+from .options import data_option, json_option, json_text, shell_command, size_text, table, utc_time
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.storage.inbox import InboxRow
 
-__all__ = ["inbox_fields", "list_requests"]
+__all__ = ["list_requests"]
 
 _HEAD: Final = ("ID", "RECEIVED", "TOKEN", "HOSTNAME", "ROUTE", "SIZE", "STATE", "TRIES", "OUTCOME")
 SHOWN: Final = 100
@@ -35,47 +34,26 @@ def list_requests(*, token: str | None, failed: bool, data_dir: Path, as_json: b
     STATE is waiting; or failed: the app refused it (a status below 500), or did not take it in
     inbox.max_attempts deliveries. OUTCOME says what became of the last one.
     """
-    config = EdgeConfig.load(data_dir)
-    store = Store(config.database_path)
-    token_id = None if token is None else store.find_token(token).id
-    names = {one.id: one.name for one in store.read()[1]}
-    with opened_inbox(config) as inbox:
-        rows = [] if inbox is None else inbox.rows(token_id)
-    rows = [one for one in rows if not failed or one.state == "failed"]
+    rows = inbox.list_requests(EdgeConfig.load(data_dir), token=token, failed=failed)
     if as_json:
-        click.echo(json.dumps([inbox_fields(one, names) for one in rows]))
+        click.echo(json_text([kept_view(*one) for one in rows]))
         return
     if not rows:
         click.echo("Nothing is kept.")
         return
-    click.echo(table([_HEAD, *(_cells(one, names) for one in rows[:SHOWN])]))
+    click.echo(table([_HEAD, *(_cells(*one) for one in rows[:SHOWN])]))
     if len(rows) > SHOWN:
         click.echo(f"\nand {len(rows) - SHOWN} more")
-    if any(one.state == "failed" for one in rows):
+    if any(one.state == "failed" for one, _ in rows):
         retry = shell_command("inbox", "retry", "--failed")
         click.echo(f"\nDeliver those that failed once more with `{retry}`")
 
 
-def inbox_fields(row: InboxRow, names: dict[str, str]) -> dict[str, object]:
-    """What a program gets of one request."""
-    return {
-        "id": row.id,
-        "token": names.get(row.lane.token_id, row.lane.token_id),
-        "hostname": row.lane.hostname,
-        "rule": row.lane.rule,
-        "received_at": utc_time(row.seq / 1e9),
-        "size": row.size,
-        "state": row.state,
-        "attempts": row.attempts,
-        "outcome": row.outcome,
-    }
-
-
-def _cells(row: InboxRow, names: dict[str, str]) -> tuple[str, ...]:
+def _cells(row: InboxRow, token: str) -> tuple[str, ...]:
     return (
         row.id,
         utc_time(row.seq / 1e9),
-        names.get(row.lane.token_id, row.lane.token_id),
+        token,
         row.lane.hostname,
         row.lane.rule,
         size_text(row.size),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from asgi_tunnel.protocol.head import decode_request
-from asgi_tunnel_edge.errors import KeptRequestNotFoundError
+from asgi_tunnel_edge.operations import inbox
+from asgi_tunnel_edge.operations.inbox import kept_detail, kept_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
-from .inbox_file import opened_inbox
-from .inbox_list import inbox_fields
-from .options import data_option, json_option
+from .options import data_option, json_option, json_text
 
 if TYPE_CHECKING:
     from asgi_tunnel.protocol.head import RequestHead
@@ -32,34 +28,17 @@ __all__ = ["show_request"]
 @json_option
 def show_request(*, request_id: str, body_only: bool, data_dir: Path, as_json: bool) -> None:
     """Show one request as its sender sent it, secrets included."""
-    config = EdgeConfig.load(data_dir)
-    with opened_inbox(config) as inbox:
-        found = None if inbox is None else inbox.find(request_id)
-    if found is None:
-        raise KeptRequestNotFoundError(request_id)
-    row, payload = found
-    _, head, begin = decode_request(payload)
-    body = payload[begin:]
-    names = {one.id: one.name for one in Store(config.database_path).read()[1]}
-    fields = inbox_fields(row, names)
+    kept = inbox.show_request(EdgeConfig.load(data_dir), request_id)
     if as_json:
-        request = {
-            "method": head.method.decode("latin-1"),
-            "target": head.target.decode("latin-1"),
-            "visitor": head.arrival.peer_host.decode("latin-1"),
-            "fields": [
-                [name.decode("latin-1"), value.decode("latin-1")] for name, value in head.fields
-            ],
-            "body": base64.b64encode(body).decode(),
-        }
-        click.echo(json.dumps({**fields, **request}))
+        click.echo(json_text(kept_detail(kept)))
     elif body_only:
         sys.stdout.flush()
-        sys.stdout.buffer.write(body)
+        sys.stdout.buffer.write(kept.body)
         sys.stdout.buffer.flush()
     else:
+        fields = msgspec.structs.asdict(kept_view(kept.row, kept.token))
         click.echo("\n".join([*(f"{key}: {value}" for key, value in fields.items()), ""]))
-        click.echo("\n".join(_lines(head, len(body))))
+        click.echo("\n".join(_lines(kept.head, len(kept.body))))
 
 
 def _lines(head: RequestHead, size: int) -> list[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Final
 
 import click
 
+from asgi_tunnel_edge.operations import links
+from asgi_tunnel_edge.operations.links import link_state, link_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import link_fields, link_state
-from .options import data_option, json_option, shell_command, table, utc_time
+from .options import data_option, json_option, json_text, shell_command, table, utc_time
 
 __all__ = ["list_links"]
 
@@ -25,11 +24,10 @@ _HEAD: Final = ("ID", "SHARED", "CREATED", "EXPIRES", "OPENED", "STATE", "NOTE")
 @json_option
 def list_links(*, data_dir: Path, as_json: bool) -> None:
     """Show all share links, oldest first. Their addresses are not kept and cannot be shown."""
-    config = EdgeConfig.load(data_dir)
-    records = AccessStore(config.database_path).links()
+    records = links.list_links(EdgeConfig.load(data_dir))
     now = time.time()
     if as_json:
-        click.echo(json.dumps([link_fields(one, now) for one in records]))
+        click.echo(json_text([link_view(one, now) for one in records]))
         return
     if not records:
         command = shell_command("link", "create", "HOST/PATH")

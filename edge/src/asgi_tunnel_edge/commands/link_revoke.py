@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.operations import links
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
 from .options import data_option, json_option
 
@@ -21,8 +21,7 @@ __all__ = ["revoke_link"]
 @json_option
 def revoke_link(*, link: str, data_dir: Path, as_json: bool) -> None:
     """Take a share link back; whoever has opened it is out within a second."""
-    config = EdgeConfig.load(data_dir)
-    record = AccessStore(config.database_path).revoke_link(link)
+    record = links.revoke_link(EdgeConfig.load(data_dir), link)
     if as_json:
         document = {"id": record.id, "hostname": record.hostname, "path": record.path}
         click.echo(json.dumps(document))

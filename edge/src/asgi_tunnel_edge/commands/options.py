@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 
-from asgi_tunnel_edge.errors import EdgeConfigError
-from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota, option_of
+from asgi_tunnel_edge.operations.texts import shell_command, utc_second, utc_time
+from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, option_of
 from asgi_tunnel_edge.settings.check import settings_of
-from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig
+from asgi_tunnel_edge.settings.config import CONFIG_FILE
 
 __all__ = [
-    "check_end_to_end",
     "data_option",
     "default_directory",
     "duration_text",
     "json_option",
+    "json_text",
     "quota_options",
-    "quota_warnings",
     "shell_command",
     "size_text",
     "table",
@@ -81,37 +80,9 @@ def quota_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def check_end_to_end(config: EdgeConfig) -> None:
-    """See that an edge can pass TLS on.
-
-    Raises:
-        EdgeConfigError: Visitors do not reach it with TLS.
-    """
-    if config.tls.mode == "off":
-        why = "end-to-end hostnames need an edge that visitors reach with TLS, and tls.mode is off"
-        raise EdgeConfigError("--end-to-end", why, 'set mode = "internal" or "acme" in edge.toml')
-
-
-def quota_warnings(config: EdgeConfig, quotas: TokenQuotas) -> list[str]:
-    """Why a quota does not do what it says; empty when each does."""
-    limits = config.limits
-    found = []
-    for name, setting, bound in (
-        ("max_tunnels", "max_tunnels", limits.max_tunnels),
-        ("max_memory", "max_buffered_bytes", limits.max_buffered_bytes),
-    ):
-        value = getattr(quotas, name)
-        if value is not None and value > bound:
-            found.append(
-                f"{name} is {format_quota(name, value)}, and {setting} in {CONFIG_FILE} is "
-                f"{format_quota(name, bound)} for all tokens together: raise that one, too"
-            )
-    return found
-
-
-def shell_command(*words: object) -> str:
-    """A command of this program, ready to paste."""
-    return shlex.join(["asgi-tunnel-edge", *map(str, words)])
+def json_text(result: object) -> str:
+    """One JSON document of structs, lists and texts, for a program."""
+    return json.dumps(msgspec.to_builtins(result))
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
@@ -137,24 +108,3 @@ def size_text(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count:.0f} B"
-
-
-def utc_time(seconds: float) -> str:
-    """A time, as all commands and logs write it: ``2026-11-23T07:01:00Z``."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def utc_second(seconds: float | None) -> str | None:
-    """A time for a program; None stays None."""
-    return None if seconds is None else utc_time(seconds)
-
-
-def require_acme(config: EdgeConfig) -> None:
-    """See that an edge has certificates from a CA.
-
-    Raises:
-        EdgeConfigError: It has others.
-    """
-    if config.tls.mode != "acme":
-        why = f'is "{config.tls.mode}": this edge orders no certificates'
-        raise EdgeConfigError("tls.mode", why, 'write mode = "acme"', file="edge.toml")

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import secrets
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from asgi_tunnel_edge.access.cookies import ID_FIELD, SECRET_FIELD
-from asgi_tunnel_edge.accounts import (
-    SERVICE_TOKEN_PREFIX,
-    ServiceTokenRecord,
-    check_account_name,
-)
 from asgi_tunnel_edge.address import public_address
-from asgi_tunnel_edge.errors import EdgeConfigError, shown
+from asgi_tunnel_edge.operations import service_tokens
+from asgi_tunnel_edge.operations.doors import DoorMap
+from asgi_tunnel_edge.operations.service_tokens import NewServiceToken
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
-from asgi_tunnel_edge.tokens import new_secret, secret_digest
 
-from .access_fields import expiry
-from .door_map import DoorMap
-from .options import data_option, json_option, utc_second, utc_time
+from .options import data_option, json_option, json_text, utc_second, utc_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from asgi_tunnel_edge.accounts import ServiceTokenRecord
 
 __all__ = ["create_service_token"]
 
@@ -54,47 +44,20 @@ def create_service_token(
     WebDAV clients can send.
     """
     config = EdgeConfig.load(data_dir)
-    wanted = tuple(dict.fromkeys(policies))
-    _check_policies(config, wanted)
-    now = int(time.time())
-    secret = new_secret()
-    record = ServiceTokenRecord(
-        id=f"{SERVICE_TOKEN_PREFIX}{secrets.token_hex(8)}",
-        name=check_account_name(name),
-        secret_sha256=secret_digest(secret),
-        policies=wanted,
-        created_at=now,
-        expires_at=expiry(expires, now),
-    )
-    AccessStore(config.database_path).create_service_token(record)
+    new = NewServiceToken(name=name, access=policies, expires=expires)
+    done = service_tokens.create_service_token(config, new)
+    record = done.record
     if as_json:
         document = {
             "id": record.id,
-            "secret": secret,
-            "name": name,
-            "access": list(wanted),
+            "secret": done.secret,
+            "name": record.name,
+            "access": record.policies,
             "expires_at": utc_second(record.expires_at),
         }
-        click.echo(json.dumps(document))
+        click.echo(json_text(document))
     else:
-        click.echo(_for_a_person(config, record, secret))
-
-
-def _check_policies(config: EdgeConfig, names: Sequence[str]) -> None:
-    """See that a service token may pass them.
-
-    Raises:
-        EdgeConfigError: One is not there, or takes none.
-    """
-    for name in names:
-        policy = config.policies.get(name)
-        if policy is None:
-            there = ", ".join(config.policies) or "none"
-            why = f"there is no [access.{shown(name)}] in edge.toml"
-            raise EdgeConfigError("--access", why, f"there are: {there}")
-        if "token" not in policy.methods:
-            why = f"[access.{name}] takes no service tokens"
-            raise EdgeConfigError("--access", why, 'add "token" to its methods')
+        click.echo(_for_a_person(config, record, done.secret))
 
 
 def _for_a_person(config: EdgeConfig, record: ServiceTokenRecord, secret: str) -> str:

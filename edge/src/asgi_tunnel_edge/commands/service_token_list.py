@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Final
 
 import click
 
+from asgi_tunnel_edge.operations import service_tokens
+from asgi_tunnel_edge.operations.links import state_of
+from asgi_tunnel_edge.operations.service_tokens import service_token_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import service_token_fields, state_of
-from .options import data_option, json_option, shell_command, table, utc_time
+from .options import data_option, json_option, json_text, shell_command, table, utc_time
 
 __all__ = ["list_service_tokens"]
 
@@ -25,11 +25,10 @@ _HEAD: Final = ("ID", "NAME", "ACCESS", "CREATED", "EXPIRES", "STATE")
 @json_option
 def list_service_tokens(*, data_dir: Path, as_json: bool) -> None:
     """Show all service tokens, oldest first. Secrets are not kept and cannot be shown."""
-    config = EdgeConfig.load(data_dir)
-    records = AccessStore(config.database_path).service_tokens()
+    records = service_tokens.list_service_tokens(EdgeConfig.load(data_dir))
     now = time.time()
     if as_json:
-        click.echo(json.dumps([service_token_fields(one, now) for one in records]))
+        click.echo(json_text([service_token_view(one, now) for one in records]))
         return
     if not records:
         command = shell_command("service-token", "create", "phone", "--access", "POLICY")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.operations import service_tokens
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
 from .options import data_option, json_option
 
@@ -21,8 +21,7 @@ __all__ = ["revoke_service_token"]
 @json_option
 def revoke_service_token(*, token: str, data_dir: Path, as_json: bool) -> None:
     """Take a service token back; a running edge refuses it within a second."""
-    config = EdgeConfig.load(data_dir)
-    record = AccessStore(config.database_path).revoke_service_token(token)
+    record = service_tokens.revoke_service_token(EdgeConfig.load(data_dir), token)
     if as_json:
         click.echo(json.dumps({"id": record.id, "name": record.name}))
         return

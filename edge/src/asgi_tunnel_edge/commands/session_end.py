@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.errors import AccountError
+from asgi_tunnel_edge.operations import sessions as operations
+from asgi_tunnel_edge.operations.sessions import session_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import session_fields
-from .options import data_option, json_option
+from .options import data_option, json_option, json_text
 
 __all__ = ["end_sessions"]
 
@@ -30,17 +28,12 @@ def end_sessions(*, sessions: tuple[str, ...], is_all: bool, data_dir: Path, as_
     if bool(sessions) == is_all:
         raise click.UsageError("name sessions, or --all of them")
     config = EdgeConfig.load(data_dir)
-    store = AccessStore(config.database_path)
     if is_all:
-        ended = store.sessions()
-        store.end_all_sessions()
+        ended = operations.end_all_sessions(config)
     else:
-        ended = store.end_sessions(sessions)
-        if not ended:
-            fix = "list them with `asgi-tunnel-edge session list`"
-            raise AccountError(sessions[0], "is no session that holds", fix)
+        ended = operations.end_sessions(config, sessions)
     if as_json:
-        click.echo(json.dumps({"ended": [session_fields(one) for one in ended]}))
+        click.echo(json_text({"ended": [session_view(one) for one in ended]}))
     elif is_all:
         click.echo("Every session has ended.")
     else:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
 import click
 
+from asgi_tunnel_edge.operations import sessions
+from asgi_tunnel_edge.operations.sessions import session_view
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import session_fields
-from .options import data_option, json_option, table, utc_time
+from .options import data_option, json_option, json_text, table, utc_time
 
 __all__ = ["list_sessions"]
 
@@ -27,10 +26,9 @@ SHOWN: Final = 40
 @json_option
 def list_sessions(*, data_dir: Path, as_json: bool) -> None:
     """Show the sessions that hold, oldest first."""
-    config = EdgeConfig.load(data_dir)
-    records = AccessStore(config.database_path).sessions()
+    records = sessions.list_sessions(EdgeConfig.load(data_dir))
     if as_json:
-        click.echo(json.dumps([session_fields(one) for one in records]))
+        click.echo(json_text([session_view(one) for one in records]))
         return
     if not records:
         click.echo("Nobody is logged in.")

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from asgi_tunnel_edge.errors import EdgeConfigError, StorageError
+from asgi_tunnel_edge.operations.links import link_state, state_of
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import link_state, state_of
 from .options import data_option, duration_text, json_option, utc_time
 from .running import ask_edge
 

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
-from asgi_tunnel_edge.address import public_address
-from asgi_tunnel_edge.hostname import normalise_hostname
+from asgi_tunnel_edge.operations.tokens import CreatedToken, NewToken, create_token
 from asgi_tunnel_edge.quotas import TokenQuotas, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.settings.dashboard import check_not_reserved
-from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.tokens import (
-    TokenRecord,
-    check_name,
-    new_token_id,
-    parse_duration,
-    secret_digest,
-)
 
-from .door_map import check_no_door
-from .issuing import issue_token
-from .options import (
-    check_end_to_end,
-    data_option,
-    json_option,
-    quota_options,
-    quota_warnings,
-    utc_time,
-)
-
-if TYPE_CHECKING:
-    from asgi_tunnel.token import Token
+from .options import data_option, json_option, json_text, quota_options, utc_time
 
 __all__ = ["create"]
 
@@ -67,15 +43,17 @@ _END_TO_END: Final = (
     is_flag=True,
     help="Pass the visitors' TLS on to the app: the edge cannot read it.",
 )
+@click.option("--owner", default="", metavar="USER", help="Who sees it in the dashboard, too.")
 @quota_options
 @data_option
 @json_option
-def create(
+def create(  # noqa: PLR0913 - one for each option
     *,
     name: str,
     hostnames: tuple[str, ...],
     expires: str | None,
     is_end_to_end: bool,
+    owner: str,
     data_dir: Path,
     as_json: bool,
     **given: str | None,
@@ -87,49 +65,36 @@ def create(
     that are not given are those of edge.toml; `token limit` changes them later.
     """
     config = EdgeConfig.load(data_dir)
-    check_name(name)
-    if is_end_to_end:
-        check_end_to_end(config)
-    wanted = hostnames or (f"{name}.{config.domain}",)
-    names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
-    check_not_reserved(config.dashboard, names, setting="--hostname")
-    if is_end_to_end:
-        check_no_door(config, names)
-    lifetime = None if expires is None else parse_duration(expires, setting="--expires")
-    quotas = TokenQuotas(
-        **{one: parse_quota(one, text) for one, text in given.items() if text is not None}
-    )
-    address = public_address(config)
-    token = issue_token(config, new_token_id())
-    now = int(time.time())
-    record = TokenRecord(
-        id=token.id,
+    quotas = {one: parse_quota(one, text) for one, text in given.items() if text is not None}
+    new = NewToken(
         name=name,
-        secret_sha256=secret_digest(token.secret),
-        hostnames=tuple(names),
-        created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
-        quotas=quotas,
-        end_to_end=tuple(names) if is_end_to_end else (),
+        hostnames=hostnames,
+        expires=expires,
+        end_to_end=is_end_to_end,
+        owner=owner,
+        limits=TokenQuotas(**quotas),
     )
-    Store(config.database_path).create_token(record)
-    for warning in quota_warnings(config, quotas):
+    created = create_token(config, new)
+    for warning in created.warnings:
         click.echo(f"warning: {warning}", err=True)
-    urls = [address.visitor_url(host) for host in names]
-    if as_json:
-        result = {
-            "token": token.format(),
-            "id": token.id,
-            "hostnames": names,
-            "urls": urls,
-            "end_to_end": list(record.end_to_end),
+    click.echo(_for_a_program(created) if as_json else _for_a_person(created))
+
+
+def _for_a_program(created: CreatedToken) -> str:
+    record = created.record
+    return json_text(
+        {
+            "token": created.token.format(),
+            "id": record.id,
+            "hostnames": record.hostnames,
+            "urls": created.urls,
+            "end_to_end": record.end_to_end,
         }
-        click.echo(json.dumps(result))
-    else:
-        click.echo(_for_a_person(token, record, urls))
+    )
 
 
-def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
+def _for_a_person(created: CreatedToken) -> str:
+    record = created.record
     if record.expires_at is None:
         life = "It does not expire."
     else:
@@ -138,11 +103,11 @@ def _for_a_person(token: Token, record: TokenRecord, urls: list[str]) -> str:
         [
             f"Token {record.name} ({record.id}). This is shown only once:",
             "",
-            f"export ASGI_TUNNEL_TOKEN={token.format()}",
+            f"export ASGI_TUNNEL_TOKEN={created.token.format()}",
             "",
             f"{life} With it, an app is found at:",
             "",
-            *(f"  {url}" for url in urls),
+            *(f"  {url}" for url in created.urls),
             "",
             "On the machine with the app:  asgi-tunnel run module:app",
             *(_END_TO_END if record.end_to_end else ()),

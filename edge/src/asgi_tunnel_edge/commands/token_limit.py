@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asgi_tunnel_edge.operations.tokens import limit_token, quota_warnings
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenLimiter, format_quota, parse_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, quota_options, quota_warnings, table
+from .options import data_option, json_option, quota_options, table
 
 if TYPE_CHECKING:
     from asgi_tunnel_edge.tokens import TokenRecord
@@ -34,8 +34,7 @@ def limit(*, token: str, data_dir: Path, as_json: bool, **given: str | None) -> 
     """
     config = EdgeConfig.load(data_dir)
     changes = {name: parse_quota(name, text) for name, text in given.items() if text is not None}
-    store = Store(config.database_path)
-    record = store.limit_token(token, changes) if changes else store.find_token(token)
+    record = limit_token(config, token, changes)
     for warning in quota_warnings(config, record.quotas):
         click.echo(f"warning: {warning}", err=True)
     if as_json:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.operations.tokens import revoke_tokens
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
 from .options import data_option, json_option
 
@@ -25,7 +25,7 @@ def revoke(*, tokens: tuple[str, ...], data_dir: Path, as_json: bool) -> None:
     A running edge ends their sessions within a second. Their hostnames are free for new tokens.
     """
     config = EdgeConfig.load(data_dir)
-    before = Store(config.database_path).revoke_tokens(tokens)
+    before = revoke_tokens(config, tokens)
     if as_json:
         revoked = [
             {"id": token.id, "name": token.name, "hostnames": list(token.hostnames)}

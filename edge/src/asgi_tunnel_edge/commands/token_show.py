@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from asgi_tunnel_edge.address import public_address
-from asgi_tunnel_edge.errors import EdgeConfigError
-from asgi_tunnel_edge.quotas import QUOTA_NAMES, format_quota
+from asgi_tunnel_edge.operations.tokens import TokenView, list_tokens, token_urls
+from asgi_tunnel_edge.quotas import format_quota
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
-from .options import data_option, json_option, utc_time
-from .token_fields import old_secret_end, token_fields
-
-if TYPE_CHECKING:
-    from asgi_tunnel_edge.tokens import TokenRecord
+from .options import data_option, json_option, json_text
 
 __all__ = ["show"]
 
@@ -34,45 +26,32 @@ def show(*, token: str, data_dir: Path, as_json: bool) -> None:
     A running edge writes when its tokens are used once a minute.
     """
     config = EdgeConfig.load(data_dir)
-    store = Store(config.database_path)
-    record = store.find_token(token)
-    last_used = store.last_used().get(record.id)
-    now = time.time()
+    [view] = list_tokens(config, [token])
     if as_json:
-        fields = {**token_fields(record, now, last_used), "urls": _urls(config, record)}
-        click.echo(json.dumps(fields))
+        urls = token_urls(config, view.hostnames)
+        click.echo(json_text({**msgspec.structs.asdict(view), "urls": urls}))
     else:
-        click.echo("\n".join(_lines(record, now, last_used)))
+        click.echo("\n".join(_lines(view)))
 
 
-def _urls(config: EdgeConfig, record: TokenRecord) -> list[str] | None:
-    """Where visitors find its hostnames; None: the edge's port is not known."""
-    try:
-        address = public_address(config)
-    except EdgeConfigError:
-        return None
-    return [address.visitor_url(host) for host in record.hostnames]
-
-
-def _lines(record: TokenRecord, now: float, last_used: int | None) -> list[str]:
-    def time_of(seconds: int | None, otherwise: str) -> str:
-        return otherwise if seconds is None else utc_time(seconds)
-
+def _lines(one: TokenView) -> list[str]:
     rows = [
-        ("state", record.state(now)),
-        ("hostnames", ", ".join(record.hostnames) or "none"),
-        ("end to end", ", ".join(record.end_to_end) or "none"),
-        ("created", utc_time(record.created_at)),
-        ("expires", time_of(record.expires_at, "never")),
-        ("last used", time_of(last_used, "never")),
+        ("state", one.state),
+        ("hostnames", ", ".join(one.hostnames) or "none"),
+        ("end to end", ", ".join(one.end_to_end) or "none"),
+        ("created", one.created_at or "-"),
+        ("expires", one.expires_at or "never"),
+        ("last used", one.last_used_at or "never"),
     ]
-    if record.revoked_at is not None:
-        rows.append(("revoked", utc_time(record.revoked_at)))
-    if (end := old_secret_end(record, now)) is not None:
-        rows.append(("old secret", f"taken until {utc_time(end)}"))
-    own = [(name, getattr(record.quotas, name)) for name in QUOTA_NAMES]
+    if one.owner:
+        rows.append(("owner", one.owner))
+    if one.revoked_at is not None:
+        rows.append(("revoked", one.revoked_at))
+    if one.old_secret_until is not None:
+        rows.append(("old secret", f"taken until {one.old_secret_until}"))
+    own = one.limits.items()
     rows += [(name, format_quota(name, value)) for name, value in own if value is not None]
     width = max(len(label) for label, _ in rows)
-    return [f"Token {record.name} ({record.id})", ""] + [
+    return [f"Token {one.name} ({one.id})", ""] + [
         f"  {label:<{width}}  {value}" for label, value in rows
     ]

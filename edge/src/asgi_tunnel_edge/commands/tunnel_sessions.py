@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_tunnel_edge.errors import TunnelNotFoundError
 
-from .options import utc_time
 from .running import ask_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["act_on", "agents_of", "find_sessions", "round_trip_text", "session_fields"]
+__all__ = ["act_on", "agents_of", "find_sessions", "round_trip_text"]
 
 
 def find_sessions(data_dir: Path, names: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -57,11 +56,6 @@ def act_on(data_dir: Path, command: str, names: Sequence[str]) -> dict[str, int]
             if name in worker:
                 sums[name] = sums.get(name, 0) + int(worker[name])
     return sums
-
-
-def session_fields(session: dict[str, Any]) -> dict[str, Any]:
-    """One session, for a program."""
-    return {**session, "since": utc_time(session["since"])}
 
 
 def agents_of(sessions: Iterable[dict[str, Any]]) -> str:

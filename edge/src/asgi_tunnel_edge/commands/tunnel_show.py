@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from asgi_tunnel.protocol.policy import rule_text
+from asgi_tunnel_edge.operations.tunnels import session_fields
 
 from .options import data_option, duration_text, json_option, size_text, utc_time
-from .tunnel_sessions import find_sessions, round_trip_text, session_fields
+from .tunnel_sessions import find_sessions, round_trip_text
 
 __all__ = ["show_tunnel"]
 

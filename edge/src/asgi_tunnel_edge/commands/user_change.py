@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.accounts import check_email, check_groups
+from asgi_tunnel_edge.operations import users
+from asgi_tunnel_edge.operations.users import ChangedUser
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import read_password, user_fields
-from .options import data_option, json_option
+from .options import data_option, json_option, json_text
+from .password import read_password
 
 __all__ = ["change_user"]
 
@@ -55,17 +54,15 @@ def change_user(  # noqa: PLR0913 - one for each option
     if email is None and not groups and not is_alone and disabled is None and not has_password:
         raise click.UsageError("nothing to change is given")
     config = EdgeConfig.load(data_dir)
-    store = AccessStore(config.database_path)
-    record = store.change_user(
-        name,
-        password=read_password() if has_password else None,
-        email=check_email(email) if email else email,
-        groups=check_groups(groups) if groups or is_alone else None,
+    change = ChangedUser(
+        email=email,
+        groups=groups if groups or is_alone else None,
         disabled=disabled,
+        password=read_password() if has_password else None,
     )
+    user = users.change_user(config, name, change)
     if as_json:
-        has, keys = next((has, keys) for one, has, keys in store.users() if one.name == name)
-        click.echo(json.dumps(user_fields(record, has_password=has, passkeys=keys)))
+        click.echo(json_text(user))
         return
     click.echo(f"User {name} is changed.")
     if has_password or disabled is not None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 import click
 
-from asgi_tunnel_edge.accounts import (
-    UserRecord,
-    check_account_name,
-    check_email,
-    check_groups,
-)
+from asgi_tunnel_edge.operations import users
+from asgi_tunnel_edge.operations.users import NewUser, is_let_in_nowhere
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
-from .access_fields import read_password, user_fields
-from .options import data_option, json_option, shell_command
+from .options import data_option, json_option, json_text, shell_command
+from .password import read_password
 
 __all__ = ["create_user"]
 
@@ -48,25 +41,18 @@ def create_user(
     Without a password, send an invitation (`user invite`): its owner chooses one, or a passkey.
     """
     config = EdgeConfig.load(data_dir)
-    record = UserRecord(
-        name=check_account_name(name),
-        email=check_email(email) if email else "",
-        groups=check_groups(groups),
-        created_at=int(time.time()),
-    )
     password = read_password() if has_password else None
-    AccessStore(config.database_path).create_user(record, password=password)
+    new = NewUser(name=name, email=email, groups=groups, password=password)
+    user = users.create_user(config, new)
     if as_json:
-        click.echo(json.dumps(user_fields(record, has_password=has_password, passkeys=0)))
+        click.echo(json_text(user))
         return
     click.echo(f"User {name} is there.")
     if not has_password:
         click.echo(
             f"Next, a link with which to log in first:  {shell_command('user', 'invite', name)}"
         )
-    named = [one for one, policy in config.policies.items() if {name, "*"} & {*policy.users}]
-    named += [one for one, policy in config.policies.items() if {*groups} & {*policy.groups}]
-    if not named:
+    if is_let_in_nowhere(config, user):
         click.echo(
             "No policy in edge.toml lets this user in: name the user, or a group of theirs, in "
             "[access.NAME]."

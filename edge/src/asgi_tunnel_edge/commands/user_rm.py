@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.operations import users
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
 from .options import data_option, json_option
 
@@ -24,8 +24,7 @@ def remove_user(*, name: str, data_dir: Path, as_json: bool) -> None:
 
     Whoever gets the same name later has none of them.
     """
-    config = EdgeConfig.load(data_dir)
-    AccessStore(config.database_path).remove_user(name)
+    users.remove_user(EdgeConfig.load(data_dir), name)
     if as_json:
         click.echo(json.dumps({"removed": name}))
         return

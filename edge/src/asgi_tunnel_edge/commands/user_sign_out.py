@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.operations.users import end_user_sessions
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage.access import AccessStore
 
 from .options import data_option, json_option
 
@@ -21,8 +21,7 @@ __all__ = ["sign_out"]
 @json_option
 def sign_out(*, name: str, data_dir: Path, as_json: bool) -> None:
     """End all sessions of NAME, on all hostnames and devices, within a second."""
-    config = EdgeConfig.load(data_dir)
-    AccessStore(config.database_path).end_sessions_of(name)
+    end_user_sessions(EdgeConfig.load(data_dir), name)
     if as_json:
         click.echo(json.dumps({"signed_out": name}))
         return

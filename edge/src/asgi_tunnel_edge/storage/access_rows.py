@@ -83,7 +83,7 @@ def find_user(session: Session, name: str) -> AccessUser:
     row = session.get(AccessUser, name)
     if row is None:
         fix = "list them with `asgi-tunnel-edge user list`"
-        raise AccountError(name, "is no user of this edge", fix)
+        raise AccountError(name, "is no user of this edge", fix, is_missing=True)
     return row
 
 

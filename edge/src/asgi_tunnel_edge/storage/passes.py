@@ -70,7 +70,7 @@ class PassStore(Database):
             row = session.scalars(known).first()
             if row is None:
                 fix = "list them with `asgi-tunnel-edge service-token list`"
-                raise AccountError(wanted, "is no service token that holds", fix)
+                raise AccountError(wanted, "is no service token that holds", fix, is_missing=True)
             row.revoked_at = int(time.time())
             changed(session, "service-token.revoke", row.id, f"name={row.name}")
             return service_token_of(row)
@@ -121,7 +121,7 @@ class PassStore(Database):
             row = session.get(AccessLink, wanted)
             if row is None or row.revoked_at is not None:
                 fix = "list them with `asgi-tunnel-edge link list`"
-                raise AccountError(wanted, "is no share link that holds", fix)
+                raise AccountError(wanted, "is no share link that holds", fix, is_missing=True)
             row.revoked_at = int(time.time())
             changed(session, "link.revoke", row.id, "")
             return link_of(row)
