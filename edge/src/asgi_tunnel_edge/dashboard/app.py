@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
+from ..api.problem import problem, respond
 from ..errors import EdgeError
 from .problem import PageError
 from .roles import Role
@@ -47,7 +48,7 @@ def make_app(context: DashboardContext, guarded: Guarded) -> Starlette:
 
     def wrong(request: Request, status: int, title: str, text: str) -> Response:
         if request.url.path.startswith(_DATA):
-            return site.data({"error": title, "detail": text}, status=status)
+            return respond(problem(status, title, text))
         try:
             viewer = guarded.viewer(request, Role.OWNER)
         except PageError:

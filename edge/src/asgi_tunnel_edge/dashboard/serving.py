@@ -161,8 +161,22 @@ class Guarded:
             PageError: Another site may have sent it.
         """
         fields = await form_of(request)
+        self.check_own(request, viewer, fields)
+        return fields
+
+    def check_own(self, request: Request, viewer: Viewer, fields: Mapping[str, str]) -> None:
+        """See that a page of this dashboard's own, or a program, has asked for a change.
+
+        Args:
+            request: Which may have the token among its header fields.
+            viewer: Whose login it is.
+            fields: Of the form, which may have the token, too.
+
+        Raises:
+            PageError: Another site may have sent it.
+        """
         if viewer.is_program:
-            return fields
+            return
         text = "Another site may have sent this. Open the page again and repeat it there."
         problem = PageError(403, "This did not come from here", text)
         if not is_same_origin(request.headers, request.url.scheme):
@@ -170,7 +184,6 @@ class Guarded:
         given = request.headers.get(HEADER) or fields.get(FIELD, "")
         if not self._csrf.holds(given, viewer.visitor, hostname_of(request)):
             raise problem
-        return fields
 
 
 class PageRoutes:
@@ -184,7 +197,7 @@ class PageRoutes:
 
     def __init__(self, context: DashboardContext, guarded: Guarded, page: Page) -> None:
         self.context = context
-        self._guarded = guarded
+        self.guarded = guarded
         self._page = page
 
     def view(self, path: str, handler: Handler, *, role: Role | None = None) -> Route:
@@ -192,7 +205,7 @@ class PageRoutes:
         needed = self._page.role if role is None else role
 
         async def serve(request: Request) -> Response:
-            viewer = self._guarded.viewer(request, needed)
+            viewer = self.guarded.viewer(request, needed)
             return await handler(Hit(request, viewer, self.context, self._page))
 
         return Route(path, serve, methods=["GET"])
@@ -202,8 +215,8 @@ class PageRoutes:
         needed = self._page.role if role is None else role
 
         async def serve(request: Request) -> Response:
-            viewer = self._guarded.viewer(request, needed)
-            fields = await self._guarded.form(request, viewer)
+            viewer = self.guarded.viewer(request, needed)
+            fields = await self.guarded.form(request, viewer)
             with acting(viewer.subject):
                 return await handler(Hit(request, viewer, self.context, self._page, fields))
 
@@ -249,7 +262,7 @@ class PageRoutes:
         needed = self._page.role if role is None else role
 
         async def serve(request: Request) -> Response:
-            viewer = self._guarded.viewer(request, needed)
+            viewer = self.guarded.viewer(request, needed)
             hit = Hit(request, viewer, self.context, self._page)
             try:
                 feed = self.context.live.open()
@@ -268,7 +281,7 @@ class PageRoutes:
                             yield b": still here\n\n"
                             continue
                         # Whose token it was may have changed since the stream began.
-                        hit.viewer = self._guarded.viewer(request, needed)
+                        hit.viewer = self.guarded.viewer(request, needed)
                         text = await render(hit, moment)
                         if text != last:
                             last = text
