@@ -147,13 +147,7 @@ class Origin:
             scope = self._http_scope(event.head, visitor)
         elif kind is _WEBSOCKET:
             exchange = WebSocketExchange(link, event, record=record)
-            scope = websocket_scope(
-                event.head,
-                state=self._state,
-                root_path=self._root_path,
-                edge=self.edge,
-                visitor=visitor,
-            )
+            scope = self._websocket_scope(event.head, visitor)
         elif self.serve_bytes is not None:
             return self.serve_bytes(link, event) or Idle()
         else:
@@ -170,6 +164,11 @@ class Origin:
             spec_version=self._spec_version,
             edge=self.edge,
             visitor=visitor,
+        )
+
+    def _websocket_scope(self, head: RequestHead, visitor: dict[str, Any] | None) -> Scope:
+        return websocket_scope(
+            head, state=self._state, root_path=self._root_path, edge=self.edge, visitor=visitor
         )
 
     def _inspect(
@@ -192,7 +191,7 @@ class Origin:
         return exchange
 
     def replay(
-        self, exchange: HTTPExchange, head: RequestHead, replay_of: str
+        self, exchange: HTTPExchange | WebSocketExchange, head: RequestHead, replay_of: str
     ) -> asyncio.Task[None]:
         """Call the app for a request that no visitor has sent; return the call.
 
@@ -201,7 +200,10 @@ class Origin:
             head: Of the request.
             replay_of: The id of the exchange that is repeated; in the scope, so that an app knows.
         """
-        scope = self._http_scope(head, None)
+        if isinstance(exchange, HTTPExchange):
+            scope = self._http_scope(head, None)
+        else:
+            scope = self._websocket_scope(head, None)
         scope["extensions"]["asgi_tunnel"]["replay_of"] = replay_of
         self._start(exchange, self._app, scope)
         return self._tasks[exchange]

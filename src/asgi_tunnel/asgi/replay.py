@@ -7,14 +7,18 @@ What the app sends goes into the record and nowhere else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
+from ..inspector.replay import Message
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer, StreamKind
 from ..protocol.head import Arrival, Fields, RequestHead, ResponseHead
 from .http import HTTPExchange
 from .origin import Origin
+from .played_visitor import PlayedVisitor
+from .websocket import WebSocketExchange
 
 __all__ = ["Replays"]
 
@@ -39,7 +43,13 @@ class Replays:
         self._origin = origin
         self._in_progress = 0
 
-    async def call(self, scope: dict[str, Any], body: bytes, replay_of: str) -> int:
+    async def call(
+        self,
+        scope: dict[str, Any],
+        body: bytes,
+        replay_of: str,
+        messages: Sequence[Message] | None = None,
+    ) -> int:
         """Call the app; return the record's number when the response is complete, or takes long.
 
         Args:
@@ -47,6 +57,7 @@ class Replays:
                 ``http_version``, ``client`` and ``server`` are taken from it.
             body: Of the request.
             replay_of: The id of the exchange that is repeated.
+            messages: What the visitor of a WebSocket sends; None: it is an HTTP request.
 
         Raises:
             RuntimeError: As many are in progress as may be, or nothing is recorded.
@@ -58,11 +69,22 @@ class Replays:
         if self._in_progress >= MAX_REPLAYS:
             raise RuntimeError(f"{MAX_REPLAYS} replays are in progress; wait for one of them")
         head = _head_of(scope, replay_of)
-        record = None if recorder is None else recorder.begin_replay(head, replay_of)
+        record = (
+            None
+            if recorder is None
+            else recorder.begin_replay(head, replay_of, is_websocket=messages is not None)
+        )
         if record is None:
             raise RuntimeError("nothing is recorded now")
-        event = StreamOpened(0, StreamKind.HTTP, head, body, True)
-        exchange = HTTPExchange(_NoLink(), event, record=record)
+        exchange: HTTPExchange | WebSocketExchange
+        if messages is None:
+            event = StreamOpened(0, StreamKind.HTTP, head, body, True)
+            exchange = HTTPExchange(_NoLink(), event, record=record)
+        else:
+            visitor = PlayedVisitor(messages)
+            event = StreamOpened(0, StreamKind.WEBSOCKET, head, b"", False)
+            exchange = WebSocketExchange(visitor, event, record=record)
+            visitor.start(exchange)
         task = self._origin.replay(exchange, head, replay_of)
         self._in_progress += 1
         leaving = asyncio.get_running_loop().call_later(REPLAY_TIMEOUT, _leave, exchange, task)
@@ -76,7 +98,7 @@ class Replays:
         return record.seq
 
 
-def _leave(exchange: HTTPExchange, task: asyncio.Task[None]) -> None:
+def _leave(exchange: HTTPExchange | WebSocketExchange, task: asyncio.Task[None]) -> None:
     exchange.on_reset(ResetCode.CANCELLED, "the replay takes too long")
     task.cancel()
 

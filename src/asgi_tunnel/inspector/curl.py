@@ -12,7 +12,6 @@ import re
 from typing import Final
 
 from .recorded import (
-    REDACTED,
     Detail,
     body_bytes,
     find_redacted,
@@ -21,6 +20,7 @@ from .recorded import (
     request_fields,
     value_of,
 )
+from .redaction import REDACTED
 from .reply import RefusedError
 
 __all__ = ["curl_command"]

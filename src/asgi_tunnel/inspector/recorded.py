@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from .redaction import REDACTED
+
 __all__ = [
-    "REDACTED",
     "Detail",
     "Fields",
     "body_bytes",
@@ -28,9 +29,6 @@ __all__ = [
     "value_of",
     "values_of",
 ]
-
-REDACTED: Final = "[redacted]"
-"""What stands where a value was not kept."""
 
 MAX_DECODED: Final = 1024 * 1024
 """Bytes that a compressed body may become to be shown or compared: 64 KiB of one is 64 MiB."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ..protocol.head import RequestHead
@@ -11,6 +11,7 @@ from .content import Content
 from .imported import Imported
 from .record import Record
 from .redaction import Redaction, Scrubber
+from .replay import Message
 from .ring import Kept, Ring
 from .settings import Inspect
 
@@ -18,8 +19,9 @@ __all__ = ["OFF", "Call", "Recorder"]
 
 OFF: Final = "off"
 
-Call = Callable[[dict[str, Any], bytes, str], Awaitable[int]]
-"""Calls the app with a scope and a body, to repeat an exchange; returns the record's number."""
+Call = Callable[[dict[str, Any], bytes, str, Sequence[Message] | None], Awaitable[int]]
+"""Calls the app with a scope, and a body or messages, to repeat an exchange; returns the record's
+number."""
 
 _ID_SIZE: Final = 8  # digits of each half of an id
 
@@ -87,10 +89,12 @@ class Recorder:
         self.ring.add(record)
         return record
 
-    def begin_replay(self, head: RequestHead, replay_of: str) -> Record | None:
+    def begin_replay(
+        self, head: RequestHead, replay_of: str, *, is_websocket: bool
+    ) -> Record | None:
         """As :meth:`begin`, for a request that repeats one."""
         found = self.find(replay_of)
-        record = self.begin(head, False, found is not None and found.is_end_to_end)
+        record = self.begin(head, is_websocket, found is not None and found.is_end_to_end)
         if record is not None:
             record.replay_of = replay_of
         return record
@@ -149,13 +153,21 @@ class Recorder:
         self.ring.add(one)
         return self.id_of(one.seq)
 
-    async def call(self, scope: dict[str, Any], body: bytes, *, replay_of: str) -> str:
+    async def call(
+        self,
+        scope: dict[str, Any],
+        body: bytes,
+        *,
+        replay_of: str,
+        messages: Sequence[Message] | None = None,
+    ) -> str:
         """Call the app with a request, record it, and return its id when the response is there.
 
         Args:
-            scope: Of ASGI, of type ``http``.
+            scope: Of ASGI.
             body: Of the request, complete.
             replay_of: The exchange that is repeated.
+            messages: What the visitor of a WebSocket sends; None: it is an HTTP request.
 
         Raises:
             RuntimeError: Nothing is recorded now, or as many calls are in progress as may be.
@@ -165,7 +177,7 @@ class Recorder:
         """
         if self.on_call is None or not self.is_on:
             raise RuntimeError("nothing is recorded now")
-        return self.id_of(await self.on_call(scope, body, replay_of))
+        return self.id_of(await self.on_call(scope, body, replay_of, messages))
 
 
 def without_values(target: bytes) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from .edits import Edits
 from .recorded import (
-    REDACTED,
     Detail,
     Fields,
     body_bytes,
@@ -22,6 +21,7 @@ from .recorded import (
     request_fields,
     value_of,
 )
+from .redaction import REDACTED
 from .reply import RefusedError
 from .signatures import sign_again
 

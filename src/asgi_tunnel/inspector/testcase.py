@@ -17,13 +17,13 @@ from typing import Any, Final, NamedTuple
 from .edits import Edits
 from .literals import columns, has_literal, literal, text_block, text_literal
 from .recorded import (
-    REDACTED,
     Detail,
     redactions,
     request_fields,
     response_fields,
     value_of,
 )
+from .redaction import REDACTED
 from .replay import Message, prepare
 from .signatures import is_signed
 

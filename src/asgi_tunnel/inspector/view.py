@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .caller import Caller
 from .imported import Imported
 from .record import Record
 from .recorder import Recorder
+from .replay import Message
 
 __all__ = ["View"]
 
@@ -45,9 +46,16 @@ class View:
         """Keep an exchange that was not recorded here; see :meth:`.Recorder.add`."""
         return self.recorder.add(detail)
 
-    async def call(self, scope: dict[str, Any], body: bytes, *, replay_of: str) -> str:
+    async def call(
+        self,
+        scope: dict[str, Any],
+        body: bytes,
+        *,
+        replay_of: str,
+        messages: Sequence[Message] | None = None,
+    ) -> str:
         """Call the app with a request; see :meth:`.Recorder.call`."""
-        return await self.recorder.call(scope, body, replay_of=replay_of)
+        return await self.recorder.call(scope, body, replay_of=replay_of, messages=messages)
 
     def _is_hidden(self, one: Record | Imported) -> bool:
         return self._hides and one.is_end_to_end
