@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 from edge.tests.live import Live, live_edge
 
 from asgi_tunnel_edge.access.passwords import hash_password

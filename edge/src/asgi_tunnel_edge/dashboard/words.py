@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-__all__ = ["FILTERS", "ago", "amount", "duration", "iso", "moment", "number", "rate"]
+from ..history.file import OTHERS
+from ..observers.live_counts import NOBODY
+
+__all__ = ["FILTERS", "ago", "amount", "duration", "hostname", "iso", "moment", "number", "rate"]
 
 _NOTHING: Final = "\u2013"
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -60,6 +63,11 @@ def moment(at: float | None) -> str:
     return _NOTHING if at is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
+def hostname(name: str) -> str:
+    """Write a registered hostname, or what stands for several (``history``)."""
+    return {NOBODY: "names of no token", OTHERS: "other hostnames"}.get(name, name)
+
+
 def iso(at: float) -> str:
     """Write a time for programs: 2026-11-30T14:05:09Z."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
@@ -76,6 +84,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "ago": ago,
     "amount": amount,
     "duration": duration,
+    "hostname": hostname,
     "iso": iso,
     "moment": moment,
     "number": number,
