@@ -23,6 +23,8 @@ OIDC_VENV := build/oidc-venv
 OIDC_READY := $(OIDC_VENV)/.ready
 MCP_VENV := build/mcp-venv
 MCP_READY := $(MCP_VENV)/.ready
+API_VENV := build/api-venv
+API_READY := $(API_VENV)/.ready
 AUDIT_VENV := build/audit-venv
 AUDIT_READY := $(AUDIT_VENV)/.ready
 RELEASE_VENV := build/release-venv
@@ -41,12 +43,12 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,alerts certificates commands login metrics oauth pages parent questions settings storage) \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands login metrics oauth pages parent questions settings storage) \
 	$(addprefix tests/,blocks commands contrib test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
 	test_realapps.py test_release_files.py typing)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -57,7 +59,7 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
-		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/oidc --ignore=tests/mcp_clients --ignore=examples/mcp_server --ignore=tests/blocks/console \
+		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/oidc --ignore=tests/mcp_clients --ignore=tests/openapi --ignore=examples/mcp_server --ignore=tests/blocks/console \
 		$(if $(COMPILED),$(addprefix --ignore=,$(NEVER_COMPILED))) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
@@ -88,6 +90,8 @@ oidc: $(OIDC_READY)  ## logins with two real providers in Chromium; OIDC_REQUIRE
 mcp: $(MCP_READY)  ## MCP servers and clients of the SDK and of FastMCP through an edge, and the example; QUICK=1: the SDK's
 	cd examples/mcp_server && ../../$(MCP_VENV)/bin/mypy .
 	$(MCP_VENV)/bin/python -m pytest tests/mcp_clients examples/mcp_server $(if $(QUICK),-k "not fast") $(ARGS)
+api: $(API_READY)  ## the edge's API against its own document, by schemathesis; EXAMPLES=8
+	API_EXAMPLES=$(or $(EXAMPLES),8) $(API_VENV)/bin/python -m pytest tests/openapi $(ARGS)
 differential: $(READY)  ## made-up requests and apps, through a tunnel and on uvicorn; SECONDS=60
 	$(BIN)/python -m tests.differential --seconds $(SECONDS) $(ARGS)
 conformance: $(READY)  ## public test suites of frameworks and servers, through an edge; QUICK=1, ONLY=name
@@ -165,6 +169,9 @@ $(OIDC_READY): tests/oidc/setup.sh tests/oidc/requirements.txt tests/oidc/node.j
 	@touch $@
 $(MCP_READY): tests/mcp_clients/setup.sh tests/mcp_clients/requirements.txt edge/pyproject.toml
 	@tests/mcp_clients/setup.sh $(MCP_VENV) $(PYTHON)
+	@touch $@
+$(API_READY): tests/openapi/setup.sh tests/openapi/requirements.txt edge/pyproject.toml
+	@tests/openapi/setup.sh $(API_VENV) $(PYTHON)
 	@touch $@
 $(REALAPPS_READY): tests/realapps/setup.sh tests/realapps/requirements.txt tests/realapps/quick.txt tests/realapps/node.json
 	@tests/realapps/setup.sh $(if $(QUICK),--quick) $(REALAPPS_VENV) $(PYTHON)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from edge.tests.login.rooms import ACCESS, HOST, OTHER, Rooms
 
-from asgi_tunnel_edge.commands import user_invite
 from asgi_tunnel_edge.login.invitation import INVITATION_PATH
+from asgi_tunnel_edge.operations import users
 from asgi_tunnel_edge.storage.users import MAX_INVITATION
 from asgi_tunnel_edge.tokens import secret_digest
 
@@ -42,7 +42,7 @@ async def test_a_password_is_set_once(tmp_path: Path) -> None:
 
 def test_the_command_leads_here() -> None:
     """It does not import the pages, which takes 0.1 s."""
-    assert user_invite._PATH == INVITATION_PATH
+    assert users.INVITE_PATH == INVITATION_PATH
 
 
 async def test_a_lost_key_is_replaced_by_invitation(tmp_path: Path) -> None:

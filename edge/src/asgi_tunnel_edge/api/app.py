@@ -46,7 +46,8 @@ def make_routes(
     """
     served = _Served(context, identify)
     by_path: dict[str, dict[str, Operation]] = {}
-    for one in OPERATIONS:
+    # What has no parameter comes first: it could be one.
+    for one in sorted(OPERATIONS, key=lambda it: it.path.count("{")):
         by_path.setdefault(one.path, {})[one.method] = one
     routes: list[BaseRoute] = [
         # Networks have a slash in them: what is last in a path takes the rest of it.
@@ -114,6 +115,7 @@ class _Served:
                 path=request.path_params,
                 query=read_query(request, operation.query),
                 body=None if operation.body is None else await read_body(request, operation.body),
+                address=None if request.client is None else request.client.host,
                 csrf=caller.csrf,
             )
             if inspect.iscoroutinefunction(operation.run):

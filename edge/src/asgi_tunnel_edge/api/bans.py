@@ -30,7 +30,7 @@ def list_bans(call: Call) -> Page[BanView]:
 
 def add_ban(call: Call) -> AddedBan:
     """Ban an address or a network from all hostnames."""
-    done = bans.add_ban(call.config, call.body)
+    done = bans.add_ban(call.config, call.body, asked_from=call.address)
     return AddedBan(address=done.record.address, warnings=list(done.warnings))
 
 

@@ -38,6 +38,7 @@ class Call:
         path: The parameters of the path.
         query: The parameters of the query: the operation's struct.
         body: Likewise; None: it takes none.
+        address: From which it came.
         csrf: What a form of this login sends along; empty for a program.
     """
 
@@ -46,6 +47,7 @@ class Call:
     path: Mapping[str, str] = field(default_factory=dict)
     query: Any = None
     body: Any = None
+    address: str | None = None
     csrf: str = ""
 
     @property

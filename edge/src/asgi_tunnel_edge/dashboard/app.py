@@ -77,7 +77,11 @@ def make_app(context: DashboardContext, guarded: Guarded) -> Starlette:
     async def on_http_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if status == 405:
-            return wrong(request, 405, "This cannot be asked so", "The method is not served here.")
+            text = "The method is not served here."
+            response = wrong(request, 405, "This cannot be asked so", text)
+            if isinstance(error, HTTPException):
+                response.headers.update(error.headers or {})  # Allow
+            return response
         text = "The address is none of this dashboard's pages."
         return wrong(request, status, "There is no such page", text)
 

@@ -85,14 +85,21 @@ class BanView(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def add_ban(config: EdgeConfig, new: NewBan) -> AddedBan:
+def add_ban(config: EdgeConfig, new: NewBan, *, asked_from: str | None = None) -> AddedBan:
     """Ban an address or a network, in place of a ban of the same one.
 
+    Args:
+        config: Of the edge.
+        new: What is wanted.
+        asked_from: The address of who asks over the network: they do not shut themselves out.
+
     Raises:
-        EdgeConfigError: Address, time or reason are none.
+        EdgeConfigError: Address, time or reason are none, or who asks would be banned.
         TooManyBansError: There is no room for another one.
     """
     address = normalise_network(new.address, setting="ADDRESS")
+    if asked_from is not None:
+        _check_not_own(address, asked_from)
     seconds = None if new.lifetime is None else parse_duration(new.lifetime, setting="--for")
     now = int(time.time())
     record = BanRecord(
@@ -192,6 +199,14 @@ def _warnings(config: EdgeConfig, banned: str) -> list[str]:
             f"have such ones, and visitors from the internet do not; {take_back}"
         )
     return found
+
+
+def _check_not_own(banned: str, asked_from: str) -> None:
+    """See that a ban does not shut out who asks for it."""
+    own, network = normalise_network(asked_from, setting="ADDRESS"), ip_network(banned)
+    if _overlap(ip_network(own), network):
+        why = f"{banned} holds {asked_from}, from which you ask: you would be shut out"
+        raise EdgeConfigError("ADDRESS", why, "ban it with the command line if that is meant")
 
 
 def _overlap(one: Network, other: Network) -> bool:
