@@ -11,6 +11,7 @@ import base64
 import codecs
 import re
 import zlib
+from sys import getsizeof
 from typing import Any, Final
 
 from .redaction import REDACTED, Scrubber
@@ -29,6 +30,7 @@ _BOUNDARY: Final = re.compile(
 _PART_NAME: Final = re.compile(
     rb"(?<![\w*])name\s*=\s*(?:\"([^\"\r\n]*)\"|([^\s;\r\n]+))", re.IGNORECASE
 )
+_NOTHING: Final = {"text": ""}
 _PACKED: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -67,7 +69,7 @@ class Body:
         self._limit = limit
         self._raw: bytearray | None = bytearray()  # None: its secrets are out
         self._kept = 0
-        self._shown: dict[str, str] = {"text": ""}
+        self._shown = _NOTHING
 
     def add(self, data: bytes | bytearray | memoryview) -> int:
         """Hold what is within the limit; return the bytes that are held more."""
@@ -92,9 +94,8 @@ class Body:
         data = self._unpack(bytes(raw))
         if data:
             self._shown = self._clean(data, scrubber)
-            self._kept = len(raw) if self._shown else 0
-        self._shown = self._shown or {"text": ""}
-        self.held = sum(map(len, self._shown.values()))
+            self._kept = 0 if self._shown is _NOTHING else len(raw)
+        self.held = 0 if self._shown is _NOTHING else sum(map(getsizeof, self._shown.values()))
         return self.held - before
 
     def to_json(self) -> dict[str, Any]:
@@ -126,7 +127,7 @@ class Body:
             return show_bytes(data, scrubber)
         text = _decode(data, self._kind, is_cut=self.is_cut)
         if text is None:
-            return {}
+            return _NOTHING
         if "x-www-form-urlencoded" in self._kind.lower():
             return {"text": scrubber.query(text)}
         return {"text": clean_text(text, scrubber)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
+from sys import getsizeof
 from typing import Any, Final
 
 from ..protocol.head import Fields
@@ -30,10 +31,13 @@ MAX_TRACEBACK: Final = 32 * 1024
 MAX_FRAMES: Final = 60
 """Steps of it, the last ones: a recursion without an end has a thousand alike."""
 
-MESSAGE_COST: Final = 400
+CONTENT_COST: Final = 1200
+"""Bytes that all of it costs when it is empty; measured, as the next two."""
+
+MESSAGE_COST: Final = 600
 """Bytes that a message costs beside its content."""
 
-FIELD_COST: Final = 180
+FIELD_COST: Final = 190
 """Bytes that a field costs beside its content."""
 
 
@@ -76,12 +80,12 @@ class Content:
         self._request = _body_of(self.request_fields, limit)
         self._response: Body | None = None
         self._trailers: list[list[str]] = []
-        self._messages: deque[dict[str, Any]] = deque()
+        self._messages: deque[dict[str, Any]] | None = None
         self._message_bytes = 0
         self._events: EventSplitter | None = None
         self._traceback: str | None = None
         self.is_dropped = False
-        self.held = _cost_of(self.request_fields)
+        self.held = CONTENT_COST + _cost_of(self.request_fields)
 
     def request_body(self, data: bytes | bytearray | memoryview, end: bool) -> None:
         """Keep a piece of the request's body."""
@@ -142,7 +146,7 @@ class Content:
         if not self.is_dropped:
             text = self._scrubber.text("".join(last.format()))
             self._traceback = text[-MAX_TRACEBACK:]
-            self.held += len(self._traceback)
+            self.held += getsizeof(self._traceback)
         return line
 
     def finish(self) -> None:
@@ -163,7 +167,7 @@ class Content:
     def drop(self) -> None:
         """Keep nothing from now on."""
         self.is_dropped = True
-        self._messages.clear()
+        self._messages = None
         self._request = Body("", "", 0)
         self._response = self._events = None
         self._traceback = None
@@ -177,25 +181,27 @@ class Content:
             if self.response_fields is None or self._response is None
             else {"fields": self.response_fields, "body": self._response.to_json()},
             "trailers": self._trailers,
-            "exchange_messages": list(self._messages),
+            "exchange_messages": list(self._messages or ()),
             "traceback": self._traceback,
         }
 
     def _add(self, sender: str, kind: str, shown: dict[str, str], size: int) -> None:
-        kept = sum(map(len, shown.values()))
         at = round(time.perf_counter() - self._began, 6)
-        self._messages.append(
+        kept = min(size, self._limit)
+        messages = self._messages
+        if messages is None:
+            messages = self._messages = deque()
+        messages.append(
             {"at": at, "from": sender, "type": kind, **shown, "size": size, "kept": kept}
         )
-        self._message_bytes += kept + MESSAGE_COST
-        self.held += kept + MESSAGE_COST
+        self._count(_cost_of_message(messages[-1]))
         room = MESSAGES_ROOM * max(self._limit, MESSAGE_COST)
-        while len(self._messages) > MAX_MESSAGES or self._message_bytes > room:
-            if len(self._messages) == 1:
-                break
-            oldest = self._messages.popleft()["kept"] + MESSAGE_COST
-            self._message_bytes -= oldest
-            self.held -= oldest
+        while len(messages) > MAX_MESSAGES or (self._message_bytes > room and len(messages) > 1):
+            self._count(-_cost_of_message(messages.popleft()))
+
+    def _count(self, size: int) -> None:
+        self._message_bytes += size
+        self.held += size
 
 
 def _body_of(fields: list[list[str]], limit: int) -> Body:
@@ -204,6 +210,10 @@ def _body_of(fields: list[list[str]], limit: int) -> Body:
 
 def _value_of(fields: list[list[str]], name: str) -> str:
     return next((value for one, value in fields if one == name), "")
+
+
+def _cost_of_message(message: dict[str, Any]) -> int:
+    return MESSAGE_COST + getsizeof(message.get("text") or message.get("base64") or "")
 
 
 def _cost_of(fields: list[list[str]]) -> int:

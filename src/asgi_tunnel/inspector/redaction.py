@@ -238,13 +238,14 @@ class Scrubber:
         if self._judge.is_secret_key(unquote_plus(raw_name)):
             self._see(value)
             return f"{raw_name}={REDACTED}"
+        kept = self.text(raw_value)
+        value = unquote_plus(kept)
         if depth < MAX_NESTED and ("=" in value or "://" in value):
             head, question, query = value.rpartition("?")
-            shown = head + question + self.query(query, depth + 1)
-            shown = self.text(shown)
+            shown = self.text(head + question + self.query(query, depth + 1))
             if shown != value:
-                return f"{raw_name}={quote(shown, safe='/:?[]', errors='replace')}"
-        return f"{raw_name}={self.text(raw_value)}"
+                kept = quote(shown, safe="/:?[]", errors="replace")
+        return f"{raw_name}={kept}"
 
     def _pair(self, match: re.Match[str]) -> str:
         if not self._judge.is_secret_key(unquote_plus(match[2])):

@@ -54,6 +54,7 @@ class InspectorSocket:
     def __init__(self, folder: Path, name: str, app: InspectorApp) -> None:
         self.path = folder / f"{name}{SUFFIX}"
         self._app = app
+        self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -66,29 +67,34 @@ class InspectorSocket:
         if not has_own_sockets():
             return
         try:
-            sock = await asyncio.to_thread(self._listen)
+            await asyncio.to_thread(self._listen)
         except OSError as error:
             _log.warning("what is recorded cannot be read on this machine: %s", error)
             return
-        if self._is_closed:
-            sock.close()
-            return
-        self._server = await asyncio.start_unix_server(self._serve, sock=sock, limit=MAX_HEAD)
+        if not self._is_closed:
+            self._server = await asyncio.start_unix_server(
+                self._serve, sock=self._socket, limit=MAX_HEAD
+            )
 
     def close(self) -> None:
         """Close it, end what is in progress and take it out of the folder; may be called twice."""
-        if self._is_closed:
-            return
         self._is_closed = True
+        sock, self._socket = self._socket, None
+        if sock is None:
+            return
         if self._server is not None:
             self._server.close()
+        sock.close()
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(OSError):
             self.path.unlink()
 
-    def _listen(self) -> socket.socket:
-        return listen(self.path, _BACKLOG)
+    def _listen(self) -> None:
+        """Open it, in a thread: the disk may be slow."""
+        self._socket = listen(self.path, _BACKLOG)
+        if self._is_closed:  # meanwhile
+            self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -8,6 +8,7 @@ check, so a value can never be taken for a name.
 from __future__ import annotations
 
 from struct import Struct
+from sys import intern
 from typing import Final, NamedTuple
 
 from ..errors import ProtocolError
@@ -103,8 +104,9 @@ class Arrival:
         if not 0 <= peer_port <= _MAX_PORT or not 0 <= port <= _MAX_PORT:
             raise HeadError(f"port {peer_port} or {port} is not between 0 and {_MAX_PORT}")
         self.peer_host = peer_host
-        self.scheme = scheme.decode("latin-1")
-        self.http_version = http_version.decode("latin-1")
+        # One object for all who keep it: there are a handful of each.
+        self.scheme = intern(scheme.decode("latin-1"))
+        self.http_version = intern(http_version.decode("latin-1"))
         self.is_secure = scheme in _SECURE
         self.client = (peer_host.decode("latin-1"), peer_port)
         self.server = (host.decode("latin-1"), port)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+
+from asgi_tunnel.inspector.redaction import KEPT_JUDGEMENTS, MAX_SEEN, Redaction, Scrubber, as_text
+
+
+def scrubber() -> Scrubber:
+    """One with the standard names."""
+    return Scrubber(Redaction())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "Password",
+        "new_password",
+        "user[password]",
+        "accessToken",
+        "access_token",
+        "csrfmiddlewaretoken",
+        "client-secret",
+        "api_key",
+        "apiKey",
+        "X-Amz-Signature",
+        "code",
+        "user[code]",
+        "login.state",
+        "AWSAccessKeyId",
+        "sessionid",
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    """A secret's name is known in every spelling."""
+    assert Redaction().is_secret_key(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["name", "postcode", "status", "monkey", "author", "statement", ""]
+)
+def test_other_names(name: str) -> None:
+    """What only resembles one is kept."""
+    assert not Redaction().is_secret_key(name)
+
+
+def test_names_are_added_and_shown() -> None:
+    """Settings add fields and keys, and show keys that look like secrets."""
+    redaction = Redaction(["X-Internal"], ["iban"], ["state", "page_token"])
+    assert redaction.is_secret_field("x-internal")
+    assert redaction.is_secret_key("IBAN")
+    assert not redaction.is_secret_key("state")
+    assert not redaction.is_secret_key("pageToken")
+    assert redaction.is_secret_key("code")
+
+
+def test_judgements_that_are_remembered_are_bounded() -> None:
+    """A visitor with ever new names costs no memory."""
+    redaction = Redaction()
+    for number in range(2 * KEPT_JUDGEMENTS):
+        redaction.is_secret_key(f"name{number}")
+    assert redaction.is_secret_key.cache_info().currsize == KEPT_JUDGEMENTS
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/", "/"),
+        (b"/a?b=c", "/a?b=c"),
+        (b"/a?token=MARKER&b=c", "/a?token=[redacted]&b=c"),
+        (b"/a?%74oken=MARKER", "/a?%74oken=[redacted]"),
+        (b"/a?to%6ben=MARKER&flag", "/a?to%6ben=[redacted]&flag"),
+        (b"/a?code=MARKER&state=MARKER", "/a?code=[redacted]&state=[redacted]"),
+        (b"/in?next=%2Fcb%3Fcode%3DMARKER", "/in?next=/cb?code%3D[redacted]"),
+        (b"/a?b=http%3A%2F%2Fu%3AMARKER%40h%2F", "/a?b=http://[redacted]%40h/"),
+        (b"/caf\xc3\xa9?q=\xff", "/caf%C3%A9?q=%FF"),
+        (b"/a?x=1;token=MARKER", "/a?x=1;token=[redacted]"),
+        (b"/a?token=MARKER?MARKER", "/a?token=[redacted]"),
+    ],
+)
+def test_targets(target: bytes, expected: str) -> None:
+    """Values of secret parameters go, also in an address within a parameter."""
+    assert scrubber().target(target) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://anna:MARKER@example.org/a", "https://[redacted]@example.org/a"),
+        ("https://anna:MA@RKER@example.org/a", "https://[redacted]@example.org/a"),
+        ("https://example.org/cb?code=MARKER#x", "https://example.org/cb?code=[redacted]#x"),
+        ("/cb#access_token=MARKER&b=1", "/cb#access_token=[redacted]&b=1"),
+        ("Authorization: Bearer MARKER123", "Authorization: Bearer [redacted]"),
+        ("{'password': 'MARKER', 'a': 1}", "{'password': '[redacted]', 'a': 1}"),
+        ("{'password': b'MA\\'RKER', 'a': 1}", "{'password': b'[redacted]', 'a': 1}"),
+        ('login(password="MARKER")', 'login(password="MARKER")'),
+        ("a eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl b", "a [redacted] b"),
+        ("password=MARKER", "password=[redacted]"),
+        ("a < b and c = d", "a < b and c = d"),
+        ('"x?a=1\\u0026token=MARKER"', '"x?a=1\\u0026token=[redacted]"'),
+    ],
+)
+def test_texts(text: str, expected: str) -> None:
+    """In any text addresses, pairs and credentials lose their secrets, and nothing else changes."""
+    assert scrubber().text(text) == expected
+
+
+def test_fields() -> None:
+    """A secret field loses its value, an address in another one its secrets."""
+    found = scrubber().fields(
+        [
+            (b"host", b"shop.example.test"),
+            (b"authorization", b"Bearer MARKER"),
+            (b"cookie", b"session=MARKER"),
+            (b"x-gitlab-token", b"MARKER"),
+            (b"referer", b"https://a.test/?token=MARKER"),
+            (b"sec-websocket-protocol", b"chat, bearer.MARKER"),
+            (b"asgi-tunnel-token-secret", b"MARKER"),
+            (b":duration", b"1"),
+        ]
+    )
+    assert found == [
+        ["host", "shop.example.test"],
+        ["authorization", "[redacted]"],
+        ["cookie", "[redacted]"],
+        ["x-gitlab-token", "[redacted]"],
+        ["referer", "https://a.test/?token=[redacted]"],
+        ["sec-websocket-protocol", "chat, [redacted]"],
+        ["asgi-tunnel-token-secret", "[redacted]"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        (b"authorization", b"Bearer MARKER-1", "MARKER-1"),
+        (b"authorization", b"Basic YW5uYTpNQVJLRVItMQ==", "MARKER-1"),
+        (b"cookie", b"a=1; session=MARKER-1", "MARKER-1"),
+        (b"set-cookie", b"session=MARKER-1; Path=/", "MARKER-1"),
+        (b"x-api-key", b"MARKER-1", "MARKER-1"),
+    ],
+)
+def test_what_was_a_secret_is_one_everywhere(name: bytes, value: bytes, secret: str) -> None:
+    """A value of a field is taken out of whatever comes later, until it is forgotten."""
+    one = scrubber()
+    one.fields([(name, value)])
+    assert one.text(f"ValueError: no such user {secret}") == "ValueError: no such user [redacted]"
+    one.forget()
+    assert one.text(secret) == secret
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A visitor who sends thousands of cookies makes nothing slow; short values are no secrets."""
+    one = scrubber()
+    cookies = "; ".join(f"a{number}=MARKER-{number}" for number in range(5000))
+    one.fields([(b"cookie", b"short=yes; " + cookies.encode())])
+    assert one.text("yes") == "yes"
+    assert one.text(f"MARKER-{MAX_SEEN + 5}") != "[redacted]"
+    assert one.text("MARKER-0") == "[redacted]"
+
+
+def test_a_target_is_text() -> None:
+    """Bytes that are no ASCII are written as they would be in a URL."""
+    assert as_text(b"/\xff?a") == "/%FF?a"
