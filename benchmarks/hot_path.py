@@ -22,6 +22,7 @@ import uvloop
 
 import asgi_tunnel.session
 from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.inspector.recorder import Recorder
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
@@ -98,6 +99,7 @@ class Extras(NamedTuple):
     counter: RequestCounter | None = None  # of [metrics]
     tracer: ExchangeTracing | None = None  # of [tracing]
     server_timing: bool = False
+    recorder: Recorder | None = None  # of the app's inspector
 
 
 _NOTHING: Final = Extras()
@@ -146,7 +148,9 @@ class World:
             ),
         )
         self.at_edge, self.edge = self._session(Role.EDGE, None)
-        self.at_app, self.app = self._session(Role.CONNECTOR, Origin(hello).serve)
+        origin = Origin(hello)
+        origin.recorder = extras.recorder
+        self.at_app, self.app = self._session(Role.CONNECTOR, origin.serve)
         registry.add(SessionEntry(self.edge, record, instance="i", slot=0))
         self.log.start()
 

@@ -128,8 +128,8 @@ class HTTPExchange:
             # Only of a visitor who has left: the error may come from another exchange, such as a
             # request that sends to WebSockets, and then this one still owes its response.
             is_gone = self._response is _GONE
-            if self._record is not None and not (is_gone and is_disconnect(error)):
-                self._record.raised(error)
+            if self._record is not None:
+                self._record.raised(None if is_gone and is_farewell(error) else error)
             self._fail("the app raised")
             if is_contained(error, is_gone=is_gone):
                 return
@@ -421,6 +421,11 @@ def is_contained(error: BaseException, *, is_gone: bool) -> bool:
         _log.error("the app raised %s; only its own exchange ends", type(error).__name__)
         return True
     return is_gone and is_disconnect(error)
+
+
+def is_farewell(error: BaseException) -> bool:
+    """Whether an app whose visitor has left ended by it, which is no error of the app's."""
+    return isinstance(error, asyncio.CancelledError) or is_disconnect(error)
 
 
 def is_disconnect(error: BaseException) -> bool:

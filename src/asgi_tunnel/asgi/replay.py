@@ -14,7 +14,7 @@ from ..inspector.replay import Message
 from ..protocol.codes import ResetCode
 from ..protocol.events import StreamOpened
 from ..protocol.frames import Buffer, StreamKind
-from ..protocol.head import Arrival, Fields, RequestHead, ResponseHead
+from ..protocol.head import Arrival, Fields, HeadError, RequestHead, ResponseHead
 from .http import HTTPExchange
 from .origin import Origin
 from .played_visitor import PlayedVisitor
@@ -114,19 +114,13 @@ def _head_of(scope: dict[str, Any], replay_of: str) -> RequestHead:
         target += b"?" + scope["query_string"]
     fields = [(bytes(name).lower(), bytes(value)) for name, value in scope["headers"]]
     host = next((value for name, value in fields if name == b"host"), b"")
-    name, port = scope.get("client") or ("127.0.0.1", 0)
-    server, server_port = scope.get("server") or ("127.0.0.1", 443)
     lines = [target, host, *(part for pair in fields for part in pair)]
     if any(b"\n" in one or b"\r" in one or b"\0" in one for one in lines):
         raise ValueError("a path or a field of the request holds a line end or a zero byte")
-    arrival = Arrival(
-        scope.get("scheme", "https").encode("latin-1"),
-        scope.get("http_version", "1.1").encode("latin-1"),
-        str(name).encode("latin-1"),
-        int(port),
-        str(server).encode("latin-1"),
-        int(server_port or 0),
-    )
+    try:
+        arrival = _arrival_of(scope)
+    except HeadError as error:
+        raise ValueError(str(error)) from None
     return RequestHead(
         scope["method"].encode("latin-1"),
         target,
@@ -134,6 +128,19 @@ def _head_of(scope: dict[str, Any], replay_of: str) -> RequestHead:
         f"replay-{replay_of}".encode("latin-1"),
         host.partition(b":")[0].lower(),
         fields,
+    )
+
+
+def _arrival_of(scope: dict[str, Any]) -> Arrival:
+    peer, port = scope.get("client") or ("127.0.0.1", 0)
+    host, own_port = scope.get("server") or ("127.0.0.1", 443)
+    return Arrival(
+        scope.get("scheme", "https").encode("latin-1"),
+        scope.get("http_version", "1.1").encode("latin-1"),
+        str(peer).encode("latin-1"),
+        int(port),
+        str(host).encode("latin-1"),
+        int(own_port or 0),
     )
 
 

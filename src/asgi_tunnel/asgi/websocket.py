@@ -18,7 +18,7 @@ from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
 from ..protocol.limits import MAX_CLOSE_REASON_SIZE
 from .fields import normalise_fields, read_length
-from .http import copy_body, is_contained, is_disconnect
+from .http import copy_body, is_contained, is_farewell
 from .inbox import Inbox, wait_until_set
 from .types import ASGIApp, Message, Scope, StreamLink
 
@@ -105,8 +105,8 @@ class WebSocketExchange:
         except BaseException as error:
             # Before _finish; else it is another one's error.
             is_gone = self._phase is Phase.GONE or self._phase is Phase.CLOSING
-            if self._record is not None and not (is_gone and is_disconnect(error)):
-                self._record.raised(error)
+            if self._record is not None:
+                self._record.raised(None if is_gone and is_farewell(error) else error)
             self._finish(INTERNAL_ERROR)
             if is_contained(error, is_gone=is_gone):
                 return

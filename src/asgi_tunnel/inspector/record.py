@@ -150,18 +150,21 @@ class Record(Kept):
             self._content.message(data, from_app=from_app)
             self._recount()
 
-    def raised(self, error: BaseException) -> None:
-        """The app has raised, and is over; at "metadata" only the error's type is kept."""
+    def raised(self, error: BaseException | None) -> None:
+        """The app is over; None: without an error. Of one "metadata" keeps the type alone."""
+        if error is None:
+            self.returned()
+            return
         if self._content is None:
             self.error = type(error).__name__
         else:
             self.error = self._content.raised(error)[:MAX_ERROR]
-            self._content.forget()
             self._recount()
+        self.returned()
         self._ring.journal.note(self.seq)
 
     def returned(self) -> None:
-        """The app is over."""
+        """The app is over, and says nothing more."""
         if self._content is not None:
             self._content.forget()
 
