@@ -59,6 +59,15 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/protocol/policy.py": (
         "tests/protocol/test_handshake.py tests/policy/test_rule.py"
     ),
+    "src/asgi_tunnel/inspector/caller.py": "tests/inspector/test_app.py",
+    "src/asgi_tunnel/inspector/content.py": "tests/inspector/test_recording.py",
+    "src/asgi_tunnel/inspector/imported.py": "tests/inspector/test_recorder.py",
+    "src/asgi_tunnel/inspector/journal.py": "tests/inspector/test_ring.py",
+    "src/asgi_tunnel/inspector/query.py": "tests/inspector/test_app.py",
+    "src/asgi_tunnel/inspector/record.py": "tests/inspector/test_recording.py",
+    "src/asgi_tunnel/inspector/reply.py": "tests/inspector/test_app.py",
+    "src/asgi_tunnel/inspector/view.py": "tests/inspector/test_recording.py",
+    "src/asgi_tunnel/own_socket.py": "tests/test_status.py",
     "src/asgi_tunnel/asgi/adapt.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/asgi/http.py": (
         "tests/asgi/test_send.py tests/asgi/test_receive.py tests/asgi/test_disconnect.py"

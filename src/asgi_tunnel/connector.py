@@ -41,14 +41,14 @@ from .errors import (
 )
 from .greeting import HELLO_TIMEOUT, greet
 from .group import process_group
-from .inspection import Inspection
+from .inspection import begin_inspection, capabilities_of
 from .names import ServedNames, advice, is_covered
 from .pins import KnownPins
 from .policy.collect import SentPolicy
 from .protocol.codes import DrainReason, GoawayCode
 from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
-from .protocol.handshake import DURATION, INBOX, INSPECT, VISITOR, Hello, Welcome
+from .protocol.handshake import DURATION, INBOX, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
 from .protocol.policy import BAN
 from .proxy import Proxy, find_proxy
@@ -152,9 +152,7 @@ class Connector:
         self.pins = None if token.pin is None else KnownPins(token, config.pins_folder)
         self.end_to_end = EndToEnd(config.end_to_end, origin)
         origin.serve_bytes = self.end_to_end.serve
-        self._inspection: Inspection | None = None
-        if config.inspect is not None:
-            self._inspection = Inspection(config.inspect, origin, name=name[:MAX_TEXT])
+        self._inspection = begin_inspection(config.inspect, origin, name=name[:MAX_TEXT])
 
     @property
     def is_connected(self) -> bool:
@@ -175,10 +173,7 @@ class Connector:
         folder = self.config.status_folder
         name = f"{os.getpid()}-{self._instance[:8]}"
         if self._inspection is not None:
-            inspecting = loop.create_task(
-                self._inspection.open(folder, name), name="asgi-tunnel inspector"
-            )
-            self._tasks.append(inspecting)
+            self._tasks.append(loop.create_task(self._inspection.open(folder, name)))
         if folder is not None:
             self._status = StatusSocket(folder, name, self.describe)
             opening = loop.create_task(self._status.open(), name="asgi-tunnel status")
@@ -353,7 +348,7 @@ class Connector:
             hostnames=self.config.hostnames,
             services=self.services,
             inbox=self._inbox,
-            capabilities=self._capabilities,
+            capabilities=(DURATION, VISITOR, *capabilities_of(self._inspection)),
             policy=self.policy.rules,
             routes=self.policy.routes,
             session=session.session_id if session is not None and resumable else "",
@@ -361,12 +356,6 @@ class Connector:
                 session.connection.received_frames if session is not None and resumable else 0
             ),
         )
-
-    @property
-    def _capabilities(self) -> tuple[str, ...]:
-        if self._inspection is not None and self._inspection.is_remote:
-            return (DURATION, VISITOR, INSPECT)
-        return (DURATION, VISITOR)
 
     def find_proxy(self) -> Proxy | None:
         """Return the proxy to dial through, and say which one when it is another one."""

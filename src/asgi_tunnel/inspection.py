@@ -16,12 +16,13 @@ from .asgi.replay import Replays
 from .inspector.app import InspectorApp
 from .inspector.recorder import Recorder
 from .inspector.socket import InspectorSocket
+from .protocol.handshake import INSPECT
 
 if TYPE_CHECKING:
     from .asgi.origin import Origin
     from .inspector.settings import Inspect
 
-__all__ = ["Inspection"]
+__all__ = ["Inspection", "begin_inspection", "capabilities_of"]
 
 
 class Inspection:
@@ -69,3 +70,13 @@ class Inspection:
             "pid": os.getpid(),
             "agent": f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
         }
+
+
+def begin_inspection(settings: Inspect | None, origin: Origin, *, name: str) -> Inspection | None:
+    """Record what passes from now on; None: nothing is to be recorded."""
+    return None if settings is None else Inspection(settings, origin, name=name)
+
+
+def capabilities_of(inspection: Inspection | None) -> tuple[str, ...]:
+    """Return what HELLO says of it: an edge asks only where it may."""
+    return (INSPECT,) if inspection is not None and inspection.is_remote else ()

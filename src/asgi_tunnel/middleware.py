@@ -2,6 +2,8 @@
 
 Nothing happens when it is made: servers import apps in processes that never serve (reloaders,
 masters that fork).  What happens on lifespan is here; frames are not.
+
+Large because a tunnel is opened in several ways, by lifespan, by hand or late, by one object.
 """
 
 from __future__ import annotations
