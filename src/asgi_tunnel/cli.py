@@ -14,6 +14,7 @@ from typing import Final
 
 from ._version import __version__
 from .commands.doctor import add_parser as add_doctor_parser
+from .commands.inspect import add_parser as add_inspect_parser
 from .commands.service import add_parser as add_service_parser
 from .commands.status import add_parser as add_status_parser
 from .commands.token import add_parser as add_token_parser
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_service_parser(commands)
     add_status_parser(commands)
+    add_inspect_parser(commands)
     add_doctor_parser(commands)
     add_token_parser(commands)
     add_url_parser(commands)

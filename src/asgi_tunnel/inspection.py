@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .asgi.replay import Replays
+from .inspector.actions import Actions
 from .inspector.app import InspectorApp
 from .inspector.recorder import Recorder
 from .inspector.socket import InspectorSocket
@@ -43,7 +44,8 @@ class Inspection:
         self.recorder.on_call = Replays(origin).call
         self.is_remote = settings.remote
         self._name = name
-        self._app = InspectorApp(self.recorder, self._describe)
+        act = Actions(lambda: name)
+        self._app = InspectorApp(self.recorder, self._describe, act)
         if self.is_remote:
             origin.inspector = self._app
         self._socket: InspectorSocket | None = None

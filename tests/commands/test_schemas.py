@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
 from asgi_tunnel.cli import main
+from asgi_tunnel.inspector.settings import Inspect
 
-from .worlds import world
+from .worlds import World, answering, world
 
 if TYPE_CHECKING:
     import pytest
@@ -27,6 +29,14 @@ def check(name: str, capsys: pytest.CaptureFixture[str]) -> Any:
     Draft202012Validator(schema).validate(document)
     assert said.err == ""
     return document
+
+
+def visit(here: World, hostname: str) -> None:
+    """Ask for the page of a hostname."""
+    connection = HTTPConnection("127.0.0.1", here.edge.address.port, timeout=20)
+    connection.request("GET", "/", headers={"Host": hostname})
+    connection.getresponse().read()
+    connection.close()
 
 
 def test_documents(
@@ -61,4 +71,17 @@ def test_documents(
     run("error", "service", "list", code=2)
     (tmp_path / "asgi-tunnel.toml").write_text('[[services]]\nhostname = "a"\nto = "./"\n')
     run("service-list", "service", "list")
+    with world(tmp_path / "inspected", tls=False) as here:
+        folder = tmp_path / "run"
+        monkeypatch.setenv("ASGI_TUNNEL_STATUS", str(folder))
+        run("error", "inspect", code=1)
+        token = here.token("shop", "a.example.test")
+        inspect = Inspect(level="full")
+        app = answering(500)
+        with here.connected(token, app, status_folder=folder, inspect=inspect):
+            visit(here, "a.example.test")
+            run("inspect", "inspect")
+            run("inspect-show", "inspect", "show", "last")
+            run("inspect-replay", "inspect", "replay", "last", "--path", "/other")
+            run("inspect-diff", "inspect", "diff", "1", "2", code=1)
     assert seen == {path.stem for path in SCHEMAS.iterdir()}

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import ssl
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,8 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.commands.inspect_client import find_inspectors
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
+from asgi_tunnel.inspector.reply import RefusedError
+from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel.names import names_of
 from asgi_tunnel.policy.collect import collect
 from asgi_tunnel.token import Token
@@ -99,7 +103,13 @@ class World:
 
     @contextmanager
     def connected(
-        self, token: Token, app: Any, *, status_folder: Path | None = None
+        self,
+        token: Token,
+        app: Any,
+        *,
+        status_folder: Path | None = None,
+        inspect: Inspect | None = None,
+        name: str = "the app",
     ) -> Iterator[Connector]:
         """An app that serves with a token."""
         settings = TunnelConfig(
@@ -108,19 +118,36 @@ class World:
             grace=0.0,
             connections=1,
             status_folder=status_folder,
+            inspect=inspect,
         )
 
         async def start() -> Connector:
-            connector = Connector(settings, Origin(app), served=names_of(app), policy=collect(app))
+            connector = Connector(
+                settings, Origin(app), name=name, served=names_of(app), policy=collect(app)
+            )
             connector.start()
             await connector.wait_connected()
             return connector
 
         connector = self.do(start())
         try:
+            if inspect is not None and status_folder is not None:
+                _wait_for_inspector(status_folder)
             yield connector
         finally:
             self.do(connector.stop())
+
+
+def _wait_for_inspector(folder: Path) -> None:
+    """Return when a socket there replies: it opens beside the tunnel."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            find_inspectors([folder])
+            return
+        except RefusedError:
+            assert time.monotonic() < deadline, "no inspector"
+            time.sleep(0.01)
 
 
 @contextmanager

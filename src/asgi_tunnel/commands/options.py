@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ..config import TunnelConfig
 
-__all__ = ["add_common_options", "load_config", "print_json", "why_unreached"]
+__all__ = ["add_common_options", "load_config", "plain", "print_json", "why_unreached"]
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,11 @@ def load_config(options: argparse.Namespace) -> TunnelConfig:
 def print_json(document: object) -> None:
     """Print one JSON document."""
     print(json.dumps(document, indent=2))
+
+
+def plain(text: str) -> str:
+    """Return what a stranger has said, without what moves a terminal's cursor."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def why_unreached(error: BaseException) -> str:

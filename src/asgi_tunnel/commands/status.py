@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from .options import print_json
+from .options import plain, print_json
 
 if TYPE_CHECKING:
     import argparse
@@ -104,33 +104,33 @@ def _lines(process: dict[str, Any], now: float) -> list[str]:
     state = "stopping" if process["is_stopping"] else "connected"
     if not process["is_connected"]:
         state = "NOT CONNECTED"
-    head = f"{_plain(process['app'])}, process {process['pid']}, version {process['version']}"
+    head = f"{plain(process['app'])}, process {process['pid']}, version {process['version']}"
     lines = [
         f"{head}, up for {_duration(now - process['started'])}: {state}",
         f"  {process['in_flight']} requests in flight, {process['done']} done",
-        *(f"  {_plain(url)}" for url in process["urls"]),
+        *(f"  {plain(url)}" for url in process["urls"]),
         *(f"  {line}" for one in process["connections"] for line in _connection(one, now)),
     ]
     services = process["services"]
-    width = max((len(_plain(one["name"])) for one in services), default=0)
+    width = max((len(plain(one["name"])) for one in services), default=0)
     for one in services:
         flying = f", {one['in_flight']} in flight" if one["in_flight"] else ""
-        to = f"  ({_plain(one['to'])})" if one["to"] else ""
-        lines.append(f"  service {_plain(one['name']):<{width}}  {one['state']}{flying}{to}")
+        to = f"  ({plain(one['to'])})" if one["to"] else ""
+        lines.append(f"  service {plain(one['name']):<{width}}  {one['state']}{flying}{to}")
     if process["more_services"]:
         lines.append(f"  and {process['more_services']} more services")
     policy = process["policy"]
-    lines += [f"  rule {_plain(rule_text(one))}" for one in policy["rules"]]
+    lines += [f"  rule {plain(rule_text(one))}" for one in policy["rules"]]
     if policy["routes"]:
         lines.append(f"  {policy['routes']} patterns of paths; the edge replies 404 to any other")
-    lines += [f"  note: {_plain(one)}" for one in policy["notes"]]
+    lines += [f"  note: {plain(one)}" for one in policy["notes"]]
     return lines
 
 
 def _connection(one: dict[str, Any], now: float) -> list[str]:
     line = f"connection {one['number']}: {one['state']} for {_duration(now - one['since'])}"
     if one["state"] == "connected":
-        line += f" to {_plain(one['edge'])}"
+        line += f" to {plain(one['edge'])}"
         if one["round_trip"] is not None:
             line += f", round trip {one['round_trip'] * 1000:.1f} ms"
     if one["next_try_in"] is not None:
@@ -140,7 +140,7 @@ def _connection(one: dict[str, Any], now: float) -> list[str]:
     if one["error"] is None:
         return [line]
     ago = _duration(now - one["error_at"])
-    return [line, f"  last error, {ago} ago: {_plain(one['error'])}"]
+    return [line, f"  last error, {ago} ago: {plain(one['error'])}"]
 
 
 def _duration(seconds: float) -> str:
@@ -155,8 +155,3 @@ def _utc(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _plain(text: str) -> str:
-    """What an edge or a file has said, without what moves a terminal's cursor."""
-    return "".join(one if one.isprintable() else "?" for one in text)
