@@ -33,7 +33,7 @@ from asgi_tunnel.contrib.litestar import TunnelPlugin
 from asgi_tunnel.contrib.starlette import VisitorBackend, VisitorUser
 from asgi_tunnel.inbox import Delivery, delivery, inbox
 from asgi_tunnel.policy import BanError, EdgePolicy, allow, ban, edge
-from asgi_tunnel.testing import LocalEdge, Response
+from asgi_tunnel.testing import LocalEdge, Response, replay
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -148,6 +148,13 @@ litestar_app = Litestar(plugins=[TunnelPlugin(required=True, hostnames=("shop.ex
 handle = asgi_tunnel.start_in_thread(plain, name="shop", grace=2.0)
 if handle is not None:
     handle.stop()
+
+
+async def test_recorded() -> None:
+    """A HAR against the app, from a file or from JSON."""
+    assert_type(await replay("bug.har", app=plain, headers={"x": "y"}), list[Response])
+    assert_type(await replay({"log": {}}, app=plain, hosts=["a.test"]), list[Response])
+
 
 # Webhooks.
 

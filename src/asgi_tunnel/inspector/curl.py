@@ -12,6 +12,7 @@ import re
 from typing import Final
 
 from .recorded import (
+    EDGE_FIELDS,
     Detail,
     body_bytes,
     find_redacted,
@@ -29,19 +30,7 @@ MAX_ARGUMENT: Final = 100_000
 """Bytes of a body on the command line; Linux takes 128 KiB in one argument. More comes by a pipe,
 as does what holds a NUL byte, which no argument can."""
 
-_LEFT_OUT: Final = frozenset(
-    # curl writes them itself, or the edge adds them again.
-    {
-        "connection",
-        "content-length",
-        "host",
-        "transfer-encoding",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-real-ip",
-    }
-)
+_LEFT_OUT: Final = EDGE_FIELDS | {"host"}  # curl writes it itself
 _CURLS_OWN: Final = ("User-Agent", "Accept")  # sent unless they are taken away
 _ESCAPES: Final = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _SURROGATE: Final = 0xDC00  # of `surrogateescape`: a byte that is no UTF-8

@@ -16,6 +16,7 @@ from typing import Any, Final
 from .redaction import REDACTED
 
 __all__ = [
+    "EDGE_FIELDS",
     "Detail",
     "Fields",
     "body_bytes",
@@ -29,6 +30,20 @@ __all__ = [
     "value_of",
     "values_of",
 ]
+
+EDGE_FIELDS: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "keep-alive",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
+)
+"""Fields that belong to one connection, or that an edge writes for each request."""
 
 MAX_DECODED: Final = 1024 * 1024
 """Bytes that a compressed body may become to be shown or compared: 64 KiB of one is 64 MiB."""

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from .edits import Edits
 from .literals import columns, has_literal, literal, text_block, text_literal
 from .recorded import (
+    EDGE_FIELDS,
     Detail,
     redactions,
     request_fields,
@@ -39,22 +40,13 @@ RECEIVE_TIMEOUT: Final = 10
 """Seconds for all messages of such a test."""
 
 _WIDTH: Final = 88
-_LEFT_OUT: Final = frozenset(
-    # LocalEdge writes them itself, as an edge does.
-    {
-        "connection",
-        "content-length",
-        "sec-websocket-extensions",
-        "sec-websocket-key",
-        "sec-websocket-version",
-        "transfer-encoding",
-        "upgrade",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-real-ip",
-    }
-)
+# Of a handshake; LocalEdge writes one itself.
+_LEFT_OUT: Final = EDGE_FIELDS | {
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "upgrade",
+}
 _MODULE: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _BASE64_LINE: Final = 57  # bytes that make 76 characters
 

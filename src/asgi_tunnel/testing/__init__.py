@@ -2,7 +2,8 @@
 
 :class:`LocalEdge` serves an app through the real protocol over a line in memory; its ``link`` cuts,
 stalls and slows that line.  With ``pytest_plugins = ["asgi_tunnel.testing"]`` the fixture
-``local_edge`` is there as well.  See docs/howto/testing.md.
+``local_edge`` is there as well.  :func:`replay` sends what a HAR has recorded to an app.  See
+docs/howto/testing.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..identity import Visitor
 from ..protocol.limits import Timing
 from .edge import LocalEdge
+from .har import replay
 from .link import MemoryLink
 from .visitor import (
     Headers,
@@ -38,6 +40,7 @@ __all__ = [
     "WebSocketClosedError",
     "WebSocketDeniedError",
     "local_edge",
+    "replay",
 ]
 
 
