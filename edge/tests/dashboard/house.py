@@ -16,6 +16,7 @@ from edge.tests.live import Live, live_edge
 
 from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
+from asgi_tunnel_edge.settings.check import toml_value
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
@@ -143,6 +144,10 @@ class House:
 async def house(folder: Path, app: Any = hello, **settings: Any) -> AsyncIterator[House]:
     """One of them; ``settings`` are tables beside ``[dashboard]``, or in its place."""
     tables = {"dashboard": dict(SETTINGS), **settings}
+    lines = ['domain = "example.test"', 'listen = "127.0.0.1:0"', "[tls]", 'mode = "off"']
+    for table, values in tables.items():
+        lines += [f"[{table}]", *(f"{key} = {toml_value(one)}" for key, one in values.items())]
+    (folder / "edge.toml").write_text("\n".join(lines))  # the page of settings reads it again
     async with live_edge(folder, None, **tables) as live:
         one = House(live)
         store, access = Store(one.path), AccessStore(one.path)

@@ -93,7 +93,7 @@ def make_app(context: DashboardContext, guarded: Guarded) -> Starlette:
     routes: list[BaseRoute] = [Route(f"{STATIC_PATH}{{name:path}}", static)]
     for page in context.pages:
         routes += page.routes(PageRoutes(context, guarded, page))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={
             PageError: on_page_error,
@@ -102,3 +102,5 @@ def make_app(context: DashboardContext, guarded: Guarded) -> Starlette:
             Exception: on_error,
         },
     )
+    app.router.redirect_slashes = False  # an address is a page's, or none's
+    return app

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from ..pages.brand import DARK, LIGHT, Brand
+from ..pages.colour import readable
 from .words import FILTERS
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ STATIC_PATH: Final = "/static/"
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _STATIC: Final = Path(__file__).parent / "static"
+_SHADE: Final = "#f1f1ee"
+_DARK_SHADE: Final = "#222428"
+"""The darkest, and the lightest, that links stand on: a row under the pointer."""
+
 _KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _POLICY: Final = (
@@ -63,7 +68,6 @@ class Site:
     }
 
     def __init__(self, brand: Brand) -> None:
-        self._brand = brand
         self._environment = _environment()
         # All at once: no file is opened, or looked at, while the edge serves.
         self._templates = {
@@ -73,7 +77,14 @@ class Site:
         self._files = dict(_static_files(brand))
         style = self._environment.get_template("style.css")
         self._files["style.css"] = (
-            style.render(brand=brand, light=LIGHT, dark=DARK).encode(),
+            style.render(
+                light=LIGHT,
+                dark=DARK,
+                shade=_SHADE,
+                dark_shade=_DARK_SHADE,
+                accent=readable(brand.accent, _SHADE),
+                dark_accent=readable(brand.accent_dark, _DARK_SHADE),
+            ).encode(),
             "text/css",
         )
         content = b"\0".join(
@@ -106,9 +117,10 @@ class Site:
         """Return a value as JSON, for a script."""
         return JSONResponse(value, status_code=status, headers=self.fields)
 
-    def picture(self, svg: str) -> Response:
-        """Return a drawing."""
-        return Response(svg, media_type="image/svg+xml", headers=self.fields)
+    def picture(self, svg: bytes) -> Response:
+        """Return a drawing; browsers keep it for some minutes, for themselves."""
+        fields = {**self.fields, "cache-control": "private, max-age=600"}
+        return Response(svg, media_type="image/svg+xml", headers=fields)
 
     def redirect(self, path: str, *, done: str = "") -> Response:
         """Lead to a page of this dashboard, after a form."""

@@ -55,7 +55,7 @@ def ago(at: float | None) -> str:
     seconds = time.time() - at
     if seconds < -1:
         return f"in {duration(-seconds)}"
-    return "just now" if seconds < 5 else f"{duration(seconds)} ago"
+    return "just now" if seconds < 10 else f"{duration(seconds)} ago"
 
 
 def moment(at: float | None) -> str:

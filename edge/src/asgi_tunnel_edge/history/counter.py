@@ -20,6 +20,14 @@ MAX_SPELLINGS: Final = 4096
 up. Others are looked up each time, 0.2 us more."""
 
 
+_OWN: Final = "-"
+"""What entries have in place of a hostname where the edge's own pages were asked for."""
+
+
+def _known() -> dict[str, Tally]:
+    return {_OWN: Tally()}  # which nobody reads
+
+
 class HistoryCounter:
     """See the module; an :class:`..observers.observer.ExchangeObserver`.
 
@@ -30,7 +38,7 @@ class HistoryCounter:
     def __init__(self, name_of: Callable[[str], str | None]) -> None:
         self._name_of = name_of
         self._tallies: dict[str, Tally] = {}  # by registered name: no more than the store has
-        self._known: dict[str, Tally] = {}  # the same, by the hostname that was visited
+        self._known = _known()  # the same, by the hostname that was visited
 
     def closed(self, entry: Entry) -> None:
         """See :class:`..observers.observer.ExchangeObserver`."""
@@ -46,7 +54,7 @@ class HistoryCounter:
 
     def take(self) -> dict[str, Tally]:
         """Return what was counted, and begin anew."""
-        taken, self._tallies, self._known = self._tallies, {}, {}
+        taken, self._tallies, self._known = self._tallies, {}, _known()
         return taken
 
     def _find(self, hostname: str) -> Tally:

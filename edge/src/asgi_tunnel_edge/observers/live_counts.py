@@ -111,9 +111,9 @@ class LiveCounts:
             {
                 "name": name,
                 "requests": count.requests,
-                "statuses": count.statuses,
+                "statuses": [*count.statuses],  # these go on counting
                 "sent": count.sent,
-                "durations": count.durations,
+                "durations": [*count.durations],
             }
             for name, count in newest
         ]

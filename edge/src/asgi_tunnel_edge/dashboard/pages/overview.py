@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...observers.live_counts import NOBODY
 from ..page import Page
 from ..problems import problems_of
 from ..roles import Role
@@ -44,7 +45,11 @@ async def _values(hit: Hit, moment: Moment) -> dict[str, object]:
     tunnels = tunnels_of(context.tokens(viewer), moment.sessions)
     active = [one for one in tunnels if one.token.state(moment.at) == "active"]
     mine = {name for one in active for name in one.token.hostnames}
-    traffic = traffic_of(moment, lambda name: viewer.is_operator or name in mine)
+
+    def is_shown(name: str) -> bool:
+        return name in mine if not viewer.is_operator else name != NOBODY
+
+    traffic = traffic_of(moment, is_shown)
     values: dict[str, object] = {
         "moment": moment,
         "traffic": traffic,

@@ -12,15 +12,23 @@
     return `${value >= 100 || place === 0 ? Math.round(value) : value.toFixed(1)} ${units[place]}`;
   };
   const duration = (seconds) => seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
-  const count = (value) => value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : value.toFixed(1);
+  const count = (value) => value >= 10 || Number.isInteger(value) ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(2)).toString();
   const UNITS = { bytes: amount, seconds: duration, count };
+
+  // Hours of a day, in the reader's time, or days where there are several.
+  const when = (at) => {
+    const isLong = at[at.length - 1] - at[0] > 2 * 86400;
+    const options = isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false };
+    const format = new Intl.DateTimeFormat("en", options);
+    return (time) => format.format(new Date(time * 1000));
+  };
 
   // One picture: `data-chart` names its address, `data-series` the columns of the answer and their colours.
   function draw(place, answer) {
     const unit = UNITS[place.dataset.unit] || count;
     const wanted = place.dataset.series.split(",").map((one) => one.split(":"));
     const line = (name, colour) => ({
-      label: name, stroke: css(`--${colour}`), width: 1.5, spanGaps: false,
+      label: name, stroke: css(`--${colour}`), width: 1.5, spanGaps: place.dataset.unit === "seconds",
       fill: wanted.length === 1 ? `color-mix(in srgb, ${css(`--${colour}`)} 12%, transparent)` : undefined,
       points: { show: false },
     });
@@ -30,9 +38,9 @@
     };
     place.replaceChildren();
     return new uPlot({
-      width: Math.max(place.clientWidth, 200), height: 152, cursor: { y: false }, legend: { show: false }, padding: [8, 8, 0, 0],
+      width: Math.max(place.clientWidth, 200), height: 152, cursor: { y: false }, legend: { show: false }, padding: [8, 20, 0, 0],
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [{ ...axis, size: 28, grid: { show: false } }, { ...axis, size: 58, values: (_, values) => values.map(unit) }],
+      axes: [{ ...axis, size: 28, grid: { show: false }, space: 64, values: (_, times) => times.map(when(answer.at)) }, { ...axis, size: 58, values: (_, values) => values.map(unit) }],
       series: [{}, ...wanted.map(([name, colour]) => line(name, colour))],
     }, [answer.at, ...wanted.map(([name]) => answer[name])], place);
   }
