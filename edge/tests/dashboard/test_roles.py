@@ -72,7 +72,7 @@ def test_who_somebody_is(fields: dict[str, Any], role: Role | None) -> None:
 
 
 #: What ben, who owns `shop`, asks for to see or change what is not his.
-REACHES = (
+REACHES: tuple[tuple[str, str, dict[str, str], int], ...] = (
     ("GET", f"/tunnels/{BLOG_ID}", {}, 404),
     ("GET", "/tunnels/blog", {}, 404),
     ("GET", "/tunnels/BLOG", {}, 404),
