@@ -11,6 +11,7 @@ from asgi_tunnel_edge.api.openapi import document
 from asgi_tunnel_edge.api.problem import APIError
 from asgi_tunnel_edge.storage.audit import AuditStore
 
+from ..inspector_api import InspectorAPI
 from ..page import Page
 from ..problem import PageError
 from ..roles import Role
@@ -52,6 +53,7 @@ def _routes(routes: PageRoutes) -> Sequence[BaseRoute]:
         note=audit.note,
         audit=newest,
         history=context.history,
+        inspect=InspectorAPI(context, audit.note),
     )
     return [routes.view("/api", partial(_describe, _sections())), *make_routes(api, identify)]
 
