@@ -79,6 +79,10 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/commands/doctor_app.py": "tests/commands/test_doctor.py",
     "src/asgi_tunnel/commands/doctor_edge.py": "tests/commands/test_doctor.py",
     "src/asgi_tunnel/commands/doctor_visit.py": "tests/commands/test_doctor.py",
+    **{
+        f"src/asgi_tunnel/commands/inspect_{name}.py": "tests/commands/test_inspect.py"
+        for name in ("client", "edits", "list", "many", "one", "text")
+    },
     "src/asgi_tunnel/commands/options.py": "tests/commands/test_token.py",
     "src/asgi_tunnel/asgi/lifespan_relay.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",
