@@ -128,7 +128,7 @@ def _request(hostname: str, method: str, target: bytes) -> Request:
 
 def _decide(doors: DoorMap, request: Request, user: str | None) -> Outcome:
     hostname = request.hostname or ""
-    if doors.owner(hostname) is None:
+    if doors.owner(hostname) is None and not doors.is_own(hostname):
         return Outcome("nobody", 404, [], f"no token has {hostname}; see `host list`")
     if doors.is_end_to_end(hostname):
         return Outcome("end-to-end", None, [], f"the hostname {hostname} is end to end")

@@ -19,6 +19,8 @@ from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
 
 from .doctor_access import doors_without_effect
+from .doctor_dashboard import hostname_of_a_token
+from .door_map import DoorMap
 from .options import data_option, json_option
 
 if TYPE_CHECKING:
@@ -88,7 +90,10 @@ def _wrong_files(config: EdgeConfig) -> list[EdgeError]:
             sentence = f"the database {config.database_path} was made by a newer version"
             found.append(StorageError(f"{sentence} of asgi-tunnel-edge; upgrade this one"))
         elif config.policies and revision == HEAD_REVISION:
-            found += doors_without_effect(DoorMap.load(config))
+            doors = DoorMap.load(config)
+            found += doors_without_effect(doors)
+            taken = hostname_of_a_token(config, doors.snapshot)
+            found += [] if taken is None else [taken]
     except StorageError as error:
         if not config.snapshot_path.exists():  # with it an edge starts
             found.append(error)

@@ -1,7 +1,8 @@
 """``asgi-tunnel-edge doctor``: what is wrong around an edge, or soon will be.
 
 It changes nothing, and nothing depends on it: ``run`` starts whatever it says. What it looks at is
-in ``doctor_folder``, ``doctor_access``, ``doctor_machine`` and ``doctor_providers``.
+in ``doctor_folder``, ``doctor_access``, ``doctor_dashboard``, ``doctor_machine`` and
+``doctor_providers``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
     import asyncio
 
     from .doctor_access import check_doors
+    from .doctor_dashboard import check_dashboard
     from .doctor_folder import check_certificate, check_database, check_disk, check_secrets
     from .doctor_machine import check_clock, check_descriptors, check_dns, check_ports
 
@@ -56,6 +58,7 @@ def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
         *check_secrets(config),
         *check_certificate(config),
         *check_doors(config),
+        *check_dashboard(config),
         check_disk(config),
         check_descriptors(config),
         *asyncio.run(check_ports(config)),

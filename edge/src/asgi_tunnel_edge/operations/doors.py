@@ -17,6 +17,7 @@ from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.hostname import wildcard_of
 from asgi_tunnel_edge.settings.access import PUBLIC, split_path
+from asgi_tunnel_edge.settings.dashboard import dashboard_doors
 from asgi_tunnel_edge.settings.guards import HostnameConfig
 from asgi_tunnel_edge.storage import Store
 
@@ -72,9 +73,15 @@ class DoorMap:
         return self._guards.rules(hostname).door
 
     def owner(self, hostname: str) -> TokenRecord | None:
-        """Return the token whose app serves a hostname."""
+        """Return the token whose app serves a hostname; None: nobody's, or the edge itself does."""
+        if self.is_own(hostname):
+            return None
         owners = self.snapshot.owners
         return owners.get(hostname) or owners.get(wildcard_of(hostname) or "")
+
+    def is_own(self, hostname: str) -> bool:
+        """Whether it is the dashboard's."""
+        return hostname in dashboard_doors(self.config.dashboard, {})
 
     def is_end_to_end(self, hostname: str) -> bool:
         """Whether TLS ends in the app, so that no door can stand there."""

@@ -139,7 +139,7 @@ def dashboard_doors(
     found = {}
     for name in names:
         own = hostnames.get(name, HostnameConfig())
-        bound = MAX_BODY if own.max_body is None else own.max_body
+        bound = own.max_body or MAX_BODY  # 0 is no bound, and forms are read into memory
         found[name] = replace(own, access=POLICY, access_paths={}, max_body=bound)
     return found
 
