@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from asgi_tunnel_edge.errors import EdgeError
 from asgi_tunnel_edge.operations.scope import Scope
 from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage.acting import acting
 
 from .openapi import document
 from .operation import Call, Operation
@@ -118,10 +119,11 @@ class _Served:
                 address=None if request.client is None else request.client.host,
                 csrf=caller.csrf,
             )
-            if inspect.iscoroutinefunction(operation.run):
-                result = await operation.run(call)
-            else:
-                result = await asyncio.to_thread(operation.run, call)
+            with acting(caller.subject):
+                if inspect.iscoroutinefunction(operation.run):
+                    result = await operation.run(call)
+                else:
+                    result = await asyncio.to_thread(operation.run, call)
         except (EdgeError, APIError) as error:
             return respond(problem_of(error))
         if operation.result is None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
-from ..api.problem import problem, respond
+from ..api.problem import problem, problem_of, respond
 from ..errors import EdgeError
 from .problem import PageError
 from .roles import Role
@@ -72,7 +72,8 @@ def make_app(context: DashboardContext, guarded: Guarded) -> Starlette:
         return wrong(request, error.status, error.title, error.text)
 
     async def on_edge_error(request: Request, error: Exception) -> Response:
-        return wrong(request, 400, "This cannot be done", f"{error}.")
+        assert isinstance(error, EdgeError)
+        return wrong(request, problem_of(error).status, "This cannot be done", f"{error}.")
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

@@ -13,8 +13,7 @@ from .problem import PageError
 
 if TYPE_CHECKING:
     from ..history import History
-    from ..inspection import Inspectors
-    from ..observers.traces import TraceRing
+    from ..observers.limited import LimitedVisitors
     from ..settings.config import EdgeConfig
     from ..shown import ShownCertificates
     from ..storage import SnapshotWatcher
@@ -55,8 +54,7 @@ class DashboardContext:
     audit: AuditLog
     live: Live
     history: History
-    inspectors: Inspectors  #: of the apps' sides
-    traces: TraceRing  #: where the time of the newest exchanges went
+    limited: LimitedVisitors
     pages: Sequence[Page] = ()
 
     @property

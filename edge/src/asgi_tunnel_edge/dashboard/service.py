@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..endpoints.local_app import LocalApp
 from ..history import History
-from ..inspection import Inspectors
-from ..observers.traces import TraceRing
+from ..observers.limited import LimitedVisitors
+from ..replies import BY_SHARE
 from ..pages.brand import Brand
 from ..storage.encryption import SecretBox
 
@@ -73,6 +73,7 @@ class Dashboard:
         self.traces = TraceRing()
         self._live: Live
         self._history = History(config.history_path, directory.registered_name)
+        self._limited = LimitedVisitors(BY_SHARE)
         self._app: LocalApp
         self._context: DashboardContext
 
@@ -93,7 +94,7 @@ class Dashboard:
         self._app = LocalApp(await asyncio.to_thread(self._make_app, key))
         await self._app.start()
         self._edge_context.attach(self._history.counter)
-        self._edge_context.traces = self.traces
+        self._edge_context.attach(self._limited)
         self._history.start()
         if config.dashboard.hostname is not None:
             self._directory.serve(config.dashboard.hostname, self._app.route)
@@ -153,8 +154,7 @@ class Dashboard:
             audit=AuditLog(config.database_path),
             live=self._live,
             history=self._history,
-            inspectors=Inspectors(self._edge_context.next_request_id),
-            traces=self.traces,
+            limited=self._limited,
             pages=find_pages(),
         )
         self._context = context
