@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import pytest  # noqa: TC002
 
 from asgi_tunnel_edge.observers import limited
 from asgi_tunnel_edge.observers.access_log import Entry
