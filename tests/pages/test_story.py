@@ -130,7 +130,7 @@ async def make_token(page: Any, one: House) -> str:
     await page.fill("[name=name]", "orders")
     await page.select_option("[name=owner]", "ben")
     await page.click("button:text('Make the token')")
-    secret = (await page.inner_text("pre.secret")).strip()
+    secret = str(await page.inner_text("pre.secret")).strip()
     assert re.fullmatch(r"att1\.[\w-]+\.[\w-]+", secret)
     await page.screenshot(path=PICTURES / "story-token.png", full_page=True)
     await one.follow()

@@ -43,9 +43,11 @@ async def shop(scope: Any, receive: Any, send: Any) -> None:
 
 
 @asynccontextmanager
-async def inspected(folder: Path, inspect: Inspect | None = None) -> AsyncIterator[House]:
-    """A house whose shop has an inspector."""
-    async with house(folder, None) as one:
+async def inspected(
+    folder: Path, inspect: Inspect | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    """A house whose shop has an inspector; ``settings`` are those of :func:`house`."""
+    async with house(folder, None, **settings) as one:
         await one.live.connect(shop, inspect=inspect or Inspect(level="full"))
         yield one
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .page import Page
     from .roles import Viewer
     from .site import Site
+    from .watching import Watches
 
 __all__ = ["DashboardContext", "NavigationSection"]
 
@@ -54,6 +55,9 @@ class DashboardContext:
     audit: AuditLog
     live: Live
     history: History
+    inspectors: Inspectors  #: of the apps' sides
+    watches: Watches  #: those of them that pages watch
+    traces: TraceRing  #: where the time of the newest exchanges went
     limited: LimitedVisitors
     pages: Sequence[Page] = ()
 

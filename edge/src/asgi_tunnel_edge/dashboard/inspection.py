@@ -72,6 +72,9 @@ class AppInspector:
         token: Whose app it is.
         instance: Which process.
         instances: All of the token, for the page to choose from.
+
+    Attributes:
+        session: It is asked by.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class AppInspector:
         self.token = token
         self.instance = instance
         self.instances = instances
-        self._session = instance.session
+        self.session = instance.session
         self._inspectors = inspectors
         self._by = hit.viewer.visitor.display_name
 
@@ -117,7 +120,7 @@ class AppInspector:
             InspectionError: It does not reply.
         """
         reply = await self._inspectors.ask(
-            self._session,
+            self.session,
             Inquiry(target=target, method=method, body=body, by=self._by, may_write=True),
         )
         if reply.status >= 400:
@@ -133,7 +136,7 @@ class AppInspector:
             InspectionError: It cannot be followed.
         """
         inquiry = Inquiry(target="/live", by=self._by)
-        async with self._inspectors.follow(self._session, inquiry) as pieces:
+        async with self._inspectors.follow(self.session, inquiry) as pieces:
             yield pieces
 
 

@@ -12,6 +12,7 @@ from ..observers.limited import LimitedVisitors
 from ..replies import BY_SHARE
 from ..pages.brand import Brand
 from ..storage.encryption import SecretBox
+from .watching import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ class Dashboard:
 
     Attributes:
         traces: Where the time of the newest exchanges went.
+        watches: Inspectors that pages watch.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of an edge that pages show, each by its name
@@ -71,6 +73,7 @@ class Dashboard:
         self._certificates = certificates
         self._visitor_url = visitor_url
         self.traces = TraceRing()
+        self.watches = Watches()
         self._live: Live
         self._history = History(config.history_path, directory.registered_name)
         self._limited = LimitedVisitors(BY_SHARE)
@@ -154,6 +157,9 @@ class Dashboard:
             audit=AuditLog(config.database_path),
             live=self._live,
             history=self._history,
+            inspectors=Inspectors(self._edge_context.next_request_id),
+            watches=self.watches,
+            traces=self.traces,
             limited=self._limited,
             pages=find_pages(),
         )

@@ -227,8 +227,8 @@ class PageRoutes:
 
         Args:
             path: Of the stream.
-            follow: Yields events, and something at least each ``HEARTBEAT``; closed when the one
-                who watches has gone.
+            follow: Yields events, something at once and at least each ``HEARTBEAT``; closed when
+                the one who watches has gone. What it raises before is a page.
             role: See :class:`Page`.
         """
         needed = self._page.role if role is None else role
@@ -236,10 +236,12 @@ class PageRoutes:
         async def serve(request: Request) -> Response:
             viewer = self._guarded.viewer(request, needed)
             hit = Hit(request, viewer, self.context, self._page)
+            pieces = follow(hit)
+            first = await anext(pieces)
 
             async def events() -> AsyncIterator[bytes]:
-                yield b"retry: 3000\n\n"
-                async with aclosing(follow(hit)) as pieces:
+                async with aclosing(pieces):
+                    yield b"retry: 3000\n\n" + first
                     with suppress(PageError):  # they may not see it any more
                         async for piece in pieces:
                             hit.viewer = self._guarded.viewer(request, needed)

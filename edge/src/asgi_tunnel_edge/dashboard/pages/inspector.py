@@ -5,7 +5,6 @@ Nothing of it is kept here: each page asks the app's own process, over its tunne
 
 from __future__ import annotations
 
-import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +18,7 @@ from ..live import event
 from ..page import Page
 from ..problem import PageError
 from ..roles import Role
+from ..watching import TooManyWatchError
 from ..waterfall import waterfall_of
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ __all__ = ["PAGE"]
 
 SHOWN: Final = 60
 """Exchanges in the list: as many as somebody looks through; the search finds the others."""
-
-PAUSE: Final = 0.4
-"""Seconds between two looks of a page that follows: a busy app is looked at, not held up."""
 
 MAX_FIELDS: Final = 200
 """Fields of a request that is edited."""
@@ -108,15 +105,26 @@ async def _listed(hit: Hit, inspector: AppInspector) -> dict[str, Any]:
 async def _follow(hit: Hit) -> AsyncGenerator[bytes, None]:
     """Send the list again each time that something has happened."""
     inspector = inspector_of(hit)
-    with suppress(InspectionError):
-        async with inspector.follow() as pieces:
-            async for piece in pieces:
-                if b"event: " not in piece:
-                    yield b": still here\n\n"
-                    continue
-                values = await _listed(hit, inspector)
-                yield event(hit.fragment("inspector_part.html", values))
-                await asyncio.sleep(PAUSE)
+    try:
+        watch = hit.context.watches.open(inspector)
+    except TooManyWatchError as error:
+        raise PageError(503, "Too many are watching", str(error)) from error
+
+    async def render() -> str:
+        return hit.fragment("inspector_part.html", await _listed(hit, inspector))
+
+    with watch:
+        yield b": watching\n\n"
+        async for is_new in watch.changes():
+            # Whose token it was may have changed since the stream began.
+            hit.context.token(hit.viewer, inspector.token.id)
+            if not is_new:
+                yield b": still here\n\n"
+                continue
+            try:
+                yield event(await watch.shared(hit.request.url.query, render))
+            except InspectionError:
+                return  # the page connects again
 
 
 # -- one exchange ----------------------------------------------------------------------------------
