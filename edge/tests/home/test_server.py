@@ -12,6 +12,8 @@ from edge.tests.home.world import HOME, SHOP, World, world
 from msgspec.structs import replace
 
 from asgi_tunnel.config import EndToEndConfig
+from asgi_tunnel.inspection import begin_inspection
+from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel_edge.home import server as home_server
 from asgi_tunnel_edge.tokens import Snapshot
 
@@ -235,3 +237,16 @@ async def test_the_app_stops_during_a_transfer(tmp_path: Path) -> None:
         with pytest.raises((ConnectionError, ssl.SSLError)):
             await reader.readexactly(512 * MIB)
         writer.close()
+
+
+async def test_the_inspector_knows_what_was_end_to_end(tmp_path: Path) -> None:
+    """T145: what came through the app's own TLS has the flag, what the edge has read has not."""
+    async with world(tmp_path) as one:
+        inspection = begin_inspection(Inspect(level="full"), one.connector.origin, name="a")
+        assert inspection is not None
+        await exchange(one, request_for("/private"))
+        line = ':inspect: {"by":"a","may_write":true}\r\n'
+        reply = await exchange(one, request_for("/state", more=line))
+        assert reply.startswith(b"HTTP/1.1 400 ")
+        (found,) = [one.summary("x") for one in inspection.recorder.newest(10)]
+        assert (found["path"], found["end_to_end"], found["host"]) == ("/private", True, HOME)

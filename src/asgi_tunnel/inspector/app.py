@@ -25,7 +25,7 @@ __all__ = ["Act", "InspectorApp"]
 MAX_REQUEST: Final = 8 * 1024 * 1024
 """Bytes of a request's body: a file of exchanges to import."""
 
-MAX_LOOKED_AT: Final = 20_000
+MAX_LOOKED_AT: Final = 5000
 """Exchanges that one request looks at; what fits none of them is found in some requests more."""
 
 _EXCHANGES: Final = "/exchanges"
