@@ -81,6 +81,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/mcp.md",
                     "howto/notebooks.md",
                     "howto/webdav.md",
+                    "howto/inspect.md",
                 ),
             ),
             ("Coming from", ("howto/coming-from-*",)),

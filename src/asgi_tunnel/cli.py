@@ -260,7 +260,9 @@ def _child_arguments(options: argparse.Namespace) -> list[str]:
         arguments += ["--hostname", hostname]
     for rule in options.inbox or ():
         arguments += ["--inbox", rule]
-    for name in ("connections", "grace", "inspect", "root_path", "env_file", "services"):
+    if options.inspect is not None:
+        arguments.append(f"--inspect={options.inspect}")
+    for name in ("connections", "grace", "root_path", "env_file", "services"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]
