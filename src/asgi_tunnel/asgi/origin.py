@@ -107,7 +107,7 @@ class Origin:
         """Let the app serve a stream without a call, where it can and nobody records."""
         if (
             self._serve_stream is not None
-            and self.recorder is None
+            and (self.recorder is None or not self.recorder.is_on)
             and event.kind is _HTTP
             and event.end
             and not event.data

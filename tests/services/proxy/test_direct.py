@@ -9,11 +9,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from tests.asgi.memory import request_head
 from tests.services.scripted import OK, Call, Script, Scripted, answering, scripted
 
 from asgi_tunnel import Services
 from asgi_tunnel.errors import StreamResetError
+from asgi_tunnel.inspector.recorder import Recorder
+from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel.protocol.codes import ResetCode
+from asgi_tunnel.protocol.events import StreamOpened
+from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.head import INSPECT
 from asgi_tunnel.request_log import RequestLog
 from asgi_tunnel.testing import LocalEdge, Visitor
 
@@ -382,3 +388,44 @@ async def test_a_table_that_changes_lets_it_finish() -> None:
         assert (await edge.get("/")).status == 404
         late.set()
         assert await found.read() == b"b"
+
+
+async def twice(call: Call) -> None:
+    """Reply to two requests."""
+    for _ in range(2):
+        await call.head()
+        await call.say(OK)
+
+
+async def test_an_inspector_sees_what_would_go_directly() -> None:
+    """While something is recorded the app is called; while it is switched off it is not."""
+    async with warm(twice) as (edge, _, app):
+        recorder = edge._origin.recorder = Recorder(Inspect())
+        assert (await edge.get("/a")).body == b"ok"
+        assert app.calls == 1
+        (one,) = recorder.newest(10)
+        assert one.summary("x")["path"] == "/a"
+        recorder.level = "off"
+        assert (await edge.get("/b")).body == b"ok"
+        assert app.calls == 1
+
+
+async def test_a_request_for_an_inspector_is_never_a_services() -> None:
+    """T144: without one it is reset, and the connection that is ready is not used for it."""
+
+    class Link:
+        """Notes the reset."""
+
+        reset: Any = None
+
+        def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
+            self.reset = code
+
+    async with warm(answering(OK)) as (edge, service, app):
+        link: Any = Link()
+        head = request_head("GET", "/state", (INSPECT, b'{"by":"anna","may_write":true}'))
+        head.fields[0] = (b"host", b"a.test")
+        edge._origin.serve(link, StreamOpened(7, StreamKind.HTTP, head, b"", True))
+        assert link.reset == ResetCode.REFUSED
+        assert app.calls == 0
+        assert len(service.heads) == 1  # the one that has warmed it
