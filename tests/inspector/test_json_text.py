@@ -37,6 +37,9 @@ def is_secret(key: str) -> bool:
             '{"secret":"MARKER"}\n{"secret":"MARKER"}',
             '{"secret":"[redacted]"}\n{"secret":"[redacted]"}',
         ),
+        ('{"a":"{\\"secret\\":\\"MARKER\\"}"}', '{"a":"{\\"secret\\":\\"[redacted]\\"}"}'),
+        ('{"a":"{\\"secret\\":\\"MARKER', '{"a":"{\\"secret\\":\\"[redacted]\\""'),
+        ('{"a":"{\\"secret\\":\\"MARKER\\u00', '{"a":"{\\"secret\\":\\"[redacted]\\""'),
         ('{"max_secret_tokens":100}', '{"max_secret_tokens":100}'),
         ('{"secret_tokens":"100"}', '{"secret_tokens":"[redacted]"}'),
         ('{"secret":"MARKER" : "MARKER"}', '{"secret":"[redacted]""MARKER"}'),
@@ -45,6 +48,13 @@ def is_secret(key: str) -> bool:
 def test_values_of_secret_keys_go(text: str, expected: str) -> None:
     """At any depth and in any spelling, also where the end of the text is missing."""
     assert redact_json(text, is_secret) == expected
+
+
+def test_a_document_within_documents() -> None:
+    """As senders of webhooks nest them: a text within a text is looked into."""
+    text = json.dumps([json.dumps({"a": json.dumps({"secret": "MARKER", "b": 1})})])
+    found = redact_json(text, is_secret)
+    assert json.loads(json.loads(json.loads(found)[0])["a"]) == {"secret": "[redacted]", "b": 1}
 
 
 def test_what_was_taken_out_is_said() -> None:

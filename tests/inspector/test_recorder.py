@@ -36,6 +36,7 @@ def test_ids_are_of_one_process() -> None:
         (b"/?a=1&b=2", b"/?a=...&b=..."),
         (b"/?secret", b"/?..."),
         (b"/?", b"/?..."),
+        (b"/", b"/"),
         (b"/?a=1=2?3", b"/?a=..."),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from tests.asgi.memory import ACCEPT, CLOSE, body, start, text, until
 from tests.inspector.world import Inspected
 
+from asgi_tunnel.inspector.redaction import Scrubber
 from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel.protocol.head import VISITOR
 
@@ -413,3 +414,23 @@ def _held_by(one: object, depth: int = 0) -> object:
     if depth > 3 or not names or type(one).__name__ in ("Ring", "Journal"):
         return one
     return {name: _held_by(getattr(one, name, None), depth + 1) for name in names}
+
+
+@pytest.mark.parametrize("part", ["fields", "text", "target"])
+async def test_a_defect_of_the_recorder_ends_no_exchange(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    """The visitor gets the response, the numbers are kept, and the log has a line."""
+
+    def broken(*_: object) -> None:
+        raise LookupError("SECRET")
+
+    monkeypatch.setattr(Scrubber, part, broken)
+    tunnel = Inspected(echo)
+    content_type = (b"content-type", b"text/plain")
+    visitor = await tunnel.ask("POST", "/a?b=SECRET", content_type, body=b"SECRET").over()
+    assert (visitor.status, visitor.body) == (201, b"SECRET")
+    (one,) = (await tunnel.look("/exchanges"))["exchanges"]
+    assert (one["status"], one["state"], one["received"]) == (201, "done", 6)
+    assert "without its content: LookupError" in caplog.text
+    assert "SECRET" not in caplog.text

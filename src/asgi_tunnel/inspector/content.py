@@ -127,7 +127,7 @@ class Content:
             self._trailers = self._scrubber.fields(fields)
             self.held += _cost_of(self._trailers)
 
-    def message(self, data: str | bytes, *, from_app: bool) -> None:
+    def message(self, data: str | bytes, from_app: bool) -> None:
         """Keep a message of a WebSocket."""
         if self.is_dropped:
             return

@@ -18,10 +18,17 @@ _BRACKET: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', 
 _SCALAR: Final = re.compile(r"[^,}\]\s]*+")
 _REPLACEMENT: Final = '"[redacted]"'
 _NUMBER: Final = frozenset("-0123456789")
+_HALF_ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+
+MAX_DEPTH: Final = 3
+"""Documents within texts of documents that are looked into, as senders of webhooks nest them."""
 
 
 def redact_json(
-    text: str, is_secret: Callable[[str], bool], see: Callable[[str], None] = lambda _: None
+    text: str,
+    is_secret: Callable[[str], bool],
+    see: Callable[[str], None] = lambda _: None,
+    depth: int = 0,
 ) -> str:
     """Return JSON text, of one document or several, without the values of secret keys.
 
@@ -29,6 +36,7 @@ def redact_json(
         text: Its end may be missing.
         is_secret: Judges a key.
         see: Gets each text that was taken out.
+        depth: Documents around this one, whose text it is.
 
     Counts of tokens, as language models have them, stay: a number below a key in the plural.
     """
@@ -40,6 +48,12 @@ def redact_json(
             break
         at = match.end()
         if match[2] is None:
+            if depth < MAX_DEPTH and match[1].lstrip().startswith(("{", "[")):
+                inner = _unescape(match[1])
+                shown = redact_json(inner, is_secret, see, depth + 1)
+                if shown != inner:
+                    kept += (text[done : match.start()], json.dumps(shown))
+                    done = at
             continue
         key = _unescape(match[1])
         if not is_secret(key):
@@ -80,8 +94,9 @@ def _end_of_value(text: str, at: int) -> int:
 def _unescape(text: str) -> str:
     if "\\" not in text:
         return text
-    try:
-        found = json.loads(f'"{text}"', strict=False)
-    except ValueError:
-        return text
-    return found if isinstance(found, str) else text
+    for one in (text, _HALF_ESCAPE.sub("", text)):  # the second one: of a text that was cut
+        try:
+            return str(json.loads(f'"{one}"', strict=False))
+        except ValueError:
+            continue
+    return text

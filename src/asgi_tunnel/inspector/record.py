@@ -6,6 +6,7 @@ what wrapping ``receive()`` and ``send()`` costs. What is kept of its content is
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from .redaction import as_text
 from .ring import Kept, Ring
 
 __all__ = ["Record"]
+
+_log = logging.getLogger("asgi_tunnel.inspector")
 
 OPEN: Final = "open"
 DONE: Final = "done"
@@ -115,29 +118,25 @@ class Record(Kept):
         """The visitor has sent a piece of the request's body."""
         self._received += len(data)
         if self._content is not None:
-            self._content.request_body(data, end)
-            self._recount()
+            self._keep("request_body", data, end)
 
     def on_head(self, status: int, fields: Fields) -> None:
         """The app has sent the head of its response."""
         self.status = status
         self._first_byte = time.perf_counter() - self._began
         if self._content is not None:
-            self._content.head(fields)
-            self._recount()
+            self._keep("head", fields)
 
     def on_body(self, data: bytes) -> None:
         """The app has sent a piece of its response's body."""
         self._sent += len(data)
         if self._content is not None:
-            self._messages += self._content.response_body(data)
-            self._recount()
+            self._messages += self._keep("response_body", data) or 0
 
     def on_trailers(self, fields: Fields) -> None:
         """The app has sent trailers."""
         if self._content is not None:
-            self._content.trailers(fields)
-            self._recount()
+            self._keep("trailers", fields)
 
     def on_message(self, data: str | bytes, size: int, from_app: bool) -> None:
         """A message has passed on a WebSocket."""
@@ -147,19 +146,16 @@ class Record(Kept):
         else:
             self._received += size
         if self._content is not None:
-            self._content.message(data, from_app=from_app)
-            self._recount()
+            self._keep("message", data, from_app)
 
     def raised(self, error: BaseException | None) -> None:
         """The app is over; None: without an error. Of one "metadata" keeps the type alone."""
         if error is None:
             self.returned()
             return
-        if self._content is None:
-            self.error = type(error).__name__
-        else:
-            self.error = self._content.raised(error)[:MAX_ERROR]
-            self._recount()
+        self.error = type(error).__name__
+        if self._content is not None:
+            self.error = (self._keep("raised", error) or self.error)[:MAX_ERROR]
         self.returned()
         self._ring.journal.note(self.seq)
 
@@ -245,11 +241,21 @@ class Record(Kept):
         self.state = state
         self._seconds = time.perf_counter() - self._began
         if self._content is not None:
-            self._content.finish()
-            self._recount()
+            self._keep("finish")
         self._ring.journal.note(self.seq)
 
-    def _recount(self) -> None:
-        content = self._content
-        if content is not None:
-            self._ring.recount(self, BASE_COST + len(self.target) + content.held)
+    def _keep(self, method: str, *values: Any) -> Any:
+        """Let the content take something, and count what it holds; a defect ends no exchange."""
+        content, found = self._content, None
+        if content is None:
+            return None
+        try:
+            found = getattr(content, method)(*values)
+        except Exception as error:  # noqa: BLE001 - the exchange must not end by being looked at
+            # Without its text, which may hold what was to be taken out.
+            _log.error("an exchange goes on without its content: %s", type(error).__name__)
+            content.drop()
+            self._content = content = None
+        held = 0 if content is None else content.held
+        self._ring.recount(self, BASE_COST + len(self.target) + held)
+        return found

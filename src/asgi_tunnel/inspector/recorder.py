@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
@@ -16,6 +17,8 @@ from .ring import Kept, Ring
 from .settings import Inspect
 
 __all__ = ["OFF", "Call", "Recorder"]
+
+_log = logging.getLogger("asgi_tunnel.inspector")
 
 OFF: Final = "off"
 
@@ -76,9 +79,7 @@ class Recorder:
         target = head[1]
         content: Content | None = None
         if level == "full":
-            scrubber = Scrubber(self._redaction)
-            target = scrubber.target(target).encode("ascii", "replace")
-            content = Content(scrubber, self.settings.max_body, head[5])
+            content, target = self._content_of(head)
         elif b"?" in target:
             target = without_values(target)
         record = Record(self.ring, head, target, content)
@@ -89,9 +90,17 @@ class Recorder:
         self.ring.add(record)
         return record
 
-    def begin_replay(
-        self, head: RequestHead, replay_of: str, *, is_websocket: bool
-    ) -> Record | None:
+    def _content_of(self, head: RequestHead) -> tuple[Content | None, bytes]:
+        """Return what is kept of a request's content, and its target without secrets."""
+        scrubber = Scrubber(self._redaction)
+        try:
+            target = scrubber.target(head[1]).encode("ascii", "replace")
+            return Content(scrubber, self.settings.max_body, head[5]), target
+        except Exception as error:  # noqa: BLE001 - the exchange must not end by being looked at
+            _log.error("an exchange is recorded without its content: %s", type(error).__name__)
+            return None, without_values(head[1])
+
+    def begin_replay(self, head: RequestHead, replay_of: str) -> Record | None:
         """As :meth:`begin`, for a request that repeats one."""
         found = self.find(replay_of)
         record = self.begin(head, is_websocket, found is not None and found.is_end_to_end)
@@ -182,7 +191,9 @@ class Recorder:
 
 def without_values(target: bytes) -> bytes:
     """Return a target whose query has names and no values."""
-    path, _, query = target.partition(b"?")
+    path, has_query, query = target.partition(b"?")
+    if not has_query:
+        return target
     names = [one.partition(b"=") for one in query.split(b"&")]
     return path + b"?" + b"&".join(name + b"=..." if mark else b"..." for name, mark, _ in names)
 

@@ -92,10 +92,17 @@ KEPT_JUDGEMENTS: Final = 1024
 """Names whose judgement is remembered: visitors may make up as many as they like."""
 
 MAX_SEEN: Final = 64
-"""Secret values of one exchange that are looked for in the rest of it."""
+"""Secret values of one exchange that are looked for in the rest of it; one that a URL would spell
+in another way counts twice."""
 
 MIN_SEEN: Final = 6
 """Characters of such a value: shorter ones are in many words."""
+
+MIN_COOKIE: Final = 10
+"""The same of a cookie's value: many are words, such as a language's name."""
+
+MAX_SEEN_SIZE: Final = 4096
+"""Characters of such a value: as long as a browser's cookies. It is held while the app runs."""
 
 MAX_NESTED: Final = 3
 """Addresses within queries of addresses that are looked into."""
@@ -108,7 +115,11 @@ _PAIR: Final = re.compile(
     re.MULTILINE,
 )
 _QUOTED: Final = re.compile(
-    r"((['\"])([A-Za-z0-9_.\-]{1,256})\2\s{0,4}[:=]\s{0,4}b?)(['\"])((?:(?!\4)[^\\\n]|\\.)*+)"
+    r"((?<![A-Za-z0-9_.\-])(['\"]?)([A-Za-z0-9_.\-]{1,256})\2\s{0,4}[:=]\s{0,4}[bru]{0,2})"
+    r"(?:(['\"])((?:(?!\4)[^\\\n]|\\.)*+)|([0-9][0-9.]*+))"
+)
+_ELEMENT: Final = re.compile(
+    r"(<(?:[A-Za-z0-9_]{1,64}:)?([A-Za-z0-9_.\-]{1,64})(?:\s[^<>]{0,512})?>)([^<]++)"
 )
 _SCHEME: Final = re.compile(
     r"\b(Bearer|Basic|Digest)( {1,8})[A-Za-z0-9._~+/=,\"\-]{6,}", re.IGNORECASE
@@ -205,8 +216,10 @@ class Scrubber:
         """Return any text without what looks like a secret, or was seen as one."""
         if "=" in text:
             text = _PAIR.sub(self._pair, text)
-        if "'" in text or '"' in text:
+        if "=" in text or ":" in text:
             text = _QUOTED.sub(self._quoted, text)
+        if "</" in text:
+            text = _ELEMENT.sub(self._element, text)
         if "://" in text:
             text = _USERINFO.sub(rf"\1{REDACTED}@", text)
         if " " in text:
@@ -240,6 +253,9 @@ class Scrubber:
             return f"{raw_name}={REDACTED}"
         kept = self.text(raw_value)
         value = unquote_plus(kept)
+        if value.startswith(("{", "[")):  # a form's field may be a document
+            shown = self.json(value)
+            return f"{raw_name}={kept if shown == value else quote(shown, errors='replace')}"
         if depth < MAX_NESTED and ("=" in value or "://" in value):
             head, question, query = value.rpartition("?")
             shown = self.text(head + question + self.query(query, depth + 1))
@@ -256,8 +272,17 @@ class Scrubber:
     def _quoted(self, match: re.Match[str]) -> str:
         if not self._judge.is_secret_key(match[3]):
             return match[0]
+        if match[6] is not None:
+            return match[0] if match[3].lower().endswith("tokens") else match[1] + REDACTED
         self._see(match[5])
         return match[1] + match[4] + REDACTED
+
+    def _element(self, match: re.Match[str]) -> str:
+        # As strict as for fields: `<code>` is in many pages.
+        if not match[3].strip() or not self._judge.is_secret_field(match[2].lower()):
+            return match[0]
+        self._see(match[3])
+        return match[1] + REDACTED
 
     def _subprotocol(self, name: str) -> str:
         if len(name) > _LONG_SUBPROTOCOL or "bearer" in name.lower():
@@ -267,10 +292,10 @@ class Scrubber:
 
     def _see_field(self, name: str, value: str) -> None:
         if name == "set-cookie":
-            self._see(value.partition(";")[0].partition("=")[2])
+            self._see(value.partition(";")[0].partition("=")[2], MIN_COOKIE)
         elif name == "cookie":
             for one in value.split(";"):
-                self._see(one.partition("=")[2])
+                self._see(one.partition("=")[2], MIN_COOKIE)
         else:
             scheme, space, rest = value.partition(" ")
             self._see(rest if space else value)
@@ -284,12 +309,12 @@ class Scrubber:
             return
         self._see(text.partition(":")[2])
 
-    def _see(self, value: str) -> None:
+    def _see(self, value: str, least: int = MIN_SEEN) -> None:
         value = value.strip().strip('"')
-        if len(value) < MIN_SEEN or len(self._seen) >= MAX_SEEN or value == REDACTED:
+        if not least <= len(value) <= MAX_SEEN_SIZE or value == REDACTED:
             return
         for one in (value, quote(value, safe="", errors="replace")):
-            if one not in self._seen:
+            if one not in self._seen and len(self._seen) < MAX_SEEN:
                 self._seen.append(one)
 
 
