@@ -14,6 +14,7 @@ from asgi_tunnel.inspector.testcase import MAX_INLINE, make_test
 
 from .details import body, exchange, message
 
+PAGE = Path(__file__).parents[2] / "docs/howto/replay.md"
 BIN = Path(sys.executable).parent
 KIND = ("content-type", "application/json")
 ORDER = exchange(
@@ -170,8 +171,9 @@ def sent_by(source: str, folder: Path) -> bytes:
 
 
 def test_how_it_reads() -> None:
-    """As a person would write it."""
+    """As a person would write it, and as the page shows it."""
     assert make_test(ORDER, "shop.main:app").source == ORDER_TEST
+    assert make_test(ORDER, "main:app").source in PAGE.read_text()
 
 
 @pytest.mark.slow

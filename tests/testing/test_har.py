@@ -12,6 +12,8 @@ from tests.inspector.details import body, exchange
 from asgi_tunnel.inspector.har import make_har
 from asgi_tunnel.testing import replay
 
+PAGE = Path(__file__).parents[2] / "docs/howto/replay.md"
+FLAGS = re.MULTILINE | re.DOTALL
 SAMPLE = Path(__file__).parents[1] / "inspector/samples/chromium.har"
 KIND = ("content-type", "application/json")
 
@@ -87,3 +89,14 @@ async def test_no_file(tmp_path: Path) -> None:
     """Is the system's own error."""
     with pytest.raises(FileNotFoundError):
         await replay(tmp_path / "missing.har", app=app)
+
+
+async def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/howto/replay.md shows is a test that passes."""
+    monkeypatch.chdir(tmp_path)
+    har = recorded(exchange(path="/cart", started=1.0), exchange("POST", "/pay", started=2.0))
+    (tmp_path / "checkout.har").write_text(json.dumps(har))
+    (block,) = re.findall(r"^```python\n(import pytest\n.*?)^```$", PAGE.read_text(), FLAGS)
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - the page's own
+    await names["test_checkout"]()

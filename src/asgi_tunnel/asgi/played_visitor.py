@@ -15,16 +15,13 @@ from ..inspector.replay import Message
 from ..protocol.codes import ResetCode
 from ..protocol.frames import Buffer
 from ..protocol.head import Fields, ResponseHead
-from .websocket import WebSocketExchange
+from .websocket import NORMAL, WebSocketExchange
 
 __all__ = ["PlayedVisitor"]
 
 STEP_WAIT: Final = 1.0
 """Seconds without a message of the app after which the next one of the visitor is sent, or the
 WebSocket closed after the last one: a reply that takes longer is not waited for."""
-
-_SWITCHING: Final = 101
-_NORMAL: Final = 1000
 
 
 class PlayedVisitor:
@@ -56,7 +53,7 @@ class PlayedVisitor:
 
     def send_head(self, stream_id: int, head: ResponseHead) -> bool:
         """Begin, unless the app denies the WebSocket."""
-        if head.status == _SWITCHING:
+        if head.status == 101:
             self._is_open = True
             self._play_soon()
         return True
@@ -116,7 +113,7 @@ class PlayedVisitor:
             self._seen = max(self._seen, self._due[0][1])
             self._play()
         elif self._exchange is not None:
-            self._exchange.on_close(_NORMAL, "")
+            self._exchange.on_close(NORMAL, "")
 
     def _wait(self, seconds: float) -> None:
         if not self._is_open:

@@ -30,7 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "inspect",
         help="show what passed through the tunnel, replay it, save it as a test",
         description="Show what passed through the tunnels of this user's processes on this machine "
-        "that run with --inspect, the newest last.",
+        "that have an inspector, the newest last.",
+        usage="asgi-tunnel inspect [OPTIONS] [COMMAND]",
     )
     inspect.add_argument("-n", type=int, default=LIST_LENGTH, metavar="N", help="at most so many")
     inspect.add_argument("-f", "--follow", action="store_true", help="go on, until Ctrl-C")
@@ -39,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     inspect.add_argument("--path", metavar="TEXT", help="only targets with this text")
     inspect.add_argument("--host", metavar="NAME", help="only this hostname")
     _add_common(inspect, "inspect_list.list_exchanges")
-    actions = inspect.add_subparsers(metavar="ACTION")
+    actions = inspect.add_subparsers(metavar="COMMAND", prog="asgi-tunnel inspect")
 
     def add(name: str, what: str, function: str) -> argparse.ArgumentParser:
         made = actions.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
