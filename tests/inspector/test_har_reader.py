@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextlib
 import copy
 import json
@@ -88,6 +89,15 @@ def test_urls(url: str, host: str, path: str) -> None:
     """The target is kept byte for byte."""
     (found,) = read_har(har(changed("request.url", url)))
     assert (found["host"], found["path"]) == (host, path)
+
+
+def test_text_in_base64() -> None:
+    """It becomes text, so that secrets in it are found; bytes stay what they are."""
+    for raw, key in ((b'{"password": "x"}', "text"), (b"\xff", "base64"), (b"a\0", "base64")):
+        content = {"text": base64.b64encode(raw).decode(), "encoding": "base64"}
+        (found,) = read_har(har(changed("response.content", content)))
+        assert key in found["response"]["body"]
+        assert response_body(found) == raw
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,8 @@ def _size(part: Any) -> int:
 async def _import(recorder: View, body: bytes) -> Reply:
     """Keep the exchanges of a HAR, the last one as the newest."""
     ids = []
-    for one in read_har(body):
+    # In a thread, as large files take a while; the app is served meanwhile.
+    for one in await asyncio.to_thread(read_har, body):
         ids.append(recorder.add(one))
-        await asyncio.sleep(0)  # each is searched for secrets; the app is served in between
+        await asyncio.sleep(0)  # each is searched for secrets
     return json_reply({"ids": ids}, status=201)

@@ -256,8 +256,18 @@ def _body(text: _Value, encoding: _Value, kind: str, size: int) -> dict[str, Any
         return {"size": max(size, kept), "kept": kept, "type": kind, "text": content}
     if encoding.text() != "base64":
         raise encoding.wrong("base64, and no other encoding is known")
-    kept = len(_unpacked(text))
-    return {"size": max(size, kept), "kept": kept, "type": kind, "base64": content}
+    data = _unpacked(text)
+    found = {"size": max(size, len(data)), "kept": len(data), "type": kind}
+    # Text is kept as text: whoever looks for secrets reads no Base64.
+    plain = None if b"\0" in data or "charset" in kind.lower() else _utf_8(data)
+    return {**found, "base64": content} if plain is None else {**found, "text": plain}
+
+
+def _utf_8(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _unpacked(text: _Value) -> bytes:
