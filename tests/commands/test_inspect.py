@@ -65,7 +65,8 @@ class Shop:
         connection = HTTPConnection("127.0.0.1", self._here.edge.address.port, timeout=20)
         data = None if body is None else body.encode()
         names = {name.replace("_", "-"): value for name, value in fields.items()}
-        connection.request(method, path, data, {"Host": "shop.example.test", **names})
+        names = {"host": "shop.example.test", **names}
+        connection.request(method, path, data, names)
         response = connection.getresponse()
         response.read()
         connection.close()
@@ -350,3 +351,22 @@ def test_pid(app: Shop) -> None:
     assert app.run("show", "last", "--pid", "1", code=1) == (
         "asgi-tunnel: no app with an inspector runs as process 1\n"
     )
+
+
+def test_several_apps(here: World, folder: Path, app: Shop) -> None:
+    """Ids say whose an exchange is, where numbers do not; what is for one app wants its process."""
+    other = here.token("blog", "blog.example.test")
+    app.ask("GET", "/one")
+    with here.connected(other, shop, status_folder=folder, inspect=Inspect(level="full")):
+        wait_for(lambda: len(find_inspectors([folder])) == 2)
+        app.ask("GET", "/two", host="blog.example.test")
+        lines = app.run().splitlines()
+        assert [re.findall(r"test(/\w+)", line) for line in lines] == [["/one"], ["/two"]]
+        ids = [line.split()[0] for line in lines]
+        assert "\nGET /one HTTP/1.1\n" in app.run("show", ids[0])
+        assert "\nGET /two HTTP/1.1\n" in app.run("show", "last")
+        assert "several apps run here, so a number does not" in app.run("show", "1", code=1)
+        Path("out.har").write_text(app.run("har"))
+        assert "say with --pid which is to have it" in app.run("load", "out.har", code=1)
+        assert app.run("replay", ids[1]).splitlines()[-1].split()[-2] == ids[1]
+        assert app.run("clear").count("exchanges of process") == 2

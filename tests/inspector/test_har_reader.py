@@ -111,7 +111,11 @@ def test_text_in_base64() -> None:
         (changed("request.url", "http://a/ b"), "not a URL with a host and without spaces"),
         (changed("request.method", "A B"), "request.method of the HAR is not the name of a method"),
         (changed("request.headers", {}), "request.headers of the HAR is not a list"),
-        (changed("request.headers", [{"name": "a\r\nb"}]), "headers[0] of the HAR is not one line"),
+        (changed("request.headers", [{"name": "@/etc"}]), "headers[0].name of the HAR is not the"),
+        (
+            changed("request.headers", [{"name": "a", "value": "\r\n"}]),
+            "value of the HAR is not one",
+        ),
         (changed("request.method", "\ud800"), "is not a text that UTF-8 can hold"),
         (changed("response.status", True), "response.status of the HAR is not a number"),
         (changed("response.status", 700), "is not a status from 100 to 599"),

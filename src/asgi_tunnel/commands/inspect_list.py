@@ -15,6 +15,7 @@ from .options import print_json
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from .inspect_client import Inspector
 
@@ -30,9 +31,9 @@ def list_exchanges(options: argparse.Namespace, inspectors: Sequence[Inspector])
     wanted = {"status": options.status, "method": options.method, "host": options.host}
     wanted = {name: value for name, value in {**wanted, "q": options.path}.items() if value}
     newest: list[dict[str, Any]] = []
-    after: dict[int, int] = {}
+    after: dict[Path, int] = {}
     for inspector in inspectors:
-        last = after[inspector.pid] = inspector.ask("GET", "/state")["last"]
+        last = after[inspector.path] = inspector.ask("GET", "/state")["last"]
         # What comes meanwhile is followed, and not listed as well.
         found = (one for one in inspector.newest(**wanted) if one["seq"] <= last and fits(one))
         newest += islice(found, max(options.n, 0))
@@ -74,13 +75,13 @@ def _filter(options: argparse.Namespace) -> Callable[[dict[str, Any]], bool]:
     return fits
 
 
-def _followed(inspectors: Sequence[Inspector], after: dict[int, int]) -> Iterator[dict[str, Any]]:
+def _followed(inspectors: Sequence[Inspector], after: dict[Path, int]) -> Iterator[dict[str, Any]]:
     """Yield what happens in all processes; ends when the last of them has."""
     happened: queue.Queue[dict[str, Any] | None] = queue.Queue(MAX_WAITING)
 
     def follow(one: Inspector) -> None:
         try:
-            for event in one.follow(after[one.pid]):
+            for event in one.follow(after[one.path]):
                 happened.put(event)
         except OSError:
             pass  # the process has ended

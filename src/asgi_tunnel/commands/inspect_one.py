@@ -43,10 +43,12 @@ def replay(options: argparse.Namespace, inspectors: Sequence[Inspector]) -> int:
     if options.json:
         print_json({"missing": made["missing"], "exchange": new})
         return 0
-    print(summary_line(new))
+    with_id = len(inspectors) > 1
+    print(summary_line(new, with_id=with_id))
     if made["missing"]:
         print(f"not recorded, so not as it was: {plain(', '.join(made['missing']))}")
-    print(f"compare: asgi-tunnel inspect diff {detail['seq']} {new['seq']}")
+    name = "id" if with_id else "seq"
+    print(f"compare: asgi-tunnel inspect diff {detail[name]} {new[name]}")
     return 0
 
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -33,6 +34,7 @@ MAX_MESSAGES: Final = 10_000
 """Messages of one WebSocket."""
 
 _SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}").fullmatch  # RFC 9110 section 5.6.2
 _MISSING: Final = object()
 
 
@@ -223,10 +225,13 @@ def _fields(part: _Value) -> list[list[str]]:
     found = []
     for one in part.child("headers", []).items(MAX_FIELDS):
         name, value = one.child("name").text(), one.child("value", "").text()
-        if name and not name.startswith(":"):
-            if any(mark in name + value for mark in "\r\n\0"):
-                raise one.wrong("one line")
-            found.append([name.lower(), value])
+        if name.startswith(":"):
+            continue
+        if not _TOKEN(name):
+            raise one.child("name").wrong("the name of a field")
+        if any(mark in value for mark in "\r\n\0"):
+            raise one.child("value").wrong("one line")
+        found.append([name.lower(), value])
     return found
 
 
