@@ -79,22 +79,25 @@ async def app(scope, receive, send):
     body += message.get("body", b"")
     assert body.hex() == os.environ.get("BODY", ""), body
     kind = b"text/event-stream" if scope["path"] == "/events" else b"text/plain"
-    if "BUG" in os.environ and scope["path"] != "/events":
+    if "BUG" in os.environ and scope["path"] not in ("/events", "/late"):
         raise KeyError("total")
     head = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]}
     await send(head)
     await send({"type": "http.response.body", "body": b"data: 1\\n\\n", "more_body": True})
-    if "BUG" in os.environ:
+    if "BUG" in os.environ and scope["path"] == "/events":
         raise KeyError("total")
     if kind == b"text/event-stream":
         while (await receive())["type"] != "http.disconnect":
             pass
     await send({"type": "http.response.body"})
+    if "BUG" in os.environ and scope["path"] == "/late":
+        raise KeyError("total")
 """
 EVENTS = [("content-type", "text/event-stream")]
 FAILED: dict[str, dict[str, Any]] = {
     "json": ORDER,
     "get": exchange(path="/", status=500),
+    "after the response": exchange(path="/late", status=200, error="KeyError: 'total'"),
     "text": exchange("POST", "/", sent=body('it\'s \\ "x"\n\x00\u20ac'), status=500),
     "long text": exchange("POST", "/", sent=body("line 'x' \"y\"\r\n" * 100), status=502),
     "json that Python has no literal of": exchange(

@@ -125,7 +125,9 @@ def _run(options: argparse.Namespace, function: str) -> int:
         found = [one for one in find_inspectors(_folders()) if pid in (None, one.pid)]
         if not found:
             raise RefusedError(404, f"no app with an inspector runs as process {pid}")
-        return act(options, found)
+        code = act(options, found)
+        sys.stdout.flush()
+        return code
     except (RefusedError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # `inspect | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

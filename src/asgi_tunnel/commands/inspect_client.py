@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ..inspector.reply import RefusedError
 from ..inspector.socket import SUFFIX
@@ -27,6 +28,9 @@ MAX_LISTED: Final = 2000
 
 MAX_NUMBER_DIGITS: Final = 9
 """Digits of an exchange's number; a longer word is an id."""
+
+ID_LENGTH: Final = 16
+"""Characters of an id; whoever gives less gives its beginning."""
 
 _PAGE: Final = 500  # exchanges in one reply of a list
 _NONE: Final = "no app with an inspector runs here"
@@ -169,25 +173,31 @@ def find_exchange(inspectors: Sequence[Inspector], name: str) -> tuple[Inspector
             raise RefusedError(404, "nothing is recorded yet; send the app a request")
         owner, summary = max(newest, key=lambda pair: float(pair[1]["started"]))
         return owner, owner.ask("GET", f"/exchanges/{summary['id']}")
-    is_number = name.isascii() and name.isdecimal() and len(name) <= MAX_NUMBER_DIGITS
-    if is_number and len(inspectors) > 1:
-        raise RefusedError(
-            400, "several apps run here, so a number does not say which; give the id, or --pid"
-        )
-    matches = [
-        (one, found)
-        for one in inspectors
-        for found in _some(one, MAX_LISTED)
-        if (found["seq"] == int(name) if is_number else found["id"].startswith(name.lower()))
-    ]
-    if not matches:
-        raise RefusedError(
-            404, "no exchange has this id, or it has given way to newer ones; see the list"
-        )
-    if len(matches) > 1:
-        raise RefusedError(400, f"{len(matches)} ids begin like this; give more of it")
-    owner, summary = matches[0]
-    return owner, owner.ask("GET", f"/exchanges/{summary['id']}")
+    if name.isascii() and name.isdecimal() and len(name) <= MAX_NUMBER_DIGITS:
+        if len(inspectors) > 1:
+            raise RefusedError(
+                400, "several apps run here, so a number does not say which; give the id, or --pid"
+            )
+        begin = {"before": str(int(name) + 1), "limit": "1"}
+        page = inspectors[0].ask("GET", f"/exchanges?{urlencode(begin)}")["exchanges"]
+        matches = [(inspectors[0], one["id"]) for one in page if one["seq"] == int(name)]
+    elif len(name) == ID_LENGTH:
+        matches = [(one, name.lower()) for one in inspectors]
+    else:
+        matches = [
+            (one, found["id"])
+            for one in inspectors
+            for found in _some(one, MAX_LISTED)
+            if found["id"].startswith(name.lower())
+        ]
+        if len(matches) > 1:
+            raise RefusedError(400, f"{len(matches)} ids begin like this; give more of it")
+    for owner, found_id in matches:
+        with contextlib.suppress(RefusedError):  # another process's
+            return owner, owner.ask("GET", f"/exchanges/{quote(found_id, safe='')}")
+    raise RefusedError(
+        404, "no exchange has this id, or it has given way to newer ones; see the list"
+    )
 
 
 def _some(one: Inspector, most: int) -> Iterator[dict[str, Any]]:

@@ -172,11 +172,13 @@ class _Quoting:
 def _literal(text: str) -> str:
     """Quote what is to be taken as it is; empty for nothing.
 
-    A tab or another control character would be a key in a terminal that it is pasted into.
+    A tab or another control character would be a key in a terminal that it is pasted into, and
+    some shells look for their history in the second line of a quoted word.
     """
     if not text:
         return ""
-    if all(one.isprintable() or one == "\n" for one in text) and "'" not in text:
+    is_plain = all(one.isprintable() or one == "\n" for one in text)
+    if is_plain and "'" not in text and not ("!" in text and "\n" in text):
         return f"'{text}'"
     return "$'" + "".join(map(_escaped, text)) + "'"
 
@@ -184,7 +186,7 @@ def _literal(text: str) -> str:
 def _escaped(one: str) -> str:
     if one in _ESCAPES:
         return _ESCAPES[one]
-    if one.isprintable() and one != "!":  # some shells look for their history in such a word
+    if one.isprintable() and one != "!":
         return one
     if _SURROGATE <= ord(one) < _SURROGATE + 256:
         return f"\\x{ord(one) - _SURROGATE:02x}"

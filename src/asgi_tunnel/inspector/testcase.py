@@ -89,6 +89,7 @@ class _Writer:
         self.imports: set[str] = {"pytest"}
         self.names = ["LocalEdge"]  # of asgi_tunnel.testing
         self.arguments: list[str] = []
+        self.parameters = ""  # of the test
         self._app = app
         self._fields = [one for one in request_fields(detail) if one[0].lower() not in _LEFT_OUT]
         if self._fields:
@@ -123,12 +124,17 @@ class _Writer:
                 *([constant] if constant else []),
                 "",
                 "",
-                f"async def test_{slug}() -> None:",
+                f"async def test_{slug}({self.parameters}) -> None:",
                 f'    """{_sentence(doc)}"""',
                 *(f"    {line}" for line in lines),
                 "",
             ]
         )
+
+    def check_log(self) -> str:
+        """Return the check for an error that the visitor did not see."""
+        self.parameters = "caplog: pytest.LogCaptureFixture"
+        return 'assert "the app raised" not in caplog.text'
 
     def _what_happened(self) -> str:
         detail = self.detail
@@ -217,6 +223,8 @@ class _Http(_Writer):
         ask = self._stream if kind.startswith("text/event-stream") else self._request
         arguments = [text_literal(method), text_literal(path), *self.arguments]
         lines = ask([f"    {one}," for one in arguments], f"assert response.status {wanted}")
+        if detail["error"] and detail["state"] == "done" and (status or 500) < 500:
+            lines.append(self.check_log())  # it came after the response
         source = self.module(constants, f"{method} {path.partition('?')[0]} {doc}", lines)
         return SavedTest(source, self._body if self._is_beside else None)
 
@@ -297,6 +305,8 @@ class _WebSocket(_Writer):
             block = [*begin, *(f"    {line}" for line in self._talk())]
             end, doc = "assert socket.close_code != 1011", f"{doc} is served without an error"
         lines = ["async with LocalEdge(app) as edge:", *(f"    {line}" for line in block), end]
+        if self.detail["error"] and not is_denied:
+            lines.append(self.check_log())
         return self.module([], doc, lines)
 
     def _talk(self) -> list[str]:
