@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asgi_tunnel.inspector.reply import RefusedError
 from asgi_tunnel.inspector.testcase import MAX_INLINE, make_test
@@ -244,6 +247,49 @@ def test_a_body_beside(data: bytes | str, tmp_path: Path) -> None:
     assert 'BODY = Path(__file__).with_name("test_bug.body").read_bytes()' in made.source
     assert made.body == (data.encode() if isinstance(data, str) else data)
     assert is_formatted(made.source, 88)
+
+
+HOSTILE = st.text(max_size=30) | st.sampled_from(
+    [
+        '"""\nimport os; os.system("x")\n"""',
+        "'''\nimport os\n'''",
+        "\\",
+        '\\"',
+        "\n    evil()\n",
+        "\r# evil\r",
+        "{os}",
+        "\ud800",
+        "a" * 300 + '"',
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(HOSTILE, min_size=9, max_size=9), is_websocket=st.booleans())
+def test_what_a_visitor_sent_is_no_code(texts: list[str], is_websocket: bool) -> None:
+    """Wherever it stands, the source has the statements that it always has, and calls no other."""
+    path, name, value, error, visitor, app, data, host, kind = texts
+    said = {**message("visitor", ""), "text": data}
+    detail = exchange(
+        "POST",
+        f"/{path}",
+        fields=[(name, value), ("host", host)],
+        sent={"size": 1, "kept": 1, "type": kind, "text": data},
+        status=500,
+        error=error,
+        visitor=visitor,
+        kind="websocket" if is_websocket else "http",
+        messages=1 if is_websocket else 0,
+        exchange_messages=[said] if is_websocket else [],
+    )
+    tree = ast.parse(make_test(detail, app).source)
+    kinds = {type(node) for node in tree.body}
+    assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign, ast.AsyncFunctionDef}
+    imports = (node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+    imported = {alias.name for node in imports for alias in node.names}
+    assert imported <= {"json", "pytest", "anyio", "base64", "LocalEdge", "Visitor", "app", "Path"}
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not {one for one in called if "evil" in one or "os" in one.split(".")}
 
 
 def test_what_is_missing_is_no_test() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from string import punctuation
 from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import quote
 
 from .edits import Edits
 from .recorded import (
@@ -212,14 +214,15 @@ def _scope(detail: Detail, method: str, path: str, fields: Fields) -> dict[str, 
     """Return what of an ASGI scope comes from the request; the rest is the tunnel's own."""
     if value_of(fields, "host") is None:  # in HTTP/2, and so in a browser's HAR, it is no field
         fields = [("host", str(detail["host"])), *fields]
-    target, _, query = path.partition("?")
+    # Of a recorded target it changes nothing; a file may have other characters than ASCII.
+    target, _, query = quote(path, safe=punctuation, errors="replace").partition("?")
     scheme = str(detail["scheme"])
     return {
         "type": detail["kind"],
         "method": method,
         "raw_path": target.encode(),
         "query_string": query.encode(),
-        "headers": [(name.lower().encode("latin-1"), _bytes(value)) for name, value in fields],
+        "headers": [(_bytes(name.lower()), _bytes(value)) for name, value in fields],
         "scheme": scheme,
         "http_version": str(detail["http_version"]),
         "client": (str(detail["client"] or _LOCAL), 0),
@@ -227,9 +230,9 @@ def _scope(detail: Detail, method: str, path: str, fields: Fields) -> dict[str, 
     }
 
 
-def _bytes(value: str) -> bytes:
-    """Return a value's bytes; in a file it may be text that is no latin-1."""
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a part of a head; in a file it may be text that is no latin-1."""
     try:
-        return value.encode("latin-1")
+        return text.encode("latin-1")
     except UnicodeEncodeError:
-        return value.encode()
+        return text.encode("utf-8", "replace")
