@@ -56,6 +56,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/monitoring.md",
                     "howto/containers.md",
                     "howto/access.md",
+                    "howto/dashboard.md",
                     "howto/pages.md",
                     "howto/tracing.md",
                     "howto/alerts.md",

@@ -21,6 +21,27 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/inbox_list.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_retry.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_show.py": "edge/tests/commands/test_inbox.py",
+    "edge/src/asgi_tunnel_edge/dashboard/audit.py": "edge/tests/dashboard/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/dashboard/context.py": "edge/tests/dashboard/test_roles.py",
+    "edge/src/asgi_tunnel_edge/dashboard/numbers.py": "edge/tests/dashboard/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/dashboard/page.py": "edge/tests/dashboard/test_app.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/audit.py": "edge/tests/dashboard/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/certificates.py": (
+        "edge/tests/dashboard/test_pages.py"
+    ),
+    "edge/src/asgi_tunnel_edge/dashboard/pages/hosts.py": "edge/tests/dashboard/test_roles.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/logs.py": "edge/tests/dashboard/test_pages.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/overview.py": "edge/tests/dashboard/test_pages.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/settings.py": "edge/tests/dashboard/test_pages.py",
+    "edge/src/asgi_tunnel_edge/dashboard/pages/tunnels.py": "edge/tests/dashboard/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/dashboard/problem.py": "edge/tests/dashboard/test_app.py",
+    "edge/src/asgi_tunnel_edge/dashboard/problems.py": "edge/tests/dashboard/test_pages.py",
+    "edge/src/asgi_tunnel_edge/dashboard/service.py": "edge/tests/dashboard/test_app.py",
+    "edge/src/asgi_tunnel_edge/dashboard/serving.py": (
+        "edge/tests/dashboard/test_csrf.py edge/tests/dashboard/test_roles.py"
+    ),
+    "edge/src/asgi_tunnel_edge/dashboard/site.py": "edge/tests/dashboard/test_app.py",
+    "edge/src/asgi_tunnel_edge/storage/acting.py": "edge/tests/storage/test_audit.py",
     "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",

@@ -98,5 +98,5 @@ def test_commands_about_doors_know_it(folder: Path, run: Run) -> None:
     assert result.code == 0, result.err
     assert "admin.example.org" in result.out + result.err
     assert "dashboard" in run("access", "list", "--data", folder).out
-    result = run("access", "test", "https://admin.example.org/", "--user", "anna", "--data", folder)
+    result = run("access", "test", "admin.example.org", "/", "--user", "anna", "--data", folder)
     assert "passes" in result.out + result.err, result.out + result.err

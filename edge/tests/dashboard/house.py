@@ -31,6 +31,8 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "operator_groups": ["staff"],
 }
 
+LOCAL: Final[Mapping[str, Any]] = {**SETTINGS, "listen": "127.0.0.1:0"}
+
 SHOP: Final = "shop.example.test"
 BLOG: Final = "blog.example.test"
 
@@ -144,7 +146,8 @@ class House:
 async def house(folder: Path, app: Any = hello, **settings: Any) -> AsyncIterator[House]:
     """One of them; ``settings`` are tables beside ``[dashboard]``, or in its place."""
     tables = {"dashboard": dict(SETTINGS), **settings}
-    lines = ['domain = "example.test"', 'listen = "127.0.0.1:0"', "[tls]", 'mode = "off"']
+    tables = {"tls": {"mode": "off"}, **tables}
+    lines = ['domain = "example.test"', 'listen = "127.0.0.1:0"']
     for table, values in tables.items():
         lines += [f"[{table}]", *(f"{key} = {toml_value(one)}" for key, one in values.items())]
     (folder / "edge.toml").write_text("\n".join(lines))  # the page of settings reads it again

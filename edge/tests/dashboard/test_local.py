@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 import pytest
-from edge.tests.dashboard.house import ADMIN, SETTINGS, SHOP, House, house
+from edge.tests.dashboard.house import ADMIN, LOCAL, SHOP, House, house
 
-LOCAL: dict[str, Any] = {**SETTINGS, "listen": "127.0.0.1:0"}
+from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 
 
 async def say(port: int, head: str) -> tuple[int, str]:
@@ -134,3 +134,23 @@ async def test_an_open_stream_ends_with_the_login(tmp_path: Path) -> None:
                 async for _ in parts:
                     pass
         await response.aclose()
+
+
+@pytest.mark.parametrize("server_name", [ADMIN, SHOP, "example.test", None])
+async def test_the_name_of_a_handshake_opens_no_door(
+    tmp_path: Path, server_name: str | None
+) -> None:
+    """Whatever TLS was made for: the Host decides who serves it, and the door stands there."""
+    create_internal_certificate("example.test", tmp_path / "tls")
+    async with house(tmp_path, None, tls={"mode": "internal"}) as one:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", one.edge.address.port, ssl=context, server_hostname=server_name or ""
+        )
+        writer.write(f"GET /logs HTTP/1.1\r\nHost: {ADMIN}\r\nConnection: close\r\n\r\n".encode())
+        async with asyncio.timeout(10):
+            text = (await reader.read()).decode("latin-1")
+        writer.close()
+        assert int(text.split()[1]) in (303, 401, 421), text
+        assert "Access log" not in text
