@@ -7,9 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from edge.tests.dashboard.house import SHOP, house
+from edge.tests.dashboard.house import SHOP, hello, house
 
 from asgi_tunnel_edge.dashboard.live import MAX_FEEDS, BusyError, Live, Moment, event
+from asgi_tunnel_edge.leaving import STOP_GRACE
 
 
 def moment(at: float) -> Moment:
@@ -153,11 +154,26 @@ async def test_a_viewer_that_does_not_read_stalls_nobody(tmp_path: Path) -> None
         assert (await one.live.get("/", host=SHOP)).status == 200
 
 
+async def test_an_edge_that_stops_waits_for_no_viewer(tmp_path: Path) -> None:
+    """Streams end with the next look, long before the grace of what is in progress."""
+    loop = asyncio.get_running_loop()
+    async with house(tmp_path) as one:
+        anna = await one.somebody("anna")
+        async with anna.client.stream("GET", "/live/overview", headers=anna._with({})) as response:
+            parts = response.aiter_text()
+            await anext(parts)
+            begin = loop.time()
+            one.edge.context.is_stopping = True
+            async with asyncio.timeout(STOP_GRACE):
+                async for _ in parts:
+                    pass
+            assert loop.time() - begin < STOP_GRACE / 2
+        one.edge.context.is_stopping = False
+
+
 async def test_a_tunnel_that_opens_is_shown_at_once(tmp_path: Path) -> None:
     """The stream says it, without a page that is loaded anew."""
     async with house(tmp_path, None) as one:
-        from edge.tests.dashboard.house import hello
-
         anna = await one.somebody("anna")
         async with (
             asyncio.timeout(30),

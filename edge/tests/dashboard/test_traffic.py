@@ -45,7 +45,7 @@ def test_the_difference_counts() -> None:
     assert [one.name for one in traffic.hosts] == ["b", "a", "d"]
     assert traffic.hosts[0].requests == 10
     assert traffic.hosts[0].errors == 0.25
-    assert traffic.hosts[0].p50 == 0.001
+    assert traffic.hosts[0].p50 == 0.0005
     assert traffic.requests == 12.5
     assert traffic.errors == 0.2
     assert traffic.sent == 12_500

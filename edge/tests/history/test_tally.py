@@ -26,11 +26,11 @@ def test_each_exchange_counts_once() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.0011, 0.2, 5.0, 60.0])
-def test_a_percentile_is_right_to_half(seconds: float) -> None:
-    """It is the bound above, which is not far."""
+def test_a_percentile_is_near(seconds: float) -> None:
+    """It is between the bounds around it, which are not far."""
     found = counted(*[(200, 0, seconds)] * 9).percentile(0.5)
     assert found is not None
-    assert seconds <= found <= max(seconds * 1.5, 0.001) * 1.0001
+    assert (seconds / 1.5 if seconds > 0.001 else 0) <= found <= max(seconds * 1.5, 0.001)
 
 
 def test_percentiles_of_a_mix() -> None:
@@ -39,8 +39,8 @@ def test_percentiles_of_a_mix() -> None:
     p50, p95 = tally.percentile(0.5), tally.percentile(0.95)
     assert p50 is not None
     assert p95 is not None
-    assert 0.01 <= p50 < 0.016
-    assert 1.0 <= p95 < 1.6
+    assert 0.007 <= p50 < 0.015
+    assert 0.7 <= p95 < 1.5
     assert Tally().percentile(0.5) is None
     assert counted((200, 0, 1e9)).percentile(1.0) == BOUNDS[-1]
 

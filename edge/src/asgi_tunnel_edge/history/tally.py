@@ -67,7 +67,9 @@ class Tally:
         return self.statuses[4]
 
     def percentile(self, share: float) -> float | None:
-        """Return the seconds that a share of the exchanges did not exceed, right to a fifth.
+        """Return the seconds that a share of the exchanges did not exceed.
+
+        Within a bucket they are taken to be spread evenly, so it is right to a fifth or so.
 
         Args:
             share: From 0 to 1.
@@ -77,9 +79,11 @@ class Tally:
             return None
         wanted, seen = share * total, 0
         for place, count in enumerate(self.durations):
+            if count and seen + count >= wanted:
+                upper = BOUNDS[min(place, len(BOUNDS) - 1)]
+                lower = BOUNDS[place - 1] if place else 0.0
+                return lower + (upper - lower) * (wanted - seen) / count
             seen += count
-            if seen >= wanted and count:
-                return BOUNDS[min(place, len(BOUNDS) - 1)]
         return BOUNDS[-1]
 
     def pack(self) -> bytes:
