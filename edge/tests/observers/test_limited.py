@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pytest  # noqa: TC002
+from typing import TYPE_CHECKING
 
 from asgi_tunnel_edge.observers import limited
 from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.observers.limited import LimitedVisitors
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def entry(peer: str, outcome: str, *, hostname: str = "a.test", status: int = 403) -> Entry:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..endpoints.local_app import LocalApp
 from ..history import History
 from ..observers.limited import LimitedVisitors
-from ..replies import BY_SHARE
 from ..pages.brand import Brand
+from ..replies import BY_SHARE
 from ..storage.encryption import SecretBox
 from .watching import Watches
 
