@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asgi_tunnel.protocol.head import RequestHead
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE"]
 
-MAX_SHOWN = 200
+MAX_SHOWN: Final = 200
 """Requests of one page: the oldest, behind which the others wait."""
 
-MAX_BODY = 64 * 1024
+MAX_BODY: Final = 64 * 1024
 """Bytes of a body that are shown; the API has all of it."""
 
-_ROOT = "/inbox"
-_NAMED = 5  # ids that the audit log names
+_ROOT: Final = "/inbox"
+_NAMED: Final = 5  # ids that the audit log names
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:

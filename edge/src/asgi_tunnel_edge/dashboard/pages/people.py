@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...errors import EdgeError
 from ...operations import sessions, users
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE"]
 
-_ROOT = "/people"
+_ROOT: Final = "/people"
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:

@@ -7,7 +7,7 @@ operators.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...errors import EdgeError
 from ...operations import bans
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE"]
 
-MAX_SHOWN = 100
+MAX_SHOWN: Final = 100
 """Visitors that were turned away, and bans, of one page; the API has all bans."""
 
-_ROOT = "/security"
+_ROOT: Final = "/security"
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:

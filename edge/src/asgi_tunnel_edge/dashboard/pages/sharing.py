@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...errors import EdgeError, HostnameNotFoundError
 from ...operations import links, service_tokens
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE"]
 
-_ROOT = "/sharing"
+_ROOT: Final = "/sharing"
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:

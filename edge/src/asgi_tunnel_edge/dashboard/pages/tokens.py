@@ -6,7 +6,7 @@ A secret is on the page that answers the form, once, and nowhere else.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...errors import EdgeError
 from ...operations import tokens, users
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE"]
 
-_EMPTY = {"name": "", "hostnames": "", "expires": "", "owner": "", "end_to_end": ""}
+_EMPTY: Final = {"name": "", "hostnames": "", "expires": "", "owner": "", "end_to_end": ""}
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:
