@@ -214,6 +214,39 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/upgrade.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/commands/restore.py": "edge/tests/commands/test_backup.py",
     **{
+        f"edge/src/asgi_tunnel_edge/api/{name}.py": f"edge/tests/api/test_{test}.py"
+        for name, test in {
+            "bans": "reach",
+            "certificates": "reach",
+            "context": "app",
+            "edge": "reach",
+            "hosts": "reach",
+            "inbox": "reach",
+            "openapi": "page",
+            "operation": "app",
+            "paging": "app",
+            "people": "reach",
+            "problem": "app",
+            "reading": "app",
+            "sharing": "reach",
+            "table": "page",
+            "tokens": "app",
+            "tunnels": "app",
+        }.items()
+    },
+    **{
+        f"edge/src/asgi_tunnel_edge/dashboard/{name}.py": "edge/tests/dashboard/test_changes.py"
+        for name in (
+            "pages/api",
+            "pages/inbox",
+            "pages/people",
+            "pages/security",
+            "pages/sharing",
+            "pages/tokens",
+            "scoped",
+        )
+    },
+    **{
         f"edge/src/asgi_tunnel_edge/operations/{name}.py": f"edge/tests/commands/test_{test}.py"
         for name, test in {
             "bans": "ban",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,27 @@ def test_an_address_that_is_none(url: str) -> None:
     """It is refused before a secret is sent anywhere."""
     with pytest.raises(ValueError, match="is no http or https address"):
         EdgeClient(url, ID, "secret")
+
+
+async def test_the_page(tmp_path: Path) -> None:
+    """What docs/reference/api.md shows is a program that works."""
+    page = (Path(__file__).parents[2] / "docs/reference/api.md").read_text()
+    [code] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    async with house(tmp_path, dashboard={**SETTINGS, "listen": "127.0.0.1:0"}) as one:
+        address = one.edge.dashboard_address
+        assert address is not None
+        for was, now in (
+            ("https://admin.example.org", f"http://127.0.0.1:{address.port}"),
+            ("svc_0123456789abcdef", ID),
+            ('"SECRET"', f'"{SECRET}"'),
+        ):
+            assert was in code
+            code = code.replace(was, now)
+        said: list[str] = []
+        names = {"print": lambda *words: said.append(" ".join(map(str, words)))}
+        await asyncio.to_thread(exec, compile(code, "api.md", "exec"), names)
+    assert said[0] == "shop ('shop.example.test',) 0"
+    assert said[1].startswith("ASGI_TUNNEL_TOKEN=att1.")
 
 
 def test_each_operation_has_a_method() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .conftest import Run
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
@@ -75,3 +78,21 @@ def test_a_copy_has_it(owned: Path, run: Run, tmp_path: Path) -> None:
     assert run("backup", file, "--data", owned).code == 0
     assert run("restore", file, "--data", other).code == 0
     assert owner(other, run) == "anna"
+
+
+def test_the_commands_of_the_pages(owned: Path, run: Run) -> None:
+    """Each of docs/howto/owners.md and cli.md does what it says there, errors included."""
+    settings = owned / "edge.toml"
+    own = '[dashboard]\nhostname = "admin.example.org"\n'
+    named = settings.read_text().replace("[dashboard]\n", own)
+    settings.write_text(named)
+    section = (DOCS / "reference/cli.md").read_text().partition("### `token change")[2]
+    text = section.partition("### ")[0] + (DOCS / "howto/owners.md").read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    assert len(lines) == 11
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("$ "):
+            done = run(*shlex.split(line)[2:], "--data", owned)
+            wanted = f"{after}\n" if after.startswith("error: ") else ""
+            assert done.err == wanted, line
