@@ -228,6 +228,7 @@ ELSEWHERE: Final[dict[str, str]] = {
             "people": "reach",
             "problem": "app",
             "reading": "app",
+            "responses": "app",
             "sharing": "reach",
             "table": "page",
             "tokens": "app",

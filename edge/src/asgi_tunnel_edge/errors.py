@@ -69,8 +69,6 @@ __all__ = [
     "TooManyHostnamesError",
     "TunnelNotFoundError",
     "WebSocketError",
-    "code_of",
-    "shown",
 ]
 
 

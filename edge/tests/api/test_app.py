@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from edge.tests.api.program import API, ask, csrf_of, whole
 from edge.tests.dashboard.house import BLOG_ID, SHOP, house
 
@@ -19,6 +18,8 @@ async def test_a_program_reads_and_changes(tmp_path: Path) -> None:
         body = {"name": "new", "owner": "ben", "limits": {"max_tunnels": 3}}
         made = await ask(ci, "POST", "/tokens", body)
         assert made.status_code == 201, made.text
+        assert made.headers["cache-control"] == "no-store"
+        assert made.headers["x-content-type-options"] == "nosniff"
         token = made.json()["token"]
         assert (token["owner"], token["limits"]["max_tunnels"]) == ("ben", 3)
         assert made.json()["secret"].startswith("att1")
@@ -42,7 +43,8 @@ async def test_tunnels_are_kicked_and_drained(tmp_path: Path) -> None:
     async with house(tmp_path) as one:
         ci = one.program()
         [tunnel] = (await ask(ci, "GET", "/tunnels")).json()["items"]
-        assert (tunnel["token"], tunnel["attached"]) == ("shop", 1)
+        assert tunnel["token"] == "shop"
+        assert tunnel["attached"] >= 1
         shown = (await ask(ci, "GET", "/tunnels/shop")).json()["sessions"]
         assert shown[0]["hostnames"] == [SHOP]
         assert (await ask(ci, "POST", "/tunnels/shop/drain")).json()["drained"] >= 1
@@ -80,46 +82,49 @@ async def test_a_browser_sends_its_token(tmp_path: Path) -> None:
         assert stolen.status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "content", "status", "code"),
-    [
-        ("POST", "/tokens", b"", 400, "json"),
-        ("POST", "/tokens", b"{", 400, "json"),
-        ("POST", "/tokens", b"\xff\xfe", 400, "json"),
-        ("POST", "/tokens", b"[]", 422, "validation"),
-        ("POST", "/tokens", b"{}", 422, "validation"),
-        ("POST", "/tokens", b'{"name": 1}', 422, "validation"),
-        ("POST", "/tokens", b'{"name": "a", "secret": "b"}', 422, "validation"),
-        ("POST", "/tokens", b'{"name": "a", "limits": {"max_tunnels": 0}}', 422, "validation"),
-        ("POST", "/tokens", b'{"name": "a", "hostnames": ["a b"]}', 422, "hostname"),
-        ("POST", "/tokens", b'{"name": "a", "owner": "x"}', 404, "account"),
-        ("POST", "/tokens", b'{"name": "shop"}', 409, "name_taken"),
-        ("POST", "/tokens", b'"' + b"a" * 70_000 + b'"', 413, "too_large"),
-        ("GET", "/tokens?limit=0", None, 422, "validation"),
-        ("GET", "/tokens?limit=501", None, 422, "validation"),
-        ("GET", "/tokens?limit=1&limit=2", None, 422, "validation"),
-        ("GET", "/tokens?colour=red", None, 422, "validation"),
-        ("GET", "/tokens/none", None, 404, "token_not_found"),
-        ("GET", "/nothing", None, 404, "http"),
-        ("PUT", "/tokens", b"{}", 405, "http"),
-        ("DELETE", "/bans/203.0.113.7", None, 404, "ban_not_found"),
-        ("DELETE", "/users/ben", None, 409, "account"),
-        ("DELETE", "/users/zoe", None, 404, "account"),
-        ("GET", "/tunnels/shop/inspector/state", None, 404, "no_inspector"),
-    ],
-)
-async def test_what_does_not_fit_is_one_sentence(
-    tmp_path: Path, method: str, path: str, content: bytes | None, status: int, code: str
-) -> None:
+WRONG: list[tuple[str, str, bytes | None, int, str]] = [
+    ("POST", "/tokens", b"", 400, "json"),
+    ("POST", "/tokens", b"{", 400, "json"),
+    ("POST", "/tokens", b"\xff\xfe", 400, "json"),
+    ("POST", "/tokens", b"[]", 422, "validation"),
+    ("POST", "/tokens", b"{}", 422, "validation"),
+    ("POST", "/tokens", b'{"name": 1}', 422, "validation"),
+    ("POST", "/tokens", b'{"name": "a", "secret": "b"}', 422, "validation"),
+    ("POST", "/tokens", b'{"name": "a", "limits": {"max_tunnels": 0}}', 422, "validation"),
+    ("POST", "/tokens", b'{"name": "a", "hostnames": ["a b"]}', 422, "hostname"),
+    ("POST", "/tokens", b'{"name": "a", "owner": "x"}', 404, "account"),
+    ("POST", "/tokens", b'{"name": "shop"}', 409, "name_taken"),
+    ("POST", "/tokens", b'"' + b"a" * 70_000 + b'"', 413, "too_large"),
+    ("GET", "/tokens?limit=0", None, 422, "validation"),
+    ("GET", "/tokens?limit=501", None, 422, "validation"),
+    ("GET", "/tokens?limit=1&limit=2", None, 422, "validation"),
+    ("GET", "/tokens?colour=red", None, 422, "validation"),
+    ("GET", "/tokens/none", None, 404, "token_not_found"),
+    ("GET", "/nothing", None, 404, "http"),
+    ("PUT", "/tokens", b"{}", 405, "http"),
+    ("DELETE", "/bans/203.0.113.7", None, 404, "ban_not_found"),
+    ("DELETE", "/users/ben", None, 409, "account"),
+    ("DELETE", "/users/zoe", None, 404, "account"),
+    ("GET", "/tunnels/shop/inspector/state", None, 404, "no_inspector"),
+]
+
+
+async def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     """A problem of RFC 9457, with a word for programs and a sentence for people."""
     async with house(tmp_path, app=None) as one:
         ci = one.program()
+        before = await whole(one)
         fields = {**ci.fields, "content-type": "application/json"}
-        response = await ci.client.request(method, f"{API}{path}", content=content, headers=fields)
-        assert (response.status_code, response.json()["code"]) == (status, code), response.text
-        assert response.headers["content-type"] == "application/problem+json"
-        assert response.json()["status"] == status
-        assert "\n" not in response.json()["detail"]
+        for method, path, content, status, code in WRONG:
+            response = await ci.client.request(
+                method, f"{API}{path}", content=content, headers=fields
+            )
+            said = response.json()
+            assert (response.status_code, said["code"]) == (status, code), (path, content)
+            assert response.headers["content-type"] == "application/problem+json"
+            assert said["status"] == status
+            assert "\n" not in said["detail"]
+        assert await whole(one) == before
 
 
 async def test_only_json_is_read(tmp_path: Path) -> None:

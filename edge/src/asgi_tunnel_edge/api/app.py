@@ -7,7 +7,6 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from asgi_tunnel_edge.errors import EdgeError
@@ -17,14 +16,16 @@ from asgi_tunnel_edge.storage.acting import acting
 
 from .openapi import document
 from .operation import Call, Operation
-from .problem import APIError, problem_of, respond
+from .problem import APIError, problem_of
 from .reading import read_body, read_query
+from .responses import json_response, no_content, respond
 from .table import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from .context import APIContext, Caller
 
@@ -90,7 +91,7 @@ class _Served:
             await self._identify(request, False)
         except (EdgeError, APIError) as error:
             return respond(problem_of(error))
-        return _json(self._document)
+        return json_response(self._document)
 
     async def inspector(self, request: Request) -> Response:
         """Hand a request to the inspector of an app's side, where it is theirs."""
@@ -127,8 +128,8 @@ class _Served:
         except (EdgeError, APIError) as error:
             return respond(problem_of(error))
         if operation.result is None:
-            return Response(status_code=204)
-        return _json(msgspec.json.encode(result), operation.status)
+            return no_content()
+        return json_response(msgspec.json.encode(result), operation.status)
 
     async def _scope(self, caller: Caller) -> Scope:
         store = Store(self._context.config.database_path)
@@ -137,7 +138,3 @@ class _Served:
             is_operator=caller.is_operator,
             snapshot=await asyncio.to_thread(store.snapshot),
         )
-
-
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status_code=status, media_type="application/json")

@@ -9,7 +9,8 @@ import msgspec
 
 from asgi_tunnel_edge._version import __version__
 
-from .problem import PROBLEM_TYPE, Problem
+from .problem import Problem
+from .responses import PROBLEM_TYPE
 from .table import OPERATIONS
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
 from msgspec import Struct
-from starlette.responses import Response
 
 from asgi_tunnel_edge.errors import (
     AccountError,
@@ -31,9 +29,7 @@ from asgi_tunnel_edge.errors import (
 )
 from asgi_tunnel_edge.operations.scope import NotAllowedError
 
-__all__ = ["PROBLEM_TYPE", "APIError", "Problem", "problem", "problem_of", "respond"]
-
-PROBLEM_TYPE: Final = "application/problem+json"
+__all__ = ["APIError", "Problem", "problem", "problem_of"]
 
 _STATUS: Final[dict[type[EdgeError], int]] = {
     BanNotFoundError: 404,
@@ -96,12 +92,6 @@ def problem_of(error: Exception) -> Problem:
 def problem(status: int, title: str, detail: str) -> Problem:
     """Return the problem of an address below the API that no operation has."""
     return Problem(title=title, status=status, detail=detail, code="http")
-
-
-def respond(said: Problem) -> Response:
-    """Return it as a response."""
-    body = msgspec.json.encode(said)
-    return Response(body, status_code=said.status, media_type=PROBLEM_TYPE)
 
 
 def _problem(status: int, code: str, detail: str) -> Problem:

@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 
-from ..api.problem import problem, problem_of, respond
+from ..api.problem import problem, problem_of
+from ..api.responses import respond
 from ..errors import EdgeError
 from .problem import PageError
 from .roles import Role
