@@ -57,6 +57,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/containers.md",
                     "howto/access.md",
                     "howto/dashboard.md",
+                    "howto/owners.md",
                     "howto/pages.md",
                     "howto/tracing.md",
                     "howto/alerts.md",
