@@ -434,3 +434,22 @@ async def test_a_defect_of_the_recorder_ends_no_exchange(
     assert (one["status"], one["state"], one["received"]) == (201, "done", 6)
     assert "without its content: LookupError" in caplog.text
     assert "SECRET" not in caplog.text
+
+
+async def test_a_secret_of_a_field_is_one_in_the_path() -> None:
+    """What a cookie shows as a secret is taken out of the path, too."""
+    tunnel = Inspected(hello)
+    await tunnel.ask("GET", "/of/MARKER-0001", (b"cookie", b"a=MARKER-0001")).over()
+    assert (await tunnel.newest())["path"] == "/of/[redacted]"
+
+
+async def test_long_names_cost_what_they_hold() -> None:
+    """Methods, hostnames and visitors' names are bounded, or counted."""
+    tunnel = Inspected(hello, Inspect())
+    line = b'{"subject":"%b"}' % (5000 * b"n")
+    hostname = b".".join([60 * b"h"] * 4)
+    await tunnel.ask(30_000 * "M", "/", (VISITOR, line), hostname=hostname).over()
+    (one,) = tunnel.recorder.newest(10)
+    summary = tunnel.recorder.summary(one)
+    assert (len(summary["visitor"]), len(summary["method"])) == (100, 100)
+    assert tunnel.recorder.ring.held > 800 + 200 + len(hostname)

@@ -32,6 +32,9 @@ _METHODS: Final = {one: one for one in (b"GET", b"POST", b"HEAD", b"PUT", b"PATC
 MAX_TARGET: Final = 4096
 """Characters of a target that are kept."""
 
+MAX_NAME: Final = 100
+"""Characters of a visitor's name, and of a method, that are kept."""
+
 MAX_ERROR: Final = 500
 """Characters of an error's line."""
 
@@ -43,19 +46,21 @@ class Record(Kept):
         ring: Counts what it holds, and says to who looks on that it has changed.
         head: Of the request; its fields are not kept.
         target: Of the request, without its secrets.
+        visitor: Who it is, as the edge says; empty: nobody has asked.
         content: What is kept beside the numbers; None: nothing.
 
     Attributes:
         state: "open", "done", or "cut": the visitor left, or the response is not complete.
         status: Of the response; 0: there is none.
         error: What the app raised, in a line.
-        visitor: Who it is, as the edge says; empty: nobody has asked.
+        visitor: Who it is.
         replay_of: The exchange that this one repeats; empty: none.
         is_websocket: It is one, and no HTTP exchange.
         is_end_to_end: The edge has not seen it, and must not.
     """
 
     __slots__ = (
+        "_base",
         "_began",
         "_client",
         "_content",
@@ -82,14 +87,14 @@ class Record(Kept):
     )
 
     def __init__(
-        self, ring: Ring, head: RequestHead, target: bytes, content: Content | None
+        self, ring: Ring, head: RequestHead, target: bytes, visitor: str, content: Content | None
     ) -> None:
         super().__init__(ring.next_seq)
         self.target = target[:MAX_TARGET]
         self.state = OPEN
         self.status = 0
         self.error = ""
-        self.visitor = ""
+        self.visitor = visitor[:MAX_NAME]
         self.replay_of = ""
         self.is_websocket = False
         self.is_end_to_end = False
@@ -104,13 +109,18 @@ class Record(Kept):
         self._content = content
         # All at once: an attribute of a named tuple costs more than an item of a plain one.
         method, _, arrival, self._request_id, self._hostname, _ = head
-        self._method = _METHODS.get(method, method)
+        self._method = _METHODS.get(method) or method[:MAX_NAME]
         self._client = arrival.client[0]
         self._scheme = arrival.scheme
         self._http_version = arrival.http_version
-        self.held = BASE_COST + len(self.target)
-        if content is not None:
-            self.held += content.held
+        self._base = (
+            BASE_COST
+            + len(self.target)
+            + len(self.visitor)
+            + len(self._method)
+            + len(self._hostname)
+        )
+        self.held = self._base if content is None else self._base + content.held
 
     # -- for the drivers ---------------------------------------------------------------------
 
@@ -256,6 +266,5 @@ class Record(Kept):
             _log.error("an exchange goes on without its content: %s", type(error).__name__)
             content.drop()
             self._content = content = None
-        held = 0 if content is None else content.held
-        self._ring.recount(self, BASE_COST + len(self.target) + held)
+        self._ring.recount(self, self._base + (0 if content is None else content.held))
         return found

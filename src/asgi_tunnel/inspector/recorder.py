@@ -82,11 +82,10 @@ class Recorder:
             content, target = self._content_of(head)
         elif b"?" in target:
             target = without_values(target)
-        record = Record(self.ring, head, target, content)
+        who = "" if visitor is None else visitor["name"] or visitor["subject"]
+        record = Record(self.ring, head, target, who, content)
         record.is_websocket = is_websocket
         record.is_end_to_end = is_end_to_end
-        if visitor is not None:
-            record.visitor = visitor["name"] or visitor["subject"]
         self.ring.add(record)
         return record
 
@@ -94,8 +93,10 @@ class Recorder:
         """Return what is kept of a request's content, and its target without secrets."""
         scrubber = Scrubber(self._redaction)
         try:
-            target = scrubber.target(head[1]).encode("ascii", "replace")
-            return Content(scrubber, self.settings.max_body, head[5]), target
+            target = scrubber.target(head[1])
+            content = Content(scrubber, self.settings.max_body, head[5])
+            # Once more, for what the fields have shown as a secret.
+            return content, scrubber.text(target).encode("ascii", "replace")
         except Exception as error:  # noqa: BLE001 - the exchange must not end by being looked at
             _log.error("an exchange is recorded without its content: %s", type(error).__name__)
             return None, without_values(head[1])

@@ -127,6 +127,7 @@ _SCHEME: Final = re.compile(
 _JWT: Final = re.compile(
     r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{4,}+(?:\.[A-Za-z0-9_-]*+)?"
 )
+_COOKIES: Final = frozenset({"cookie", "set-cookie"})
 _LONG_SUBPROTOCOL: Final = 40  # characters; some programs send their token as one
 
 
@@ -184,24 +185,28 @@ class Scrubber:
 
     def fields(self, fields: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
         """Return the fields of a head as pairs of texts; lines that are no fields are left out."""
-        found = []
-        for raw_name, raw_value in fields:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            if name.startswith(":"):
-                continue
-            if self._judge.is_secret_field(name):
-                self._see_field(name, value)
-                value = REDACTED
-            elif name == "sec-websocket-protocol":
-                value = ", ".join(self._subprotocol(one.strip()) for one in value.split(","))
-            else:
-                value = self.text(value)
-            found.append([name, value])
-        return found
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+        # All secrets first, for one may be repeated in a field before it; cookies last of them, for
+        # there may be many.
+        secret = [one for one in pairs if self._judge.is_secret_field(one[0])]
+        for name, value in sorted(secret, key=lambda one: one[0] in _COOKIES):
+            self._see_field(name, value)
+        return [
+            [name, self._value(name, value)] for name, value in pairs if not name.startswith(":")
+        ]
+
+    def _value(self, name: str, value: str) -> str:
+        """Return what is shown of a field."""
+        if self._judge.is_secret_field(name):
+            return REDACTED
+        if name == "sec-websocket-protocol":
+            return ", ".join(self._subprotocol(one.strip()) for one in value.split(","))
+        return self.text(value)
 
     def target(self, target: bytes) -> str:
         """Return the target of a request with the secret values of its query taken out."""
         path, mark, query = as_text(target).partition("?")
+        path = self.text(path)
         return path + mark + self.query(query) if mark else path
 
     def query(self, query: str, depth: int = 0) -> str:
