@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.asgi.memory import Answer, Tunnelled, until
 
@@ -15,6 +16,9 @@ from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel.protocol.handshake import INSPECT
 from asgi_tunnel.protocol.head import INSPECT as LINE
 from asgi_tunnel.token import Token
+
+if TYPE_CHECKING:
+    import pytest
 
 ANNA = b'{"by":"anna","may_write":false}'
 
@@ -58,8 +62,11 @@ async def test_an_inspector_behind_a_tunnel() -> None:
     assert state["agent"].startswith("asgi-tunnel/")
 
 
-async def test_the_socket_is_there_while_the_connector_runs(tmp_path: Path) -> None:
+async def test_the_socket_is_there_while_the_connector_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """In the folder of ``asgi-tunnel status``, under the process's name, and gone with it."""
+    caplog.set_level(logging.INFO, "asgi_tunnel")
     one = connector(tmp_path, inspect="metadata")
     one.start()
     try:
@@ -70,6 +77,7 @@ async def test_the_socket_is_there_while_the_connector_runs(tmp_path: Path) -> N
         writer.write(b"GET /state HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b'"app":"main:app"' in await reader.read()
         writer.close()
+        assert "at level metadata; operators of the edge may read it" in caplog.text
     finally:
         one.abort()
     assert not sockets(tmp_path)

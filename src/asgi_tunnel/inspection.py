@@ -5,6 +5,7 @@ Made by :mod:`.connector` where ``inspect`` is set; without it nothing of it is 
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .inspector.settings import Inspect
 
 __all__ = ["Inspection", "begin_inspection", "capabilities_of"]
+
+_log = logging.getLogger("asgi_tunnel.inspector")
 
 
 class Inspection:
@@ -57,6 +60,11 @@ class Inspection:
             folder: Of sockets; None: there is no such door.
             name: Of this process there.
         """
+        _log.info(
+            "the inspector keeps what passes, at level %s; %s",
+            self.recorder.level,
+            "operators of the edge may read it" if self.is_remote else "it stays on this machine",
+        )
         if folder is not None:
             self._socket = InspectorSocket(folder, name, self._app)
             await self._socket.open()
