@@ -192,3 +192,25 @@ async def test_it_is_closed_before_it_is_open(tmp_path: Path) -> None:
     one.close()
     await asyncio.wait([opening])
     assert not one.path.exists()
+
+
+async def test_who_looks_on_and_does_not_read_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As one who asks for a page; no line of the log calls that an error."""
+    monkeypatch.setattr(door, "WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr(door, "WRITE_BUFFER", 1024)
+    tunnel = Inspected(hello)
+    async with opened(tmp_path, tunnel) as one:
+        _, writer = await connect(one)
+        writer.write(b"GET /live HTTP/1.1\r\nhost: x\r\n\r\n")
+        await until(lambda: tunnel.recorder.ring.journal.viewers, "it did not look on")
+        for _ in range(300):
+            for _ in range(20):
+                assert (await tunnel.get("/" + 500 * "x")).status == 200
+            if not one._tasks:
+                break
+        assert not one._tasks
+        assert not tunnel.recorder.ring.journal.viewers
+        writer.close()
+    assert "the inspector raised" not in caplog.text

@@ -110,10 +110,10 @@ class InspectorSocket:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 writer.close()
                 await writer.wait_closed()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # it has gone, or does not read
-        except Exception as error:  # noqa: BLE001 - the task's outer edge
-            _log.exception("the inspector raised %s", type(error).__name__)
+        except* (OSError, TimeoutError, asyncio.IncompleteReadError):
+            pass  # it has gone, or does not read; in a group where it looked on
+        except* Exception as group:  # noqa: BLE001 - the task's outer edge
+            _log.exception("the inspector raised %s", type(group.exceptions[0]).__name__)
         finally:
             writer.transport.abort()
 
