@@ -48,10 +48,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         return made
 
     add("show", "show all that was recorded of an exchange", "inspect_one.show").add_argument(
-        "id", help=_ID
+        "id", metavar="ID", help=_ID
     )
     replay = add("replay", "send a recorded request to the app again", "inspect_one.replay")
-    replay.add_argument("id", help=_ID)
+    replay.add_argument("id", metavar="ID", help=_ID)
     replay.add_argument("--method", dest="new_method", metavar="METHOD", help="another method")
     replay.add_argument("--path", dest="new_path", metavar="PATH", help="another path and query")
     replay.add_argument(
@@ -70,12 +70,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="sign the webhook anew with the secret in this file: GitHub, Stripe, Svix",
     )
     save = add("save", "save an exchange as a pytest case", "inspect_one.save")
-    save.add_argument("id", help=_ID)
+    save.add_argument("id", metavar="ID", help=_ID)
     save.add_argument("file", metavar="FILE", help="such as tests/test_bug.py")
     save.add_argument("--app", metavar="MODULE:APP", help="where the app is")
     save.add_argument("--force", action="store_true", help="write over what is there")
     add("curl", "print a request as a curl command", "inspect_one.curl").add_argument(
-        "id", help=_ID
+        "id", metavar="ID", help=_ID
     )
     har = add("har", "print exchanges as a HAR, for other programs", "inspect_many.export")
     har.add_argument("ids", nargs="*", metavar="ID", help=f"{_ID}; none: all exchanges")

@@ -65,7 +65,7 @@ def curl_command(detail: Detail) -> str:
         if lower not in _LEFT_OUT and not (lower == "x-request-id" and is_own_id):
             words.append(f"--header {quoting.quote(_field(name, value), name)}")
     words += _taken_away(fields, has_body=bool(data)) if detail["level"] == "full" else ()
-    if value_of(fields, "accept-encoding") is not None:
+    if value_of(fields, "accept-encoding") not in (None, "", "identity"):
         words.append("--compressed")
     pipe = ""
     if data and method != "HEAD":
