@@ -1,7 +1,7 @@
 """The inspector's interface: a small ASGI app, the same behind both of its doors.
 
-What it has is in docs/reference/inspector.md. Who asks stands in the scope, where only a door can put it;
-a visitor's request never comes here.
+What it has is in docs/reference/inspector.md. Who asks stands in the scope, where only a door can
+put it; a visitor's request never comes here.
 """
 
 from __future__ import annotations
