@@ -213,6 +213,8 @@ def test_what_is_missing_is_said() -> None:
     """A body that was cut, and a level without fields, stand in a comment."""
     cut = curl_command(exchange("POST", sent=body("abc", size=9)))
     assert cut.startswith("# only 3 of 9 bytes of the body were kept\ncurl ")
+    large = curl_command(exchange("POST", sent=body('{"pin": "[redacted]"}' + " " * MAX_ARGUMENT)))
+    assert large.startswith("# parts of the body were not recorded: it says [redacted] there\n")
     bare = curl_command(exchange(level="metadata", request={"fields": None, "body": None}))
     assert bare == (
         "# recorded without fields, body and values of the query (level metadata)\n"

@@ -17,7 +17,7 @@ from asgi_tunnel.inspector.recorded import (
     values_of,
 )
 
-from .details import body, exchange
+from .details import body, exchange, message
 
 UTF_16 = {"size": 4, "kept": 4, "type": "text/plain; charset=utf-16-le", "text": "ab"}
 
@@ -72,6 +72,8 @@ def test_redactions() -> None:
         fields=[("X-Key", "[redacted]"), ("x-uri", "https://[redacted]@a/?sig=[redacted]")],
         sent=body('{"a": {"pass word": "[redacted]"}, "pin":[redacted]} key=[redacted] [redacted]'),
     )
+    socket = exchange(exchange_messages=[message("visitor", "[redacted]"), message("app", "x")])
+    assert redactions(socket) == ["message"]
     assert redactions(detail) == [
         "query: token",
         "x-key",

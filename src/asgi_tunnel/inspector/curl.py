@@ -75,7 +75,11 @@ def curl_command(detail: Detail) -> str:
         words.append(word)
     elif method in ("POST", "PUT", "PATCH") and value_of(fields, "content-length") == "0":
         words.append("--data-raw ''")
-    comments = _comments(detail, quoting, has_unsent_body=bool(data) and method == "HEAD")
+    comments = _comments(detail, quoting)
+    if data and method == "HEAD":
+        comments.append("# the body is left out: curl sends none with HEAD")
+    elif pipe and REDACTED.encode() in data:
+        comments.append(f"# parts of the body were not recorded: it says {REDACTED} there")
     return "\n".join([*comments, pipe + " \\\n  ".join(words)]) + "\n"
 
 
@@ -115,15 +119,13 @@ def _body(data: bytes, quoting: _Quoting) -> tuple[str, str]:
     return f"base64 --decode <<< '\n{lines}' | ", "--data-binary @-"
 
 
-def _comments(detail: Detail, quoting: _Quoting, *, has_unsent_body: bool) -> list[str]:
+def _comments(detail: Detail, quoting: _Quoting) -> list[str]:
     body = detail["request"].get("body")
     lines = []
     if detail["level"] != "full":
         lines.append("recorded without fields, body and values of the query (level metadata)")
     elif body is not None and not is_complete(body):
         lines.append(f"only {body['kept']} of {body['size']} bytes of the body were kept")
-    if has_unsent_body:
-        lines.append("the body is left out: curl sends none with HEAD")
     if quoting.variables:
         names = " ".join(f"{name}=..." for name in quoting.variables)
         lines.append(f"set what was not recorded first: {names}")

@@ -146,12 +146,14 @@ def redactions(detail: Detail) -> list[str]:
 
     Returns:
         ``authorization`` for a whole field, ``cookie: session`` for a part of one,
-        ``query: token``, ``body: password``.
+        ``query: token``, ``body: password``, ``message: pin`` for one of a WebSocket.
     """
     places = [("query", str(detail["path"]).partition("?")[2])]
     places += [(name.lower(), value) for name, value in request_fields(detail)]
     body = detail["request"].get("body") or {}
     places.append(("body", str(body.get("text") or "")))
+    sent = (one for one in detail["exchange_messages"] if one["from"] == "visitor")
+    places += [("message", str(one.get("text") or "")) for one in sent]
     return list(
         dict.fromkeys(
             place if (key := redacted_key(found)) is None else f"{place}: {key}"
