@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Header, Request
+from fastapi.middleware.gzip import GZipMiddleware
 from tests.inspector.details import body, exchange
 
 from asgi_tunnel.inspector.har import make_har
@@ -63,6 +64,16 @@ async def test_what_was_not_recorded() -> None:
     har = recorded(exchange("GET", "/me", fields=[("authorization", "[redacted]")]))
     (response,) = await replay(har, app=app, headers={"Authorization": "Bearer x"})
     assert response.json() == "Bearer x"
+
+
+async def test_codings() -> None:
+    """A browser takes gzip; a test that reads bodies does not, unless it says so."""
+    packing = GZipMiddleware(app, minimum_size=1)
+    har = recorded(exchange("GET", "/nothing", fields=[("accept-encoding", "gzip, br")]))
+    (plain,) = await replay(har, app=packing)
+    assert plain.json() == {"detail": "Not Found"}
+    (packed,) = await replay(har, app=packing, headers={"Accept-Encoding": "gzip"})
+    assert packed.headers.get("content-encoding") == "gzip"
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,11 @@ async def replay(
         OSError: The file cannot be read.
         StreamResetError: The app failed in the middle of a response.
 
+    ``accept-encoding`` is left out, so that bodies can be read; ``headers`` may have one.
     Cancelling it is a visitor who leaves. What the app raises is logged and answered with 500.
     """
+    values = {name.lower(): value for name, value in (headers or {}).items()}
+    left_out = EDGE_FIELDS | ({"accept-encoding"} - values.keys())
     responses = []
     async with LocalEdge(app, lifespan=lifespan) as edge:
         for number, detail in enumerate(_read(har), 1):
@@ -56,7 +59,6 @@ async def replay(
             where = f"request {number} of the HAR, {detail['method']} {detail['path']}"
             if detail["kind"] == "websocket":
                 raise ValueError(f"{where}, is a WebSocket; replay() sends HTTP requests")
-            values = {name.lower(): value for name, value in (headers or {}).items()}
             try:
                 request = prepare(detail, Edits(values=values), now=0)
             except RefusedError as error:
@@ -64,7 +66,7 @@ async def replay(
             fields = [
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, value in request.scope["headers"]
-                if name.decode("latin-1") not in EDGE_FIELDS
+                if name.decode("latin-1") not in left_out
             ]
             responses.append(
                 await edge.request(
