@@ -104,6 +104,10 @@ ELSEWHERE: Final[dict[str, str]] = {
         f"src/asgi_tunnel/commands/inspect_{name}.py": "tests/commands/test_inspect.py"
         for name in ("client", "edits", "list", "many", "one", "text")
     },
+    **{
+        f"src/asgi_tunnel/inspector/saved_{name}.py": "tests/inspector/test_testcase.py"
+        for name in ("module", "request", "websocket")
+    },
     "src/asgi_tunnel/commands/options.py": "tests/commands/test_token.py",
     "src/asgi_tunnel/asgi/lifespan_relay.py": "tests/asgi/test_middleware.py",
     "src/asgi_tunnel/config.py": "tests/asgi/test_middleware.py tests/e2e/test_tokens.py",

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_tunnel.inspector.reply import RefusedError
-from asgi_tunnel.inspector.testcase import MAX_INLINE, make_test
+from asgi_tunnel.inspector.saved_request import MAX_INLINE
+from asgi_tunnel.inspector.testcase import make_test
 
 from .details import body, exchange, message
 
