@@ -84,8 +84,14 @@ class Terminal:
         data = self.folder / "edge-data"
         if not data.exists():
             self._make_edge(data)
-        with (data / "edge.toml").open("a", encoding="utf-8") as settings:
-            settings.write(f"\n{text}")
+        path = data / "edge.toml"
+        settings = path.read_text("utf-8")
+        header = text.partition("\n")[2].partition("\n")[0]
+        if f"\n{header}\n" in settings:  # the table is there, with its examples
+            settings = settings.replace(f"\n{header}\n", f"\n{text}\n")
+        else:
+            settings += f"\n{text}"
+        path.write_text(settings, "utf-8")
 
     def run(self, block: Block) -> None:
         """Type a block's commands.

@@ -104,7 +104,9 @@ def test_commands_do_what_the_page_says(page: Page, terminal: Terminal) -> None:
                 (terminal.folder / "app.py").write_text(text, encoding="utf-8")
         elif block.language == "toml" and "[[services]]" in block.text:
             (terminal.folder / "asgi-tunnel.toml").write_text(block.text, encoding="utf-8")
-        elif block.language == "toml" and block.text.startswith("# edge.toml\n[access."):
+        elif block.language == "toml" and block.text.startswith(
+            ("# edge.toml\n[access.", "# edge.toml\n[dashboard")
+        ):
             terminal.add_settings(block.text)
         elif block.language in SHELLS:
             terminal.run(block)
