@@ -80,7 +80,7 @@ async def test_nothing_is_done_that_cannot_be_noted(tmp_path: Path) -> None:
         one.path.rename(one.path.with_suffix(".away"))
         response = await anna.post("/tunnels/shop/kick")
         one.path.with_suffix(".away").rename(one.path)
-        assert response.status_code == 400
+        assert response.status_code == 503
         assert "This cannot be done" in response.text
         assert one.edge.directory.entries == before
 
