@@ -43,6 +43,7 @@ def use(edge: EdgeClient) -> None:
     assert edge.bans.add(NewBan(address="203.0.113.0/24", lifetime="1h")).warnings == []
     assert [one.address for one in edge.bans.list()] == ["203.0.113.0/24"]
     edge.bans.remove("203.0.113.0/24")
+    assert list(edge.bans.limited()) == []
     edge.users.create(NewUser(name="emil"))
     assert edge.users.change("emil", ChangedUser(groups=("x",))).groups == ("x",)
     assert edge.users.invite("emil", hostname=ADMIN).url.startswith("http")

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from .api.app import PREFIX
-from .api.bans import AddedBan
+from .api.bans import AddedBan, LimitedView
 from .api.certificates import Ordered
 from .api.edge import Change, History, Me, Status, Traffic
 from .api.hosts import AddedHosts
@@ -419,6 +419,10 @@ class Bans(_Group):
         """Ban an address or a network."""
         added: AddedBan = self._call("addBan", body=new)
         return added
+
+    def limited(self) -> Iterator[LimitedView]:
+        """Yield who was turned away lately, how often and why; the newest first."""
+        return self._all("listLimited")
 
     def remove(self, address: str) -> None:
         """Take the bans of an address or network back."""

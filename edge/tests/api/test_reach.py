@@ -90,7 +90,17 @@ BY_PAGE: list[tuple[str, str, dict[str, str]]] = [
 ]
 
 SECRETS = ("secret-path", "cleo's", "operators-only", "blogs", "paid")
-LISTS = ("/tokens", "/hosts", "/tunnels", "/inbox", "/links", "/bans", "/certificates", "/traffic")
+LISTS = (
+    "/limited",
+    "/tokens",
+    "/hosts",
+    "/tunnels",
+    "/inbox",
+    "/links",
+    "/bans",
+    "/certificates",
+    "/traffic",
+)
 
 
 def fill(one: House) -> None:

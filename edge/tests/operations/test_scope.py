@@ -16,7 +16,9 @@ from asgi_tunnel_edge.storage.inbox import InboxRow, Lane
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 
-def token(token_id: str, *hostnames: str, owner: str = "", **more: int) -> TokenRecord:
+def token(
+    token_id: str, *hostnames: str, owner: str = "", revoked_at: int | None = None
+) -> TokenRecord:
     """One of the store."""
     return TokenRecord(
         id=token_id,
@@ -25,7 +27,7 @@ def token(token_id: str, *hostnames: str, owner: str = "", **more: int) -> Token
         hostnames=hostnames,
         created_at=1,
         owner=owner,
-        **more,
+        revoked_at=revoked_at,
     )
 
 
@@ -81,7 +83,7 @@ def test_hostnames() -> None:
     """Those of their tokens, and for what happens also those below a wildcard."""
     ben = scope("user:ben")
     assert ben.hostname("SHOP.a.test.") == "shop.a.test"
-    assert ben.hostnames() == {"shop.a.test", "*.shop.a.test"}
+    assert ben.hostnames() == frozenset({"shop.a.test", "*.shop.a.test"})
     assert ben.sees_hostname("cart.shop.a.test")
     assert not ben.sees_hostname("blog.a.test")
     assert not ben.sees_hostname("-")

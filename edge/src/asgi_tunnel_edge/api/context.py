@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from asgi_tunnel_edge.history import History
+    from asgi_tunnel_edge.observers.limited import LimitedVisitors
     from asgi_tunnel_edge.operations.scope import Scope
     from asgi_tunnel_edge.settings.config import EdgeConfig
     from asgi_tunnel_edge.storage.audit import AuditRow
@@ -37,5 +38,6 @@ class APIContext:
     note: Callable[[str, str, str], None]  #: action, subject, detail; blocks
     audit: Callable[[int | None, str, int], list[AuditRow]]  #: before, text, limit; blocks
     history: History
+    limited: LimitedVisitors
     #: Serves the inspector of one app's side; None: this edge has none.
     inspect: Callable[[Request, Scope, str, str], Awaitable[Response]] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tunnel_edge.errors import (
@@ -39,7 +40,7 @@ class NotAllowedError(EdgeError):
         return "this is for the operators of this edge; ask one of them"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Scope:
     """See the module.
 
@@ -62,9 +63,9 @@ class Scope:
         if not self.is_operator:
             raise NotAllowedError
 
-    @property
+    @cached_property
     def token_ids(self) -> frozenset[str] | None:
-        """The ids of the tokens that are theirs; None: all are."""
+        """The ids of the tokens that are theirs, looked up once; None: all are."""
         return None if self.is_operator else frozenset(one.id for one in self.tokens())
 
     def tokens(self) -> list[TokenRecord]:
