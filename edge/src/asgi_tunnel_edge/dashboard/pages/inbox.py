@@ -48,7 +48,7 @@ async def _list(hit: Hit) -> Response:
     is_failed = hit.query.get("state") == "failed"
     shown = [one for one in rows if not is_failed or one[0].state == "failed"]
     values = {
-        "requests": [kept_view(*one) for one in shown[:MAX_SHOWN]],
+        "requests": [(kept_view(row, token), row.seq / 1e9) for row, token in shown[:MAX_SHOWN]],
         "more": max(len(shown) - MAX_SHOWN, 0),
         "failed": sum(row.state == "failed" for row, _ in rows),
         "is_failed": is_failed,
@@ -65,6 +65,7 @@ async def _show(hit: Hit) -> Response:
         "kept": kept_view(kept.row, kept.token),
         "lines": _lines(kept.head),
         "body": kept.body[:MAX_BODY].decode("utf-8", "replace"),
+        "size": len(kept.body),
         "is_cut": len(kept.body) > MAX_BODY,
     }
     return hit.render("inbox_request.html", values)
