@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from edge.tests.dashboard.house import ADMIN, BLOG_ID, House, house
+from edge.tests.dashboard.house import ADMIN, BLOG_ID, SHOP, House, house
 
 from asgi_tunnel.protocol.frames import StreamKind
 from asgi_tunnel.protocol.head import Arrival, RequestHead, encode_request
@@ -98,11 +98,16 @@ async def test_an_owner_has_their_own_pages(tmp_path: Path) -> None:
 
 async def test_people_are_made_invited_disabled_and_removed(tmp_path: Path) -> None:
     """Who owns a token stays, and the page says why."""
-    async with house(tmp_path) as one:
+    doors = {"access": {"family": {"users": ["*"]}}, "hostnames": {SHOP: {"access": "family"}}}
+    async with house(tmp_path, **doors) as one:
         anna = await one.somebody("anna")
         made = await anna.post("/people/users", {"name": "emil", "groups": "staff, family"})
         assert made.status_code == 303
-        invited = await anna.post("/people/users/emil/invite")
+        hosts = re.findall(r"<option>([^<]+)</option>", (await anna.get("/people")).text)
+        assert hosts[:2] == [ADMIN, SHOP]
+        unnamed = await anna.post("/people/users/emil/invite")
+        assert "2 hostnames have a door; name one of them" in unnamed.text
+        invited = await anna.post("/people/users/emil/invite", {"host": ADMIN})
         assert f"http://{ADMIN}" in invited.text
         assert "/.well-known/asgi-tunnel/access/invite/" in invited.text
         for verb in ("disable", "enable", "sign-out"):

@@ -71,11 +71,11 @@ def change_token(call: Call) -> TokenDetail:
     """Change whose a token is, or what it may take."""
     token_id = call.scope.token(call.path["token"]).id
     change: TokenChange = call.body
+    if change.owner is not UNSET:  # first: there may be no such user
+        tokens.give_token(call.config, token_id, change.owner)
     if change.limits is not UNSET:
         limits = {name: getattr(change.limits, name) for name in QUOTA_NAMES}
         tokens.limit_token(call.config, token_id, limits)
-    if change.owner is not UNSET:
-        tokens.give_token(call.config, token_id, change.owner)
     return _detail(call, token_id)
 
 

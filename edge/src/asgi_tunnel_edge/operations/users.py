@@ -34,6 +34,7 @@ __all__ = [
     "change_user",
     "create_user",
     "end_user_sessions",
+    "invitation_hosts",
     "invite_user",
     "is_let_in_nowhere",
     "list_users",
@@ -220,6 +221,11 @@ def _policies_for(config: EdgeConfig, name: str, groups: tuple[str, ...]) -> tup
     )
 
 
+def invitation_hosts(doors: DoorMap) -> list[str]:
+    """Return the hostnames that an invitation may lead to, sorted: those with a door."""
+    return [name for name in doors.hostnames() if doors.door(name) and not name.startswith("*.")]
+
+
 def _find(store: AccessStore, name: str) -> UserView:
     for record, has_password, passkeys in store.users():
         if record.name == name:
@@ -256,7 +262,7 @@ def _hostname(doors: DoorMap, host: str | None) -> str:
             why = f"{name} has no door"
             raise EdgeConfigError("--host", why, 'write access = "NAME" for it in edge.toml')
         return name
-    names = [name for name in doors.hostnames() if doors.door(name) and not name.startswith("*.")]
+    names = invitation_hosts(doors)
     if len(names) != 1:
         why = f"{len(names)} hostnames have a door" if names else "no hostname has a door yet"
         fix = "name one of them" if names else "see docs/howto/access.md"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...errors import EdgeError
 from ...operations import sessions, users
+from ...operations.doors import DoorMap
 from ...operations.sessions import session_view
 from ...operations.users import ChangedUser, NewUser
 from ..page import Page
@@ -50,8 +51,11 @@ async def _page(hit: Hit, problem: str | None = None) -> Response:
     for one in hit.context.snapshot.tokens.values():
         if one.owner and not one.revoked:
             owned.setdefault(one.owner, []).append(one.name)
+    hosts = users.invitation_hosts(await asyncio.to_thread(DoorMap.load, config))
+    own = config.dashboard.hostname
     values = {
         "users": found,
+        "hosts": sorted(hosts, key=lambda name: (name != own, name)),
         "owned": owned,
         "sessions": [session_view(one) for one in reversed(logins)],
         "problem": problem,
@@ -76,7 +80,8 @@ async def _create(hit: Hit) -> Response:
 async def _invite(hit: Hit) -> Response:
     name = hit.path["user"]
     try:
-        made = await asyncio.to_thread(users.invite_user, hit.context.config, name)
+        host = hit.form.get("host") or None
+        made = await asyncio.to_thread(users.invite_user, hit.context.config, name, hostname=host)
     except EdgeError as error:
         return await _page(hit, f"{error}.")
     values = {
