@@ -50,6 +50,7 @@ from .protocol.connection import Connection, Role
 from .protocol.events import DrainReceived, SessionTerminated
 from .protocol.handshake import DURATION, INBOX, VISITOR, Hello, Welcome
 from .protocol.heartbeat import UNKNOWN_ROUND_TRIP
+from .protocol.limits import OWN_SETTINGS
 from .protocol.policy import BAN
 from .proxy import Proxy, find_proxy
 from .session import Session
@@ -351,6 +352,7 @@ class Connector:
             capabilities=(DURATION, VISITOR, *capabilities_of(self._inspection)),
             policy=self.policy.rules,
             routes=self.policy.routes,
+            settings=OWN_SETTINGS,
             session=session.session_id if session is not None and resumable else "",
             received=(
                 session.connection.received_frames if session is not None and resumable else 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from asgi_tunnel.protocol.frames import Buffer, Flag, FrameType, StreamKind
 from asgi_tunnel.protocol.halves import Half
-from asgi_tunnel.protocol.limits import DATA_QUANTUM, OUTBOX_LOW, Settings
+from asgi_tunnel.protocol.limits import DATA_PIECE, DATA_QUANTUM, OUTBOX_LOW, Settings
 from asgi_tunnel.protocol.scheduler import Scheduler
 from asgi_tunnel.protocol.stream import Stream
 from asgi_tunnel.protocol.window import Windows
@@ -54,9 +54,9 @@ def test_bulk_streams_take_turns() -> None:
     """T45: streams with much to send get a quantum each, in turn."""
     scheduler = Scheduler()
     for stream_id in (1, 2, 3):
-        scheduler.add(make_stream(stream_id, queued=3 * DATA_QUANTUM))
+        scheduler.add(make_stream(stream_id, queued=3 * DATA_PIECE))
     frames, _ = fill(scheduler)
-    assert [stream_id for stream_id, _ in frames[:9]] == [1, 2, 3] * 3
+    assert frames[:9] == [(1, DATA_PIECE), (2, DATA_PIECE), (3, DATA_PIECE)] * 3
 
 
 def test_bulk_streams_share_alike() -> None:
@@ -77,7 +77,7 @@ def test_fresh_streams_come_first() -> None:
     scheduler = Scheduler()
     for stream_id in range(1, 11):
         scheduler.add(make_stream(stream_id, queued=100 * DATA_QUANTUM))
-    fill(scheduler, 15 * DATA_QUANTUM)
+    fill(scheduler, 15 * DATA_PIECE)
     scheduler.add(make_stream(99, queued=500))
     frames, _ = fill(scheduler, 3 * DATA_QUANTUM)
     assert sum(size for _, size in frames[: frames.index((99, 500))]) <= DATA_QUANTUM
@@ -145,5 +145,6 @@ def test_budget_starts_no_further_frame() -> None:
     scheduler.add(make_stream(1, queued=10 * DATA_QUANTUM))
     assert fill(scheduler, 0) == ([], [])
     assert fill(scheduler, 1) == ([(1, DATA_QUANTUM)], [])
-    frames, _ = fill(scheduler, DATA_QUANTUM + 10)
-    assert frames == [(1, DATA_QUANTUM)] * 2
+    assert fill(scheduler, DATA_QUANTUM + 10)[0] == [(1, DATA_QUANTUM + 10)]
+    frames, _ = fill(scheduler, 3 * DATA_QUANTUM)
+    assert frames == [(1, DATA_PIECE), (1, DATA_QUANTUM)]

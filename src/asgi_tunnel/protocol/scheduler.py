@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from .frames import Buffer
-from .limits import DATA_QUANTUM, OUTBOX_LOW
+from .limits import DATA_PIECE, DATA_QUANTUM, OUTBOX_LOW
 from .stream import Stream
 
 
@@ -77,7 +77,12 @@ class Scheduler:
                 line.popleft()
                 old.append(stream)
                 continue
-            count, length = stream.take(parts, DATA_QUANTUM)
+            room = budget - size
+            if room < DATA_QUANTUM:
+                room = DATA_QUANTUM
+            elif room > DATA_PIECE:
+                room = DATA_PIECE
+            count, length = stream.take(parts, room)
             if count:
                 frames += count
                 size += length

@@ -31,7 +31,7 @@ from asgi_tunnel.protocol.handshake import (
     agree_version,
     encode_handshake,
 )
-from asgi_tunnel.protocol.limits import MAX_HANDSHAKE_SIZE, PROTOCOL_VERSION, Settings, Timing
+from asgi_tunnel.protocol.limits import MAX_HANDSHAKE_SIZE, OWN_SETTINGS, PROTOCOL_VERSION, Timing
 from asgi_tunnel.protocol.policy import BAN, POLICY, PolicyRule
 from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
@@ -134,7 +134,7 @@ class TunnelAcceptor:
         self._desk = desk
         self._capabilities = () if desk is None else (POLICY, BAN)
         self._timing = Timing(resume_window=limits.resume_window)
-        self._settings = Settings()
+        self._settings = OWN_SETTINGS
         self._pending = _pending_pool()
         self._resuming = _pending_pool()  # of tokens that have lost a connection
         self._failures = FailureLimiter()
