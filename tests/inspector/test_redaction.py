@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from time import perf_counter
+
 import pytest
 
 from asgi_tunnel.inspector.redaction import KEPT_JUDGEMENTS, MAX_SEEN, Redaction, Scrubber, as_text
@@ -175,3 +177,32 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_target_is_text() -> None:
     """Bytes that are no ASCII are written as they would be in a URL."""
     assert as_text(b"/\xff?a") == "/%FF?a"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a=",
+        "&",
+        "token=",
+        "-eyJ",
+        "eyJaaaaaa.",
+        "://",
+        "a://b@",
+        "Bearer ",
+        "'a':",
+        '"',
+        "<a ",
+        "</",
+    ]
+    + ["a" * 70, "<token>", "%7B", "[", "a=b%3D"],
+)
+def test_no_text_is_slow(piece: str) -> None:
+    """A quarter of a megabyte of anything takes a part of a second, also as a query or JSON."""
+    text = piece * (250_000 // len(piece))
+    one = scrubber()
+    began = perf_counter()
+    for clean in (one.text, one.query, one.json):
+        clean(text)
+    one.target(b"/?" + text.encode())
+    assert perf_counter() - began < 20
