@@ -104,6 +104,9 @@ MIN_COOKIE: Final = 10
 MAX_SEEN_SIZE: Final = 4096
 """Characters of such a value: as long as a browser's cookies. It is held while the app runs."""
 
+MAX_PARAMETERS: Final = 1000
+"""Parameters of a query, or of a form, that are searched and kept; the rest is not."""
+
 MAX_NESTED: Final = 3
 """Addresses within queries of addresses that are looked into."""
 
@@ -211,7 +214,10 @@ class Scrubber:
 
     def query(self, query: str, depth: int = 0) -> str:
         """Return a query, or a form, with its secret values taken out."""
-        return "&".join(self._parameter(one, depth) for one in query.split("&"))
+        pairs = query.split("&", MAX_PARAMETERS)
+        rest = [REDACTED] if len(pairs) > MAX_PARAMETERS else []
+        shown = [self._parameter(one, depth) for one in pairs[:MAX_PARAMETERS]]
+        return "&".join(shown + rest)
 
     def json(self, text: str) -> str:
         """Return JSON with the values of secret keys taken out; also where its end is missing."""
