@@ -269,7 +269,7 @@ class Scrubber:
             return f"{raw_name}={kept if shown == value else quote(shown, errors='replace')}"
         if depth < MAX_NESTED and ("=" in value or "://" in value):
             head, question, query = value.rpartition("?")
-            shown = self.text(head + question + self.query(query, depth + 1))
+            shown = self.text(head) + question + self.query(query, depth + 1)
             if shown != value:
                 kept = quote(shown, safe="/:?[]", errors="replace")
         return f"{raw_name}={kept}"
