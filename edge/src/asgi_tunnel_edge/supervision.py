@@ -55,7 +55,7 @@ class SocketSource:
         """Return the sockets for an address; empty where nobody holds any.
 
         Args:
-            purpose: "listen", "http_listen", "dns" or "metrics".
+            purpose: "listen", "http_listen", "dns", "dashboard" or "metrics".
             address: As the settings have it. What was opened for port 0 is found under the port
                 that it got, too.
         """

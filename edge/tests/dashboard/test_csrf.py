@@ -99,13 +99,17 @@ async def test_no_other_site_changes_anything(tmp_path: Path) -> None:
 
 
 async def test_a_program_needs_no_token(tmp_path: Path) -> None:
-    """Its secret is in no browser, so nobody can make one send it."""
+    """Its secret is in no browser; where somebody has typed it into one, other sites get 403."""
     async with house(tmp_path) as one:
         program = one.program()
-        response = await program.bare_post(KICK, {}, origin="https://elsewhere.example")
-        assert response.status_code == 303
+        assert (await program.client.post(KICK, headers=program.fields)).status_code == 303
+        for origin in ("https://elsewhere.example", "null"):
+            assert (await program.bare_post(KICK, origin=origin)).status_code == 403
+        fields = {**program.fields, "sec-fetch-site": "cross-site"}
+        assert (await program.client.post(KICK, headers=fields)).status_code == 403
+        assert (await program.post(KICK)).status_code == 303  # a page of the dashboard itself
         program.fields["asgi-tunnel-token-secret"] = "wrong"
-        assert (await program.bare_post(KICK)).status_code == 401
+        assert (await program.client.post(KICK, headers=program.fields)).status_code == 401
 
 
 async def test_the_login_itself_is_guarded(tmp_path: Path) -> None:

@@ -79,16 +79,18 @@ async def test_certificates_are_those_that_are_shown(tmp_path: Path) -> None:
 
 
 async def test_settings_hide_secrets(tmp_path: Path) -> None:
-    """What holds is shown with where it comes from; a provider's secret is not."""
+    """What holds is shown with where it comes from; secrets of others are not."""
     secret = "a-secret-of-a-provider"
     provider = {"issuer": "https://login.example.org", "client_id": "edge", "client_secret": secret}
-    async with house(tmp_path) as one:
+    alerts = {"url": f"https://hooks.example.net/{secret}?token={secret}"}
+    async with house(tmp_path, alerts=alerts) as one:
         content = (tmp_path / "edge.toml").read_text()
         lines = "\n".join(f'{name} = "{value}"' for name, value in provider.items())
         (tmp_path / "edge.toml").write_text(f"{content}\n[oidc.site]\n{lines}\n")
         anna = await one.somebody("anna")
         text = (await anna.get("/settings")).text
         assert secret not in text
+        assert "https://hooks.example.net/(hidden)" in text
         assert "[limits]" in text
         assert "The file has changed since this edge has read it: oidc" in text
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from asgi_tunnel.identity import Visitor
 
-__all__ = ["FIELD", "HEADER", "CsrfGuard", "is_same_origin"]
+__all__ = ["FIELD", "HEADER", "CsrfGuard", "is_from_page", "is_same_origin"]
 
 FIELD: Final = "csrf"
 """The field of a form that holds the token."""
@@ -44,6 +44,15 @@ class CsrfGuard:
         """Whether a token is that of a login; in the same time, whatever it is."""
         wanted = self.token(visitor, hostname).encode()
         return hmac.compare_digest(given.encode("utf-8", "replace"), wanted)
+
+
+def is_from_page(headers: Mapping[str, str]) -> bool:
+    """Whether a browser has sent a request for some page, as only browsers say.
+
+    Args:
+        headers: By lower-case name.
+    """
+    return "origin" in headers or "sec-fetch-site" in headers
 
 
 def is_same_origin(headers: Mapping[str, str], scheme: str) -> bool:

@@ -18,8 +18,8 @@ __all__ = ["HeldSockets"]
 class HeldSockets:
     """Descriptors by name.
 
-    A name is ``listen``, ``http_listen``, ``dns`` or ``metrics``, a space, and the address as the
-    settings have it; of a service manager's sockets, the name that it gives.
+    A name is ``listen``, ``http_listen``, ``dns``, ``dashboard`` or ``metrics``, a space, and the
+    address as the settings have it; of a service manager's sockets, the name that it gives.
     """
 
     def __init__(self) -> None:
