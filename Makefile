@@ -43,9 +43,11 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands login metrics oauth pages parent questions settings storage) \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands dashboard history inspection login metrics \
+	oauth operations pages parent questions settings storage test_client.py) \
 	$(addprefix tests/,blocks commands contrib test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
-	test_realapps.py test_release_files.py typing)
+	test_mirror.py test_realapps.py test_release_files.py typing \
+	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
@@ -84,7 +86,7 @@ autobahn: $(READY)  ## the public WebSocket cases against a real edge
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 pages: $(PAGES_READY)  ## the edge's own pages in Chromium: readable, accessible, back by themselves; pictures in build/pages
-	$(PAGES_VENV)/bin/python -m pytest tests/pages $(ARGS)
+	$(PAGES_VENV)/bin/python -m pytest tests/pages -n 2 --dist loadfile $(ARGS)
 oidc: $(OIDC_READY)  ## logins with two real providers in Chromium; OIDC_REQUIRED=1: fail where Node or Chromium is missing
 	$(OIDC_VENV)/bin/python -m pytest tests/oidc -rs $(ARGS)
 mcp: $(MCP_READY)  ## MCP servers and clients of the SDK and of FastMCP through an edge, and the example; QUICK=1: the SDK's
