@@ -7,8 +7,10 @@ from pathlib import Path
 
 from edge.tests.dashboard.house import BLOG_ID, House, house
 
+from asgi_tunnel_edge.dashboard.pages.tunnels import SHOWN
 from asgi_tunnel_edge.dashboard.tunnels import tunnels_of
 from asgi_tunnel_edge.questions.matching import public_id
+from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.audit import AuditStore
 from asgi_tunnel_edge.tokens import TokenRecord
 
@@ -105,3 +107,28 @@ async def test_numbers_of_a_tunnel_are_columns(tmp_path: Path) -> None:
             found = (await anna.get(f"/tunnels/shop/numbers?span={span}")).json()
             assert {len(column) for column in found.values()} == {points}
             assert found["at"] == sorted(found["at"])
+
+
+async def test_a_long_list_is_cut_and_searched(tmp_path: Path) -> None:
+    """What is made anew for each who watches is bounded; a word finds the rest."""
+    async with house(tmp_path, None) as one:
+        store = Store(one.path)
+        for number in range(SHOWN + 10):
+            name = f"app{number:03}"
+            record = TokenRecord(
+                id=f"tok_{number:016x}",
+                name=name,
+                secret_sha256="0" * 64,
+                hostnames=(f"{name}.example.test",),
+                created_at=1,
+            )
+            store.create_token(record)
+        await one.follow()
+        anna = await one.somebody("anna")
+        text = (await anna.get("/tunnels")).text
+        assert text.count("<tr><td>") == SHOWN
+        assert "And 12 more" in text
+        assert "app209" not in text
+        text = (await anna.get("/tunnels?q=app209")).text
+        assert text.count("<tr><td>") == 1
+        assert "more: find" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class DashboardContext:
         for _ in range(MAX_PAGES - 1):
             if found["more"] is None:
                 break
+            await asyncio.sleep(0)  # others have their turn between two of them
             found = await self.ask("tunnels", after=found["more"])
             sessions += found["sessions"]
         return Moment(

@@ -6,7 +6,7 @@ Names of services, which apps announce below a wildcard or beside their own, sta
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ...history.book import SPANS
 from ...history.tally import Tally
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ..serving import Hit, PageRoutes
 
 __all__ = ["PAGE"]
+
+SHOWN: Final = 500
+"""Hostnames in the table, by name; others are found by a part of theirs."""
 
 
 class _Host(NamedTuple):
@@ -69,7 +72,8 @@ async def _show(hit: Hit) -> Response:
                 )
             )
     values = {
-        "hosts": sorted(hosts, key=lambda one: one.name),
+        "hosts": sorted(hosts, key=lambda one: one.name)[:SHOWN],
+        "more": max(len(hosts) - SHOWN, 0),
         "wanted": wanted,
         "urls": {one.name: context.visitor_url(one.name) for one in hosts},
         "span": span,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ...history.book import SPANS
 from ..numbers import columns_of, span_of
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ..serving import Hit, PageRoutes
 
 __all__ = ["PAGE"]
+
+SHOWN: Final = 200
+"""Tunnels in the list, by name: it is made anew for each who watches, 5 ms of the event loop.
+Others are found by a word."""
 
 
 def _routes(at: PageRoutes) -> Sequence[BaseRoute]:
@@ -53,12 +57,15 @@ async def _render_list(hit: Hit, moment: Moment) -> str:
 
 def _all(hit: Hit, moment: Moment) -> dict[str, object]:
     wanted = hit.query.get("q", "").strip().lower()
-    found = [
-        one
-        for one in tunnels_of(hit.context.tokens(hit.viewer), moment.sessions)
-        if not one.token.revoked and _matches(one.token, wanted)
+    tokens = [
+        one for one in hit.context.tokens(hit.viewer) if not one.revoked and _matches(one, wanted)
     ]
-    return {"tunnels": found, "wanted": wanted, "at": moment.at}
+    return {
+        "tunnels": tunnels_of(tokens[:SHOWN], moment.sessions),
+        "more": max(len(tokens) - SHOWN, 0),
+        "wanted": wanted,
+        "at": moment.at,
+    }
 
 
 def _matches(token: TokenRecord, wanted: str) -> bool:
