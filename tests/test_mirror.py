@@ -42,6 +42,14 @@ ELSEWHERE: Final[dict[str, str]] = {
     ),
     "edge/src/asgi_tunnel_edge/dashboard/site.py": "edge/tests/dashboard/test_app.py",
     "edge/src/asgi_tunnel_edge/storage/acting.py": "edge/tests/storage/test_audit.py",
+    "edge/src/asgi_tunnel_edge/dashboard/inspection.py": "edge/tests/dashboard/test_inspector.py",
+    "edge/src/asgi_tunnel_edge/dashboard/inspector_api.py": (
+        "edge/tests/dashboard/test_inspector.py"
+    ),
+    "edge/src/asgi_tunnel_edge/dashboard/pages/inspector.py": (
+        "edge/tests/dashboard/test_inspector.py"
+    ),
+    "edge/src/asgi_tunnel_edge/dashboard/pages/traces.py": "edge/tests/dashboard/test_inspector.py",
     "edge/src/asgi_tunnel_edge/inbox/delivery.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/exchange.py": "edge/tests/inbox/test_service.py",
     "edge/src/asgi_tunnel_edge/inbox/lane.py": "edge/tests/inbox/test_service.py",

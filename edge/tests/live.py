@@ -12,6 +12,7 @@ from typing import Any
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
+from asgi_tunnel.inspector.settings import Inspect
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.server import Edge
@@ -49,9 +50,13 @@ class Live:
         self.token = token
         self.connector: Connector | None = None
 
-    async def connect(self, app: Any, *, policy: SentPolicy | None = None) -> None:
-        """Open a tunnel to an app, which may have rules for the edge."""
-        settings = TunnelConfig(token=self.token, text=self.token.format(), grace=2.0)
+    async def connect(
+        self, app: Any, *, policy: SentPolicy | None = None, inspect: Inspect | None = None
+    ) -> None:
+        """Open a tunnel to an app, which may have rules for the edge, and an inspector."""
+        settings = TunnelConfig(
+            token=self.token, text=self.token.format(), grace=2.0, inspect=inspect
+        )
         self.connector = Connector(settings, Origin(app), policy=policy)
         self.connector.start()
         await self.connector.wait_connected()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -105,12 +106,12 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where sockets are looked for."""
-    path = tmp_path / "run"
-    monkeypatch.setenv("ASGI_TUNNEL_STATUS", str(path))
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where sockets are looked for; its path is short enough for them."""
     monkeypatch.chdir(tmp_path)
-    return path
+    with tempfile.TemporaryDirectory(prefix="insp-") as path:
+        monkeypatch.setenv("ASGI_TUNNEL_STATUS", path)
+        yield Path(path)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,6 @@ def app(here: World, token: Token, folder: Path, capsys: Out) -> Iterator[Shop]:
 
 def test_nothing_runs(folder: Path, capsys: Out) -> None:
     """One sentence says so, and what to do; a socket of a process that was killed is none."""
-    folder.mkdir()
     assert main(["inspect"]) == 1
     assert capsys.readouterr().err == (
         "asgi-tunnel: no app with an inspector runs here; start one with `asgi-tunnel run "
@@ -173,7 +173,7 @@ def test_the_list(app: Shop) -> None:
     assert app.run("--status", "teapot", code=1).startswith("asgi-tunnel: status is neither like")
 
 
-def test_following(here: World, folder: Path, app: Shop) -> None:
+def test_following(here: World, folder: Path, tmp_path: Path, app: Shop) -> None:
     """What comes is printed as it ends, until the app has ended.
 
     White box: nothing outside says that somebody looks on.
@@ -184,7 +184,7 @@ def test_following(here: World, folder: Path, app: Shop) -> None:
     inspection = app.connector._inspection
     assert inspection is not None
     journal = inspection.recorder.ring.journal
-    output = folder.parent / "output"
+    output = tmp_path / "output"
     with output.open("wb") as file:
         command = [str(BIN / "asgi-tunnel"), "inspect", "-f", "--path", "o"]
         with subprocess.Popen(command, stdout=file, stderr=file) as following:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,12 @@ def test_documents(
     run("error", "service", "list", code=2)
     (tmp_path / "asgi-tunnel.toml").write_text('[[services]]\nhostname = "a"\nto = "./"\n')
     run("service-list", "service", "list")
-    with world(tmp_path / "inspected", tls=False) as here:
-        folder = tmp_path / "run"
-        monkeypatch.setenv("ASGI_TUNNEL_STATUS", str(folder))
+    with (
+        world(tmp_path / "inspected", tls=False) as here,
+        tempfile.TemporaryDirectory(prefix="insp-") as name,  # short enough for a socket
+    ):
+        folder = Path(name)
+        monkeypatch.setenv("ASGI_TUNNEL_STATUS", name)
         run("error", "inspect", code=1)
         token = here.token("shop", "a.example.test")
         inspect = Inspect(level="full")

@@ -232,7 +232,8 @@ class Dispatcher:
             channel.pace = rules.pace
             return channel
         observers = self.context.observers
-        if rules.server_timing or self._is_traced:
+        is_traced = self._is_traced and bool(route.token_id)  # not the edge's own pages
+        if rules.server_timing or is_traced:
             exchange: HTTPExchange = TimedHTTPExchange(
                 writer,
                 request,
@@ -240,7 +241,7 @@ class Dispatcher:
                 route,
                 observers,
                 tells=rules.server_timing,
-                traces=self.context.traces if self._is_traced else None,
+                traces=self.context.traces if is_traced else None,
             )
         else:
             exchange = HTTPExchange(writer, request, head, route, observers)

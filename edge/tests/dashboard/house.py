@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import httpx2 as httpx
 from edge.tests.live import Live, live_edge
+from edge.tests.quick_password import quick_hash
 
-from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.settings.check import toml_value
 from asgi_tunnel_edge.storage import Store
@@ -35,11 +35,12 @@ LOCAL: Final[Mapping[str, Any]] = {**SETTINGS, "listen": "127.0.0.1:0"}
 
 SHOP: Final = "shop.example.test"
 BLOG: Final = "blog.example.test"
+BLOG_ID: Final = "tok_0000000000000b10"
 
 
 @cache
 def _hashed() -> str:
-    return hash_password(PASSWORD)
+    return quick_hash(PASSWORD)
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
@@ -163,9 +164,9 @@ async def house(folder: Path, app: Any = hello, **settings: Any) -> AsyncIterato
         ):
             record = UserRecord(name=user, created_at=1, groups=groups)
             access.create_user(record, password=_hashed())
-        for token_id, secret, name, hostname in (
-            (live.token.id, live.token.secret, "shop", SHOP),
-            ("tok_0000000000000b10", "another", "blog", BLOG),
+        for token_id, secret, name, hostname, owner in (
+            (live.token.id, live.token.secret, "shop", SHOP, "ben"),
+            (BLOG_ID, "another", "blog", BLOG, "cleo"),
         ):
             store.create_token(
                 TokenRecord(
@@ -173,6 +174,7 @@ async def house(folder: Path, app: Any = hello, **settings: Any) -> AsyncIterato
                     name=name,
                     secret_sha256=secret_digest(secret),
                     hostnames=(hostname,),
+                    owner=owner,
                     created_at=int(time.time()),
                 )
             )

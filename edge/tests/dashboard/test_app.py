@@ -85,6 +85,8 @@ async def test_a_page_that_is_missing_or_wrong_says_so(tmp_path: Path) -> None:
         assert (await anna.bare_post("/tunnels")).status_code == 405
         response = await anna.get("/api/nowhere")
         assert response.status_code == 404
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["title"]
         assert response.json()["title"] == "There is no such page"
         response = await anna.get("/tunnels/nobody")
         assert response.status_code == 404

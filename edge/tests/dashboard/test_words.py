@@ -33,7 +33,8 @@ def test_amounts(value: float | None, text: str) -> None:
     ("seconds", "text"),
     [
         (None, NOTHING),
-        (0.0004, "0.4 ms"),
+        (0.0004, "400 µs"),
+        (0.0012, "1.2 ms"),
         (0.012, "12 ms"),
         (0.9994, "999 ms"),
         (1.44, "1.4 s"),

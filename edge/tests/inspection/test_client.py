@@ -66,7 +66,7 @@ class Stage:
 
     def __init__(self, inspector: App | None, *, takes_inspect: bool = True) -> None:
         self.app_side = AppSide(inspector)
-        self.upstream = LocalUpstream(self.app_side)
+        self.upstream = LocalUpstream(self.app_side.serve)
         self.upstream.start()
         session = self.upstream.route.choose()
         assert session is not None

@@ -75,7 +75,7 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
 
 KNOWN = (
     "domain, listen, http_listen, public_url, tls, acme, limits, proxies, access_log, pages, "
-    "tracing, alerts, metrics, guards, access, oidc, inbox, hostnames"
+    "tracing, alerts, metrics, guards, access, oidc, inbox, dashboard, hostnames"
 )
 
 

@@ -101,7 +101,9 @@ class Recorder:
             _log.error("an exchange is recorded without its content: %s", type(error).__name__)
             return None, without_values(head[1])
 
-    def begin_replay(self, head: RequestHead, replay_of: str) -> Record | None:
+    def begin_replay(
+        self, head: RequestHead, replay_of: str, *, is_websocket: bool
+    ) -> Record | None:
         """As :meth:`begin`, for a request that repeats one."""
         found = self.find(replay_of)
         record = self.begin(head, is_websocket, found is not None and found.is_end_to_end)

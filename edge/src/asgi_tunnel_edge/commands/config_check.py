@@ -20,7 +20,6 @@ from asgi_tunnel_edge.storage.database import HEAD_REVISION
 
 from .doctor_access import doors_without_effect
 from .doctor_dashboard import hostname_of_a_token
-from .door_map import DoorMap
 from .options import data_option, json_option
 
 if TYPE_CHECKING:

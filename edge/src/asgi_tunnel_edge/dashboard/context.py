@@ -14,7 +14,9 @@ from .problem import PageError
 
 if TYPE_CHECKING:
     from ..history import History
+    from ..inspection import Inspectors
     from ..observers.limited import LimitedVisitors
+    from ..observers.traces import TraceRing
     from ..settings.config import EdgeConfig
     from ..shown import ShownCertificates
     from ..storage import SnapshotWatcher

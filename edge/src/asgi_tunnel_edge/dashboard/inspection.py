@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ..admission.supervisor import printable
-from ..inspection import Inquiry, InspectionError, Inspectors, Reply
+from ..inspection import Inquiry, InspectionError, InspectorReply, Inspectors
 from .problem import PageError
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from ..route import SessionEntry
     from ..tokens import TokenRecord
-    from .serving import Hit
 
-__all__ = ["AppInspector", "Instance", "inspector_of", "instances_of"]
+__all__ = ["AppInspector", "Instance", "instances_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,7 @@ class AppInspector:
 
     Args:
         inspectors: Of the edge.
-        hit: Who asks.
+        by: Who asks, for what is changed and replayed.
         token: Whose app it is.
         instance: Which process.
         instances: All of the token, for the page to choose from.
@@ -80,7 +79,7 @@ class AppInspector:
     def __init__(
         self,
         inspectors: Inspectors,
-        hit: Hit,
+        by: str,
         token: TokenRecord,
         instance: Instance,
         instances: list[Instance],
@@ -91,7 +90,7 @@ class AppInspector:
         self.instances = instances
         self.session = instance.session
         self._inspectors = inspectors
-        self._by = hit.viewer.visitor.display_name
+        self._by = by
 
     @property
     def path(self) -> str:
@@ -112,7 +111,7 @@ class AppInspector:
             target = f"{target}?{urlencode(values)}"
         return (await self.ask("GET", target)).json()
 
-    async def ask(self, method: str, target: str, body: bytes = b"") -> Reply:
+    async def ask(self, method: str, target: str, body: bytes = b"") -> InspectorReply:
         """Ask for something. Cancelling it tells the app's side.
 
         Raises:
@@ -140,31 +139,7 @@ class AppInspector:
             yield pieces
 
 
-def inspector_of(hit: Hit) -> AppInspector:
-    """Return the inspector that an address is about.
-
-    Raises:
-        PageError: Nobody's, or somebody else's; or there is none that is on.
-    """
-    context = hit.context
-    token = context.token(hit.viewer, hit.path["token"])
-    instances = instances_of(context.edge().directory.entries, token.id)
-    ready = [one for one in instances if one.session is not None]
-    wanted = hit.query.get("instance", "")
-    chosen = next((one for one in ready if one.name == wanted), ready[0] if ready else None)
-    if chosen is None:
-        if not instances:
-            text = "No app is connected with this token right now."
-            raise PageError(404, f"{token.name} is not connected", text)
-        text = (
-            "The app is connected, and keeps nothing of what passes. Start it with "
-            "asgi-tunnel run --inspect, or set ASGI_TUNNEL_INSPECT=full beside its token."
-        )
-        raise PageError(404, f"{token.name} has no inspector that is on", text)
-    return AppInspector(context.inspectors, hit, token, chosen, ready)
-
-
-def _sentence(reply: Reply) -> str:
+def _sentence(reply: InspectorReply) -> str:
     try:
         text = str(reply.json().get("error") or reply.json().get("detail") or "")
     except InspectionError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..settings.dashboard import DashboardConfig
     from ..tokens import TokenRecord
 
-__all__ = ["Role", "Roles", "Viewer", "owner_of"]
+__all__ = ["Role", "Roles", "Viewer"]
 
 
 class Role(IntEnum):
@@ -92,10 +92,4 @@ class Roles:
             return frozenset()
         name = visitor.subject.removeprefix("user:")
         tokens = self._tokens().values()
-        return frozenset(one.id for one in tokens if owner_of(one) == name and not one.revoked)
-
-
-def owner_of(record: TokenRecord) -> str | None:
-    """Return the user whom a token belongs to; None: nobody but the operators."""
-    owner: str | None = getattr(record, "owner", None)
-    return owner or None
+        return frozenset(one.id for one in tokens if one.owner == name and not one.revoked)

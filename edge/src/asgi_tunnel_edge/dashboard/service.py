@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..endpoints.local_app import LocalApp
 from ..history import History
+from ..inspection import Inspectors
 from ..observers.limited import LimitedVisitors
+from ..observers.traces import TraceRing
 from ..pages.brand import Brand
 from ..replies import BY_SHARE
 from ..storage.encryption import SecretBox
@@ -97,6 +99,7 @@ class Dashboard:
         self._app = LocalApp(await asyncio.to_thread(self._make_app, key))
         await self._app.start()
         self._edge_context.attach(self._history.counter)
+        self._edge_context.traces = self.traces
         self._edge_context.attach(self._limited)
         self._history.start()
         if config.dashboard.hostname is not None:

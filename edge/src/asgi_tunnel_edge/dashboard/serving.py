@@ -234,7 +234,7 @@ class PageRoutes:
         needed = self._page.role if role is None else role
 
         async def serve(request: Request) -> Response:
-            viewer = self._guarded.viewer(request, needed)
+            viewer = self.guarded.viewer(request, needed)
             hit = Hit(request, viewer, self.context, self._page)
             pieces = follow(hit)
             first = await anext(pieces)
@@ -244,7 +244,7 @@ class PageRoutes:
                     yield b"retry: 3000\n\n" + first
                     with suppress(PageError):  # they may not see it any more
                         async for piece in pieces:
-                            hit.viewer = self._guarded.viewer(request, needed)
+                            hit.viewer = self.guarded.viewer(request, needed)
                             yield piece
 
             return StreamingResponse(

@@ -33,9 +33,11 @@ def amount(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write how long something took or lasts: 12 ms, 1.4 s, 3 h."""
+    """Write how long something took or lasts: 80 \u00b5s, 12 ms, 1.4 s, 3 h."""
     if seconds is None:
         return _NOTHING
+    if 0 < seconds < 0.00095:
+        return f"{seconds * 1e6:.0f} \u00b5s"
     if seconds < 0.0095:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 0.9995:

@@ -18,6 +18,7 @@ from asgi_tunnel_edge.maintenance import (
     parse_until,
 )
 from asgi_tunnel_edge.network import normalise_network
+from asgi_tunnel_edge.settings.dashboard import check_not_reserved
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord
 
@@ -108,6 +109,7 @@ def add_hosts(
     if end_to_end:
         check_end_to_end(config)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in hostnames))
+    check_not_reserved(config.dashboard, names, setting="HOST")
     if end_to_end:
         check_no_door(config, names)
     store = Store(config.database_path)

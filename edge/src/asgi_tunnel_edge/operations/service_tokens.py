@@ -120,9 +120,9 @@ def _check_policies(config: EdgeConfig, names: Sequence[str]) -> None:
         EdgeConfigError: One is not there, or takes none.
     """
     for name in names:
-        policy = config.access.get(name)
+        policy = config.policies.get(name)
         if policy is None:
-            there = ", ".join(config.access) or "none"
+            there = ", ".join(config.policies) or "none"
             why = f"there is no [access.{shown(name)}] in edge.toml"
             raise EdgeConfigError("--access", why, f"there are: {there}")
         if "token" not in policy.methods:

@@ -13,6 +13,7 @@ from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas, format_quota
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
+from asgi_tunnel_edge.settings.dashboard import check_not_reserved
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import (
     TokenRecord,
@@ -115,6 +116,7 @@ def create_token(config: EdgeConfig, new: NewToken) -> CreatedToken:
         check_end_to_end(config)
     wanted = new.hostnames or (f"{new.name}.{config.domain}",)
     names = list(dict.fromkeys(normalise_hostname(host, wildcard=True) for host in wanted))
+    check_not_reserved(config.dashboard, names, setting="--hostname")
     if new.end_to_end:
         check_no_door(config, names)
     lifetime = None if new.expires is None else parse_duration(new.expires, setting="--expires")

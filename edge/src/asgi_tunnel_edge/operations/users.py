@@ -216,7 +216,7 @@ def is_let_in_nowhere(config: EdgeConfig, user: UserView) -> bool:
 def _policies_for(config: EdgeConfig, name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         policy
-        for policy, rule in config.access.items()
+        for policy, rule in config.policies.items()
         if {name, "*"} & {*rule.users} or {*groups} & {*rule.groups}
     )
 

@@ -53,6 +53,7 @@ def _routes(routes: PageRoutes) -> Sequence[BaseRoute]:
         note=audit.note,
         audit=newest,
         history=context.history,
+        inspect=InspectorAPI(context, audit.note),
         limited=context.limited,
     )
     return [routes.view("/api", partial(_describe, _sections())), *make_routes(api, identify)]

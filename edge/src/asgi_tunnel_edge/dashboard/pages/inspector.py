@@ -13,7 +13,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from ...inspection import InspectionError
-from ..inspection import inspector_of, instances_of
+from ..inspection import AppInspector, instances_of
 from ..live import event
 from ..page import Page
 from ..problem import PageError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from starlette.routing import BaseRoute
 
-    from ..inspection import AppInspector
     from ..serving import Hit, PageRoutes
 
 __all__ = ["PAGE"]
@@ -37,7 +36,7 @@ SHOWN: Final = 60
 MAX_FIELDS: Final = 200
 """Fields of a request that is edited."""
 
-_FILTERS: Final = ("q", "method", "status", "kind", "host")
+_FILTERS: Final = ("q", "method", "status", "kind", "host", "id")
 _EXPORTS: Final = {
     "curl": ("curl", "text/plain; charset=utf-8", "sh"),
     "har": ("har", "application/json", "har"),
@@ -73,6 +72,31 @@ def _said(handler: Callable[[Hit], Awaitable[Response]]) -> Callable[[Hit], Awai
     return serve
 
 
+def _inspector_of(hit: Hit) -> AppInspector:
+    """Return the inspector that an address is about.
+
+    Raises:
+        PageError: Nobody's, or somebody else's; or there is none that is on.
+    """
+    context = hit.context
+    token = context.token(hit.viewer, hit.path["token"])
+    instances = instances_of(context.edge().directory.entries, token.id)
+    ready = [one for one in instances if one.session is not None]
+    wanted = hit.query.get("instance", "")
+    chosen = next((one for one in ready if one.name == wanted), ready[0] if ready else None)
+    if chosen is None:
+        if not instances:
+            text = "No app is connected with this token right now."
+            raise PageError(404, f"{token.name} is not connected", text)
+        text = (
+            "The app is connected, and keeps nothing of what passes. Start it with "
+            "asgi-tunnel run --inspect, or set ASGI_TUNNEL_INSPECT=full beside its token."
+        )
+        raise PageError(404, f"{token.name} has no inspector that is on", text)
+    by = hit.viewer.visitor.display_name
+    return AppInspector(context.inspectors, by, token, chosen, ready)
+
+
 # -- lists -----------------------------------------------------------------------------------------
 
 
@@ -88,7 +112,7 @@ async def _choose(hit: Hit) -> Response:
 
 
 async def _list(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     values = await _listed(hit, inspector)
     state = await inspector.get("/state")
     return hit.render("inspector.html", {**values, "state": state, "levels": _LEVELS})
@@ -104,7 +128,7 @@ async def _listed(hit: Hit, inspector: AppInspector) -> dict[str, Any]:
 
 async def _follow(hit: Hit) -> AsyncGenerator[bytes, None]:
     """Send the list again each time that something has happened."""
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     try:
         watch = hit.context.watches.open(inspector)
     except TooManyWatchError as error:
@@ -131,7 +155,7 @@ async def _follow(hit: Hit) -> AsyncGenerator[bytes, None]:
 
 
 async def _show(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     one = await inspector.get(f"/exchanges/{_id(hit)}")
     values: dict[str, object] = {
         "inspector": inspector,
@@ -153,7 +177,7 @@ async def _show(hit: Hit) -> Response:
 
 async def _replay(hit: Hit) -> Response:
     """Repeat a request into the app, as it was or edited."""
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     changes = _edited(hit.form) if hit.form.get("edited") == "1" else {}
     await hit.context.audit.note(hit.viewer, "inspector.replay", inspector.token.name, _id(hit))
     body = json.dumps(changes).encode()
@@ -191,7 +215,7 @@ def _edited(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _export(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     found = _EXPORTS.get(hit.path["export"])
     if found is None:
         raise PageError(404, "There is no such page", "Exchanges are had as curl, har and test.")
@@ -207,7 +231,7 @@ async def _export(hit: Hit) -> Response:
 
 
 async def _diff(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     pair = {name: hit.query.get(name, "") for name in ("a", "b")}
     values = await inspector.get("/diff", pair)
     return hit.render("exchange_diff.html", {"inspector": inspector, **pair, "diff": values})
@@ -217,7 +241,7 @@ async def _diff(hit: Hit) -> Response:
 
 
 async def _set_level(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     level = hit.form.get("level", "")
     if level not in _LEVELS:
         raise PageError(400, "There is no such level", f"Choose one of {', '.join(_LEVELS)}.")
@@ -227,7 +251,7 @@ async def _set_level(hit: Hit) -> Response:
 
 
 async def _clear(hit: Hit) -> Response:
-    inspector = inspector_of(hit)
+    inspector = _inspector_of(hit)
     await hit.context.audit.note(hit.viewer, "inspector.clear", inspector.token.name)
     await inspector.ask("DELETE", "/exchanges")
     return hit.redirect(inspector.url(), done="cleared")

@@ -86,6 +86,7 @@
 
   for (const place of document.querySelectorAll("[data-chart]")) fill(place);
   for (const log of document.querySelectorAll(".log")) follow(log);
+  for (const one of document.querySelectorAll(".from-end")) one.scrollTop = one.scrollHeight;
   for (const one of document.querySelectorAll("[data-submits]")) {
     one.addEventListener("change", () => one.form.requestSubmit());
   }
