@@ -105,7 +105,7 @@ WRONG: list[tuple[str, str, bytes | None, int, str]] = [
     ("DELETE", "/bans/203.0.113.7", None, 404, "ban_not_found"),
     ("DELETE", "/users/ben", None, 409, "account"),
     ("DELETE", "/users/zoe", None, 404, "account"),
-    ("GET", "/tunnels/shop/inspector/state", None, 404, "no_inspector"),
+    ("GET", "/tunnels/shop/inspector/state", None, 404, "tunnel_not_found"),
 ]
 
 
