@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
+from edge.tests.quick_database import quick_upgrade
 
 import asgi_tunnel.session
 import asgi_tunnel_edge.exchange.http
@@ -53,6 +54,13 @@ def _own_pins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if "ASGI_TUNNEL_STATUS" not in os.environ:
             patch.setenv("ASGI_TUNNEL_STATUS", "off")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _quick_databases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tests about other things than the store have a new database at once."""
+    if "storage" not in request.path.parts and (found := quick_upgrade()) is not None:
+        monkeypatch.setattr(found[0], "_upgrade", found[1])
 
 
 def pytest_report_header() -> str:
