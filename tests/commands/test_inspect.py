@@ -254,7 +254,8 @@ def test_replay_and_diff(app: Shop) -> None:
     assert app.run("diff", "1", "1") == "no difference\n"
     assert not app.json("inspect-diff", "diff", "1", "3", code=1)["is_same"]
     assert "-H 'x' is no field" in app.run("replay", "1", "-H", "x", code=1)
-    assert "No such file" in app.run("replay", "1", "--data", "@missing", code=1)
+    why = app.run("replay", "1", "--data", "@missing", code=1)
+    assert "missing cannot be opened (No such file or directory); name another file" in why
     assert "path is not a path" in app.run("replay", "1", "--path", "x", code=1)
 
 
@@ -281,7 +282,9 @@ def test_save(app: Shop) -> None:
     assert text.startswith("test_bug.body: the request's body\n")
     assert Path("test_bug.body").read_text() == "x" * 5000
     assert "from other import site as app\n" in Path("test_bug.py").read_text()
-    assert "No such file" in app.run("save", "1", "missing/test_bug.py", code=1)
+    app.run("save", "1", "made/for/it/test_bug.py")
+    assert Path("made/for/it/test_bug.py").exists()
+    assert "test_bug.py cannot be opened" in app.run("save", "1", "test_bug.py/x.py", code=1)
 
 
 def test_curl(app: Shop) -> None:

@@ -132,7 +132,7 @@ def _run(options: argparse.Namespace, function: str) -> int:
         if isinstance(error, BrokenPipeError):  # `inspect | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        sentence = plain(str(error))
+        sentence = plain(_sentence(error))
         if options.json:
             print_json({"error": {"code": "inspect", "message": sentence}})
         else:
@@ -155,3 +155,11 @@ def _folders() -> list[Path]:
         why = "is off, so no process here can be asked"
         raise ConfigError(STATUS, why, "leave it out, for the app and for this command")
     return folders
+
+
+def _sentence(error: Exception) -> str:
+    """Say what is wrong with a file as people say it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        why = f"{error.filename} cannot be opened ({error.strerror or error})"
+        return f"{why}; name another file"
+    return str(error)

@@ -61,6 +61,7 @@ def save(options: argparse.Namespace, inspectors: Sequence[Inspector]) -> int:
     made = make_test(detail, app, body_file=beside.name)
     if file.exists() and not options.force:
         raise RefusedError(409, f"{file} is there already; give another name, or --force")
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(made.source, encoding="utf-8")
     if made.body is not None:
         beside.write_bytes(made.body)
