@@ -13,10 +13,8 @@ import contextvars
 import errno
 import logging
 import os
-import platform
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -24,6 +22,7 @@ from typing import Any, Final
 import anyio
 
 from ._version import __version__
+from .agent import agent_of
 from .asgi.origin import Origin
 from .asgi.websocket import ANSWER_TIMEOUT
 from .asking import Asking
@@ -138,6 +137,7 @@ class Connector:
         origin.edge = config.token.edge
         self.is_stopping = False
         self._name = name
+        self._agent = agent_of(origin.app)
         self._instance = secrets.token_hex(8)
         self._group = process_group()
         self._slots: dict[int, _Slot] = {}
@@ -345,7 +345,7 @@ class Connector:
             instance=self._instance,
             slot=slot,
             group=self._group,
-            agent=f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
+            agent=self._agent,
             hostnames=self.config.hostnames,
             services=self.services,
             inbox=self._inbox,

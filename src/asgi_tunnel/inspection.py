@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__
+from .agent import agent_of
 from .asgi.replay import Replays
 from .inspector.actions import Actions
 from .inspector.app import InspectorApp
@@ -47,6 +45,7 @@ class Inspection:
         self.recorder.on_call = Replays(origin).call
         self.is_remote = settings.remote
         self._name = name
+        self._agent = agent_of(origin.app)
         act = Actions(lambda: name)
         self._app = InspectorApp(self.recorder, self._describe, act)
         if self.is_remote:
@@ -78,7 +77,7 @@ class Inspection:
         return {
             "app": self._name,
             "pid": os.getpid(),
-            "agent": f"asgi-tunnel/{__version__} python/{platform.python_version()} {sys.platform}",
+            "agent": self._agent,
         }
 
 

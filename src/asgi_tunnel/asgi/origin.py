@@ -91,6 +91,11 @@ class Origin:
         self.inspector: ASGIApp | None = None
 
     @property
+    def app(self) -> ASGIApp:
+        """What streams are served with."""
+        return self._app
+
+    @property
     def in_flight(self) -> int:
         """Calls of the app that have not returned, background work included."""
         return len(self._tasks) + len(self._streams)
