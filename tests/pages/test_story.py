@@ -20,7 +20,15 @@ from typing import Any, Final
 import pytest
 from edge.tests.dashboard.house import House, house
 from tests.e2e.harness import BIN, Process, spawn
-from tests.pages.test_browser import AXE, CHROMIUM, PICTURES, browser, complaints_of, violations
+from tests.pages.test_browser import (
+    AXE,
+    CHROMIUM,
+    PHONE,
+    PICTURES,
+    browser,
+    complaints_of,
+    violations,
+)
 from tests.pages.test_dashboard import ADMIN, DESK, log_in, url
 
 pytest.importorskip("playwright", reason="`make pages` installs it")
@@ -111,7 +119,7 @@ async def test_from_a_new_token_to_a_mended_bug(tmp_path: Path) -> None:
             await see_the_request(page, one)
             await look_and_replay(page)
             test = await save(page, app_folder)
-            assert not await violations(page)
+            assert await looked_at(page, one) == []
         red = await asyncio.to_thread(run_test, app_folder)
         assert red.returncode == 1, red.stdout
         assert "KeyError: 'coffee'" in red.stdout
@@ -166,6 +174,45 @@ async def look_and_replay(page: Any) -> None:
     await page.get_by_text("The app was called with it again").wait_for()
     assert '"price":6' in await page.inner_text("main")
     await page.goto(address)
+
+
+async def looked_at(page: Any, one: House) -> list[str]:
+    """Open each page about exchanges in each look; return what is wrong with them."""
+    token = page.url.partition("/inspector/")[2].partition("/")[0]
+    listed = f"/inspector/{token}"
+    exchange = page.url.partition("/exchanges/")[2].partition("?")[0]
+    await page.goto(url(one, listed))
+    newest = str(await page.locator(".exchanges a").first.get_attribute("href"))
+    other = newest.rpartition("/")[2].partition("?")[0]
+    await page.goto(url(one, "/traces"))
+    trace = str(await page.locator(".request a").first.get_attribute("href"))
+    pages = {
+        "inspectors": "/inspector",
+        "inspector": listed,
+        "exchange": f"{listed}/exchanges/{exchange}",
+        "replay": newest,
+        "diff": f"{listed}/diff?a={exchange}&b={other}",
+        "traces": "/traces",
+        "trace": trace,
+    }
+    wrong: list[str] = []
+    for look, scheme, size in (
+        ("light", "light", DESK),
+        ("dark", "dark", DESK),
+        ("phone", "light", PHONE),
+    ):
+        await page.set_viewport_size(size)
+        await page.emulate_media(color_scheme=scheme)
+        for name, path in pages.items():
+            await page.goto(url(one, path))
+            await page.screenshot(path=PICTURES / f"inspector-{name}-{look}.png", full_page=True)
+            wrong += [f"{name}, {look}: {each}" for each in await violations(page)]
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            if width > size["width"]:
+                wrong.append(f"{name}, {look}: {width} wide")
+    await page.set_viewport_size(DESK)
+    await page.emulate_media(color_scheme="light")
+    return wrong
 
 
 async def save(page: Any, folder: Path) -> str:

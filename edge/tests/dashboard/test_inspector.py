@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -244,3 +245,45 @@ async def test_the_api_has_it_too(tmp_path: Path) -> None:
         audit = (await program.get("/api/v1/audit")).text
         assert "inspector.ask" in audit
         assert "token:svc_0000000000000001" in audit
+
+
+async def hostile(scope: Any, receive: Any, send: Any) -> None:
+    """Put a payload into everything that an app says."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": XSS})
+        await send({"type": "websocket.close", "reason": XSS})
+        return
+    if scope["type"] == "http" and scope["path"].startswith("/raise"):
+        raise ValueError(XSS)
+    if scope["type"] == "http":
+        fields = [(b"content-type", XSS.encode()), (b"x-app", XSS.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": XSS.encode()})
+
+
+@pytest.mark.parametrize("path", ["/say", "/raise"])
+async def test_payloads_in_everything_that_is_recorded(tmp_path: Path, path: str) -> None:
+    """No page has one as it was sent, and the policy would run none."""
+    async with house(tmp_path, None) as one:
+        await one.live.connect(hostile, inspect=Inspect(level="full"))
+        anna = await one.somebody("anna")
+        quoted = XSS.replace("<", "%3C").replace(">", "%3E")
+        fields = (f"User-Agent: {XSS}", f"X-Own: {XSS}", f"Referer: http://x/{XSS}")
+        await one.live.get(f"{path}/{XSS}?a={XSS}", *fields)
+        await one.live.get(f"{path}/{quoted}?{quoted}={quoted}", *fields)
+        base = f"/inspector/{one.live.token.id}"
+        listed = (await anna.get(base)).text
+        addresses = set(re.findall(rf'href="({base}/exchanges/[^"]+)"', listed))
+        assert len(addresses) == 2
+        pages = [listed, (await anna.get("/traces")).text]
+        for address in addresses:
+            shown = await anna.get(address)
+            assert "alert(1)" in shown.text
+            assert "script-src 'self'" in shown.headers["content-security-policy"]
+            pages.append(shown.text)
+        first, second = (one.rpartition("/")[2].partition("?")[0] for one in sorted(addresses))
+        pages.append((await anna.get(f"{base}/diff?a={first}&b={second}")).text)
+        for text in pages:
+            assert "<script>alert" not in text
