@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from asgi_tunnel import Tunnel
 from asgi_tunnel._version import __version__
 from asgi_tunnel.agent import agent_of
+from asgi_tunnel.request_log import RequestLog
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
@@ -26,6 +27,7 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
         (FastAPI(), "fastapi/"),
         (Tunnel(FastAPI(), enabled=False), "fastapi/"),
         (GZipMiddleware(Starlette()), "starlette/"),
+        (RequestLog(FastAPI()), "fastapi/"),
         (Litestar([]), "litestar/"),
         (Quart(__name__), "quart/"),
     ],

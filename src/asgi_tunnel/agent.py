@@ -16,6 +16,9 @@ FRAMEWORKS: Final = ("fastapi", "litestar", "quart", "flask", "channels", "djang
 """Packages whose classes an app is made of, as people name what they use."""
 
 
+_INSIDE: Final = ("app", "application", "inner", "_app")  # as wrappers name what they wrap
+
+
 def agent_of(app: object) -> str:
     """Return this software's version, Python's, the system and the app's framework.
 
@@ -35,7 +38,7 @@ def agent_of(app: object) -> str:
 def _framework_of(app: object) -> str:
     """Return the package of the innermost app's class, or of one above it."""
     found = ""
-    for layer in unwrapped(app):
+    for layer in unwrapped(app, _INSIDE):
         # Of its own class first: those of one framework are often subclasses of another's.
         roots = [one.__module__.partition(".")[0] for one in type(layer).__mro__]
         found = next((one for one in roots if one in FRAMEWORKS), found)
