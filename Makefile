@@ -44,10 +44,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
 NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands dashboard history inspection login metrics \
-	oauth operations pages parent questions settings storage test_client.py) \
-	$(addprefix tests/,blocks commands contrib test_benchmarks.py test_build_site.py test_deploy.py test_docs.py \
-	test_mirror.py test_realapps.py test_release_files.py typing \
-	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py))
+	oauth operations pages parent questions settings storage \
+	$(addprefix test_,cli.py client.py issuance.py limits_page.py monitor.py readiness.py supervision.py)) \
+	$(addprefix tests/,blocks commands contrib typing \
+	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py) \
+	$(addprefix test_,benchmarks.py build_site.py demo.py deploy.py docs.py mirror.py outermost.py realapps.py \
+	release_files.py sharing.py status.py supervisor.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
