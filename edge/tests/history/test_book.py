@@ -116,7 +116,7 @@ async def test_an_edge_without_a_dashboard_counts_nothing(tmp_path: Path) -> Non
     """Nothing is loaded, attached or written."""
     from edge.tests.live import live_edge
 
-    async with live_edge(tmp_path) as live:
+    async with live_edge(tmp_path, limits={"hold_timeout": 0.1}) as live:
         assert len(live.edge.context.observers) == 1
         await live.get("/")
     assert not (tmp_path / "history.sqlite3").exists()

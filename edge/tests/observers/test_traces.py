@@ -105,8 +105,8 @@ async def test_the_parts_of_a_real_exchange(tmp_path: Path) -> None:
         assert (one.path, one.status, one.sent, one.method) == ("/slow", 200, 20, "GET")
         assert (one.hostname, one.token_id) == (SHOP, live.token.id)
         assert one.app is not None
-        assert one.app >= 0.03
-        assert one.response >= 0.03
+        assert one.app > 0.02
+        assert one.response > 0.02
         assert min(one.edge, one.hold, one.tunnel) >= 0
         assert one.tls is None
 
