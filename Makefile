@@ -88,7 +88,7 @@ autobahn: $(READY)  ## the public WebSocket cases against a real edge
 realapps: $(REALAPPS_READY)  ## real programs through a tunnel and without one must agree; QUICK=1, ONLY=name
 	$(REALAPPS_VENV)/bin/python -m tests.realapps $(if $(QUICK),--quick) $(foreach name,$(ONLY),--only $(name)) $(ARGS)
 pages: $(PAGES_READY)  ## the edge's own pages in Chromium: readable, accessible, back by themselves; pictures in build/pages
-	$(PAGES_VENV)/bin/python -m pytest tests/pages -n 2 --dist loadfile $(ARGS)
+	$(PAGES_VENV)/bin/python -m pytest tests/pages -n 2 --dist worksteal $(ARGS)
 oidc: $(OIDC_READY)  ## logins with two real providers in Chromium; OIDC_REQUIRED=1: fail where Node or Chromium is missing
 	$(OIDC_VENV)/bin/python -m pytest tests/oidc -rs $(ARGS)
 mcp: $(MCP_READY)  ## MCP servers and clients of the SDK and of FastMCP through an edge, and the example; QUICK=1: the SDK's
