@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from asgi_tunnel_edge.address import (
+    door_url,
     is_loopback,
     public_address,
     read_edge_address,
@@ -93,3 +94,20 @@ def test_broken_address_file(tmp_path: Path, content: bytes) -> None:
 def test_is_loopback(host: str, expected: bool) -> None:
     """Only addresses of this machine are loopback."""
     assert is_loopback(host) is expected
+
+
+def test_where_a_door_is(tmp_path: Path) -> None:
+    """The dashboard of this machine has a port of its own; every other door that of visitors."""
+    table = {
+        "domain": "example.test",
+        "listen": "127.0.0.1:8080",
+        "tls": {"mode": "off"},
+        "dashboard": {
+            "hostname": "admin.example.test",
+            "listen": "127.0.0.1:9181",
+            "operators": ["anna"],
+        },
+    }
+    config = EdgeConfig.from_table(table, tmp_path)
+    assert door_url(config, "localhost") == "http://localhost:9181"
+    assert door_url(config, "admin.example.test") == "http://admin.example.test:8080"

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Final
 from .errors import EdgeConfigError
 from .files import PRIVATE, write_atomically
 from .settings.config import ListenAddress, parse_listen, parse_public_url
+from .settings.dashboard import LOCAL_NAME
 
 if TYPE_CHECKING:
     from .settings.config import EdgeConfig
 
 __all__ = [
     "PublicAddress",
+    "door_url",
     "group_of",
     "is_loopback",
     "networks_of",
@@ -56,6 +58,19 @@ class PublicAddress:
     @property
     def _port(self) -> str:
         return "" if self.port == (443 if self.secure else 80) else f":{self.port}"
+
+
+def door_url(config: EdgeConfig, hostname: str) -> str:
+    """Where people find a hostname that has a door; the dashboard may have a port of its own.
+
+    Args:
+        config: Of the edge.
+        hostname: One of ``config.own_hostnames``.
+    """
+    own = config.dashboard_address
+    if own is not None and hostname == LOCAL_NAME and hostname not in config.hostnames:
+        return f"http://{hostname}:{own.port}"
+    return public_address(config).visitor_url(hostname)
 
 
 def public_address(config: EdgeConfig) -> PublicAddress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asgi_tunnel_edge.access.cookies import ID_FIELD, SECRET_FIELD
-from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.address import door_url
 from asgi_tunnel_edge.operations import service_tokens
 from asgi_tunnel_edge.operations.doors import DoorMap
 from asgi_tunnel_edge.operations.service_tokens import NewServiceToken
@@ -68,7 +68,7 @@ def _for_a_person(config: EdgeConfig, record: ServiceTokenRecord, secret: str) -
     doors = DoorMap.load(config)
     opened = [one for one in doors.hostnames() if doors.has_policy(one, record.policies)]
     host = opened[0].replace("*.", "any.") if opened else config.domain
-    url = f"{public_address(config).visitor_url(host)}/"
+    url = f"{door_url(config, host)}/"
     return "\n".join(
         [
             f"Service token {record.name} ({record.id}). The secret is shown only once.",

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from asgi_tunnel_edge.access.doors import ACCESS_PATH
 from asgi_tunnel_edge.access.passwords import check_password, hash_password
 from asgi_tunnel_edge.accounts import UserRecord, check_account_name, check_email, check_groups
-from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.address import door_url
 from asgi_tunnel_edge.errors import AccountError, EdgeConfigError
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.storage.access import AccessStore
@@ -177,7 +177,7 @@ def invite_user(
     secret = new_secret()
     until = int(time.time()) + lifetime
     AccessStore(config.database_path).invite(name, secret_digest(secret), expires_at=until)
-    url = f"{public_address(config).visitor_url(host)}{INVITE_PATH}{secret}"
+    url = f"{door_url(config, host)}{INVITE_PATH}{secret}"
     return Invitation(name=name, url=url, expires_at=utc_second(until))
 
 
