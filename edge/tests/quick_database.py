@@ -6,9 +6,11 @@ and edges that are processes of their own, make theirs.
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,4 +49,7 @@ def _make(database: type[Any], upgrade: Callable[[Any], None]) -> bytes:
         one = database(made)
         upgrade(one)
         one.copy_to(copy)
+        # As every database of an edge: two that change that at once would be in each other's way.
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
         return copy.read_bytes()
