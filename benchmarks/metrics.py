@@ -11,20 +11,16 @@ The last three are CPU time of this thread, which other programs on the machine 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 from time import thread_time
 
-import uvloop
-
-import asgi_tunnel.session
 from asgi_tunnel_edge.metrics.exposition import render
 from asgi_tunnel_edge.metrics.families import Values, add
 from asgi_tunnel_edge.observers.access_log import Entry
 from asgi_tunnel_edge.observers.request_counter import MAX_HOSTNAMES, RequestCounter
 
 from .hot_path import Extras, measure
+from .in_turn import print_lines
 from .model import HOSTNAME
 
 NUMBER = 1000  # calls in one round of the observer alone
@@ -100,17 +96,5 @@ async def run(rounds: int, count: int) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="of each of the two")
-    parser.add_argument("--count", type=int, default=20_000, help="exchanges in one")
-    options = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        lines = runner.run(run(options.rounds, options.count))
-    compiled = "compiled" if (asgi_tunnel.session.__file__ or "").endswith(".so") else "plain"
-    sys.stdout.write("\n".join([*lines, f"({compiled})", ""]))
-
-
 if __name__ == "__main__":
-    main()
+    print_lines(run, __doc__, rounds=15, count=20_000)

@@ -10,20 +10,16 @@ one exchange, the best round of each, and what it has more than the first: for a
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import uvloop
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-import asgi_tunnel.session
 from asgi_tunnel_edge.observers.tracing import ExchangeTracing, start_tracing
 from asgi_tunnel_edge.settings.config import TracingConfig
 
-from .hot_path import Extras, measure
+from .hot_path import Extras
+from .in_turn import compare, print_lines
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -50,27 +46,8 @@ async def run(rounds: int, count: int) -> list[str]:
         "traces, none recorded": Extras(tracer=_tracer(0.0)),
         "traces, all recorded": Extras(tracer=_tracer(1.0)),
     }
-    best = dict.fromkeys(kinds, 1.0)
-    for _ in range(rounds):
-        for name, extras in kinds.items():
-            best[name] = min(best[name], sum(await measure(count, 32, extras)))
-    return [
-        f"{name:22} {seconds * 1e6:7.2f} us {(seconds - best['neither']) * 1e6:+7.2f} us"
-        for name, seconds in best.items()
-    ]
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="of each")
-    parser.add_argument("--count", type=int, default=4000, help="exchanges in one")
-    options = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        lines = runner.run(run(options.rounds, options.count))
-    compiled = "compiled" if (asgi_tunnel.session.__file__ or "").endswith(".so") else "plain"
-    sys.stdout.write("\n".join([*lines, f"({compiled})", ""]))
+    return await compare(kinds, rounds, count)
 
 
 if __name__ == "__main__":
-    main()
+    print_lines(run, __doc__)

@@ -54,7 +54,7 @@ async def test_the_edge_is_told_that_it_may_ask() -> None:
 async def test_an_inspector_behind_a_tunnel() -> None:
     """What passes is recorded, and the edge reads it; the state names the process."""
     tunnel = Tunnelled(Answer())
-    assert begin_inspection(Inspect(), tunnel.origin, name="main:app") is not None
+    assert begin_inspection(Inspect(), tunnel.origin, "main:app", "asgi-tunnel/test") is not None
     await tunnel.get("/a")
     reply = await tunnel.ask("GET", "/state", (LINE, ANNA)).over()
     state = json.loads(reply.body)

@@ -8,15 +8,12 @@ from importlib import metadata
 from typing import Final
 
 from ._version import __version__
-from .policy.readers import unwrapped
+from .policy.readers import EVERY_WRAPPER, unwrapped
 
 __all__ = ["agent_of"]
 
 FRAMEWORKS: Final = ("fastapi", "litestar", "quart", "flask", "channels", "django", "starlette")
 """Packages whose classes an app is made of, as people name what they use."""
-
-
-_INSIDE: Final = ("app", "application", "inner", "_app")  # as wrappers name what they wrap
 
 
 def agent_of(app: object) -> str:
@@ -38,7 +35,7 @@ def agent_of(app: object) -> str:
 def _framework_of(app: object) -> str:
     """Return the package of the innermost app's class, or of one above it."""
     found = ""
-    for layer in unwrapped(app, _INSIDE):
+    for layer in unwrapped(app, EVERY_WRAPPER):
         # Of its own class first: those of one framework are often subclasses of another's.
         roots = [one.__module__.partition(".")[0] for one in type(layer).__mro__]
         found = next((one for one in roots if one in FRAMEWORKS), found)

@@ -153,7 +153,7 @@ class Connector:
         self.pins = None if token.pin is None else KnownPins(token, config.pins_folder)
         self.end_to_end = EndToEnd(config.end_to_end, origin)
         origin.serve_bytes = self.end_to_end.serve
-        self._inspection = begin_inspection(config.inspect, origin, name=name[:MAX_TEXT])
+        self._inspection = begin_inspection(config.inspect, origin, name[:MAX_TEXT], self._agent)
 
     @property
     def is_connected(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from .errors import ConfigError
-from .policy.readers import Found, read_routes, unwrapped
+from .policy.readers import EVERY_WRAPPER, Found, read_routes, unwrapped
 
 __all__ = ["Delivery", "check_rules", "delivery", "inbox", "rules_of"]
 
@@ -35,15 +35,6 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 _UNSAID: Final = ("POST",)  # of a route that does not say which it takes
 _PARAMETER: Final = re.compile(r"[{<*\\\[(?+.]")  # begins what is no text, in a path of a framework
-_INSIDE: Final = (
-    "app",
-    "application",
-    "inner",
-    "_app",
-    "asgi_app",
-    "asgi_handler",
-    "other_asgi_app",  # such a one serves some paths itself, which is no harm here
-)
 _MAX_DEPTH: Final = 32
 _PATH: Final = "/:@!$&'()+,;=-._~%"  # stands in a path as it is (RFC 3986 section 3.3)
 
@@ -193,7 +184,7 @@ def _marked_methods(handler: Any, methods: Iterable[str]) -> list[str]:
 
 def _routes(app: object) -> list[Found]:
     """Return the routes of an app, whatever is around it."""
-    for layer in unwrapped(app, _INSIDE):
+    for layer in unwrapped(app, EVERY_WRAPPER):
         found = read_routes(layer)
         if found is not None:
             return found

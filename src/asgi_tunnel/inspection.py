@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .agent import agent_of
 from .asgi.replay import Replays
 from .inspector.actions import Actions
 from .inspector.app import InspectorApp
@@ -34,18 +33,19 @@ class Inspection:
         settings: What is recorded.
         origin: Of the app; records from now on.
         name: What people call the app.
+        agent: What this side calls itself.
 
     Attributes:
         recorder: Has what is recorded.
         is_remote: The edge may ask for it.
     """
 
-    def __init__(self, settings: Inspect, origin: Origin, *, name: str) -> None:
+    def __init__(self, settings: Inspect, origin: Origin, name: str, agent: str) -> None:
         self.recorder = origin.recorder = Recorder(settings)
         self.recorder.on_call = Replays(origin).call
         self.is_remote = settings.remote
         self._name = name
-        self._agent = agent_of(origin.app)
+        self._agent = agent
         act = Actions(lambda: name)
         self._app = InspectorApp(self.recorder, self._describe, act)
         if self.is_remote:
@@ -81,9 +81,11 @@ class Inspection:
         }
 
 
-def begin_inspection(settings: Inspect | None, origin: Origin, *, name: str) -> Inspection | None:
+def begin_inspection(
+    settings: Inspect | None, origin: Origin, name: str, agent: str
+) -> Inspection | None:
     """Record what passes from now on; None: nothing is to be recorded."""
-    return None if settings is None else Inspection(settings, origin, name=name)
+    return None if settings is None else Inspection(settings, origin, name, agent)
 
 
 def capabilities_of(inspection: Inspection | None) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ async def test_a_visitor_cannot_send_the_line(tmp_path: Path, field: str) -> Non
     app = Recorder()
     async with live_edge(tmp_path, app) as live:
         assert live.connector is not None
-        inspection = begin_inspection(Inspect(level="full"), live.connector.origin, name="a")
+        inspection = begin_inspection(
+            Inspect(level="full"), live.connector.origin, "a", "asgi-tunnel/test"
+        )
         assert inspection is not None
         assert (await live.get("/state", field)).status == 400
         assert not app.scopes
@@ -45,7 +47,7 @@ async def test_no_path_and_no_field_leads_there(tmp_path: Path, path: str) -> No
     app = Recorder()
     async with live_edge(tmp_path, app) as live:
         assert live.connector is not None
-        inspection = begin_inspection(Inspect(), live.connector.origin, name="a")
+        inspection = begin_inspection(Inspect(), live.connector.origin, "a", "asgi-tunnel/test")
         assert inspection is not None
         fields = (f"inspect: {ANNA}", f"x-inspect: {ANNA}", f"x: \t:inspect: {ANNA}")
         answer = await live.get(path if path != "*" else f"http://{SHOP}/live", *fields)
@@ -60,5 +62,5 @@ async def test_an_app_without_one_records_nothing(tmp_path: Path) -> None:
     """An origin has no recorder unless it was asked for."""
     origin = Origin(Recorder())
     assert (origin.recorder, origin.inspector) == (None, None)
-    assert begin_inspection(None, origin, name="a") is None
+    assert begin_inspection(None, origin, "a", "asgi-tunnel/test") is None
     assert (origin.recorder, origin.inspector) == (None, None)

@@ -242,7 +242,9 @@ async def test_the_app_stops_during_a_transfer(tmp_path: Path) -> None:
 async def test_the_inspector_knows_what_was_end_to_end(tmp_path: Path) -> None:
     """T145: what came through the app's own TLS has the flag, what the edge has read has not."""
     async with world(tmp_path) as one:
-        inspection = begin_inspection(Inspect(level="full"), one.connector.origin, name="a")
+        inspection = begin_inspection(
+            Inspect(level="full"), one.connector.origin, "a", "asgi-tunnel/test"
+        )
         assert inspection is not None
         await exchange(one, request_for("/private"))
         line = ':inspect: {"by":"a","may_write":true}\r\n'

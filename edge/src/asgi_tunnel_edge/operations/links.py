@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from asgi_tunnel_edge.access.doors import ACCESS_PATH, MAX_RETURN
 from asgi_tunnel_edge.access.paths import plain_path
 from asgi_tunnel_edge.accounts import LinkRecord
-from asgi_tunnel_edge.address import public_address
+from asgi_tunnel_edge.address import door_url
 from asgi_tunnel_edge.errors import EdgeConfigError, shown
 from asgi_tunnel_edge.hostname import normalise_hostname
 from asgi_tunnel_edge.storage.access import AccessStore
@@ -105,7 +105,7 @@ def create_link(config: EdgeConfig, new: NewLink) -> CreatedLink:
         note=new.note,
     )
     AccessStore(config.database_path).create_link(record)
-    url = f"{public_address(config).visitor_url(hostname)}{_PATH}{secret}"
+    url = f"{door_url(config, hostname)}{_PATH}{secret}"
     return CreatedLink(record=record, url=url)
 
 

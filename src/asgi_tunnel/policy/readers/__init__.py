@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .found import Found
 
-__all__ = ["Found", "read_routes", "unwrapped"]
+__all__ = ["EVERY_WRAPPER", "Found", "read_routes", "unwrapped"]
 
 _READERS: Final = (
     ("starlette.routing", "starlette"),
@@ -25,6 +25,9 @@ _READERS: Final = (
 
 _INSIDE: Final = ("app", "application", "inner")
 """Where wrappers keep what they wrap."""
+
+EVERY_WRAPPER: Final = (*_INSIDE, "_app", "asgi_app", "asgi_handler", "other_asgi_app")
+"""The same, with wrappers that serve some paths themselves: for what is no rule about a path."""
 
 MAX_WRAPPERS: Final = 64
 
