@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from edge.tests.pages.world import SHOP, world
+from tests.pages.chromium import (
+    BROWSER,
+    DESK,
+    PHONE,
+    PICTURES,
+    browser,
+    complaints_of,
+    needs_axe,
+    violations,
+)
 
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
 from asgi_tunnel_edge.pages import Pages, load_pages, plain_pages
@@ -25,21 +30,7 @@ from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.settings.pages import PagesConfig
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-CHROMIUM: Final = shutil.which("chromium")
-AXE: Final = Path(sys.prefix) / "node/node_modules/axe-core/axe.min.js"
-PICTURES: Final = Path(__file__).parents[2] / "build/pages"
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-]
-
-DESK: Final = {"width": 1100, "height": 720}
-PHONE: Final = {"width": 360, "height": 740}
-WAIT: Final = 30_000
-"""Milliseconds for one step of the browser, on a loaded machine."""
+pytestmark = BROWSER
 
 LOGO: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
 <rect width="32" height="32" rx="9" fill="#7c3aed"/>
@@ -53,37 +44,6 @@ DETAILS: Final = {
     "rate-limited": "too many requests come from this address",
     "body-too-large": "the body is larger than 10485760 bytes",
 }
-
-
-@asynccontextmanager
-async def browser(**options: Any) -> AsyncIterator[Any]:
-    """A context of the browser in which pages open; what it complains about fails the test."""
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        one = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"],
-        )
-        context = await one.new_context(**options)
-        context.set_default_timeout(WAIT)
-        try:
-            yield context
-        finally:
-            await one.close()
-
-
-def complaints_of(page: Any) -> list[str]:
-    """A list that gets what a page's console says, but for the status of what it loads."""
-    found: list[str] = []
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            None if "Failed to load resource" in message.text else found.append(message.text)
-        ),
-    )
-    return found
 
 
 async def show(page: Any, pages: Pages, reply: Reply, *, is_get: bool = True) -> None:
@@ -100,13 +60,6 @@ async def show(page: Any, pages: Pages, reply: Reply, *, is_get: bool = True) ->
     await page.unroute_all()
     await page.route("**/*", fulfil)
     await page.goto("http://shop.localhost/")
-
-
-async def violations(page: Any) -> list[str]:
-    """What axe-core finds."""
-    await page.evaluate(AXE.read_text())
-    found = await page.evaluate("axe.run().then(result => result.violations)")
-    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html']}" for one in found]
 
 
 def branded(folder: Path) -> Pages:
@@ -127,7 +80,7 @@ def branded(folder: Path) -> Pages:
     return load_pages(config)
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; `make pages` does that")
+@needs_axe
 async def test_each_page_can_be_read_by_everybody(tmp_path: Path) -> None:
     """No violation in light and dark, nothing wider than a phone, nothing against the policy."""
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from edge.tests.dashboard.house import BLOG, PASSWORD, SHOP, House, hello, house
-from tests.pages.test_browser import (
-    AXE,
-    CHROMIUM,
+from tests.pages.chromium import (
+    BROWSER,
     PHONE,
     PICTURES,
     browser,
     complaints_of,
+    look_at,
+    needs_axe,
     violations,
 )
 
@@ -27,16 +27,7 @@ from asgi_tunnel_edge.history.tally import Tally
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import TokenRecord
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-]
-
-needs_axe = pytest.mark.skipif(
-    not AXE.exists(), reason="axe-core is not installed; `make pages` does that"
-)
+pytestmark = BROWSER
 
 ADMIN: Final = "admin.localhost"
 DESK: Final = {"width": 1280, "height": 800}
@@ -110,6 +101,14 @@ async def traffic(one: House, seconds: float) -> None:
         await asyncio.sleep(0.02)
 
 
+async def drawn(page: Any) -> None:
+    """Wait for what comes by itself: numbers of the last seconds, and charts."""
+    if await page.query_selector("h1:text('Overview')"):
+        await page.wait_for_selector("th:text('Requests/s')")
+    if await page.query_selector("[data-chart]"):
+        await page.wait_for_selector("[data-drawn] canvas")
+
+
 @needs_axe
 async def test_each_page_can_be_read_by_everybody(tmp_path: Path) -> None:
     """No violation in light and dark, nothing wider than a phone, nothing against the policy."""
@@ -121,26 +120,11 @@ async def test_each_page_can_be_read_by_everybody(tmp_path: Path) -> None:
         await log_in(page, one)
         await page.wait_for_selector("h1:text('Overview')")
         going = asyncio.ensure_future(traffic(one, 60))
-        for look, scheme, size in (
-            ("light", "light", DESK),
-            ("dark", "dark", DESK),
-            ("phone", "light", PHONE),
-        ):
-            await page.set_viewport_size(size)
-            await page.emulate_media(color_scheme=scheme)
-            for name, path in PAGES.items():
-                await page.goto(url(one, path))
-                if name == "overview":
-                    await page.wait_for_selector("th:text('Requests/s')")
-                if await page.query_selector("[data-chart]"):
-                    await page.wait_for_selector("[data-drawn] canvas")
-                await page.screenshot(
-                    path=PICTURES / f"dashboard-{name}-{look}.png", full_page=name != "logs"
-                )
-                wrong += [f"{name}, {look}: {each}" for each in await violations(page)]
-                width = await page.evaluate("document.documentElement.scrollWidth")
-                if width > size["width"]:
-                    wrong.append(f"{name}, {look}: {width} pixels wide")
+        for name, path in PAGES.items():
+            picture = f"dashboard-{name}"
+            wrong += await look_at(
+                page, picture, url(one, path), drawn, desk=DESK, is_whole=name != "logs"
+            )
         going.cancel()
         await asyncio.wait({going})
     assert wrong == []

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from edge.tests.dashboard.house import SHOP, House
 from edge.tests.dashboard.test_changes import keep_request
-from tests.pages.test_browser import (
+from tests.pages.chromium import (
     AXE,
-    CHROMIUM,
+    BROWSER,
     PHONE,
     PICTURES,
     browser,
     complaints_of,
+    look_at,
+    needs_axe,
     violations,
 )
 from tests.pages.test_dashboard import DESK, dashboard, log_in, url
@@ -28,16 +29,7 @@ from asgi_tunnel_edge.ban import BanRecord, ScannerBan
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-]
-
-needs_axe = pytest.mark.skipif(
-    not AXE.exists(), reason="axe-core is not installed; `make pages` does that"
-)
+pytestmark = BROWSER
 
 PAGES: Final = {
     "tokens": "/tokens",
@@ -108,22 +100,9 @@ async def test_each_page_can_be_read_by_everybody(tmp_path: Path) -> None:
         for user, pages in (("anna", PAGES), ("ben", OWNED)):
             await context.clear_cookies()
             await log_in(page, one, user)
-            for look, scheme, size in (
-                ("light", "light", DESK),
-                ("dark", "dark", DESK),
-                ("phone", "light", PHONE),
-            ):
-                await page.set_viewport_size(size)
-                await page.emulate_media(color_scheme=scheme)
-                for name, path in pages.items():
-                    await page.goto(url(one, path))
-                    await page.wait_for_selector("h1")
-                    picture = PICTURES / f"dashboard-{user}-{name}-{look}.png"
-                    await page.screenshot(path=picture, full_page=True)
-                    wrong += [f"{name}, {look}: {each}" for each in await violations(page)]
-                    width = await page.evaluate("document.documentElement.scrollWidth")
-                    if width > size["width"]:
-                        wrong.append(f"{name}, {look}: {width} pixels wide")
+            for name, path in pages.items():
+                picture = f"dashboard-{user}-{name}"
+                wrong += await look_at(page, picture, url(one, path), desk=DESK)
     assert wrong == []
     assert dialogs == []
     assert complaints == []

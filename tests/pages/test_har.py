@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from asgi_tunnel.inspector.har_reader import read_har
 from asgi_tunnel.inspector.recorded import request_body, response_body, value_of
 
-from .test_browser import browser
+from .chromium import BROWSER, browser
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no chromium"),
-]
+pytestmark = BROWSER
 
 PAGE: Final = """<!doctype html><title>shop</title>
 <img alt="" src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">

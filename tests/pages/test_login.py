@@ -18,17 +18,16 @@ from urllib.parse import urlencode
 
 import pytest
 from edge.tests.live import Live, live_edge
-from tests.pages.test_browser import (
-    AXE,
-    CHROMIUM,
-    DESK,
-    LOGO,
-    PHONE,
+from tests.pages.chromium import (
+    BROWSER,
     PICTURES,
     browser,
     complaints_of,
+    look_at,
+    needs_axe,
     violations,
 )
+from tests.pages.test_browser import LOGO
 
 from asgi_tunnel_edge.access.passwords import hash_password
 from asgi_tunnel_edge.accounts import LinkRecord, SessionRecord, UserRecord
@@ -36,16 +35,7 @@ from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-]
-
-needs_axe = pytest.mark.skipif(
-    not AXE.exists(), reason="axe-core is not installed; `make pages` does that"
-)
+pytestmark = BROWSER
 
 PHOTOS: Final = "photos.localhost"
 FILES: Final = "files.localhost"
@@ -188,35 +178,6 @@ async def until_in(page: Any) -> None:
     await page.wait_for_selector("h1:text('Photos')")
 
 
-async def show(page: Any, name: str, url: str, then: Any = None) -> list[str]:
-    """Take pictures of a page in light, dark and on a phone; return what is wrong with it.
-
-    Args:
-        page: Of the browser.
-        name: Of the pictures.
-        url: Of the page.
-        then: Brings it into its state.
-    """
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    wrong = []
-    for look, scheme, size in (
-        ("light", "light", DESK),
-        ("dark", "dark", DESK),
-        ("phone", "light", PHONE),
-    ):
-        await page.set_viewport_size(size)
-        await page.emulate_media(color_scheme=scheme)
-        await page.goto(url)
-        if then is not None:
-            await then(page)
-        await page.screenshot(path=PICTURES / f"login-{name}-{look}.png", full_page=True)
-        wrong += [f"{name}, {look}: {one}" for one in await violations(page)]
-        width = await page.evaluate("document.documentElement.scrollWidth")
-        if width > size["width"]:
-            wrong.append(f"{name}, {look}: {width} pixels wide")
-    return wrong
-
-
 async def fail_password(page: Any) -> None:
     """Type a wrong one."""
     await log_in(page, password="wrong but long")
@@ -277,19 +238,21 @@ async def test_each_page_before_a_login_can_be_used_by_everybody(tmp_path: Path)
         )
         one.store.create_link(link)
         invitation = await one.invite("ben")
-        wrong = await show(page, "both", one.url())
-        wrong += await show(page, "wrong", one.url(), fail_password)
-        wrong += await show(page, "passkey", one.url(KEYS))
+        wrong = await look_at(page, "login-both", one.url())
+        wrong += await look_at(page, "login-wrong", one.url(), fail_password)
+        wrong += await look_at(page, "login-passkey", one.url(KEYS))
         key = await Key.plug_in(page)
-        wrong += await show(page, "no-passkey", one.url(KEYS), fail_passkey)
+        wrong += await look_at(page, "login-no-passkey", one.url(KEYS), fail_passkey)
         await key.unplug()
-        wrong += await show(page, "programs", one.url(PHOTOS, "/admin"))
-        wrong += await show(page, "link", one.url(PHOTOS, f"{ACCESS}link/sesame"))
-        wrong += await show(page, "link-over", one.url(PHOTOS, f"{ACCESS}link/gone"))
-        wrong += await show(page, "invitation", invitation)
-        wrong += await show(page, "invitation-wrong", invitation, fail_invitation)
-        wrong += await show(page, "invitation-over", one.url(PHOTOS, f"{ACCESS}invite/gone"))
-        wrong += await show(page, "missing", one.url(PHOTOS, f"{ACCESS}nothing"))
+        wrong += await look_at(page, "login-programs", one.url(PHOTOS, "/admin"))
+        wrong += await look_at(page, "login-link", one.url(PHOTOS, f"{ACCESS}link/sesame"))
+        wrong += await look_at(page, "login-link-over", one.url(PHOTOS, f"{ACCESS}link/gone"))
+        wrong += await look_at(page, "login-invitation", invitation)
+        wrong += await look_at(page, "login-invitation-wrong", invitation, fail_invitation)
+        wrong += await look_at(
+            page, "login-invitation-over", one.url(PHOTOS, f"{ACCESS}invite/gone")
+        )
+        wrong += await look_at(page, "login-missing", one.url(PHOTOS, f"{ACCESS}nothing"))
         assert wrong == []
         assert complaints == []
 
@@ -316,7 +279,7 @@ async def test_a_page_with_all_ways_to_log_in_and_a_brand(tmp_path: Path) -> Non
     async with house(tmp_path, **tables) as one, browser() as context:
         page = await context.new_page()
         complaints = complaints_of(page)
-        wrong = await show(page, "branded", one.url())
+        wrong = await look_at(page, "login-branded", one.url())
         assert wrong == []
         assert complaints == []
 
@@ -331,9 +294,13 @@ async def test_each_page_after_a_login_can_be_used_by_everybody(tmp_path: Path) 
         await page.goto(one.url())
         await log_in(page)
         await until_in(page)
-        wrong = await show(page, "account", one.url(PHOTOS, ACCESS))
-        wrong += await show(page, "account-done", one.url(PHOTOS, f"{ACCESS}?done=passkey"))
-        wrong += await show(page, "account-password", one.url(PHOTOS, ACCESS), open_password)
+        wrong = await look_at(page, "login-account", one.url(PHOTOS, ACCESS))
+        wrong += await look_at(
+            page, "login-account-done", one.url(PHOTOS, f"{ACCESS}?done=passkey")
+        )
+        wrong += await look_at(
+            page, "login-account-password", one.url(PHOTOS, ACCESS), open_password
+        )
         await page.goto(one.url(PHOTOS, "/admin"))
         await page.click("text=Your login")
         await page.wait_for_selector("h1:text('Your login')")
@@ -386,7 +353,7 @@ async def test_a_person_is_asked_before_a_program_comes_in(tmp_path: Path) -> No
         await page.goto(one.url(TOOLS))
         await log_in(page)
         await until_in(page)
-        assert await show(page, "consent", address) == []
+        assert await look_at(page, "login-consent", address) == []
         for button, said in (("Do not", "error=access_denied"), ("Let it in", "code=")):
             await page.goto(address)
             await page.click(f"text={button}")

@@ -12,23 +12,16 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
-from tests.pages.test_browser import CHROMIUM, browser, complaints_of
+from tests.pages.chromium import BROWSER, browser, complaints_of, look_at, needs_axe
 from tests.pages.test_login import (
     PHOTOS,
     SETTINGS,
     House,
     house,
     log_in,
-    needs_axe,
-    show,
 )
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-]
+pytestmark = BROWSER
 
 OAUTH = "/.well-known/asgi-tunnel/oauth/"
 
@@ -125,7 +118,7 @@ async def test_the_page_can_be_used_by_everybody(tmp_path: Path) -> None:
         await page.goto(url)
         await log_in(page)
         await page.wait_for_selector("h1:text('Let a program in?')")
-        wrong = await show(page, "consent", url)
-        wrong += await show(page, "consent-refused", url.replace("c1.", "c0.", 1))
+        wrong = await look_at(page, "login-consent", url)
+        wrong += await look_at(page, "login-consent-refused", url.replace("c1.", "c0.", 1))
         assert wrong == []
         assert complaints == []

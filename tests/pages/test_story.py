@@ -17,27 +17,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from edge.tests.dashboard.house import House, house
 from tests.e2e.harness import BIN, Process, spawn
-from tests.pages.test_browser import (
-    AXE,
-    CHROMIUM,
-    PHONE,
-    PICTURES,
-    browser,
-    complaints_of,
-    violations,
-)
+from tests.pages.chromium import BROWSER, PICTURES, browser, complaints_of, look_at, needs_axe
 from tests.pages.test_dashboard import ADMIN, DESK, log_in, url
 
-pytest.importorskip("playwright", reason="`make pages` installs it")
-
-pytestmark = [
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
-    pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed; `make pages` does it"),
-]
+pytestmark = [*BROWSER, needs_axe]
 
 APP: Final = """
 from starlette.applications import Starlette
@@ -196,20 +181,8 @@ async def looked_at(page: Any, one: House) -> list[str]:
         "trace": trace,
     }
     wrong: list[str] = []
-    for look, scheme, size in (
-        ("light", "light", DESK),
-        ("dark", "dark", DESK),
-        ("phone", "light", PHONE),
-    ):
-        await page.set_viewport_size(size)
-        await page.emulate_media(color_scheme=scheme)
-        for name, path in pages.items():
-            await page.goto(url(one, path))
-            await page.screenshot(path=PICTURES / f"inspector-{name}-{look}.png", full_page=True)
-            wrong += [f"{name}, {look}: {each}" for each in await violations(page)]
-            width = await page.evaluate("document.documentElement.scrollWidth")
-            if width > size["width"]:
-                wrong.append(f"{name}, {look}: {width} wide")
+    for name, path in pages.items():
+        wrong += await look_at(page, f"inspector-{name}", url(one, path), desk=DESK)
     await page.set_viewport_size(DESK)
     await page.emulate_media(color_scheme="light")
     return wrong
