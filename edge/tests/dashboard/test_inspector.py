@@ -287,3 +287,60 @@ async def test_payloads_in_everything_that_is_recorded(tmp_path: Path, path: str
         pages.append((await anna.get(f"{base}/diff?a={first}&b={second}")).text)
         for text in pages:
             assert "<script>alert" not in text
+
+
+async def leaky(scope: Any, receive: Any, send: Any) -> None:
+    """Say a secret in each place where an app may say one; or raise with it."""
+    if scope["type"] != "http":
+        return
+    message = await receive()
+    if scope["path"] == "/raise":
+        raise ValueError(f"password={SECRET} with {message['body']!r}")
+    fields = [
+        (b"set-cookie", f"session={SECRET}; HttpOnly".encode()),
+        (b"location", f"/next?code={SECRET}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    said = {"access_token": SECRET, "inner": [{"client_secret": SECRET}], "echo": SECRET}
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": json.dumps(said).encode()})
+
+
+@pytest.mark.parametrize("path", ["/say", "/raise"])
+async def test_a_secret_is_on_no_way_out(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No list, page, command, archive, test, difference, stream or line of the log has it."""
+    async with house(tmp_path, None) as one:
+        await one.live.connect(leaky, inspect=Inspect(level="full"))
+        anna, program = await one.somebody("anna"), one.program()
+        fields = (
+            f"Authorization: Bearer {SECRET}",
+            f"Cookie: sid={SECRET}; other=1",
+            f"X-Api-Key: {SECRET}",
+            f"Referer: https://anna:{SECRET}@example.test/?token={SECRET}",
+        )
+        base, api = f"/inspector/{one.live.token.id}", "/api/v1/tunnels/shop/inspector"
+        ways: list[str] = []
+        async with program.client.stream("GET", f"{api}/live", headers=program._with({})) as live:
+            pieces = live.aiter_text()
+            await anext(pieces)
+            await one.live.get(f"{path}?api_key={SECRET}&a=1", *fields)
+            await one.live.get(f"{path}?api_key={SECRET}&a=2", *fields)
+            ways.append(await anext(pieces))
+        found = (await program.get(f"{api}/exchanges")).json()["exchanges"]
+        ids = [str(each["id"]) for each in found if each["path"].startswith(path)]
+        assert len(ids) == 2
+        for name in ids:
+            for below in ("", "/har", "/test", "/curl"):
+                ways.append((await anna.get(f"{base}/exchanges/{name}{below}")).text)
+                ways.append((await program.get(f"{api}/exchanges/{name}{below}")).text)
+        ways.append((await anna.get(base)).text)
+        ways.append((await anna.get(f"{base}/diff?a={ids[0]}&b={ids[1]}")).text)
+        ways.append((await program.get(f"{api}/exchanges")).text)
+        ways.append((await anna.get("/traces")).text)
+        assert sum("[redacted]" in way for way in ways) > 8
+        # The traceback of an app's own in its own log is the app's: it has raised with it.
+        own = [record.getMessage() for record in caplog.records]
+        for text in (*ways, *own):
+            assert SECRET not in text
