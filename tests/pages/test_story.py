@@ -145,12 +145,14 @@ async def see_the_request(page: Any, one: House) -> None:
 
 async def look_and_replay(page: Any) -> None:
     """Open it, repeat it, and repeat it with another item."""
-    await page.click("main a:has-text('/orders')")
+    await reach(page, ".exchanges a")
+    await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="The app raised").wait_for()
     assert "a-secret" not in await page.content()
     await page.screenshot(path=PICTURES / "story-exchange.png", full_page=True)
     address = page.url
-    await page.click("button:text-is('Replay')")
+    await reach(page, "form[action$=replay] button")
+    await page.keyboard.press("Enter")
     await page.get_by_text("The app was called with it again").wait_for()
     assert "KeyError" in await page.inner_text("main")
     await page.goto(address)
@@ -159,6 +161,15 @@ async def look_and_replay(page: Any) -> None:
     await page.get_by_text("The app was called with it again").wait_for()
     assert '"price":6' in await page.inner_text("main")
     await page.goto(address)
+
+
+async def reach(page: Any, selector: str) -> None:
+    """Go to something by the keyboard alone."""
+    for _ in range(80):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("which => document.activeElement.matches(which)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached by Tab")
 
 
 async def looked_at(page: Any, one: House) -> list[str]:
