@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from pathlib import Path
 
+import pytest
 from edge.tests.dashboard.house import LOCAL, SETTINGS, SHOP, house
 from edge.tests.dashboard.test_escaping import stream
 
+from asgi_tunnel_edge.certificates import internal
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.dashboard.pages import find_pages
 from asgi_tunnel_edge.dashboard.problems import problems_of
@@ -114,3 +117,20 @@ async def test_lines_of_the_log_are_followed(tmp_path: Path) -> None:
         assert "GET /second" not in part
         for odd in ("x", "-1", "9" * 30, "%00"):
             assert "GET /first" in await stream(anna, f"/live/logs?after={odd}&q=/first")
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "state"), [(dt.timedelta(days=6), "valid"), (dt.timedelta(hours=6), "ends soon")]
+)
+async def test_a_certificate_is_late_by_its_own_lifetime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lifetime: dt.timedelta, state: str
+) -> None:
+    """One of six days is not late on its first day; which one is, the page says in a sentence."""
+    monkeypatch.setattr(internal, "_LIFETIME", lifetime)
+    internal.create_internal_certificate("example.test", tmp_path / "tls")
+    local = {"listen": "127.0.0.1:0", "operators": ["anna"]}
+    async with house(tmp_path, None, tls={"mode": "files"}, dashboard=local) as one:
+        anna = await one.somebody("anna", local=True)
+        text = (await anna.get("/certificates")).text
+    assert text.count(f'">{state}</span>') == 5  # the domain, what is below it, and this machine
+    assert ('class="alerts"' in text) == (state == "ends soon")

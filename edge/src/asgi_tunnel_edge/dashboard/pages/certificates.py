@@ -23,10 +23,12 @@ def _routes(at: PageRoutes) -> Sequence[BaseRoute]:
 
 async def _show(hit: Hit) -> Response:
     shown = hit.context.certificates
+    expiring = {} if shown is None else shown.expiring()  # by each certificate's own lifetime
     values = {
         "mode": hit.context.config.tls.mode,
         "expiries": [] if shown is None else sorted(shown.expiries().items(), key=lambda e: e[1]),
-        "expiring": {} if shown is None else shown.expiring(),
+        "expiring": expiring,
+        "late": {name for names in expiring for name in names.split(", ")},
         "failures": {} if shown is None else shown.failures,
         "pins": () if shown is None else shown.pins,
     }
