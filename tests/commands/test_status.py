@@ -45,7 +45,7 @@ def asked(capsys: pytest.CaptureFixture[str], code: int) -> Any:
 
 def wait_for(capsys: pytest.CaptureFixture[str], text: str) -> str:
     """Return what ``status`` prints once it says something."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     out = ""
     while time.monotonic() < deadline:
         main(["status"])
