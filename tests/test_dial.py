@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -51,6 +52,26 @@ async def test_redirects_are_not_followed(status: bytes) -> None:
                 await dial(f"ws://127.0.0.1:{port}", "Bearer secret")
             assert len(asked) == 1
         assert came == []
+
+
+async def test_a_dial_that_is_stopped_reports_nothing() -> None:
+    """At whatever turn of the event loop: nobody waits for its connection any more."""
+    loop, reported = asyncio.get_running_loop(), list[Any]()
+    ours = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    async with server(b"") as (port, _):
+        for turns in range(24):
+            dialing = asyncio.ensure_future(dial(f"wss://127.0.0.1:{port}", "Bearer secret"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            dialing.cancel()
+            with contextlib.suppress(OSError, TunnelError, asyncio.CancelledError):
+                await dialing
+            await asyncio.sleep(0)
+            del dialing
+            gc.collect()
+    loop.set_exception_handler(ours)
+    assert reported == []
 
 
 async def test_a_stream_of_bytes_reaches_nothing() -> None:

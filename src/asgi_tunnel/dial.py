@@ -138,7 +138,11 @@ async def _shake_hands(
     if context is not None:
         layer = TLSLayer(context, lambda: dialer, b"", dialer.end_tls, dialed=host)
         protocol = layer.as_protocol()
-    transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+    try:
+        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+    except BaseException:
+        dialer.forget()
+        raise
     try:
         return await dialer.done
     except BaseException:
@@ -288,6 +292,11 @@ class _Dialer(asyncio.Protocol):
             for data in self._protocol.data_to_send():
                 if data:
                     self._transport.write(data)
+
+    def forget(self) -> None:
+        """Nobody waits for it: a connection lost from now on is no error to report."""
+        if not self.done.cancel():
+            self.done.exception()
 
     def _fail(self, error: Exception) -> None:
         if not self.done.done():
