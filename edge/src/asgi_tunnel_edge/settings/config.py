@@ -26,6 +26,7 @@ from .acme import AcmeConfig, check_acme
 from .addresses import ListenAddress, PublicUrl, parse_listen, parse_public_url
 from .alerts import AlertsConfig, check_alerts
 from .check import convert, convert_named
+from .cluster import BusUrl, NodeName, StoreUrl, WorkerCount, check_cluster
 from .dashboard import (
     POLICY,
     DashboardConfig,
@@ -211,6 +212,23 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     public_url: (
         Annotated[Text, Meta(description="a URL", examples=["https://example.org:8443"])] | None
     ) = None
+    workers: WorkerCount = 1  #: serving processes; 0: one for each core
+    store: (
+        Annotated[StoreUrl, Meta(examples=["postgresql://edge@db.example.org/edge"])] | None
+    ) = None  #: None: the file edge.sqlite3
+    bus: Annotated[BusUrl, Meta(examples=["nats://10.0.0.5:4222"])] | None = (
+        None  #: None: no other edges
+    )
+    node: Annotated[NodeName, Meta(examples=["a"])] | None = None  #: this edge's name
+    peer_listen: (
+        Annotated[Text, Meta(description="HOST:PORT", examples=["10.0.0.1:9443"])] | None
+    ) = None  #: for other edges; worker number n has this port + n
+    peer_address: (
+        Annotated[Text, Meta(description="HOST:PORT", examples=["10.0.0.1:9443"])] | None
+    ) = None  #: where others reach it; None: peer_listen
+    edge_address: (
+        Annotated[Text, Meta(description="HOST:PORT", examples=["203.0.113.5:443"])] | None
+    ) = None  #: where apps reach this edge and no other; None: apps are not told
     tls: TlsConfig = TlsConfig()
     acme: AcmeConfig = AcmeConfig()
     limits: Limits = Limits()
@@ -254,6 +272,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.tls.mode == "acme":
             check_acme(self.acme, file=CONFIG_FILE)
             parse_listen(self.acme.dns_listen, setting="acme.dns_listen", file=CONFIG_FILE)
+        check_cluster(self, file=CONFIG_FILE)
         check_lists(self.guards, path="guards", file=CONFIG_FILE)
         check_pages(self.pages, file=CONFIG_FILE)
         check_tracing(self.tracing, file=CONFIG_FILE)
@@ -359,6 +378,11 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.http_listen is None:
             return None
         return parse_listen(self.http_listen, setting="http_listen", file=CONFIG_FILE)
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether there are other edges."""
+        return self.bus is not None
 
     @property
     def metrics_address(self) -> ListenAddress | None:
