@@ -61,6 +61,7 @@ setup: $(READY)  ## make .venv with everything for development, tests and exampl
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
+	@scripts/postgresql.sh || echo "test: without the tests on PostgreSQL" >&2
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
 		--ignore=edge/tests/attack --ignore=edge/tests/acme \
 		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/oidc --ignore=tests/mcp_clients --ignore=tests/openapi --ignore=examples/mcp_server --ignore=tests/blocks/console \

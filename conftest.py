@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 
 import pytest
+from edge.tests.postgres import MISSING, PostgresServer, find_programs
 from edge.tests.quick_database import quick_upgrade
 
 import asgi_tunnel.session
@@ -61,6 +62,28 @@ def _quick_databases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     """Let tests about other things than the store have a new database at once."""
     if "storage" not in request.path.parts and (found := quick_upgrade()) is not None:
         monkeypatch.setattr(found[0], "_upgrade", found[1])
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    """The server of this test process; it is started with the first test that needs it."""
+    programs = find_programs()
+    if programs is None:
+        if os.environ.get("POSTGRESQL_REQUIRED"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    server = PostgresServer(programs)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres(_postgres: PostgresServer) -> PostgresServer:
+    """A PostgreSQL that runs, whatever the test before has done to it."""
+    _postgres.start()
+    return _postgres
 
 
 def pytest_report_header() -> str:

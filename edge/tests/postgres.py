@@ -1,0 +1,171 @@
+"""A real PostgreSQL for tests: one server of a test process, in a temporary folder, on a free port.
+
+::
+
+    def test_it(postgres: PostgresServer) -> None:
+        url = postgres.create()  # a fresh, empty database
+        postgres.stop()  # as after `systemctl stop`; start() brings it back, with its rows
+        postgres.kill()  # as after a power cut
+
+The driver (``psycopg``) is imported where it is used, so that other tests do without it. PostgreSQL
+refuses to run as root: there it runs as the user ``postgres`` or ``nobody``. The fixture
+is in the root's ``conftest.py``; `scripts/postgresql.sh` installs the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["MISSING", "PostgresServer", "find_programs"]
+
+MISSING: Final = "there is no PostgreSQL; `scripts/postgresql.sh` installs it"
+
+USER: Final = "tunnel"
+"""The role that owns the databases; everybody on 127.0.0.1 is let in as it."""
+
+_START: Final = 60.0
+"""Seconds for a start, on a machine that is busy with other tests."""
+
+
+def find_programs() -> Path | None:
+    """Return the folder with ``initdb`` and ``postgres``; None: there is none."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: one.parent.name)
+    found = shutil.which("initdb")
+    if found is not None:
+        folders.append(Path(found).resolve().parent)
+    return next((one for one in reversed(folders) if (one / "postgres").exists()), None)
+
+
+class PostgresServer:
+    """One server process; ended by its id, with the test process at the latest.
+
+    Attributes:
+        port: Its port on 127.0.0.1, the same after each start.
+    """
+
+    def __init__(self, programs: Path) -> None:
+        """Make the folder of a server; it is not started.
+
+        Args:
+            programs: :func:`find_programs`.
+        """
+        self._programs = programs
+        self._user = _user()
+        # Not pytest's folder: only the user of the tests can go through it.
+        self.folder = Path(tempfile.mkdtemp(prefix="asgi-tunnel-postgres-"))
+        self._data = self.folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._names = count(1)
+        self.port = _free_port()
+        if self._user is not None:
+            shutil.chown(self.folder, self._user, pwd.getpwnam(self._user).pw_gid)
+        self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8",
+                  "--locale=C", "--no-sync")  # fmt: skip
+        atexit.register(self.remove)
+
+    @property
+    def pid(self) -> int:
+        """Of the server's first process."""
+        assert self._process is not None, "the server does not run"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; nothing where it runs."""
+        import psycopg
+
+        if self._process is not None:
+            return
+        with (self.folder / "log").open("ab") as log:
+            # Nothing has to survive a power cut here: without fsync tests are quicker.
+            self._process = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port),
+                 "-h", "127.0.0.1", "-k", "", "-F", "-c", "max_connections=200"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._as_user(),
+            )  # fmt: skip
+        end = time.monotonic() + _START
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            except psycopg.OperationalError as error:
+                said = (self.folder / "log").read_text()[-2000:]
+                assert self._process.poll() is None, f"PostgreSQL has ended: {said}"
+                assert time.monotonic() < end, f"no answer: {error}\n{said}"
+                time.sleep(0.02)  # until it answers: this is the wait for that
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it and the connections to it (its "fast" shutdown), if it runs."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once, without a word to who is connected."""
+        self._end(signal.SIGQUIT)
+
+    def create(self) -> str:
+        """Return the URL of a new database without tables."""
+        import psycopg
+
+        name = f"db{next(self._names)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
+            )
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def remove(self) -> None:
+        """End it and delete its folder; may be called twice."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:  # also one that is stopped by SIGSTOP
+                process.kill()
+                process.wait()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(self._programs / program), *arguments], check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, cwd="/", **self._as_user(),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _as_user(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        group = pwd.getpwnam(self._user).pw_gid
+        return {"user": self._user, "group": group, "extra_groups": []}
+
+
+def _user() -> str | None:
+    """Return as whom it runs; None: as whoever runs the tests, who is not root."""
+    if os.geteuid() != 0:
+        return None
+    known = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
