@@ -6,6 +6,7 @@
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
 #                     `make attack`, `make conformance` and `make mcp` run their short forms
 # DOOR=1              `make hostile` has a door in front of the app, and each request comes with what passes it
+#                     `make cluster` has light apps only, one bus and four faults
 # DIST=folder         `make release-check` looks at what was built elsewhere
 # ONCE=1              `make demo` checks itself and ends, where it would otherwise stay up
 
@@ -52,7 +53,7 @@ NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands dashb
 	release_files.py sharing.py status.py supervisor.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks hour compiled faults hostile attack acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test blocks hour compiled faults hostile attack cluster acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -78,6 +79,9 @@ hostile: $(TESTED)  ## the hostile-input suite with its floods
 	HOSTILE_LONG=1 HOSTILE_DOOR=$(DOOR) $(PYTEST) edge/tests/hostile -n $(WORKERS) --dist loadfile $(ARGS)
 attack: $(TESTED)  ## one address or one token against the others, and all attacks at once; QUICK=1, COMPILED=1
 	$(if $(QUICK),,ATTACK_LONG=1) $(PYTEST) edge/tests/attack $(ARGS)
+cluster: $(READY)  ## several edges on a network of their own, faults, and what visitors saw; QUICK=1, ARGS="--bus nats"
+	@scripts/postgresql.sh
+	$(BIN)/python -m tests.cluster $(if $(QUICK),--quick) $(ARGS)
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go; OLD=1: Debian's 2.4
 	@scripts/pebble.sh $(if $(OLD),debian)
 	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme $(ARGS)

@@ -51,27 +51,32 @@ class PostgresServer:
     """One server process; ended by its id, with the test process at the latest.
 
     Attributes:
-        port: Its port on 127.0.0.1, the same after each start.
+        host: The address that it listens on.
+        port: Its port there, the same after each start.
     """
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, host: str = "127.0.0.1") -> None:
         """Make the folder of a server; it is not started.
 
         Args:
             programs: :func:`find_programs`.
+            host: An IPv4 address of this machine; everybody of its /24 is let in.
         """
         self._programs = programs
+        self.host = host
         self._user = _user()
         # Not pytest's folder: only the user of the tests can go through it.
         self.folder = Path(tempfile.mkdtemp(prefix="asgi-tunnel-postgres-"))
         self._data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
-        self.port = _free_port()
+        self.port = _free_port(host)
         if self._user is not None:
             shutil.chown(self.folder, self._user, pwd.getpwnam(self._user).pw_gid)
         self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {host}/24 trust\n")
         atexit.register(self.remove)
 
     @property
@@ -90,7 +95,7 @@ class PostgresServer:
             # Nothing has to survive a power cut here: without fsync tests are quicker.
             self._process = subprocess.Popen(
                 [str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port),
-                 "-h", "127.0.0.1", "-k", "", "-F", "-c", "max_connections=200"],
+                 "-h", self.host, "-k", "", "-F", "-c", "max_connections=200"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._as_user(),
             )  # fmt: skip
         end = time.monotonic() + _START
@@ -126,7 +131,7 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{USER}@{self.host}:{self.port}/{database}"
 
     def remove(self) -> None:
         """End it and delete its folder; may be called twice."""
@@ -165,7 +170,7 @@ def _user() -> str | None:
     return "postgres" if "postgres" in known else "nobody"
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as listener:
         port: int = listener.getsockname()[1]
     return port

@@ -1,0 +1,59 @@
+"""Many apps in one process: `python -m tests.cluster.light TOKENS CONNECTIONS LINES`.
+
+TOKENS is a file with one token a line. LINES gets a line a second: the monotonic time, how many
+apps have a connection, and how many connections there are. Ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.connector import Connector
+
+from .app import app
+
+BATCH = 20
+"""Apps that are started together, each 50 ms: a crowd's first arrival is no part of the test."""
+
+EVERY = 0.25
+"""Seconds between two lines."""
+
+
+async def main(tokens: list[str], connections: int, lines: TextIO) -> None:
+    """Keep the tunnels until standard input ends."""
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    connectors: list[Connector] = []
+    writing = asyncio.get_running_loop().create_task(_write(connectors, lines))
+    for number, token in enumerate(tokens):
+        environ = {**os.environ, "ASGI_TUNNEL_STATUS": "off", "ASGI_TUNNEL_TOKEN": token}
+        config = TunnelConfig.from_env(environ, connections=connections)
+        assert config is not None
+        connectors.append(Connector(config, Origin(app)))
+        connectors[-1].start()
+        if number % BATCH == BATCH - 1:
+            await asyncio.sleep(0.05)
+    await ended
+    writing.cancel()
+
+
+async def _write(connectors: list[Connector], lines: TextIO) -> None:
+    while True:
+        sessions = [one._current_sessions() for one in connectors]
+        attached = [sum(one.is_attached for one in some) for some in sessions]
+        apps = sum(count > 0 for count in attached)
+        lines.write(f"{time.monotonic():.3f} {apps} {sum(attached)}\n")
+        lines.flush()
+        await asyncio.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    with Path(sys.argv[3]).open("w") as file:
+        asyncio.run(main(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), file))
+    os._exit(0)  # as a process that is killed: nobody waits for 10,000 closing handshakes
