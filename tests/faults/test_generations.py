@@ -24,7 +24,7 @@ from tests.e2e.harness import running_edge, spawn, wait_until
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.endpoints.health import HEALTH_PATH
-from asgi_tunnel_edge.parent.main import STABLE_AFTER
+from asgi_tunnel_edge.parent.generation import STABLE_AFTER
 
 from .conftest import Row
 from .visitors import Load, Place, download, echo_some, events, expected_digest, load

@@ -34,6 +34,9 @@ _VARIABLE: Final = "ASGI_TUNNEL_EDGE_PARENT"  # as parent.worker has it
 _MAX_CONFIG: Final = 512 * 1024
 """Characters of settings that the parent keeps for a replacement, which else reads the file."""
 
+ASK_TIMEOUT: Final = 3.0
+"""Seconds for the other serving processes to reply; the parent gives them 2."""
+
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
@@ -93,6 +96,8 @@ class ParentLink(SocketSource):
     Attributes:
         config: The text of the settings to serve with; None: those of the file.
         text: Of the settings that this process has read.
+        worker: Which of its generation's processes this is, from 0.
+        workers: How many there are; 0 until worker 0 has read it in its settings.
     """
 
     def __init__(self, channel: Channel, start: Message) -> None:
@@ -100,7 +105,14 @@ class ParentLink(SocketSource):
         self.config: str | None = start.get("config")
         self.text = ""
         self.generation = int(start.get("generation", 1))
+        # A parent of a version that knows of one process says nothing of them.
+        self.worker = int(start.get("worker", 0))
+        self.workers = int(start.get("workers", 1))
+        self._kinds: dict[str, Callable[[Message], None]] = {"said": self._on_said}
+        self._questions: dict[int, tuple[list[Message], asyncio.Future[list[Message]]]] = {}
+        self._next = 0
         self._channel = channel
+        self._loop: asyncio.AbstractEventLoop | None = None  # once it serves
         self._error = int(start.get("error", -1))  # the real standard error, while this is a trial
         for handle in [one for handles in self._held.values() for one in handles]:
             os.set_inheritable(handle, False)
@@ -168,6 +180,7 @@ class ParentLink(SocketSource):
                 "folder": str(folder.absolute()),
                 "addresses": addresses,
                 "sockets": self.used,
+                "workers": self.workers,
                 "config": self.text if len(self.text) <= _MAX_CONFIG else None,
                 "drain_timeout": drain_timeout,
             }
@@ -184,38 +197,82 @@ class ParentLink(SocketSource):
 
         async def reply(number: object, request: Message) -> None:
             try:
-                found = {"type": "reply", "id": number, "reply": await answer(request)}
-                self._send(found)
+                self.send({"type": "reply", "id": number, "reply": await answer(request)})
             except Exception:  # noqa: BLE001
                 # The task's outer edge: who asked must hear that there is no reply, and why.
                 _log.exception("%s was not answered by a defect", request.get("command"))
                 failed = {"ok": False, "error": "the edge failed to answer; its log says why"}
-                self._send({"type": "reply", "id": number, "reply": failed})
-            watch()
+                self.send({"type": "reply", "id": number, "reply": failed})
 
         def on_readable() -> None:
             messages = self._channel.receive()
             if messages is None:
                 os.kill(os.getpid(), signal.SIGKILL)  # the parent is gone, and its sockets are
             for message in messages or ():
-                if message.get("type") == "ask":
+                kind = message.get("type")
+                if kind == "ask":
                     task = loop.create_task(reply(message.get("id"), message["request"]))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
+                elif kind in self._kinds:
+                    self._kinds[kind](message)
 
-        def on_writable() -> None:
-            with contextlib.suppress(OSError):
-                self._channel.flush()
-            watch()
-
-        def watch() -> None:
-            if self._channel.has_output:
-                loop.add_writer(self._channel.fileno(), on_writable)
-            else:
-                loop.remove_writer(self._channel.fileno())
-
+        self._loop = loop
         loop.add_reader(self._channel.fileno(), on_readable)
-        watch()
+        self._watch()
+
+    def on(self, kind: str, callback: Callable[[Message], None]) -> None:
+        """Let ``callback`` have messages of a kind, besides those that this class knows."""
+        self._kinds[kind] = callback
+
+    def send(self, message: Message) -> None:
+        """Say something to the parent; one that is gone hears nothing.
+
+        Raises:
+            ValueError: It is larger than ``channel.MAX_MESSAGE``.
+        """
+        self._send(message)
+        self._watch()
+
+    async def ask_others(self, request: Message) -> list[Message]:
+        """Ask the other serving processes of this edge; return what each says, and which it is.
+
+        Those that leave are among them. One that does not reply is there with ``replies`` False.
+
+        Args:
+            request: Its ``command`` says what is asked for.
+        """
+        number = self._next = self._next + 1
+        future: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
+        self._questions[number] = ([], future)
+        self.send({"type": "ask", "id": number, "request": request})
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT):
+                return await future
+        except TimeoutError:
+            return self._questions[number][0]
+        finally:
+            del self._questions[number]
+
+    def _on_said(self, message: Message) -> None:
+        found, future = self._questions.get(message["id"], ([], None))
+        if message["worker"] is not None:
+            found.append(message["worker"])
+        elif future is not None and not future.done():
+            future.set_result(found)
+
+    def _watch(self) -> None:
+        if self._loop is None:
+            return
+        if self._channel.has_output:
+            self._loop.add_writer(self._channel.fileno(), self._on_writable)
+        else:
+            self._loop.remove_writer(self._channel.fileno())
+
+    def _on_writable(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.flush()
+        self._watch()
 
     def _send(self, message: Message) -> None:
         with contextlib.suppress(OSError):

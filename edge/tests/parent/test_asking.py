@@ -15,7 +15,13 @@ def worker(pid: int, generation: int, reply: Any, state: State = State.SERVING) 
         then(reply)
 
     one = SimpleNamespace(
-        pid=pid, generation=generation, state=state, started=0.0, ready={"version": "1"}, ask=ask
+        pid=pid,
+        generation=generation,
+        place=0,
+        state=state,
+        started=0.0,
+        ready={"version": "1"},
+        ask=ask,
     )
     return cast(Worker, one)
 

@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from asgi_tunnel_edge.parent import change as module
 from asgi_tunnel_edge.parent.change import Change, Generations
 from asgi_tunnel_edge.parent.loop import Loop
-from asgi_tunnel_edge.parent.worker import State
+from asgi_tunnel_edge.parent.worker import Worker
 
 
 class Process:
-    """Answers at once what it is told to."""
+    """A generation of one process, and that process; answers at once what it is told to."""
 
     def __init__(self, generation: int, **replies: dict[str, Any] | None) -> None:
-        self.generation = generation
+        self.number = generation
         self.pid = 100 + generation
-        self.state = State.SERVING
-        self.ready = {"version": f"0.{generation}", "drain_timeout": 7.0}
+        self.is_steady = True
+        self.version, self.drain_timeout = f"0.{generation}", 7.0
+        self.workers = {0: self}
         self.failure = ""
         self.tail = b""
         self.asked: list[dict[str, Any]] = []
         self._replies = replies
 
-    def ask(self, request: dict[str, Any], reply: Callable[[Any], None], timeout: float) -> None:
+    def ask_first(
+        self, request: dict[str, Any], reply: Callable[[Any], None], timeout: float
+    ) -> None:
         """Reply."""
         self.asked.append(request)
         reply(self._replies.get(request["command"]))
+
+    def ask_all(self, request: dict[str, Any], then: Callable[[Any], None], timeout: float) -> None:
+        """Reply."""
+        self.ask_first(request, lambda said: then([] if said is None else [said]), timeout)
+
+    def lost(self, worker: Any) -> None:
+        """It has ended."""
+        self.is_steady = False
 
 
 class Parent(Generations):
     """Has two processes."""
 
-    def __init__(self, loop: Loop, old: Process | None, new: Process) -> None:
+    def __init__(self, loop: Loop, old: Process, new: Process) -> None:
         self.loop = loop
         self.old, self.new = old, new
         self.calls: list[str] = []
@@ -95,7 +106,7 @@ def test_the_order(loop: Loop) -> None:
     tunnels = iter([{"tunnels": 1}, {"tunnels": 2}])
     new = Process(2)
     parent = Parent(loop, old, new)
-    new.ask = lambda request, reply, timeout: reply(next(tunnels))  # type: ignore[method-assign]
+    new.ask_all = lambda request, then, timeout: then([next(tunnels)])  # type: ignore[method-assign]
     change = Change(parent, "reload", done.append)
     change.start()
     assert parent.calls == ["refresh", "begin"]
@@ -128,9 +139,9 @@ def test_one_that_does_not_start(loop: Loop, failure: str, tail: bytes, sentence
     change = Change(parent, "upgrade", done.append)
     change.start()
     parent.new.failure, parent.new.tail = failure, tail
-    change.on_end(1)
+    change.on_end(cast(Worker, parent.new), 1)
     assert (done[0]["ok"], done[0]["error"]) == (False, sentence)
-    assert parent.calls == ["begin"]
+    assert parent.calls == ["begin", "give up"]
 
 
 def test_one_that_is_too_slow(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +170,9 @@ def test_settings_that_cannot_be_used(loop: Loop, reply: dict[str, Any] | None) 
 def test_nobody_serves(loop: Loop) -> None:
     """While a crash is mended nothing else is changed; a stop ends a change, once."""
     done: list[Any] = []
-    Change(Parent(loop, None, Process(1)), "reload", done.append).start()
+    ended = Process(1)
+    ended.is_steady = False
+    Change(Parent(loop, ended, Process(2)), "reload", done.append).start()
     assert "try in a moment" in done[0]["error"]
     change = Change(Parent(loop, Process(1), Process(2)), "upgrade", done.append)
     change.start()

@@ -260,7 +260,7 @@ def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) 
         assert health(edge.port) == 200
         assert serving(edge)["pid"] != changed["pid"]
         renewal = copied / "asgi_tunnel_edge/parent/renewal.py"
-        renewal.write_text(renewal.read_text().replace("FORMAT: Final = 1", "FORMAT: Final = 2"))
+        renewal.write_text(renewal.read_text().replace("FORMAT: Final = 2", "FORMAT: Final = 3"))
         pid = asked(edge, "upgrade")["pid"]
         edge.running.wait_for("the parent stays version 9.9.9: the installed version cannot go on")
         assert serving(edge)["pid"] == pid

@@ -12,6 +12,7 @@ import click
 
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.running import marked_as_running
+from asgi_tunnel_edge.settings.cluster import MAX_WORKERS, worker_count
 from asgi_tunnel_edge.settings.config import EdgeConfig, read_config
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.supervision import ParentLink
@@ -23,21 +24,30 @@ __all__ = ["run"]
 
 @click.command()
 @data_option
-def run(*, data_dir: Path) -> int:
+@click.option(
+    "--workers",
+    type=click.IntRange(0, MAX_WORKERS),
+    default=None,
+    help="Processes that serve, in place of the setting workers; 0: one for each core.",
+)
+def run(*, data_dir: Path, workers: int | None) -> int:
     """Run the edge until it is told to stop (SIGINT, SIGTERM)."""
     parent = ParentLink.attach()
     if parent is None:
-        return _serve(data_dir, None)
+        return _serve(data_dir, None, workers)
     with parent.reporting():
-        return _serve(data_dir, parent)
+        return _serve(data_dir, parent, workers)
 
 
-def _serve(data_dir: Path, parent: ParentLink | None) -> int:
+def _serve(data_dir: Path, parent: ParentLink | None, workers: int | None) -> int:
     if parent is None:
         config = EdgeConfig.load(data_dir)
+        _warn_of_one(config, workers)
     else:
         parent.text = read_config(data_dir) if parent.config is None else parent.config
         config = EdgeConfig.from_text(parent.text, data_dir)
+        if not parent.workers:
+            parent.workers = worker_count(config.workers if workers is None else workers)
     _bring_up_to_date(config)
     # Here, so that the other commands do not wait for the server's modules.
     from asgi_tunnel_edge.server import run as run_server
@@ -48,6 +58,11 @@ def _serve(data_dir: Path, parent: ParentLink | None) -> int:
     parent.commit()
     with marked_as_running(data_dir):
         return run_server(config, parent)
+
+
+def _warn_of_one(config: EdgeConfig, workers: int | None) -> None:
+    if worker_count(config.workers if workers is None else workers) > 1:
+        click.echo("warning: one process serves: this system has no way to share sockets", err=True)
 
 
 def _bring_up_to_date(config: EdgeConfig) -> None:

@@ -51,12 +51,13 @@ def count_access(data_dir: Path) -> dict[str, int] | None:
 
 def _lines(reply: dict[str, Any]) -> list[str]:
     parent = reply["parent"]
+    is_one_of_many = any(one["worker"] for one in reply["workers"])
     what = f"version {reply['version'] or 'unknown'}, generation {reply['generation']}"
     lines = [
         f"{what}, up for {duration_text(reply['uptime'])}",
         f"listening on {', '.join(reply['addresses']) or 'nothing yet'}",
         f"parent {parent['pid']}, version {parent['version']}",
-        *(_worker(one) for one in reply["workers"]),
+        *(_worker(one, is_one_of_many=is_one_of_many) for one in reply["workers"]),
     ]
     if not reply["workers"]:
         lines.append("no process serves; one is just being started")
@@ -73,8 +74,10 @@ def _lines(reply: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _worker(one: dict[str, Any]) -> str:
+def _worker(one: dict[str, Any], *, is_one_of_many: bool) -> str:
     what = f"{one['state']} {one['pid']}, version {one['version']}, generation {one['generation']}"
+    if is_one_of_many:
+        what += f", worker {one['worker']}"
     what += f", up for {duration_text(one['uptime'])}"
     if not one["replies"]:
         return f"{what}: does not reply"

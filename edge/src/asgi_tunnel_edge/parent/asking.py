@@ -40,12 +40,13 @@ def ask_each(
         if worker.state is not State.ENDED:
             found.append(describe(worker, said))
         if not left:
-            then(sorted(found, key=lambda one: -int(one["generation"])))
+            then(sorted(found, key=lambda one: (-int(one["generation"]), int(one["worker"]))))
 
     def describe(worker: Worker, said: Message | None) -> Message:
         about: Message = {
             "pid": worker.pid,
             "generation": worker.generation,
+            "worker": worker.place,
             "state": worker.state.name.lower(),
             "version": worker.ready.get("version", ""),
             "uptime": round(time.monotonic() - worker.started, 3),

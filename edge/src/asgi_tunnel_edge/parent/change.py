@@ -2,8 +2,8 @@
 
 Nothing that works is given up before what takes its place serves. Steps: the serving process
 checks the settings; where they ask for it, or for another version, a new generation is started on
-the same sockets; when it serves, the old one accepts no more, its apps dial the new one, and it
-finishes what it has (``server.Edge.retire``).
+the same sockets; when all of it serves, the old one accepts no more, its apps dial the new one, and
+it finishes what it has (``server.Edge.retire``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .lines import log
-from .worker import State, Worker, ending, last_line
+from .worker import ending, last_line
 
 if TYPE_CHECKING:
     from ..channel import Message
+    from .generation import Generation
     from .loop import Loop, Timer
+    from .worker import Worker
 
 __all__ = ["Change", "Generations"]
 
@@ -41,24 +43,21 @@ class Generations(Protocol):
     loop: Loop
 
     @property
-    def current(self) -> Worker | None:
-        """The serving process; None while there is none."""
+    def current(self) -> Generation:
+        """What serves."""
 
-    def begin(self) -> Worker:
-        """Start a process of the next generation, beside the serving one.
+    def begin(self) -> Generation:
+        """Start the next generation, beside the serving one.
 
         Raises:
             OSError: The system has no room for it.
         """
 
-    def promote(self, worker: Worker) -> Worker | None:
-        """Let a process that is ready take the serving one's place; return that one, which leaves.
+    def promote(self, generation: Generation) -> Generation:
+        """Let one that serves take the serving one's place; return that one, which leaves."""
 
-        It is None where the old one had ended.
-        """
-
-    def give_up(self, worker: Worker) -> None:
-        """End a process that does not take the serving one's place."""
+    def give_up(self, generation: Generation) -> None:
+        """End one that does not take the serving one's place."""
 
     def refresh(self) -> None:
         """Open the log files again."""
@@ -73,14 +72,14 @@ class Change:
         done: Called once with the reply; ``ok`` says whether the new state serves.
 
     Attributes:
-        coming: The process that is to take the serving one's place.
+        coming: The generation that is to take the serving one's place.
     """
 
     def __init__(
         self, generations: Generations, kind: str, done: Callable[[Message], None]
     ) -> None:
         self.kind = kind
-        self.coming: Worker | None = None
+        self.coming: Generation | None = None
         self._generations = generations
         self._done: Callable[[Message], None] | None = done
         self._began = time.monotonic()
@@ -92,40 +91,38 @@ class Change:
     def start(self) -> None:
         """Check the settings, or start the new version."""
         current = self._generations.current
-        if current is None or current.state is not State.SERVING:
+        if not current.is_steady:
             self._finish(False, error="the edge is just being started again; try in a moment")
             return
-        self._version_before = str(current.ready.get("version", ""))
+        self._version_before = current.version
         if self.kind == "upgrade":
             self._begin()
         else:
-            current.ask({"command": "check"}, self._on_checked, CHECK_TIMEOUT)
+            current.ask_first({"command": "check"}, self._on_checked, CHECK_TIMEOUT)
 
     def cancel(self) -> None:
         """The edge stops."""
         self._finish(False, error="the edge was stopped meanwhile")
 
     def on_ready(self) -> None:
-        """The new process serves, beside the old one."""
-        worker = self.coming
-        assert worker is not None
+        """The new generation serves, beside the old one."""
+        coming = self.coming
+        assert coming is not None
         self._stop_timer()
         self.coming = None
-        old = self._generations.promote(worker)
-        if old is None:
-            self._succeed(worker)
-        else:
-            seconds = float(worker.ready.get("drain_timeout", 0.0))
-            old.ask(
-                {"command": "retire", "seconds": seconds},
-                lambda reply: self._on_retired(worker, reply),
-                CHECK_TIMEOUT,
-            )
+        old = self._generations.promote(coming)
+        old.ask_all(
+            {"command": "retire", "seconds": coming.drain_timeout},
+            lambda replies: self._on_retired(coming, replies),
+            CHECK_TIMEOUT,
+        )
 
-    def on_end(self, code: int) -> None:
-        """The new process ended before it served."""
-        worker, self.coming = self.coming, None
-        assert worker is not None
+    def on_end(self, worker: Worker, code: int) -> None:
+        """A new process ended before all of them served."""
+        coming, self.coming = self.coming, None
+        assert coming is not None
+        coming.lost(worker)
+        self._generations.give_up(coming)
         why = worker.failure or f"the new process {ending(code)} before it served"
         said = last_line(worker.tail)
         if not worker.failure and said:
@@ -140,11 +137,10 @@ class Change:
         else:
             self._generations.refresh()
             self._changed = [str(one) for one in reply.get("changed", ())]
-            current = self._generations.current
-            if self._changed or current is None:
+            if self._changed:
                 self._begin()
             else:
-                self._succeed(current)
+                self._succeed(self._generations.current)
 
     def _begin(self) -> None:
         try:
@@ -155,37 +151,36 @@ class Change:
         self._timer = self._generations.loop.call_later(START_TIMEOUT, self._on_late)
 
     def _on_late(self) -> None:
-        worker, self.coming = self.coming, None
-        if worker is not None:
-            self._generations.give_up(worker)
-            said = last_line(worker.tail)
+        coming, self.coming = self.coming, None
+        if coming is not None:
+            self._generations.give_up(coming)
+            said = last_line(b"\n".join(one.tail for one in coming.workers.values()))
             why = f"the new process did not serve within {START_TIMEOUT:g} s"
             self._finish(False, error=f"{why}; the last it said: {said}" if said else why)
 
-    def _on_retired(self, worker: Worker, reply: Message | None) -> None:
-        """The old process accepts no more; wait for its apps at the new one."""
-        if reply is not None:
-            self._tunnels_before = int(reply.get("tunnels", 0))
-        self._look(worker, time.monotonic() + TUNNELS_TIMEOUT)
+    def _on_retired(self, new: Generation, replies: list[Message]) -> None:
+        """The old generation accepts no more; wait for its apps at the new one."""
+        self._tunnels_before = sum(int(one.get("tunnels", 0)) for one in replies)
+        self._look(new, time.monotonic() + TUNNELS_TIMEOUT)
 
-    def _look(self, worker: Worker, deadline: float) -> None:
-        def on_status(reply: Message | None) -> None:
-            tunnels = 0 if reply is None else int(reply.get("tunnels", 0))
-            is_late = time.monotonic() >= deadline or worker.state is State.ENDED
+    def _look(self, new: Generation, deadline: float) -> None:
+        def on_status(replies: list[Message]) -> None:
+            tunnels = sum(int(one.get("tunnels", 0)) for one in replies)
+            is_late = time.monotonic() >= deadline or not new.is_steady
             if tunnels >= self._tunnels_before or is_late:
-                self._succeed(worker, tunnels)
+                self._succeed(new, tunnels)
             else:
                 loop = self._generations.loop
-                self._timer = loop.call_later(_LOOK, lambda: self._look(worker, deadline))
+                self._timer = loop.call_later(_LOOK, lambda: self._look(new, deadline))
 
-        worker.ask({"command": "status"}, on_status, 2.0)
+        new.ask_all({"command": "status"}, on_status, 2.0)
 
-    def _succeed(self, worker: Worker, tunnels: int | None = None) -> None:
-        if worker.state is State.ENDED:
+    def _succeed(self, serving: Generation, tunnels: int | None = None) -> None:
+        if not serving.is_steady:
             self._finish(False, error="the new process ended at once; it is started again")
             return
-        more: Message = {"generation": worker.generation, "pid": worker.pid}
-        more["version"] = worker.ready.get("version", "")
+        more: Message = {"generation": serving.number, "pid": serving.pid}
+        more["version"] = serving.version
         if self.kind == "upgrade":
             more["version_before"] = self._version_before
         else:

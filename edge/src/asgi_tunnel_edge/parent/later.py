@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..control import open_control, remove_control
 from .asking import ask_each
 from .change import Change
-from .renewal import BLOCKED, FORMAT, TRIAL, renew, try_out
+from .renewal import BLOCKED, FORMAT, TRIAL, renew, try_out, understood
 from .requests import Requests
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "remove_control",
     "renew",
     "try_out",
+    "understood",
 ]

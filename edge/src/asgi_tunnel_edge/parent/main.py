@@ -1,12 +1,14 @@
-"""What ``asgi-tunnel-edge run`` is: starts a serving process, keeps one running, changes it.
+"""What ``asgi-tunnel-edge run`` is: starts serving processes, keeps them running, changes them.
 
-A generation is what serves after one start, reload or upgrade. It has one process today; the
-parent keeps a list of those that leave, and one that serves.
+A generation is what serves after one start, reload or upgrade (:mod:`.generation`). The parent has
+one that serves, perhaps one that is to take its place (:mod:`.change`), and a list of processes of
+earlier ones that leave.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -15,9 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from .. import __version__
+from .generation import Generation
 from .held import HeldSockets
 from .lines import log, reopen_streams
-from .loop import Loop, Timer
+from .loop import Loop
 from .notify import Notifier
 from .worker import State, Worker, ending, serving_command
 
@@ -27,16 +30,6 @@ if TYPE_CHECKING:
     from .later import Requests
 
 __all__ = ["Parent", "run"]
-
-RESTART_DELAY: Final = 1.0
-"""Seconds before a serving process that crashes again and again is replaced; doubled each time. The
-first time it is replaced at once."""
-
-MAX_RESTART_DELAY: Final = 30.0
-"""Seconds at the most: one that dies at each start must not fill the log, nor the machine."""
-
-STABLE_AFTER: Final = 10.0
-"""Seconds that it has to live for its death to count as the first one."""
 
 KILL_AFTER: Final = 2.0
 """Seconds that a serving process has for its end after a second signal."""
@@ -83,21 +76,19 @@ class Parent:
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
             self._environment.pop(name, None)
         self._started = time.time()
-        self._generation = 1
-        self._worker: Worker | None = None  # serves, or is started to
+        self._current = Generation(self, 1)  # serves, or is started to
         self._leaving: list[Worker] = []
         self._all: dict[int, Worker] = {}  # by process id, until they are gone
         self._change: Change | None = None
         self._last_change: Message | None = None
-        self._config: str | None = None  # of the generation: what it served with once, it can again
         self._has_served = False
-        self._deaths = 0  # since the serving process was last stable
-        self._restart: Timer | None = None
         self._signals = 0  # that ask for the end
         self._is_hangup_due = False
         self._code: int | None = None  # of the parent, once it is known
+        self._worst = 0  # code of a serving process, after a signal
         self._folder = ""
         self._requests: Requests | None = None
+        self._silent: set[int] = set()  # process ids that gave no sign of life when last asked
         self._had_terminal = _has_terminal()
         self._before = before  # what this process was as another version
 
@@ -109,7 +100,7 @@ class Parent:
             self.loop.on_signal(signal.SIGHUP, self._on_hangup)
         self.loop.on_signal(signal.SIGCHLD, self._on_child)
         if self._before is None:
-            self._worker = self._start()
+            self._current.begin()
         # The rest while it starts; and now, for later there may be another version on the disk.
         from . import later
 
@@ -137,9 +128,7 @@ class Parent:
             self._held.close()
             if self._change is not None:
                 self._change.cancel()
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
+        self._current.stop_replacing()
         for worker in self._all.values():
             if self._signals == 1:
                 worker.signal(signal.SIGTERM)
@@ -157,7 +146,7 @@ class Parent:
     def _on_hangup(self) -> None:
         if self._had_terminal and not _has_terminal():
             self._on_stop()  # its window was closed
-        elif self._worker is None or self._worker.state is State.STARTING:
+        elif not self._current.is_steady:
             self._is_hangup_due = True  # it cannot be told before it serves
         elif not self._signals:
             self.refresh()
@@ -178,14 +167,24 @@ class Parent:
 
     # -- serving processes -------------------------------------------------------------------
 
-    def _start(self, generation: int = 1, *, is_trial: bool = False) -> Worker:
+    def start(self, generation: Generation, place: int) -> Worker:
+        """See :class:`.generation.Starter`."""
         reopen_streams()
         worker = Worker(
-            self.loop, generation, on_message=self._on_message, on_end=self._on_worker_end
+            self.loop,
+            generation.number,
+            place=place,
+            on_message=self._on_message,
+            on_end=self._on_worker_end,
         )
-        config = None if is_trial else self._config
-        sockets = self._held.names
-        worker.start(self._command, self._environment, sockets, config=config, is_trial=is_trial)
+        worker.start(
+            self._command,
+            self._environment,
+            self._held.names,
+            workers=generation.count,
+            config=generation.config,
+            is_trial=generation.is_trial and not generation.has_served,
+        )
         self._all[worker.pid] = worker
         return worker
 
@@ -199,27 +198,29 @@ class Parent:
             worker.failure = str(message.get("error"))
         elif kind == "ready":
             self._on_ready(worker, message)
+        elif kind == "ask":
+            self._ask_for(worker, message)
 
     def _on_ready(self, worker: Worker, message: Message) -> None:
         worker.state, worker.ready = State.SERVING, message
-        if self._change is not None and worker is self._change.coming:
-            self._change.on_ready()
+        coming = None if self._change is None else self._change.coming
+        if coming is not None and coming.has(worker):
+            if coming.on_ready(worker):
+                assert self._change is not None
+                self._change.on_ready()
             return
-        if worker is not self._worker:
+        if not self._current.has(worker):
             return
-        if not self._has_served:
+        is_first = self._current.on_ready(worker)
+        if is_first:
             self._has_served = True
             self._open_control(str(message.get("folder", "")))
-        self._settle(worker)
-        self._tell_ready()
-        if self._is_hangup_due:
-            self._is_hangup_due = False
-            self._on_hangup()
-
-    def _settle(self, worker: Worker) -> None:
-        """What serves now is what is held on to."""
-        self._config = worker.ready.get("config")
-        self._held.keep(worker.ready.get("sockets", ()))
+        if self._current.is_steady:
+            self._held.keep(self._current.sockets)
+            self._tell_ready()
+            if self._is_hangup_due:
+                self._is_hangup_due = False
+                self._on_hangup()
 
     def _open_control(self, folder: str) -> None:
         self._folder = folder
@@ -236,72 +237,61 @@ class Parent:
         self._requests = self._later.Requests(self.loop, sock, self._answer)
 
     def _on_worker_end(self, worker: Worker, code: int) -> None:
-        if self._change is not None and worker is self._change.coming:
-            self._change.on_end(code)
+        coming = None if self._change is None else self._change.coming
+        if self._change is not None and coming is not None and coming.has(worker):
+            self._change.on_end(worker, code)
         elif worker in self._leaving:
             self._leaving.remove(worker)
             if code:
                 log("WARNING", f"the process {worker.pid}, which was leaving, {ending(code)}")
-        elif worker is self._worker:
-            self._worker = None
+        elif self._current.has(worker):
+            self._current.lost(worker)
             self._on_crash(worker, code)
         if self._signals and not self._all and self._code is None:
             self._code = 0
 
     def _on_crash(self, worker: Worker, code: int) -> None:
-        if self._signals or not self._has_served:
+        if self._signals:
+            self._worst = max(self._worst, code if code >= 0 else 128 - code)
+            if not self._current.workers:
+                self._code = self._worst
+        elif not self._has_served:
             self._code = code if code >= 0 else 128 - code
-            return
-        if self._change is not None and self._change.coming is not None:
-            return  # the next generation is on its way; if it fails, see _on_changed
-        is_first = time.monotonic() - worker.started > STABLE_AFTER
-        self._deaths = 1 if is_first else self._deaths + 1
-        delay = 0.0
-        if self._deaths > 1:
-            delay = min(RESTART_DELAY * 2 ** min(self._deaths - 2, 10), MAX_RESTART_DELAY)
-        when = f"in {delay:g} s" if delay else "now"
-        log("ERROR", f"the serving process {worker.pid} {ending(code)}; another starts {when}")
-        self._restart = self.loop.call_later(delay, self._replace)
-
-    def _replace(self) -> None:
-        self._restart = None
-        if self._worker is not None or self._signals:
-            return
-        try:
-            self._worker = self._start(self._generation)
-        except OSError as error:
-            log("ERROR", f"no process can be started ({error.strerror}); next try in 1 s")
-            self._restart = self.loop.call_later(RESTART_DELAY, self._replace)
+            self._kill()  # the others, which have begun to start
+        elif self._change is None or self._change.coming is None:
+            self._current.replace(worker, code)
+        # Else the next generation is on its way; if it fails, see _on_changed.
 
     # -- for a change -------------------------------------------------------------------------
 
     @property
-    def current(self) -> Worker | None:
+    def current(self) -> Generation:
         """See :class:`Generations`."""
-        return self._worker
+        return self._current
 
-    def begin(self) -> Worker:
+    def begin(self) -> Generation:
         """See :class:`Generations`."""
-        return self._start(self._generation + 1, is_trial=True)
+        coming = Generation(self, self._current.number + 1, is_trial=True)
+        coming.begin()
+        return coming
 
-    def promote(self, worker: Worker) -> Worker | None:
+    def promote(self, generation: Generation) -> Generation:
         """See :class:`Generations`."""
-        old, self._worker = self._worker, worker
-        self._generation = worker.generation
-        self._deaths = 0
-        self._settle(worker)
-        if self._restart is not None:
-            self._restart.cancel()
-            self._restart = None
-        if old is not None:
-            old.state = State.LEAVING
-            self._leaving.append(old)
+        old, self._current = self._current, generation
+        self._held.keep(generation.sockets)
+        old.stop_replacing()
+        for worker in old.workers.values():
+            worker.state = State.LEAVING
+            self._leaving.append(worker)
         return old
 
-    def give_up(self, worker: Worker) -> None:
+    def give_up(self, generation: Generation) -> None:
         """See :class:`Generations`."""
-        self._leaving.append(worker)
-        worker.signal(signal.SIGKILL)
+        generation.stop_replacing()
+        for worker in generation.workers.values():
+            worker.state = State.LEAVING
+            self._leaving.append(worker)
+            worker.signal(signal.SIGKILL)
 
     def refresh(self) -> None:
         """See :class:`Generations`."""
@@ -338,8 +328,7 @@ class Parent:
             self.give_up(coming)
         if not self._signals:
             self._tell_ready()
-            if self._worker is None and self._restart is None:
-                self._replace()  # the serving process has ended meanwhile
+            self._current.fill()  # some may have ended meanwhile
             if result["ok"] and result["kind"] == "upgrade":
                 self._renew(time.monotonic() + RENEWAL_TIMEOUT)
 
@@ -364,9 +353,9 @@ class Parent:
 
     def _document(self) -> Message | None:
         """What another version goes on with; None while something is in progress."""
-        worker, requests = self._worker, self._requests
-        is_busy = self._change is not None or self._restart is not None or self._is_hangup_due
-        if is_busy or worker is None or (requests is not None and not requests.is_idle):
+        requests = self._requests
+        is_busy = self._change is not None or self._is_hangup_due or not self._current.is_steady
+        if is_busy or (requests is not None and not requests.is_idle):
             return None
         records = [one.record for one in self._all.values()]
         if None in records:
@@ -377,7 +366,8 @@ class Parent:
             "held": self._held.names,
             "given": self._held.given,
             "workers": records,
-            "serving": worker.pid,
+            "generation": self._current.values,
+            "serving": [one.pid for one in self._current.workers.values()],
             "control": -1 if requests is None else requests.fileno(),
             "values": {name: getattr(self, name) for name in _CARRIED},
         }
@@ -385,6 +375,7 @@ class Parent:
     def _go_on(self, before: Message) -> None:
         """Take what this process had as another version."""
         vars(self).update(before["values"])
+        self._current = Generation.resumed(self, before["generation"])
         self._held.restore(before["held"], before["given"])
         for handle in self._held.handles:
             os.set_inheritable(handle, False)
@@ -393,8 +384,8 @@ class Parent:
                 self.loop, record, on_message=self._on_message, on_end=self._on_worker_end
             )
             self._all[worker.pid] = worker
-            if worker.pid == before["serving"]:
-                self._worker = worker
+            if worker.pid in before["serving"]:
+                self._current.take(worker)
             else:
                 self._leaving.append(worker)
         if before["control"] >= 0:
@@ -407,10 +398,10 @@ class Parent:
         log("INFO", f"the parent goes on as version {__version__}")
 
     def _tell_ready(self) -> None:
-        worker = self._worker
-        if worker is not None:
-            version = worker.ready.get("version", "")
-            self._notifier.ready(f"generation {worker.generation}, version {version}")
+        current = self._current
+        if current.is_steady:
+            of = f", {current.count} processes" if current.count > 1 else ""
+            self._notifier.ready(f"generation {current.number}, version {current.version}{of}")
 
     # -- questions ---------------------------------------------------------------------------
 
@@ -423,16 +414,32 @@ class Parent:
         elif command == "status":
             self._status(reply)
         elif "to" in request:
-            about = {"ok": True, "generation": self._generation}
+            about = {"ok": True, "generation": self._current.number}
             self._ask_those(request, lambda found: reply({**about, "workers": found}), ASK_TIMEOUT)
-        elif self._worker is None:
+        elif self._current.first is None:
             reply({"ok": False, "error": "the serving process is just being started again"})
         else:
-            self._worker.ask(request, lambda found: reply(found or _NO_REPLY), ASK_TIMEOUT)
+            self._current.ask_first(request, lambda found: reply(found or _NO_REPLY), ASK_TIMEOUT)
 
     def _status(self, reply: Callable[[Message], None]) -> None:
         ask = {"command": "status"}
         self._ask_those(ask, lambda found: reply(self._described(found)), STATUS_TIMEOUT)
+
+    def _ask_for(self, worker: Worker, message: Message) -> None:
+        """A serving process asks the others; each reply goes back by itself, for its size."""
+        number = message.get("id")
+
+        def then(found: list[Message]) -> None:
+            for one in found:
+                worker.send({"type": "said", "id": number, "worker": one})
+            worker.send({"type": "said", "id": number, "worker": None})
+
+        others = [
+            one
+            for one in self._all.values()
+            if one.state in (State.SERVING, State.LEAVING) and one is not worker
+        ]
+        self._later.ask_each(others, message.get("request", {}), then, STATUS_TIMEOUT)
 
     def _ask_those(
         self, request: Message, then: Callable[[list[Message]], None], timeout: float
@@ -447,14 +454,15 @@ class Parent:
         self._later.ask_each(workers, request, then, timeout)
 
     def _described(self, workers: list[Message]) -> Message:
-        serving = self._worker
+        first = self._current.first
+        addresses = () if first is None else first.ready.get("addresses", ())
         return {
             "ok": True,
-            "version": "" if serving is None else serving.ready.get("version", ""),
-            "generation": self._generation,
+            "version": self._current.version,
+            "generation": self._current.number,
             "uptime": round(time.time() - self._started, 3),
             "parent": {"pid": os.getpid(), "version": __version__},
-            "addresses": [] if serving is None else serving.ready.get("addresses", []),
+            "addresses": list(addresses),
             "workers": workers,
             "last_change": self._last_change,
             "changing": None if self._change is None else self._change.kind,
@@ -467,16 +475,27 @@ class Parent:
         self.loop.call_later(STREAMS_CHECK, self._check_streams)
 
     def _watchdog(self) -> None:
-        """A sign of life, if the serving process gives one; or while there is none yet."""
+        """A sign of life, if a serving process gives one; or while there is none yet.
 
-        def on_reply(reply: Message | None) -> None:
+        One of several that gives none for two turns is ended, so that another one takes its place.
+        """
+
+        def on_reply(worker: Worker, reply: Message | None) -> None:
             if reply is not None:
                 self._notifier.alive()
+                self._silent.discard(worker.pid)
+            elif worker.pid in self._silent and self._current.has(worker):
+                log("ERROR", f"the serving process {worker.pid} gives no sign of life; it is ended")
+                worker.signal(signal.SIGKILL)
+            elif self._current.count > 1:
+                self._silent.add(worker.pid)
 
-        if self._worker is None or self._worker.state is State.STARTING:
+        serving = [one for one in self._all.values() if one.state is State.SERVING]
+        if not serving:
             self._notifier.alive()
-        else:
-            self._worker.ask({"command": "ping"}, on_reply, self._notifier.interval)
+        for one in serving:
+            one.ask({"command": "ping"}, functools.partial(on_reply, one), self._notifier.interval)
+        self._silent.intersection_update(self._all)
         self.loop.call_later(self._notifier.interval, self._watchdog)
 
 
@@ -484,8 +503,7 @@ _OWN: Final = frozenset({"end", "retire"})
 """What only the parent says to a serving process."""
 
 _CARRIED: Final = (
-    *("_config", "_deaths", "_environment", "_folder", "_generation", "_had_terminal"),
-    *("_has_served", "_last_change", "_started"),
+    *("_environment", "_folder", "_had_terminal", "_has_served", "_last_change", "_started"),
 )
 """Plain values that another version of this process goes on with."""
 

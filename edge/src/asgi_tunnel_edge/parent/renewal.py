@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ..channel import Message
 
-__all__ = ["BLOCKED", "FORMAT", "TRIAL", "TRIAL_TIMEOUT", "renew", "try_out"]
+__all__ = ["BLOCKED", "FORMAT", "TRIAL", "TRIAL_TIMEOUT", "renew", "try_out", "understood"]
 
-FORMAT: Final = 1
-"""Of the document. A parent reads its own format only: with another one the old parent stays."""
+FORMAT: Final = 2
+"""Of the document. A parent reads its own format, and 1, of parents with one serving process; with
+another one the old parent stays."""
 
 TRIAL_TIMEOUT: Final = 5.0
 """Seconds for the new version to read the document; the parent waits meanwhile, and an import takes
@@ -37,6 +38,18 @@ TRIAL: Final = "trial"
 
 _GO: Final = "go"
 _MODULE: Final = "asgi_tunnel_edge.parent.resume"  # a version without it fails the trial
+
+
+def understood(document: Message) -> Message | None:
+    """Return a document in this version's format; None where that is not known."""
+    if document["format"] == 1:  # of a parent with one serving process
+        values = dict(document["values"])
+        del values["_deaths"]
+        about = {"number": values.pop("_generation"), "config": values.pop("_config"), "count": 1}
+        workers = [{**one, "place": 0} for one in document["workers"]]
+        more = {"workers": workers, "generation": about, "serving": [document["serving"]]}
+        return {**document, **more, "format": FORMAT, "values": values}
+    return document if document["format"] == FORMAT else None
 
 
 def try_out(document: Message) -> str:

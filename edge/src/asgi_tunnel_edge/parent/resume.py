@@ -27,8 +27,8 @@ def main(words: Sequence[str]) -> int:
     handle = int(number)
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     os.close(handle)
-    document = json.loads(data)
-    if document["format"] != later.FORMAT:
+    document = later.understood(json.loads(data))
+    if document is None:
         return 1
     return 0 if kind == later.TRIAL else Parent(arguments, document).run()
 

@@ -45,6 +45,7 @@ class Worker:
     Args:
         loop: The parent's.
         generation: The number of its generation.
+        place: Which of the generation's workers, from 0.
         on_message: Gets what it says, but replies.
         on_end: Called once, with the exit code, or the signal below zero.
 
@@ -61,10 +62,12 @@ class Worker:
         loop: Loop,
         generation: int,
         *,
+        place: int = 0,
         on_message: Callable[[Worker, Message], None],
         on_end: Callable[[Worker, int], None],
     ) -> None:
         self.generation = generation
+        self.place = place
         self.pid = 0
         self.started = 0.0
         self.state = State.STARTING
@@ -85,6 +88,7 @@ class Worker:
         environment: Mapping[str, str],
         sockets: Mapping[str, Sequence[int]],
         *,
+        workers: int = 0,
         config: str | None = None,
         is_trial: bool = False,
     ) -> None:
@@ -94,6 +98,7 @@ class Worker:
             command: Program and arguments.
             environment: Its own.
             sockets: Descriptors that it inherits, by name.
+            workers: How many its generation has; 0: it reads that in its settings.
             config: The text of the settings; None: it reads the file.
             is_trial: Its output is kept until it is sure to start, besides being shown.
 
@@ -145,6 +150,8 @@ class Worker:
             {
                 "type": "start",
                 "generation": self.generation,
+                "worker": self.place,
+                "workers": workers,
                 "sockets": {name: list(handles) for name, handles in sockets.items()},
                 "config": config,
                 "error": error,
@@ -168,7 +175,9 @@ class Worker:
             on_message: As above.
             on_end: As above.
         """
-        worker = cls(loop, record["generation"], on_message=on_message, on_end=on_end)
+        worker = cls(
+            loop, record["generation"], place=record["place"], on_message=on_message, on_end=on_end
+        )
         worker.pid, worker.started = record["pid"], record["started"]
         worker.state, worker.ready = State[record["state"]], record["ready"]
         worker._next = record["next"]
@@ -188,6 +197,7 @@ class Worker:
             return None
         return {
             "generation": self.generation,
+            "place": self.place,
             "pid": self.pid,
             "started": self.started,
             "state": self.state.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from .addresses import parse_listen
 if TYPE_CHECKING:
     from .config import EdgeConfig
 
-__all__ = ["NodeName", "StoreUrl", "BusUrl", "WorkerCount", "check_cluster"]
+__all__ = ["BusUrl", "NodeName", "StoreUrl", "WorkerCount", "check_cluster", "worker_count"]
 
 MAX_WORKERS: Final = 64
 """Each has a connection to each other one; more cores than that are for more machines."""
@@ -32,6 +33,14 @@ NodeName = Annotated[
 WorkerCount = Annotated[
     int, Meta(ge=0, le=MAX_WORKERS, description="a whole number from 0 (one for each core) to 64")
 ]
+
+
+def worker_count(workers: int) -> int:
+    """Return how many serving processes a setting means: 0 is one for each core of this process."""
+    if workers:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(cores or 1, 1), MAX_WORKERS)
 
 
 def check_cluster(config: EdgeConfig, *, file: str) -> None:
