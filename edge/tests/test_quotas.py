@@ -12,6 +12,7 @@ from asgi_tunnel_edge.quotas import (
     TokenQuotas,
     format_quota,
     parse_quota,
+    share_of,
 )
 from asgi_tunnel_edge.settings.config import Limits
 
@@ -77,3 +78,16 @@ def test_what_is_no_quota(name: str, text: str) -> None:
         parse_quota(name, text)
     assert str(caught.value).startswith(f"--{name.replace('_', '-')}: expected a ")
     assert "\n" not in str(caught.value)
+
+
+def test_several_processes() -> None:
+    """Each has an equal part of every pool, rounded up, and a few tunnels of each token."""
+    whole = Limits(max_connections=10, max_tunnels_per_token=256, max_body=77)
+    assert share_of(whole, 1) is whole
+    part = share_of(whole, 4)
+    assert (part.max_connections, part.max_tunnels_per_token, part.max_body) == (3, 64, 77)
+    assert part.max_buffered_bytes == 64 * 2**20
+    limits = TokenLimiter(part, 4).of(TokenQuotas(max_tunnels=6, max_visitors=10, max_frames=9))
+    assert (limits.max_tunnels, limits.max_visitors, limits.max_frames) == (4, 3, 9)
+    for tunnels, own in ((1, 1), (3, 3), (4, 4), (40, 10)):
+        assert share_of(Limits(max_tunnels_per_token=tunnels), 4).max_tunnels_per_token == own

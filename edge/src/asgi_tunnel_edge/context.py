@@ -36,6 +36,7 @@ class EdgeContext:
         observers: Hear of each exchange; what one visitor is refused again and again is summed up.
         now: Monotonic seconds; the running loop's clock by default.
         pages: What replies look like; by default without an operator's name on them.
+        workers: Serving processes that share what the tokens may take.
 
     Attributes:
         tokens: Says what each token may take.
@@ -54,10 +55,11 @@ class EdgeContext:
         observers: Sequence[ExchangeObserver] = (),
         now: Callable[[], float] | None = None,
         pages: Pages | None = None,
+        workers: int = 1,
     ) -> None:
         self.limits = limits
         self.pages = pages or plain_pages()
-        self.tokens = TokenLimiter(limits)
+        self.tokens = TokenLimiter(limits, workers)
         self.now: Callable[[], float] = now or asyncio.get_running_loop().time
         self.refusals = RefusalSum(observers)
         self._guests: tuple[ExchangeObserver, ...] = ()

@@ -17,17 +17,19 @@ from .settings.config import CONFIG_FILE
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .context import EdgeContext
     from .descriptors import DescriptorWatch
     from .directory import LocalDirectory
     from .metrics.exposition import Exposition
+    from .metrics.families import Values
     from .metrics.listener import MetricsListener
     from .metrics.reader import EdgeParts
     from .settings.config import EdgeConfig, ListenAddress
     from .shown import ShownCertificates
     from .storage import SnapshotWatcher
+    from .supervision import ParentLink
     from .tokens import Snapshot
 
 __all__ = ["Instruments"]
@@ -43,7 +45,8 @@ class Instruments:
 
     Attributes:
         counter: Counts requests; None: nobody asks for metrics.
-        exposition: Renders the numbers; None: the same, or nothing listens yet.
+        exposition: Renders the numbers of all processes; None: the same, or it does not serve yet.
+        numbers: Reads those of this process; None: likewise.
 
     Raises:
         EdgeConfigError: The secret for alerts cannot be read.
@@ -57,6 +60,7 @@ class Instruments:
         self._metrics: MetricsListener | None = None
         self.counter: RequestCounter | None = None
         self.exposition: Exposition | None = None
+        self.numbers: Callable[[], Awaitable[Values]] | None = None
 
     async def prepare(self) -> None:
         """Load what traces need.
@@ -85,6 +89,29 @@ class Instruments:
         if self.counter is not None:
             self.counter.follow(snapshot.owners)
 
+    def read_metrics(self, parts: EdgeParts, link: ParentLink | None) -> None:
+        """Give the numbers to who asks, from now on.
+
+        Args:
+            parts: What they are read from.
+            link: Asks the other serving processes, whose numbers are added; None: there are none.
+        """
+        from .metrics.exposition import Exposition
+        from .metrics.gathering import Gathering, of_plain
+        from .metrics.reader import MetricsReader
+
+        self.numbers = MetricsReader(parts).read
+        if link is None:
+            self.exposition = Exposition(self.numbers)
+            return
+
+        async def others() -> dict[int, tuple[float, Values]]:
+            found = await link.ask_others({"command": "numbers"})
+            serving = [one for one in found if one["state"] == "serving" and "numbers" in one]
+            return {one["pid"]: (one["uptime"], of_plain(one["numbers"])) for one in serving}
+
+        self.exposition = Exposition(Gathering(self.numbers, others).read)
+
     async def serve_metrics(
         self,
         parts: EdgeParts,
@@ -92,20 +119,18 @@ class Instruments:
         address: ListenAddress,
         watch: DescriptorWatch,
     ) -> None:
-        """Serve the numbers on an address of their own.
+        """Serve the numbers on an address of their own; :meth:`read_metrics` was called.
 
         Args:
-            parts: What they are read from.
+            parts: Say whether the edge is ready, and who is banned.
             sockets: That listen.
             address: Theirs.
             watch: Of the process's descriptors.
         """
-        from .metrics.exposition import Exposition
         from .metrics.listener import MetricsListener, warn_if_public
-        from .metrics.reader import MetricsReader
 
+        assert self.exposition is not None
         reasons: Callable[[], Sequence[str]] = parts.readiness.reasons
-        self.exposition = Exposition(MetricsReader(parts).read)
         self._metrics = MetricsListener(self.exposition, reasons, parts.guards)
         await self._metrics.start(list(sockets), watch)
         warn_if_public(address.host)

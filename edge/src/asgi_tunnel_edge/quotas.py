@@ -6,6 +6,9 @@ by :class:`TokenLimiter`, each time anew: the store changes while the edge runs.
 
 A new quota is one more field of both classes, and a column of the store: the title of a field says
 what it bounds, in the help of the commands too.
+
+Where an edge has several serving processes, each has its part of every pool (:func:`share_of`):
+none of them can know at once what the others have.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import re
 from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from asgi_tunnel.protocol.limits import OVERHEAD_RATE
 
@@ -30,6 +34,7 @@ __all__ = [
     "format_quota",
     "option_of",
     "parse_quota",
+    "share_of",
 ]
 
 MAX_PENDING_PER_TOKEN: Final = 64
@@ -39,6 +44,19 @@ newest. Eight processes of 8 connections."""
 MEMORY_SHARE: Final = 0.25
 """Share of ``max_buffered_bytes`` that the sessions of one token may keep. An app that takes what
 it is sent keeps what is on the line: 64 MiB is a second of 500 Mbit/s."""
+
+TUNNELS_OF_WORKER: Final = 4
+"""Tunnel connections that a token may have at each of several serving processes, if it may have as
+many at all: those of one app, and those that take their places, may all come to one process."""
+
+_POOLS: Final = (
+    "max_connections",
+    "max_connections_per_address",
+    "max_buffered_bytes",
+    "max_tunnels",
+    "max_visitors_per_token",
+)
+"""Of ``[limits]``: what each of several serving processes has a part of."""
 
 _MIN_MEMORY: Final = 1024 * 1024
 """Bytes: below it one upload on a fast line would end its session."""
@@ -94,15 +112,17 @@ class TokenLimiter:
     """Knows what each token may take.
 
     Args:
-        limits: From ``edge.toml``.
+        limits: From ``edge.toml``; of one of several serving processes, its part of them.
+        workers: Serving processes that share what the store says of a token.
 
     Attributes:
         default: For a token without quotas of its own.
     """
 
-    __slots__ = ("default",)
+    __slots__ = ("_workers", "default")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, workers: int = 1) -> None:
+        self._workers = workers
         self.default = TokenLimits(
             max_tunnels=limits.max_tunnels_per_token,
             max_pending=MAX_PENDING_PER_TOKEN,
@@ -116,7 +136,34 @@ class TokenLimiter:
         if quotas == _NONE:
             return self.default
         own = {name: value for name in QUOTA_NAMES if (value := getattr(quotas, name)) is not None}
+        if self._workers > 1:
+            own = {name: self._part(name, value) for name, value in own.items()}
         return self.default._replace(**own)
+
+    def _part(self, name: str, value: int) -> int:
+        if name == "max_frames":  # of each session's frames, which all come to one process
+            return value
+        part = _divided(value, self._workers)
+        return max(part, min(value, TUNNELS_OF_WORKER)) if name == "max_tunnels" else part
+
+
+def share_of(limits: Limits, workers: int) -> Limits:
+    """Return the part of one of several serving processes: an equal one, rounded up.
+
+    Args:
+        limits: From ``edge.toml``.
+        workers: How many there are.
+    """
+    if workers == 1:
+        return limits
+    parts = {name: _divided(getattr(limits, name), workers) for name in _POOLS}
+    tunnels = limits.max_tunnels_per_token
+    part = max(_divided(tunnels, workers), min(tunnels, TUNNELS_OF_WORKER))
+    return replace(limits, max_tunnels_per_token=part, **parts)
+
+
+def _divided(value: int, workers: int) -> int:
+    return -(-value // workers)
 
 
 def parse_quota(name: str, text: str) -> int | None:

@@ -22,6 +22,7 @@ from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .bus.events import Events
 from .channel import Message
 from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
@@ -64,6 +65,7 @@ from .observers.request_counter import RequestCounter
 from .observers.rotation import Rotation
 from .pages import load_pages
 from .questions import LiveEdge, answer
+from .quotas import share_of
 from .readiness import Readiness
 from .redirect import Redirector
 from .replies import Reply
@@ -125,12 +127,21 @@ class Edge:
     Args:
         config: Its settings.
         parent: See :func:`run`.
+
+    Attributes:
+        worker: Which of the edge's serving processes this is, from 0; the first one has duties
+            that one has for all.
+        workers: How many there are.
+        events: What is said to other nodes, and heard of them.
     """
 
     def __init__(self, config: EdgeConfig, *, parent: ParentLink | None = None) -> None:
         self.config = config
         self._parent = parent
         self._held = SocketSource() if parent is None else parent
+        self.worker = 0 if parent is None else parent.worker
+        self.workers = 1 if parent is None else max(parent.workers, 1)
+        self.events = Events()
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(
             form=config.access_log.format,
@@ -216,11 +227,12 @@ class Edge:
         )
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)
-        limits = fitting_limits(config.limits, available_descriptors())
+        limits = fitting_limits(share_of(config.limits, self.workers), available_descriptors())
         self.context = EdgeContext(
             limits=limits,
             observers=(self._access_log,),
             pages=pages,
+            workers=self.workers,
         )
         self.instruments.attach(self.context, snapshot)
         self.directory = LocalDirectory(
@@ -357,6 +369,7 @@ class Edge:
             access_log=self._access_log,
             addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
+            numbers=self.instruments.numbers,
         )
 
     def _tell_parent(self, parent: ParentLink) -> None:
@@ -588,16 +601,13 @@ class Edge:
         return LocalApp(LocalPages({HEALTH_PATH: health, READY_PATH: ready}))
 
     async def _serve_metrics(self, counter: RequestCounter, address: ListenAddress) -> None:
-        """Serve the numbers on an address of their own.
+        """Serve the numbers on an address of their own: one process does for all.
 
         Raises:
             OSError: The address cannot be listened on.
         """
         from .metrics.reader import EdgeParts
 
-        sockets = await self._open("metrics", address)
-        # They stay open while an edge that stops drains.
-        self._sockets = [one for one in self._sockets if one not in sockets]
         assert self._watcher is not None
         parts = EdgeParts(
             counter=counter,
@@ -615,9 +625,20 @@ class Edge:
             inbox=self.inbox.book,
             generation=1 if self._parent is None else self._parent.generation,
         )
+        self.instruments.read_metrics(parts, self._link_to_others)
+        if self.worker:
+            return
+        sockets = await self._open("metrics", address)
+        # They stay open while an edge that stops drains.
+        self._sockets = [one for one in self._sockets if one not in sockets]
         self.metrics_address = _address(address, sockets)
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self.instruments.serve_metrics(parts, sockets, self.metrics_address, watch)
+
+    @property
+    def _link_to_others(self) -> ParentLink | None:
+        """What asks the other serving processes; None: there are none."""
+        return self._parent if self.workers > 1 else None
 
     def _is_served(self, hostname: str) -> bool:
         route = self.directory.find(hostname)

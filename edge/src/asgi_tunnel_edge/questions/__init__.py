@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from . import check, drain, kick, log, metrics, ping, status, traffic, tunnels
+from . import check, drain, kick, log, metrics, numbers, ping, status, traffic, tunnels
 from .live import LiveEdge
 
 __all__ = ["QUESTIONS", "LiveEdge", "answer"]
@@ -22,6 +22,7 @@ QUESTIONS: Final[dict[str, Answer]] = {
     "kick": kick.answer,
     "log": log.answer,
     "metrics": metrics.answer,
+    "numbers": numbers.answer,
     "ping": ping.answer,
     "status": status.answer,
     "traffic": traffic.answer,

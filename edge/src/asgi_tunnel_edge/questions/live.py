@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ..connections.table import ConnectionTable
     from ..context import EdgeContext
     from ..directory import LocalDirectory
     from ..metrics.exposition import Exposition
+    from ..metrics.families import Values
     from ..observers.access_log import AccessLog
     from ..observers.live_counts import LiveCounts
     from ..settings.config import EdgeConfig, ListenAddress
@@ -28,4 +31,5 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
-    exposition: Exposition | None = None  #: None: metrics are off
+    exposition: Exposition | None = None  #: of all processes; None: metrics are off
+    numbers: Callable[[], Awaitable[Values]] | None = None  #: of this process; None: the same
