@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Any, cast
-
-import pytest
+from typing import TYPE_CHECKING, Any, cast
 
 from asgi_tunnel_edge.bus.bus import Bus
 from asgi_tunnel_edge.bus.events import Events
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Carrier:
@@ -20,7 +21,7 @@ class Carrier:
 
 
 def test_kinds(caplog: pytest.LogCaptureFixture) -> None:
-    """Each hears its own kind; one of another form, or of a kind that nobody knows, harms nobody."""
+    """Each hears its own kind; one of another form, or of an unknown kind, harms nobody."""
     events = Events()
     events.broadcast({"kind": "used"})  # to nobody
     heard: list[Any] = []
