@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any, cast
 
+from asgi_tunnel.protocol.codes import DrainReason
 from asgi_tunnel_edge.leaving import STOP_GRACE, Ending, Leaving
 
 
@@ -15,9 +16,11 @@ class Session:
         self.is_over = False
         self.open_streams = 1
         self.asked: list[float] = []
+        self.reasons: list[object] = []
 
     def drain(self, reason: object, *, delay: float, grace: float) -> None:
         """Note it."""
+        self.reasons.append(reason)
         self.asked.append(grace)
 
 
@@ -44,10 +47,10 @@ class Edge:
         self.calls.append("shut down")
 
 
-def leaving(edge: Edge) -> Leaving:
+def leaving(edge: Edge, *, has_others: bool = False) -> Leaving:
     """Of this one."""
     anything = cast(Any, edge)
-    return Leaving(anything, anything, anything, is_arriving=lambda: False)
+    return Leaving(anything, anything, anything, is_arriving=lambda: False, has_others=has_others)
 
 
 async def test_replaced() -> None:
@@ -68,6 +71,23 @@ async def test_replaced() -> None:
     edge.connections.clear()
     await asyncio.wait_for(task, 10)
     assert edge.calls == ["retire", "shut down"]
+
+
+async def test_where_apps_go() -> None:
+    """To another edge where there is one and this one stops; not where its next process serves."""
+    for has_others, stops, reason in (
+        (True, True, DrainReason.SHUTDOWN),
+        (False, True, DrainReason.RESTART),
+        (True, False, DrainReason.RESTART),
+    ):
+        session = Session()
+        session.open_streams = 0
+        edge, ending = Edge(session), Ending()
+        ending.retire(0.0)
+        one = leaving(edge, has_others=has_others)
+        edge.connections.clear()
+        await (one.stop() if stops else one.retire(ending))
+        assert session.reasons == [reason]
 
 
 async def test_no_time_left() -> None:

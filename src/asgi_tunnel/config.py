@@ -232,7 +232,7 @@ def _check_plaintext(token: Token, host: str, setting: str) -> None:
 
     url = urlsplit(token.edge)
     name = url.hostname or ""
-    if url.scheme == "ws" and not _is_loopback(name) and name != host:
+    if url.scheme == "ws" and not may_be_plain(name, host):
         raise ConfigError(
             setting,
             f"leads to {name} without TLS: anyone on the way could read and change everything",
@@ -266,6 +266,11 @@ def _folder(environ: Mapping[str, str], setting: str, name: str) -> Path | None:
     except RuntimeError:  # a user without a home
         return None
     return own / "asgi-tunnel" / name
+
+
+def may_be_plain(name: str, plaintext_host: str) -> bool:
+    """Whether a host may be dialed without TLS: one of this machine, or the one that is allowed."""
+    return _is_loopback(name) or name == plaintext_host
 
 
 def _is_loopback(name: str) -> bool:

@@ -30,6 +30,7 @@ from .backoff import BASE, PERMANENT, Backoff
 from .config import TunnelConfig
 from .dial import dial
 from .edge_tls import PinError
+from .edges import Edges
 from .end_to_end import EndToEnd
 from .errors import (
     AuthenticationError,
@@ -84,7 +85,8 @@ LOG_INTERVAL: Final = 8.0
 MAX_LOG_INTERVAL: Final = 60.0
 """Seconds between two such lines at the most: nobody has to guess whether it still tries."""
 
-_NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
+_NO_UPLINK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
+_NO_NETWORK: Final = _NO_UPLINK | {errno.EHOSTUNREACH}
 
 _PERMANENT: Final = (
     AuthenticationError,
@@ -96,6 +98,8 @@ _PERMANENT: Final = (
 
 class Connector:
     """The app's end of a tunnel.
+
+    Large because all that its connections have in common is here: what is said of them, once.
 
     Args:
         config: Where to dial and as whom.
@@ -151,6 +155,8 @@ class Connector:
         self._proxy: Proxy | None = None  # that was logged last
         token = config.token
         self.pins = None if token.pin is None else KnownPins(token, config.pins_folder)
+        self.edges = Edges(config, self._instance)
+        self.edges.on_change = self._follow_edges
         self.end_to_end = EndToEnd(config.end_to_end, origin)
         origin.serve_bytes = self.end_to_end.serve
         self._inspection = begin_inspection(config.inspect, origin, name[:MAX_TEXT], self._agent)
@@ -193,6 +199,11 @@ class Connector:
         """The app's table has other names: say HELLO anew, once for each connection."""
         for slot in self._slots.values():
             slot.follow_names()
+
+    def _follow_edges(self) -> None:
+        """Other edges are known: each connection may have to move."""
+        for slot in self._slots.values():
+            slot.look()
 
     def _name_urls(self) -> None:
         if self.on_urls is None or self._welcome is None:
@@ -293,6 +304,7 @@ class Connector:
             "version": __version__,
             "started": self._started,
             "edge": self.config.token.edge[:MAX_TEXT],
+            "edges": _short(self.edges.known),
             "token_id": self.config.token.id,
             "hostnames": [] if welcome is None else _short(welcome.hostnames),
             "urls": [] if welcome is None else _short(welcome.urls),
@@ -359,9 +371,9 @@ class Connector:
             ),
         )
 
-    def find_proxy(self) -> Proxy | None:
-        """Return the proxy to dial through, and say which one when it is another one."""
-        proxy = find_proxy(self.config.token.edge)
+    def find_proxy(self, edge: str) -> Proxy | None:
+        """Return the proxy to dial an edge through, and say which one when it is another one."""
+        proxy = find_proxy(edge)
         if proxy != self._proxy:
             self._proxy = proxy
             if proxy is not None:
@@ -383,12 +395,13 @@ class Connector:
         if slot:
             await self.wait_connected()
 
-    def announce(self, welcome: Welcome, *, is_first: bool) -> None:
+    def announce(self, welcome: Welcome, *, is_first: bool, place: str = "") -> None:
         """Tell the log: where the app is live, or that it is again.
 
         Args:
             welcome: What the edge said.
             is_first: The slot has not been connected before.
+            place: Which of several edges that is.
         """
         before = () if self._welcome is None else self._welcome.urls
         self._welcome = welcome
@@ -399,7 +412,8 @@ class Connector:
                 other = " (or any other name in the place of demo)" if "//*." in url else ""
                 _log.info("%s is live: %s%s", self._name, example_url(url), other)
         elif not is_first:
-            _log.info("connected again%s", " and resumed" if welcome.resumed else "")
+            to = f" to {place}" if place else ""
+            _log.info("connected again%s%s", to, " and resumed" if welcome.resumed else "")
         if welcome.urls != before:
             self._name_urls()
         self._warn(welcome)
@@ -447,7 +461,10 @@ class Connector:
 
 
 class _Slot:
-    """One of the connections a connector keeps."""
+    """One of the connections a connector keeps.
+
+    Large because after each loss it decides when to dial again, where, and what to log of it.
+    """
 
     def __init__(self, connector: Connector, number: int) -> None:
         self.session: Session | None = None
@@ -464,7 +481,9 @@ class _Slot:
         self._received = 0  # frames of the session when its transport was new
         self._tries = 0  # since the edge was last reached
         self._outage = 0.0  # when the first of them failed
-        self._reason = ""  # of the last one that was logged
+        self._reasons: dict[str, str] = {}  # by URL: of the last one that was logged
+        self._dialed = connector.config.token.edge  # URL, at the last try
+        self._place = ""  # which of several edges has the session
         self._status = ConnectionStatus()
         # When it was logged last that the edge cannot be reached.
         self._last_logged = -MAX_LOG_INTERVAL
@@ -528,6 +547,11 @@ class _Slot:
         self._hint = delay
         self._interrupted.set()
 
+    def look(self) -> None:
+        """Look whether another edge is the better one, where there is a session."""
+        if self.session is not None and self.session.is_attached:
+            self._interrupted.set()
+
     def stop_dialing(self) -> list[Session]:
         """Dial no more, except to resume what is in progress; return what is in progress."""
         sessions = list(self.retiring)
@@ -562,11 +586,36 @@ class _Slot:
                 backoff.connected(loop.time())
                 self._auth_retried = False
                 self._last_logged, self._tries = -MAX_LOG_INTERVAL, 0
-                await self._interrupted.wait()
+                self._reasons.clear()
+                await self._stay()
                 delay = self._lost(backoff)
             self._status.waits(delay)
             await anyio.sleep(delay)
         self._status.stops()
+
+    async def _stay(self) -> None:
+        """Return when the session is lost or drained.
+
+        Meanwhile it moves to the edge that it should be on, once that can be reached.
+        """
+        edges = self._connector.edges
+        while True:
+            with anyio.move_on_after(edges.look_in(self._number)):
+                await self._interrupted.wait()
+            if self.session is None or not self.session.is_attached:
+                return
+            self._interrupted.clear()
+            if edges.wanted(self._number) is None or self._connector.is_stopping:
+                continue
+            place = self._place
+            try:
+                await self._connect(moves=True)
+                self._hint = None  # of a session that was drained meanwhile
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is, the connection that is there goes on.
+                edges.failed(self._dialed)
+                edges.stays(self._number, place)
+                _log.debug("= the edge at %s is not back: %s", self._dialed, error)
 
     def _lost(self, backoff: Backoff) -> float:
         """Return the seconds to wait before the first try."""
@@ -586,7 +635,13 @@ class _Slot:
         """Return the seconds to wait after a try that found no edge."""
         now = asyncio.get_running_loop().time()
         delay = backoff.next(now)
-        if isinstance(error, TimeoutError):
+        edges, dialed = self._connector.edges, self._dialed
+        has_uplink = getattr(error, "errno", None) not in _NO_UPLINK
+        if has_uplink:
+            edges.failed(dialed)
+        if has_uplink and edges.has_ready:
+            delay = edges.pause() if self._connector.is_connected else 0.0
+        elif isinstance(error, TimeoutError):
             delay = min(delay, BASE)  # the try itself was the wait
         elif isinstance(error, socket.gaierror) or getattr(error, "errno", None) in _NO_NETWORK:
             delay = min(delay, _LOCAL_WAIT)
@@ -596,18 +651,18 @@ class _Slot:
         since = now - self._outage
         reason = self._connector.sentence(error)
         pause = min(max(LOG_INTERVAL, since / 4), MAX_LOG_INTERVAL)
-        if reason != self._reason:
+        if reason != self._reasons.get(dialed):
             pause = BASE  # what has changed is worth a line
         already_logged = now - self._last_logged < pause
         if not already_logged:
             self._last_logged = now
-            self._reason = reason
+            self._reasons[dialed] = reason
         _log.log(
             logging.DEBUG
             if already_logged or self._connector.is_already_logged(self._number)
             else logging.WARNING,
             "cannot reach the edge at %s (%s)%s; next try in %.1f s%s",
-            self._connector.config.token.edge,
+            dialed,
             reason,
             f" since {since:.0f} s, in {self._tries} tries" if self._tries > 1 else "",
             delay,
@@ -619,7 +674,15 @@ class _Slot:
         if isinstance(error, AuthenticationError) and not self._auth_retried:
             self._auth_retried = True
             return AUTH_RETRY_DELAY
-        if isinstance(error, _PERMANENT):
+        edges = self._connector.edges
+        is_permanent = isinstance(error, _PERMANENT)
+        hint = getattr(error, "retry_after", None) or 0.0
+        edges.failed(self._dialed, max(PERMANENT, hint) if is_permanent else hint)
+        if edges.has_ready:
+            level = logging.ERROR if is_permanent else logging.INFO
+            _log.log(level, "the edge at %s refuses this app: %s", self._dialed, error)
+            return edges.pause()
+        if is_permanent:
             _log.error("the edge refuses this app: %s", error)
             if self._connector.on_refused is not None:
                 self._connector.on_refused(error)
@@ -630,9 +693,54 @@ class _Slot:
         _log.warning("the edge is not ready: %s; next try in %.1f s", error, delay)
         return delay
 
-    async def _connect(self) -> None:
-        config = self._connector.config
+    async def _connect(self, *, moves: bool = False) -> None:
+        """Dial, and resume the session or begin one.
+
+        Args:
+            moves: There is a session; a fresh one on another edge takes its place, and it finishes
+                what it carries.
+        """
+        config, edges = self._connector.config, self._connector.edges
         session = self.session
+        resumable = None if moves else session
+        url = self._dialed = edges.choose(self._number, self._place if resumable else "")
+        if url not in (self._place, config.token.edge) and self._place:
+            resumable = None  # it is on another edge
+        with anyio.fail_after(edges.patience(url)):
+            transport, hello, welcome, rest = await self._reach(url, resumable)
+        try:
+            if moves and self._connector.is_stopping:
+                raise ConnectionAbortedError("the app ends")
+            place = edges.reached(self._number, url, welcome.edges, peer=transport.peer)
+            session = self.session if moves else session  # which may have been drained meanwhile
+            session = self._adopt(transport, welcome, session, hello)
+        except BaseException:
+            transport.abort()
+            raise
+        self._place = place
+        if rest:
+            session.data_received(rest)
+        self._received = session.connection.received_frames
+        transport.start(session)
+        is_first, self._was_connected = not self._was_connected, True
+        self._status.connected(transport.peer, place, is_resumed=welcome.resumed)
+        if not welcome.resumed:
+            self._services = hello.services
+        self._connector.announce(welcome, is_first=is_first, place=place)
+        self.follow_names()  # the table may have changed since HELLO, or since the loss
+        known = self._connector.pins
+        if known is not None:
+            await known.learn(welcome.pins)
+
+    async def _reach(
+        self, url: str, session: Session | None
+    ) -> tuple[WebSocketTransport, Hello, Welcome, bytes]:
+        """Dial an edge and say HELLO.
+
+        Returns:
+            The transport, what was said, the reply, and the bytes behind it.
+        """
+        config, edges = self._connector.config, self._connector.edges
         known = self._connector.pins
         try:
             transport = await dial(
@@ -641,7 +749,8 @@ class _Slot:
                 pins=() if known is None else await known.accepted(),
                 ca_file=config.ca_file,
                 first=self._number,
-                proxy=self._connector.find_proxy(),
+                proxy=self._connector.find_proxy(url),
+                way=edges.way(url),
             )
         except PinError as error:
             raise PinError("" if known is None else known.kept_in) from error
@@ -651,22 +760,10 @@ class _Slot:
                 hello = self._connector.hello(self._number, session)
                 welcome, rest = await greet(transport, hello, self._connector.end_to_end.expect)
             self._connector.policy.check(welcome)
-            session = self._adopt(transport, welcome, session, hello)
         except BaseException:
             transport.abort()
             raise
-        if rest:
-            session.data_received(rest)
-        self._received = session.connection.received_frames
-        transport.start(session)
-        is_first, self._was_connected = not self._was_connected, True
-        self._status.connected(transport.peer, is_resumed=welcome.resumed)
-        if not welcome.resumed:
-            self._services = hello.services
-        self._connector.announce(welcome, is_first=is_first)
-        self.follow_names()  # the table may have changed since HELLO, or since the loss
-        if known is not None:
-            await known.learn(welcome.pins)
+        return transport, hello, welcome, rest
 
     def _adopt(
         self, transport: Transport, welcome: Welcome, session: Session | None, hello: Hello
@@ -679,8 +776,16 @@ class _Slot:
         if session is not None and not session.is_over:
             # Forgotten first: its end must not interrupt the session that takes its place.
             self.session = None
-            _log.info("the edge no longer has the session; what was in progress is lost")
-            session.terminate(GoawayCode.RESUME_FAILED, "the edge no longer has the session")
+            if session.is_attached:  # on another edge
+                session.drain(DrainReason.RENEW)
+                self.retiring.append(session)
+                self._connector.end_to_end.drain(session)
+            else:
+                why = "the edge no longer has the session"
+                if not hello.session:
+                    why = f"the edge at {self._place} was not reached, and another one was"
+                _log.info("%s; what was in progress is lost", why)
+                session.terminate(GoawayCode.RESUME_FAILED, why)
         loop = asyncio.get_running_loop()
         connection = Connection(
             Role.CONNECTOR,
@@ -714,6 +819,8 @@ class _Slot:
     def _on_drain(self, session: Session, event: DrainReceived) -> None:
         """The edge goes away: open the replacement now, let this session finish."""
         if session is self.session:
+            if event.reason == DrainReason.SHUTDOWN:
+                self._connector.edges.failed(self._place, event.grace)
             self._retire(session, event.delay)
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:

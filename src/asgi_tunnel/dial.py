@@ -11,7 +11,7 @@ import socket
 import ssl
 from ipaddress import ip_address
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
@@ -63,7 +63,15 @@ _REFUSALS: Final = {
 }
 
 
-async def dial(
+class Way(NamedTuple):
+    """Where one of several edges is."""
+
+    host: str  # without brackets
+    port: int
+    is_public: bool = False  # no address of a private network will do
+
+
+async def dial(  # noqa: PLR0913 - one argument for each thing that a dial depends on
     url: str,
     authorization: str,
     *,
@@ -71,6 +79,7 @@ async def dial(
     ca_file: Path | None = None,
     first: int = 0,
     proxy: Proxy | None = None,
+    way: Way | None = None,
 ) -> WebSocketTransport:
     """Open a connection whose WebSocket handshake is done.
 
@@ -82,6 +91,8 @@ async def dial(
         first: Which of the addresses to begin with, counted around: the connections of one app go
             to different ones where there are several.
         proxy: Leads to the edge, and resolves its name; None to dial it directly.
+        way: Leads to one of several edges; None: what the URL names is dialed. TLS is checked for
+            the URL's host in any case.
 
     Raises:
         HandshakeError: The edge refused, with its own sentence.
@@ -99,10 +110,14 @@ async def dial(
     port = parts.port or (443 if secure else 80)
     uri = WebSocketURI(secure, host, port, TUNNEL_PATH, "")
     context = tls_context(is_pinned=bool(pins), ca_file=ca_file) if secure else None
+    if way is None:
+        way = Way(host, port)
     addresses: list[Address] = []
     async with asyncio.timeout(DIAL_TIMEOUT):
         if proxy is None:
-            addresses = await _resolve(host, port)
+            addresses = await _resolve(way.host, way.port)
+            if way.is_public:
+                addresses = _public(addresses)
             turn = first % max(len(addresses), 1)
             addresses = addresses[turn:] + addresses[:turn]
         while True:
@@ -110,7 +125,7 @@ async def dial(
                 sock, address = await _race(addresses)
                 addresses.remove(address)
             else:
-                sock = await _pass_proxy(proxy, host, port)
+                sock = await _pass_proxy(proxy, way.host, way.port)
             try:
                 transport = await _shake_hands(
                     sock, _Dialer(uri, authorization, pins), context, host
@@ -119,7 +134,7 @@ async def dial(
                 if addresses:
                     continue
                 if context is not None and (isinstance(error, ssl.SSLError) or not str(error)):
-                    raise explain(error, f"{host}:{port}") from error
+                    raise explain(error, f"{way.host}:{way.port}") from error
                 raise
             break
     is_private = secure or (proxy is None and _is_local(transport))
@@ -225,6 +240,21 @@ async def _connect(address: Address) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _public(addresses: list[Address]) -> list[Address]:
+    """Leave out private networks: an edge on the internet leads no app into the network at home.
+
+    Raises:
+        OSError: None is left.
+    """
+    found = [one for one in addresses if ip_address(one[1][0].partition("%")[0]).is_global]
+    if addresses and not found:
+        raise OSError(
+            "the edge's address is one of a private network, and was named by an edge on the "
+            "internet; correct edge_address there"
+        )
+    return found
 
 
 def _is_local(transport: asyncio.Transport) -> bool:

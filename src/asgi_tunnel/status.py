@@ -56,6 +56,7 @@ class ConnectionStatus:
         state: "dialing", "connected", "waiting" (for the next try), or "stopped".
         since: Of the state, in seconds since 1970.
         edge: Where it leads to: an address, of the proxy where there is one.
+        edge_url: Which of several edges that is; empty: the edge names no others.
         resumed: How many times its session went on over another connection.
         error: Why there was none last, in one sentence; empty: there always was.
         error_at: When, in seconds since 1970.
@@ -65,15 +66,17 @@ class ConnectionStatus:
         self.state = "dialing"
         self.since = time.time()
         self.edge = ""
+        self.edge_url = ""
         self.resumed = 0
         self.error = ""
         self.error_at: float | None = None
         self._next_try = 0.0  # monotonic
 
-    def connected(self, edge: str, *, is_resumed: bool) -> None:
+    def connected(self, edge: str, edge_url: str = "", *, is_resumed: bool) -> None:
         """There is a connection."""
         self._set("connected")
         self.edge = edge
+        self.edge_url = edge_url
         self.resumed += is_resumed
 
     def failed(self, sentence: str) -> None:
@@ -101,6 +104,7 @@ class ConnectionStatus:
             "state": self.state,
             "since": self.since,
             "edge": self.edge,
+            "edge_url": self.edge_url or None,
             "resumed": self.resumed,
             "error": self.error or None,
             "error_at": self.error_at,

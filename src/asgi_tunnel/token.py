@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn, Self
 
-__all__ = ["MAX_TOKEN_LENGTH", "Token"]
+__all__ = ["MAX_TOKEN_LENGTH", "Token", "is_edge_url"]
 
 #: Characters. A token has about 200; it travels in one header field, and fields are bounded.
 MAX_TOKEN_LENGTH: Final = 4096
@@ -130,23 +130,28 @@ def _decode(encoded: str, setting: str) -> Mapping[str, object]:
 
 def _edge(value: object, setting: str) -> str:
     """Check the URL to dial: a scheme, a host, perhaps a port, and nothing else."""
-    from urllib.parse import urlsplit
-
     if not isinstance(value, str) or not value:
         _refuse(setting, "does not name its edge", _CREATE)
     if not value.startswith(("wss://", "ws://")):
         _refuse(setting, "names an edge whose URL is neither wss:// nor ws://", _CREATE)
-    wrong = "names an edge whose URL is not wss://HOST or wss://HOST:PORT"
-    printable = value.isascii() and value.isprintable() and " " not in value
+    if not is_edge_url(value):
+        _refuse(setting, "names an edge whose URL is not wss://HOST or wss://HOST:PORT", _CREATE)
+    return value.removesuffix("/")
+
+
+def is_edge_url(text: str) -> bool:
+    """Whether a text is ``wss://HOST[:PORT]`` or ``ws://HOST[:PORT]``, and nothing else."""
+    from urllib.parse import urlsplit
+
     try:
-        url = urlsplit(value)
+        url = urlsplit(text)
         host, port = url.hostname, url.port
     except ValueError:
-        _refuse(setting, wrong, _CREATE)
-    bare = value.removesuffix("/") == f"{url.scheme}://{url.netloc}"
-    if not printable or not bare or not host or port == 0 or "@" in url.netloc:
-        _refuse(setting, wrong, _CREATE)
-    return value.removesuffix("/")
+        return False
+    printable = text.isascii() and text.isprintable() and " " not in text
+    bare = text.removesuffix("/") == f"{url.scheme}://{url.netloc}"
+    named = url.scheme in ("wss", "ws") and bool(host) and port != 0 and "@" not in url.netloc
+    return printable and bare and named
 
 
 def _pin(value: object, edge: str, setting: str) -> str | None:

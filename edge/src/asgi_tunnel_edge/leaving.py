@@ -79,6 +79,7 @@ class Leaving:
         directory: Has the sessions.
         table: Has the visitors' connections.
         is_arriving: Whether connections were accepted that are in neither yet.
+        has_others: Whether apps have another edge to go to, where this one stops.
 
     Attributes:
         sessions: Those that were asked to go elsewhere.
@@ -91,11 +92,13 @@ class Leaving:
         table: ConnectionTable,
         *,
         is_arriving: Callable[[], bool],
+        has_others: bool = False,
     ) -> None:
         self._context = context
         self._directory = directory
         self._table = table
         self._is_arriving = is_arriving
+        self._has_others = has_others
         self.sessions: list[Session] = []
 
     async def stop(self) -> None:
@@ -104,7 +107,7 @@ class Leaving:
         Cancelling it loses nothing.
         """
         self._context.is_stopping = True
-        self._drain(STOP_GRACE)
+        self._drain(STOP_GRACE, DrainReason.SHUTDOWN if self._has_others else DrainReason.RESTART)
         self._table.shut_down()
         await self._wait(time.monotonic() + STOP_GRACE)
 
@@ -125,11 +128,11 @@ class Leaving:
         self._table.shut_down()
         await self._wait(time.monotonic() + CLOSE_GRACE)
 
-    def _drain(self, grace: float) -> None:
+    def _drain(self, grace: float, reason: DrainReason = DrainReason.RESTART) -> None:
         asked = set(self.sessions)
         new = [one.session for one in self._directory.entries if one.session not in asked]
         for number, session in enumerate(new):
-            session.drain(DrainReason.RESTART, delay=SPREAD * number / len(new), grace=grace)
+            session.drain(reason, delay=SPREAD * number / len(new), grace=grace)
         self.sessions += new
 
     async def _wait(self, deadline: float) -> None:

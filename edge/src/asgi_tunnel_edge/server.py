@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -51,6 +51,7 @@ from .identity.proxies import Proxies
 from .identity.proxy_protocol import Preamble
 from .inbox.service import Inbox
 from .instruments import Instruments
+from .known_edges import KnownEdges
 from .leaving import SPREAD, STOP_GRACE, Ending, Leaving
 from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
@@ -78,6 +79,7 @@ from .tokens import Snapshot
 if TYPE_CHECKING:
     from .access.doors import Doors
     from .access.paths import Door
+    from .bus import Node
     from .dashboard.service import Dashboard
     from .policy.matcher import AppPolicy
 
@@ -158,6 +160,8 @@ class Edge:
         self._certificates: ShownCertificates | None = None  # None: TLS is off
         self.guards: Guards
         self.directory: LocalDirectory
+        self.nodes: Callable[[], Sequence[Node]] = tuple
+        self.known_edges: KnownEdges
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
         self.inbox: Inbox
@@ -320,7 +324,11 @@ class Edge:
         """Accept no more."""
         self._close_listeners()
         return Leaving(
-            self.context, self.directory, self.table, is_arriving=lambda: self._is_arriving
+            self.context,
+            self.directory,
+            self.table,
+            is_arriving=lambda: self._is_arriving,
+            has_others=self.known_edges.has_others,
         )
 
     @property
@@ -462,12 +470,16 @@ class Edge:
             self.context.now,
             is_trusted=None if proxies is None else proxies.is_trusted,
         )
+        self.known_edges = KnownEdges(
+            self.config.edge_address or "", self._other_nodes, is_secure=self._is_dialed_by_tls
+        )
         self.tunnels = TunnelAcceptor(
             self.context,
             self.directory,
             self._visitor_url,
             on_error=self.limiter.note_error,
             pins=self._pins,
+            edges=self.known_edges.urls,
             desk=self.guards,
         )
         self.tunnels.on_marks = self.inbox.follow
@@ -730,6 +742,7 @@ class Edge:
 
     def _end_expired(self) -> None:
         self.directory.end_expired(time.time())
+        self.known_edges.look(self.directory)
         self.directory.renew()
         now = self.context.now()
         self.context.refusals.flush(now)
@@ -744,6 +757,14 @@ class Edge:
 
     def _pins(self) -> tuple[str, ...]:
         return () if self._certificates is None else self._certificates.pins
+
+    def _other_nodes(self) -> Sequence[Node]:
+        return self.nodes()
+
+    @property
+    def _is_dialed_by_tls(self) -> bool:
+        url = self.config.public_url
+        return self.config.tls.mode != "off" if url is None else url.startswith("https://")
 
     def _dialed_names(self) -> list[str]:
         own = self.config.dashboard.hostname

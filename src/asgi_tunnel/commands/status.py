@@ -131,6 +131,8 @@ def _connection(one: dict[str, Any], now: float) -> list[str]:
     line = f"connection {one['number']}: {one['state']} for {_duration(now - one['since'])}"
     if one["state"] == "connected":
         line += f" to {plain(one['edge'])}"
+        if one["edge_url"] is not None:
+            line += f" ({plain(one['edge_url'])})"
         if one["round_trip"] is not None:
             line += f", round trip {one['round_trip'] * 1000:.1f} ms"
     if one["next_try_in"] is not None:

@@ -106,6 +106,8 @@ class TunnelAcceptor:
         url_of: Where visitors find a hostname.
         on_error: Called with the address that a wrong token came from.
         pins: Gives the certificates that apps are to accept; none where a CA vouches.
+        edges: Gives the URLs of the edges that apps may go to, this one first; none where there are
+            no others.
         desk: Takes what apps want; None: nothing of it is offered to them.
 
     Attributes:
@@ -114,7 +116,7 @@ class TunnelAcceptor:
         keeps_marked: Whether requests to these are kept.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a thing that WELCOME depends on
         self,
         context: EdgeContext,
         directory: LocalDirectory,
@@ -122,6 +124,7 @@ class TunnelAcceptor:
         *,
         on_error: Callable[[str], None],
         pins: Callable[[], tuple[str, ...]] = tuple,
+        edges: Callable[[], tuple[str, ...]] = tuple,
         desk: AppDesk | None = None,
     ) -> None:
         limits = context.limits
@@ -131,6 +134,7 @@ class TunnelAcceptor:
         self._url_of = url_of
         self._on_error = on_error
         self._pins = pins
+        self._edges = edges
         self._desk = desk
         self._capabilities = () if desk is None else (POLICY, BAN)
         self._timing = Timing(resume_window=limits.resume_window)
@@ -299,6 +303,7 @@ class TunnelAcceptor:
             capabilities=self._capabilities,
             settings=self._settings,
             timing=self._timing,
+            edges=self._edges(),
             pins=self._pins(),
         )
 
