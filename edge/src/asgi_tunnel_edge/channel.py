@@ -79,6 +79,21 @@ class Channel:
         self._outgoing += data
         self.flush()
 
+    def offer(self, message: Message, descriptors: list[int]) -> bool:
+        """Send a message with descriptors, if the other end has room for all of it now.
+
+        Args:
+            message: With plain values; small.
+            descriptors: Are sent with it, and stay open here.
+        """
+        if self._outgoing or self._sock.fileno() < 0:
+            return False
+        try:
+            self.send(message, descriptors)
+        except OSError:  # no room, or the other end is gone
+            return False
+        return True
+
     def flush(self) -> None:
         """Send what waits, as far as the other end has room.
 

@@ -6,6 +6,7 @@ Large because it holds one class, which says why.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import signal
@@ -44,6 +45,7 @@ from .endpoints.local_app import LocalApp
 from .endpoints.page import LocalPages
 from .errors import EdgeConfigError
 from .guards import Guards
+from .hostname import is_address
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
 from .http1.responses import encode_reply
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from .access.paths import Door
     from .bus import Node
     from .dashboard.service import Dashboard
+    from .listeners.client_hello import ClientHello
     from .policy.matcher import AppPolicy
 
 _NEEDS_TLS: Final = Reply(
@@ -548,8 +551,23 @@ class Edge:
             )
             if self._dashboard is not None:
                 self._acceptor.on_connected = self._dashboard.traces.connected
+            if self.workers > 1 and self._parent is not None:
+                self._acceptor.pass_on = self._pass_on
+                self._parent.on_connection(self._acceptor.take)
             self._acceptor.start()
         return _address(address, sockets)
+
+    def _pass_on(self, hello: ClientHello, sock: socket.socket, address: str, data: bytes) -> bool:
+        """Let each process have its part of the apps' connections; see ``parent.spread``."""
+        assert self._parent is not None
+        is_dialed = hello.server_name == self._dialed_name
+        return is_dialed and self._parent.pass_on(sock, address, data)
+
+    @functools.cached_property
+    def _dialed_name(self) -> str | None:
+        """Which name the apps' ClientHellos have; asked once the address is known."""
+        host = self._public().host
+        return None if is_address(host.encode()) else host.lower()
 
     async def _listen_in_the_clear(self, address: ListenAddress) -> ListenAddress:
         """Send visitors of plain HTTP to https; return the address with its port.

@@ -7,6 +7,7 @@ hands new ones over. The process ends with its parent, however that ends: SIGKIL
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import logging
 import os
@@ -233,6 +234,30 @@ class ParentLink(SocketSource):
         """
         self._send(message)
         self._watch()
+
+    def pass_on(self, sock: socket.socket, address: str, data: bytes) -> bool:
+        """Let the parent choose who serves a connection; return whether it has taken it.
+
+        Args:
+            sock: Accepted; stays the caller's, who closes it.
+            address: Of the peer.
+            data: What was read from it.
+        """
+        message = {"type": "spread", "address": address, "data": base64.b64encode(data).decode()}
+        is_taken = self._channel.offer(message, [sock.fileno()])
+        self._watch()
+        return is_taken
+
+    def on_connection(self, callback: Callable[[socket.socket, str, bytes], None]) -> None:
+        """Let ``callback`` have connections that other processes have accepted, as above."""
+
+        def take(message: Message) -> None:
+            for handle in self._channel.take_descriptors(1):
+                sock = socket.socket(fileno=handle)
+                sock.setblocking(False)
+                callback(sock, message["address"], base64.b64decode(message["data"]))
+
+        self.on("take", take)
 
     async def ask_others(self, request: Message) -> list[Message]:
         """Ask the other serving processes of this edge; return what each says, and which it is.

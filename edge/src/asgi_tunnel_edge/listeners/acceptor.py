@@ -97,6 +97,8 @@ class TLSAcceptor:
         results: Connections that were let in, by how their handshake ended.
         on_connected: Hears of each handshake that was done: address and port of the client, and
             seconds from its ClientHello on; None: nobody does.
+        pass_on: Gets what a connection asks for, itself, its address and what was read; returns
+            whether another process serves it. None: there is none.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class TLSAcceptor:
         self.loop = asyncio.get_running_loop()
         self.results = dict.fromkeys(HANDSHAKE_RESULTS, 0)
         self.on_connected: Callable[[tuple[str, int], float], None] | None = None
+        self.pass_on: Callable[[ClientHello, socket.socket, str, bytes], bool] | None = None
 
     def start(self) -> None:
         """Accept from now on."""
@@ -147,12 +150,24 @@ class TLSAcceptor:
         if self._limiter.admit(address) is not None:
             sock.close()
             return
-        pending = _Pending(self, sock, address)
+        self._enter(_Pending(self, sock, address), address).start()
+
+    def take(self, sock: socket.socket, address: str, data: bytes) -> None:
+        """Serve a connection that another process has accepted, and admitted.
+
+        Args:
+            sock: Non-blocking.
+            address: Of the peer.
+            data: What was read from it: its ClientHello.
+        """
+        self._enter(_Pending(self, sock, address), address).start(data)
+
+    def _enter(self, pending: _Pending, address: str) -> _Pending:
         victim = self._pending.enter(pending, networks_of(address)).victim
         if victim is not None:
             self.results["displaced"] += victim.is_undecided
             victim.end()
-        pending.start()
+        return pending
 
     def leave(self, pending: _Pending) -> None:
         """A connection is pending no longer."""
@@ -191,6 +206,7 @@ class _Pending:
         "_began",
         "_dropped",
         "_is_over",
+        "_is_passed_on",
         "_is_refused",
         "_is_watched",
         "_layer",
@@ -208,6 +224,7 @@ class _Pending:
         self._is_watched = False  # by the loop, for bytes
         self._is_over = False  # it has to end
         self._is_refused = False  # it is told why
+        self._is_passed_on = False  # by another process
         self._reader: ClientHelloReader | None = None  # from the first byte on
         self._task: asyncio.Task[None] | None = None  # a transport is made
         self._layer: TLSLayer | None = None
@@ -215,10 +232,18 @@ class _Pending:
         self._began = 0.0  # of TLS, by the loop's clock
         self.address = address
 
-    def start(self) -> None:
-        """Read what is there; it may be nothing yet."""
+    def start(self, data: bytes | None = None) -> None:
+        """Read what is there; it may be nothing yet.
+
+        Args:
+            data: What another process has read; None: it was accepted here.
+        """
         self._wait(HANDSHAKE_TIMEOUT)
-        self._read()
+        if data is None:
+            self._read()
+        else:
+            self._is_passed_on = True
+            self._feed(data)
 
     def _read(self) -> None:
         try:
@@ -232,6 +257,9 @@ class _Pending:
             self._acceptor.results["left"] += 1
             self.end()  # the peer has closed already
             return
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
         if self._reader is None:
             if data[0] in _LETTERS:
                 self._refuse(self._acceptor.plain_reply(self.address))
@@ -254,6 +282,14 @@ class _Pending:
             error = ClientHelloError(Alert.UNRECOGNIZED_NAME, f"no certificate is for {name}")
             self._deny(error.alert, error, "no_certificate")
             return
+        pass_on = self._acceptor.pass_on
+        is_here = isinstance(decision, PassThrough) or decision.make_protocol is None
+        if pass_on is not None and not self._is_passed_on and not is_here:
+            self._stop_watching()
+            if pass_on(hello, self._sock, self.address, data):
+                self._leave()
+                self._sock.close()
+                return
         self._stop_watching()
         self._reader = None
         if isinstance(decision, PassThrough):

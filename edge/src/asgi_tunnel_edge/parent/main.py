@@ -22,6 +22,7 @@ from .held import HeldSockets
 from .lines import log, reopen_streams
 from .loop import Loop
 from .notify import Notifier
+from .spread import Spread
 from .worker import State, Worker, ending, serving_command
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Parent:
         self._environment = dict(os.environ)
         self._notifier = Notifier(self._environment)
         self._held = HeldSockets()
+        self._spread = Spread()
         if before is None:
             self._held.take_given(self._environment)
         for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
@@ -198,6 +200,8 @@ class Parent:
             worker.failure = str(message.get("error"))
         elif kind == "ready":
             self._on_ready(worker, message)
+        elif kind == "spread":
+            self._spread.pass_on(worker, message, list(self._current.workers.values()))
         elif kind == "ask":
             self._ask_for(worker, message)
 

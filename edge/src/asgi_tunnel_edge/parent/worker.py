@@ -217,6 +217,13 @@ class Worker:
             self._channel.send(message)
             self._watch()
 
+    def offer(self, message: Message, descriptors: list[int]) -> bool:
+        """Hand it descriptors, which stay open here; return whether it has room for them now."""
+        is_sent = self._channel.offer(message, descriptors)
+        if is_sent:
+            self._watch()
+        return is_sent
+
     def ask(self, request: Message, reply: Reply, timeout: float) -> None:
         """Ask it something; ``reply`` is called once.
 
