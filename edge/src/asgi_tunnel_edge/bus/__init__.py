@@ -5,6 +5,17 @@ store (:mod:`..storage`) holds what must last. Neither is on the way of a reques
 node to node (:mod:`..peers`), never over the bus.
 """
 
-from .bus import MAX_EVENT, Bus, BusListener, Event, Node
+from .bus import MAX_EVENT, Bus, BusListener, Event, Node, decode_event, encode_event
+from .local import LocalBus, LocalHub
 
-__all__ = ["MAX_EVENT", "Bus", "BusListener", "Event", "Node"]
+__all__ = [
+    "MAX_EVENT",
+    "Bus",
+    "BusListener",
+    "Event",
+    "LocalBus",
+    "LocalHub",
+    "Node",
+    "decode_event",
+    "encode_event",
+]

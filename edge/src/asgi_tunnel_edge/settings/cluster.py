@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
 
 from msgspec import Meta
@@ -11,10 +10,7 @@ from msgspec import Meta
 from ..errors import EdgeConfigError
 from .addresses import parse_listen
 
-if TYPE_CHECKING:
-    from .config import EdgeConfig
-
-__all__ = ["BusUrl", "NodeName", "StoreUrl", "WorkerCount", "check_cluster", "worker_count"]
+__all__ = ["BusUrl", "NodeName", "StoreUrl", "WorkerCount", "check_cluster"]
 
 MAX_WORKERS: Final = 64
 """Each has a connection to each other one; more cores than that are for more machines."""
@@ -35,15 +31,19 @@ WorkerCount = Annotated[
 ]
 
 
-def worker_count(workers: int) -> int:
-    """Return how many serving processes a setting means: 0 is one for each core of this process."""
-    if workers:
-        return workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(max(cores or 1, 1), MAX_WORKERS)
+class Settings(Protocol):
+    """Those of :class:`.config.EdgeConfig` that belong together."""
+
+    @property
+    def store(self) -> str | None:
+        """See there, as the others."""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether there are other edges."""
 
 
-def check_cluster(config: EdgeConfig, *, file: str) -> None:
+def check_cluster(config: Settings, *, file: str) -> None:
     """Check what belongs together.
 
     Raises:

@@ -213,9 +213,9 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[Text, Meta(description="a URL", examples=["https://example.org:8443"])] | None
     ) = None
     workers: WorkerCount = 1  #: serving processes; 0: one for each core
-    store: (
-        Annotated[StoreUrl, Meta(examples=["postgresql://edge@db.example.org/edge"])] | None
-    ) = None  #: None: the file edge.sqlite3
+    store: Annotated[StoreUrl, Meta(examples=["postgresql://edge@db.example.org/edge"])] | None = (
+        None  #: None: the file edge.sqlite3
+    )
     bus: Annotated[BusUrl, Meta(examples=["nats://10.0.0.5:4222"])] | None = (
         None  #: None: no other edges
     )
