@@ -73,10 +73,10 @@ class PostgresServer:
         self.port = _free_port(host)
         if self._user is not None:
             shutil.chown(self.folder, self._user, pwd.getpwnam(self._user).pw_gid)
+        # A locale that sorts as people do, as many servers have: nothing may depend on it.
         self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8",
-                  "--locale=C", "--no-sync")  # fmt: skip
-        with (self._data / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {host}/24 trust\n")
+                  "--locale=C", "--locale-provider=icu", "--icu-locale=en",
+                  "--no-sync")  # fmt: skip
         atexit.register(self.remove)
 
     @property
@@ -99,16 +99,18 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **self._as_user(),
             )  # fmt: skip
         end = time.monotonic() + _START
-        while True:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
-            except psycopg.OperationalError as error:
-                said = (self.folder / "log").read_text()[-2000:]
-                assert self._process.poll() is None, f"PostgreSQL has ended: {said}"
-                assert time.monotonic() < end, f"no answer: {error}\n{said}"
-                time.sleep(0.02)  # until it answers: this is the wait for that
-            else:
-                return
+        while not self._answers(psycopg):
+            said = (self.folder / "log").read_text()[-2000:]
+            assert self._process.poll() is None, f"PostgreSQL has ended: {said}"
+            assert time.monotonic() < end, f"PostgreSQL does not answer: {said}"
+            time.sleep(0.02)
+
+    def _answers(self, driver: Any) -> bool:
+        try:
+            driver.connect(self.url("postgres"), connect_timeout=5).close()
+        except driver.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End it and the connections to it (its "fast" shutdown), if it runs."""
@@ -117,6 +119,19 @@ class PostgresServer:
     def kill(self) -> None:
         """End it at once, without a word to who is connected."""
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> list[int]:
+        """Stop all its processes (SIGSTOP), as a machine that hangs; return their ids."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.pid)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        found = [self.pid, *map(int, listed.stdout.split())]
+        for pid in found:
+            os.kill(pid, signal.SIGSTOP)
+        return found
 
     def create(self) -> str:
         """Return the URL of a new database without tables."""

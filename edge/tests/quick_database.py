@@ -31,12 +31,12 @@ def quick_upgrade() -> tuple[type[Any], Callable[[Any], None]] | None:
     upgrade: Callable[[Any], None] = database.__dict__["_upgrade"]
 
     def copy_or_upgrade(self: Any) -> None:
-        if self._revision():
+        if not isinstance(self.location, Path) or self._dialect.revision():
             upgrade(self)
         else:
             if not _made:
                 _made.append(_make(database, upgrade))
-            self.path.write_bytes(_made[0])
+            self.location.write_bytes(_made[0])
 
     return database, copy_or_upgrade
 
@@ -48,7 +48,8 @@ def _make(database: type[Any], upgrade: Callable[[Any], None]) -> bytes:
         made.touch()
         one = database(made)
         upgrade(one)
-        one.copy_to(copy)
+        with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
         # As every database of an edge: two that change that at once would be in each other's way.
         with closing(sqlite3.connect(copy)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")

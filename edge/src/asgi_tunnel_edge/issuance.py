@@ -101,7 +101,7 @@ class Issuance:
         from .storage.acme import AcmeStore  # SQLAlchemy, which other edges need not load
 
         config = self._config
-        storage = AcmeStore(config.database_path, config.acme_key_path)
+        storage = AcmeStore(config.database, config.acme_key_path)
         state = await asyncio.to_thread(storage.load, config.acme.directory)
         self._failures = {names: one.sentence for names, one in state.failures.items()}
         is_missing = is_wildcard_missing(config, state)

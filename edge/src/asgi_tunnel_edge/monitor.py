@@ -246,7 +246,7 @@ class AlertMonitor:
         try:
             from .storage.store import Store  # SQLAlchemy, which other edges need not load
 
-            used = Store(self._config.database_path).last_used()
+            used = Store(self._config.database).last_used()
         except EdgeError:
             used = {}  # the watcher says it
         since = time.time() - USED_WITHIN

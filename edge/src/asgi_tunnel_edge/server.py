@@ -230,7 +230,7 @@ class Edge:
         pages = load_pages(config)
         self.guards = Guards(config, asyncio.get_running_loop().time)
         self._watcher = SnapshotWatcher(
-            config.database_path, config.snapshot_path, self._apply, bans=self.guards
+            config.database, config.snapshot_path, self._apply, bans=self.guards
         )
         snapshot = await self._watcher.start()
         self.guards.apply(snapshot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -28,6 +28,11 @@ from asgi_tunnel_edge.storage import (
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.users import MAX_PASSKEYS
 
+if TYPE_CHECKING:
+    from edge.tests.storage.conftest import Place
+
+    from asgi_tunnel_edge.storage.dialect import Location
+
 ANNA = UserRecord(name="anna", email="a@a.test", groups=("x", "y"), created_at=7, epoch=7)
 TOKEN = ServiceTokenRecord(id="svc_1", name="phone", secret_sha256="d", policies=("family", "all"))
 LINK = LinkRecord(id="lnk_1", secret_sha256="e", hostname="a.test", path="/x", max_uses=2)
@@ -48,27 +53,26 @@ def login(login_id: str = "s1", subject: str = "user:anna", *, at: int = 10) -> 
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(location: Location) -> Location:
     """A new database."""
-    file = tmp_path / "edge.sqlite3"
-    Store(file).migrate()
-    return file
+    Store(location).migrate()
+    return location
 
 
 @pytest.fixture
-def store(path: Path) -> AccessStore:
+def store(path: Location) -> AccessStore:
     """Its tables, with one user."""
     one = AccessStore(path)
     one.create_user(ANNA, password="hash")
     return one
 
 
-def records(path: Path) -> AccessRecords:
+def records(path: Location) -> AccessRecords:
     """What a running edge follows."""
     return Store(path).snapshot().access
 
 
-def test_users(store: AccessStore, path: Path) -> None:
+def test_users(store: AccessStore, path: Location) -> None:
     """What is given changes, and nothing else; what ends sessions raises the epoch."""
     assert records(path).users == (ANNA,)
     assert store.users() == [(ANNA, True, 0)]
@@ -85,7 +89,7 @@ def test_users(store: AccessStore, path: Path) -> None:
     assert store.password_of("anna") == "new"
 
 
-def test_a_user_of_a_name_that_was_there_before(store: AccessStore, path: Path) -> None:
+def test_a_user_of_a_name_that_was_there_before(store: AccessStore, path: Location) -> None:
     """Gets none of the sessions, keys and invitations of the one before."""
     store.add_session(login())
     store.invite("anna", "i", expires_at=FAR)
@@ -133,7 +137,7 @@ def test_passkeys(store: AccessStore) -> None:
     assert store.users()[0][0].epoch == epoch + 1
 
 
-def test_logins(store: AccessStore, path: Path) -> None:
+def test_logins(store: AccessStore, path: Location) -> None:
     """Listed while they hold; ended one by one, for one user, or for everybody."""
     for number in range(3):
         store.add_session(login(f"s{number}", at=10 + number))
@@ -154,7 +158,7 @@ def test_logins(store: AccessStore, path: Path) -> None:
 
 
 def test_logins_that_are_over_are_forgotten(
-    store: AccessStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: AccessStore, path: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the next one; and the oldest of too many, whose session goes on."""
     store.add_session(msgspec.structs.replace(login("old"), expires_at=50))
@@ -168,7 +172,7 @@ def test_logins_that_are_over_are_forgotten(
     assert records(path).ended == ()
 
 
-def test_service_tokens(store: AccessStore, path: Path) -> None:
+def test_service_tokens(store: AccessStore, path: Location) -> None:
     """A name is free again after a revocation; a snapshot has those that hold."""
     store.create_service_token(TOKEN)
     with pytest.raises(AccountError, match='"phone" is a service token already'):
@@ -181,7 +185,7 @@ def test_service_tokens(store: AccessStore, path: Path) -> None:
     store.revoke_service_token("svc_2")
 
 
-def test_links(store: AccessStore, path: Path) -> None:
+def test_links(store: AccessStore, path: Location) -> None:
     """Counted by browsers that open them, at their hostname, in their time."""
     store.create_link(LINK)
     assert records(path).links == (LINK,)
@@ -220,7 +224,7 @@ Call = Callable[[AccessStore], object]
         (lambda store: store.revoke_link("x"), '"x" is no share link that holds'),
     ],
 )
-def test_what_is_not_there(store: AccessStore, path: Path, call: Call, sentence: str) -> None:
+def test_what_is_not_there(store: AccessStore, path: Location, call: Call, sentence: str) -> None:
     """One sentence with the way out, and nothing is written."""
     before = Store(path).generation()
     with pytest.raises(AccountError) as error:
@@ -260,7 +264,7 @@ CHANGES: list[Call] = [
 ]
 
 
-def test_each_change_is_seen_and_audited(store: AccessStore, path: Path) -> None:
+def test_each_change_is_seen_and_audited(store: AccessStore, path: Location) -> None:
     """The generation grows, so that a running edge looks; no secret is in the audit log."""
     store.add_session(login())
     whole = Store(path)
@@ -272,7 +276,7 @@ def test_each_change_is_seen_and_audited(store: AccessStore, path: Path) -> None
     assert "hash" not in str(whole.audit())
 
 
-def test_a_login_changes_nothing_that_an_edge_follows(store: AccessStore, path: Path) -> None:
+def test_a_login_changes_nothing_that_an_edge_follows(store: AccessStore, path: Location) -> None:
     """Its cookie is signed: other processes need not look at the store for each login."""
     store.create_link(LINK)
     before = Store(path).generation()
@@ -282,28 +286,31 @@ def test_a_login_changes_nothing_that_an_edge_follows(store: AccessStore, path: 
     assert Store(path).generation() == before
 
 
-def test_a_snapshot_file_and_a_remade_database(store: AccessStore, path: Path) -> None:
+def test_a_snapshot_file_and_a_remade_database(
+    store: AccessStore, path: Location, place: Place, tmp_path: Path
+) -> None:
     """What a running edge knew comes back without passwords; every session has ended."""
     store.create_service_token(TOKEN)
     store.create_link(LINK)
     store.add_session(login())
     store.end_sessions(["s1"])
-    file = path.with_name("snapshot.json")
+    file = tmp_path / "snapshot.json"
     save_snapshot_file(Store(path).snapshot(), file)
     assert "hash" not in file.read_text()
     found = load_snapshot_file(file)
     assert found.access == records(path)
-    other = Store(path.with_name("other.sqlite3"))
+    other = Store(place())
     other.migrate()
     other.restore(found)
-    again = AccessStore(other.path)
+    again = AccessStore(other.location)
     assert again.users()[0] == (ANNA, False, 0)
     made = other.snapshot().access
     assert (made.service_tokens, made.links, made.epoch) == ((TOKEN,), (LINK,), 1)
 
 
-def test_a_broken_database(path: Path) -> None:
+def test_a_broken_database(tmp_path: Path) -> None:
     """Each method says so in its own error."""
+    path = tmp_path / "edge.sqlite3"
     path.write_bytes(b"hello" * 1000)
     store: Any = AccessStore(path)
     for call in (

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from asgi_tunnel_edge.certificates.acme.records import (
     KEEP,
@@ -15,6 +17,10 @@ from asgi_tunnel_edge.certificates.acme.records import (
 )
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.storage.acme import AcmeStore
+from asgi_tunnel_edge.storage.models import AcmeAccount, AcmeCertificate, AcmeOrder
+
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.storage.dialect import Location
 
 REAL = "https://ca.test/directory"
 STAGING = "https://staging.ca.test/directory"
@@ -50,9 +56,9 @@ FAILURE = FailureRecord(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> AcmeStore:
+def store(location: Location, tmp_path: Path) -> AcmeStore:
     """An empty store."""
-    one = AcmeStore(tmp_path / "edge.sqlite3", tmp_path / "secrets.key")
+    one = AcmeStore(location, tmp_path / "secrets.key")
     one.migrate()
     return one
 
@@ -63,7 +69,7 @@ def test_everything_survives(store: AcmeStore, tmp_path: Path) -> None:
     store.save_certificate(REAL, CERTIFICATE)
     store.save_order(REAL, NAMES, ORDER)
     store.save_failure(REAL, FAILURE)
-    other = AcmeStore(store.path, tmp_path / "secrets.key")
+    other = AcmeStore(store.location, tmp_path / "secrets.key")
     assert other.load(REAL) == AcmeState(
         account=ACCOUNT,
         certificates={NAMES: CERTIFICATE},
@@ -86,13 +92,15 @@ def test_directories_apart(store: AcmeStore) -> None:
 
 
 def test_keys_are_encrypted(store: AcmeStore) -> None:
-    """No file of the database holds a private key that can be read."""
+    """No table holds a private key that can be read."""
     store.save_account(REAL, ACCOUNT)
     store.save_certificate(REAL, CERTIFICATE)
     store.save_order(REAL, NAMES, ORDER)
-    for path in store.path.parent.glob("edge.sqlite3*"):
-        content = path.read_bytes()
-        assert not any(b"%s secret" % what in content for what in (b"account", b"order", b"cert"))
+    for table in (AcmeAccount, AcmeCertificate, AcmeOrder):
+        with store._read() as session:
+            keys = list(session.scalars(sa.select(table.key)))
+        assert len(keys) == 1
+        assert b"secret" not in keys[0]
 
 
 def test_certificate_ends_its_order_and_failures(store: AcmeStore) -> None:
@@ -161,7 +169,7 @@ def test_key_file_lost(store: AcmeStore, tmp_path: Path) -> None:
     """A lost key file is not replaced by a new one that opens nothing."""
     store.save_account(REAL, ACCOUNT)
     (tmp_path / "secrets.key").unlink()
-    other = AcmeStore(store.path, tmp_path / "secrets.key")
+    other = AcmeStore(store.location, tmp_path / "secrets.key")
     with pytest.raises(StorageError, match="put back the one that belongs to the database"):
         other.load(REAL)
     with pytest.raises(StorageError, match="put back the one that belongs to the database"):

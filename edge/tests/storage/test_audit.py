@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from asgi_tunnel_edge.accounts import UserRecord
 from asgi_tunnel_edge.storage import Store
@@ -14,18 +14,21 @@ from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.acting import MAX_ACTOR, acting, actor
 from asgi_tunnel_edge.storage.audit import MAX_AUDIT, PAGE, AuditStore
 
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.storage.dialect import Location
+
 
 @pytest.fixture
-def audit(tmp_path: Path) -> AuditStore:
+def audit(location: Location) -> AuditStore:
     """An empty one."""
-    store = AuditStore(tmp_path / "edge.sqlite3")
+    store = AuditStore(location)
     store.migrate()
     return store
 
 
 async def test_a_change_is_noted_in_the_name_of_who_makes_it(audit: AuditStore) -> None:
     """Whichever store writes it, in a thread too; without a name it is the command line."""
-    access = AccessStore(audit.path)
+    access = AccessStore(audit.location)
     access.create_user(UserRecord(name="anna", created_at=1))
     with acting("user:anna"):
         await asyncio.to_thread(access.create_user, UserRecord(name="ben", created_at=1))
@@ -73,20 +76,20 @@ def test_pages_of_it_follow_each_other(audit: AuditStore) -> None:
 
 def test_noting_is_no_change_of_the_store(audit: AuditStore) -> None:
     """A running edge need not read everything anew."""
-    before = Store(audit.path).generation()
+    before = Store(audit.location).generation()
     audit.note("test", "a" * 1000, "detail")
-    assert Store(audit.path).generation() == before
+    assert Store(audit.location).generation() == before
     assert len(audit.newest()[0].subject) == 255
 
 
 def test_it_is_bounded_whoever_writes(audit: AuditStore) -> None:
     """The oldest rows go by themselves."""
-    with sqlite3.connect(audit.path) as connection:
-        connection.executemany(
-            "INSERT INTO audit (id, at, action, subject, detail) VALUES (?, 0, 'a', 'b', '')",
-            [(number,) for number in range(1, MAX_AUDIT + 301)],
-        )
-        count, oldest = connection.execute("SELECT count(*), min(id) FROM audit").fetchone()
-    connection.close()
-    assert count == MAX_AUDIT
-    assert oldest == 301
+    rows = [{"id": number} for number in range(1, MAX_AUDIT + 301)]
+    insert = sa.text(
+        "INSERT INTO audit (id, at, action, subject, detail) VALUES (:id, 0, 'a', 'b', '')"
+    )
+    with audit._write() as session:
+        session.execute(insert, rows)
+    with audit._read() as session:
+        found = session.execute(sa.text("SELECT count(*), min(id) FROM audit")).one()
+    assert tuple(found) == (MAX_AUDIT, 301)

@@ -14,14 +14,16 @@ from asgi_tunnel_edge.tokens import Snapshot
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from asgi_tunnel_edge.storage.dialect import Location
+
 ONE = BanRecord(address="203.0.113.7", created_at=1000, expires_at=2000, reason="loud")
 TWO = BanRecord(address="2001:db8::/64", created_at=1001)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(location: Location) -> Store:
     """An empty store."""
-    one = Store(tmp_path / "edge.sqlite3")
+    one = Store(location)
     one.migrate()
     return one
 

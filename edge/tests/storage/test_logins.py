@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,15 +13,18 @@ from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.users import MAX_PASSKEYS
 
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.storage.dialect import Location
+
 HOST = "photos.example.org"
 NOW = int(time.time())
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> AccessStore:
+def store(location: Location) -> AccessStore:
     """With anna and ben."""
-    Store(tmp_path / "edge.db").migrate()
-    one = AccessStore(tmp_path / "edge.db")
+    Store(location).migrate()
+    one = AccessStore(location)
     for name in ("anna", "ben"):
         one.create_user(UserRecord(name=name, created_at=NOW), password="hashed")
         session = SessionRecord(
@@ -88,7 +91,7 @@ def test_what_ends_a_users_sessions_ends_them_in_the_list(store: AccessStore, ch
         store.remove_passkey("anna", "a")
     assert store.sessions(subject="user:anna") == []
     assert [one.id for one in store.sessions()] == ["of-ben"]
-    records = Store(store.path).snapshot().access
+    records = Store(store.location).snapshot().access
     assert records.ended == ("of-anna",)
     assert [user.epoch for user in records.users] == [NOW + 1, NOW]
 

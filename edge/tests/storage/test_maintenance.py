@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import sqlalchemy as sa
-from alembic import command as alembic_command
-from alembic.config import Config
+from edge.tests.storage.conftest import make_revision
 
 from asgi_tunnel_edge.errors import HostnameNotFoundError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
 from asgi_tunnel_edge.storage import Store, load_snapshot_file, save_snapshot_file
 from asgi_tunnel_edge.tokens import TokenRecord
+
+if TYPE_CHECKING:
+    from edge.tests.storage.conftest import Place
+
+    from asgi_tunnel_edge.storage.dialect import Location
 
 NAMES = ("*.shop.test", "cart.test", "shop.test")
 SHOP = MaintenanceRecord(
@@ -26,9 +30,9 @@ CART = MaintenanceRecord(hostname="cart.test", since=1000)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(location: Location) -> Store:
     """A store with one token."""
-    one = Store(tmp_path / "edge.sqlite3")
+    one = Store(location)
     one.migrate()
     one.create_token(
         TokenRecord(id="t", name="shop", secret_sha256="", hostnames=NAMES, created_at=1)
@@ -79,7 +83,7 @@ def test_it_goes_with_the_hostname(store: Store) -> None:
     assert store.maintenance() == []
 
 
-def test_in_the_snapshot(store: Store, tmp_path: Path) -> None:
+def test_in_the_snapshot(store: Store, place: Place, tmp_path: Path) -> None:
     """An edge that starts without its database keeps closed what was closed; so does a new one."""
     store.begin_maintenance([SHOP, CART])
     snapshot = store.snapshot()
@@ -87,7 +91,7 @@ def test_in_the_snapshot(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "snapshot.json"
     save_snapshot_file(snapshot, path)
     assert load_snapshot_file(path) == snapshot
-    other = Store(tmp_path / "other.sqlite3")
+    other = Store(place())
     other.migrate()
     other.restore(snapshot)
     assert other.maintenance() == [CART, SHOP]
@@ -96,22 +100,15 @@ def test_in_the_snapshot(store: Store, tmp_path: Path) -> None:
     assert load_snapshot_file(path).maintenance == ()
 
 
-def test_a_database_of_an_older_version(tmp_path: Path) -> None:
+def test_a_database_of_an_older_version(location: Location) -> None:
     """One of revision 0008 gets the table, and loses nothing."""
-    store = Store(tmp_path / "edge.sqlite3")
-    store.path.touch()
-    config = Config()
-    config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
-    config.set_main_option("path_separator", "os")
-    with store._engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
-        config.attributes["connection"] = connection
-        alembic_command.upgrade(config, "0008")
-        connection.execute(
-            sa.text(
-                "INSERT INTO tokens (id, name, secret_sha256, created_at) VALUES ('t', 'x', '', 1)"
-            )
-        )
-        connection.execute(sa.text("INSERT INTO hostnames VALUES ('shop.test', 't', 0)"))
+    store = Store(location)
+    make_revision(
+        store,
+        "0008",
+        "INSERT INTO tokens (id, name, secret_sha256, created_at) VALUES ('t', 'x', '', 1)",
+        "INSERT INTO hostnames VALUES ('shop.test', 't', false)",
+    )
     store.migrate()
     store.begin_maintenance([SHOP])
     assert store.maintenance() == [SHOP]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from asgi_tunnel_edge.storage import Store, oauth
 from asgi_tunnel_edge.storage.oauth import GrantRecord, GrantStore, Misuse
 
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.storage.dialect import Location
+
 NOW = 1_800_000_000
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> GrantStore:
+def store(location: Location) -> GrantStore:
     """An empty one."""
-    path = tmp_path / "edge.sqlite3"
-    Store(path).migrate()
-    return GrantStore(path)
+    Store(location).migrate()
+    return GrantStore(location)
 
 
 def grant(name: str, *, subject: str = "user:anna", at: int = NOW, days: int = 30) -> GrantRecord:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from asgi_tunnel_edge.accounts import LinkRecord, ServiceTokenRecord, SessionRecord, UserRecord
 from asgi_tunnel_edge.ban import BanRecord, ScannerBan
-from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
 from asgi_tunnel_edge.quotas import TokenQuotas
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.access import AccessStore
-from asgi_tunnel_edge.storage.reading import read_snapshot
 from asgi_tunnel_edge.tokens import TokenRecord
+
+if TYPE_CHECKING:
+    from asgi_tunnel_edge.storage.dialect import Location
 
 TOKEN = TokenRecord(
     id="tok_1",
@@ -31,10 +29,9 @@ TOKEN = TokenRecord(
 )
 
 
-def test_reads_all_that_was_written(tmp_path: Path) -> None:
+def test_reads_all_that_was_written(location: Location) -> None:
     """Each kind of record comes back as it was kept."""
-    path = tmp_path / "edge.sqlite3"
-    store, access = Store(path), AccessStore(path)
+    store, access = Store(location), AccessStore(location)
     store.migrate()
     store.create_token(TOKEN)
     ban = BanRecord(address="203.0.113.0/24", created_at=7, reason="why")
@@ -79,20 +76,6 @@ def test_reads_all_that_was_written(tmp_path: Path) -> None:
     access.end_all_sessions()
     assert store.snapshot().access.epoch == 1
     assert store.snapshot().access.ended == ()
-
-
-def test_what_no_edge_has_written_is_an_error(tmp_path: Path) -> None:
-    """One sentence; the connection can be used again."""
-    path = tmp_path / "edge.sqlite3"
-    store = Store(path)
-    store.migrate()
-    store.create_token(TOKEN)
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("UPDATE tokens SET expires_at = 'tomorrow'")
-    with pytest.raises(StorageError, match="holds what no edge has written"):
-        read_snapshot(connection)
-    assert not connection.in_transaction
-    connection.close()
 
 
 def test_a_running_edge_needs_no_sqlalchemy() -> None:

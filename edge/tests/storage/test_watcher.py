@@ -5,33 +5,25 @@ import logging
 import shutil
 import sqlite3
 import threading
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from edge.tests.storage.conftest import record
 
 from asgi_tunnel_edge.ban import ScannerBan
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.storage import SnapshotWatcher, Store, load_snapshot_file
 from asgi_tunnel_edge.storage.watcher import SnapshotReader
-from asgi_tunnel_edge.tokens import Refusal, TokenRecord, secret_digest
+from asgi_tunnel_edge.tokens import Refusal, TokenRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from asgi_tunnel_edge.storage.dialect import Location
     from asgi_tunnel_edge.tokens import Snapshot
-
-
-def record(name: str) -> TokenRecord:
-    """A token whose secret is its name."""
-    return TokenRecord(
-        id=f"tok_{name}",
-        name=name,
-        secret_sha256=secret_digest(name),
-        hostnames=(f"{name}.test",),
-        created_at=1,
-    )
 
 
 @dataclass
@@ -43,16 +35,26 @@ class Setup:
     reader: SnapshotReader
 
 
-@pytest.fixture
-def setup(tmp_path: Path) -> Iterator[Setup]:
+def make(location: Location, file: Path) -> Iterator[Setup]:
     """A store with the token `shop`."""
-    store = Store(tmp_path / "edge.sqlite3")
+    store = Store(location)
     store.migrate()
     store.create_token(record("shop"))
-    file = tmp_path / "snapshot.json"
-    reader = SnapshotReader(store.path, file)
+    reader = SnapshotReader(location, file)
     yield Setup(store, file, reader)
     reader.close()
+
+
+@pytest.fixture
+def setup(location: Location, tmp_path: Path) -> Iterator[Setup]:
+    """A store in each kind of database."""
+    yield from make(location, tmp_path / "snapshot.json")
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[Setup]:
+    """A store in a file, which can be taken away."""
+    yield from make(tmp_path / "edge.sqlite3", tmp_path / "snapshot.json")
 
 
 def names(snapshot: Snapshot | None) -> set[str]:
@@ -61,9 +63,23 @@ def names(snapshot: Snapshot | None) -> set[str]:
     return {token.name for token in snapshot.tokens.values()}
 
 
+def look(reader: SnapshotReader) -> Snapshot:
+    """The next look that finds a change; PostgreSQL tells of it a moment after the commit."""
+    end = time.monotonic() + 10
+    while (found := reader.poll()) is None:
+        assert time.monotonic() < end, "no change was seen"
+        time.sleep(0.001)
+    return found
+
+
+def path_of(store: Store) -> Path:
+    """The file of a store."""
+    return Path(store.location)
+
+
 def remove(store: Store) -> None:
     """Take the database away, with SQLite's own files."""
-    for path in list(store.path.parent.glob("edge.sqlite3*")):
+    for path in list(path_of(store).parent.glob("edge.sqlite3*")):
         path.unlink()
 
 
@@ -72,7 +88,7 @@ def test_sees_changes_only(setup: Setup) -> None:
     assert names(setup.reader.load()) == {"shop"}
     assert setup.reader.poll() is None
     setup.store.create_token(record("blog"))
-    assert names(setup.reader.poll()) == {"shop", "blog"}
+    assert names(look(setup.reader)) == {"shop", "blog"}
     assert setup.reader.poll() is None
 
 
@@ -82,21 +98,21 @@ def test_saves_each_snapshot(setup: Setup) -> None:
     assert load_snapshot_file(setup.file) == first
     setup.store.revoke_tokens(["shop"])
     assert load_snapshot_file(setup.file) == first
-    second = setup.reader.poll()
+    second = look(setup.reader)
     setup.reader.save()
     assert load_snapshot_file(setup.file) == second != first
 
 
-def test_starts_without_the_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_starts_without_the_database(on_disk: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """An edge starts from the saved snapshot, says so, and takes the database when it is back."""
-    saved = setup.reader.load()
-    remove(setup.store)
-    reader = SnapshotReader(setup.store.path, setup.file)
+    saved = on_disk.reader.load()
+    remove(on_disk.store)
+    reader = SnapshotReader(path_of(on_disk.store), on_disk.file)
     assert reader.load() == saved
     assert reader.poll() is None
     assert "without the database" in caplog.text
-    setup.store.migrate()
-    setup.store.create_token(record("new"))
+    on_disk.store.migrate()
+    on_disk.store.create_token(record("new"))
     assert names(reader.poll()) == {"new"}
     reader.close()
 
@@ -109,59 +125,59 @@ def test_does_not_start_without_both(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_database_is_logged_once(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_database_is_logged_once(on_disk: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """While the database is away nothing changes, and the log says so once; then it says when."""
     caplog.set_level(logging.INFO, "asgi_tunnel_edge.storage")
-    setup.reader.load()
-    copy = setup.store.path.with_name("copy")
-    shutil.copy(setup.store.path, copy)
-    remove(setup.store)
-    read_at = setup.reader.read_at
-    assert [setup.reader.poll() for _ in range(3)] == [None] * 3
+    on_disk.reader.load()
+    copy = path_of(on_disk.store).with_name("copy")
+    shutil.copy(path_of(on_disk.store), copy)
+    remove(on_disk.store)
+    read_at = on_disk.reader.read_at
+    assert [on_disk.reader.poll() for _ in range(3)] == [None] * 3
     assert [entry.levelname for entry in caplog.records] == ["WARNING"]
-    assert (setup.reader.is_failing, setup.reader.read_at) == (True, read_at)
-    copy.rename(setup.store.path)
-    assert setup.reader.poll() is None  # the same content is no change
-    assert (setup.reader.is_failing, setup.reader.read_at > read_at) == (False, True)
+    assert (on_disk.reader.is_failing, on_disk.reader.read_at) == (True, read_at)
+    copy.rename(path_of(on_disk.store))
+    assert on_disk.reader.poll() is None  # the same content is no change
+    assert (on_disk.reader.is_failing, on_disk.reader.read_at > read_at) == (False, True)
     assert [entry.levelname for entry in caplog.records] == ["WARNING", "INFO"]
-    setup.store.create_token(record("blog"))
-    assert names(setup.reader.poll()) == {"shop", "blog"}
+    on_disk.store.create_token(record("blog"))
+    assert names(on_disk.reader.poll()) == {"shop", "blog"}
 
 
-def test_broken_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_broken_database(on_disk: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """A database that turned to rubbish changes nothing and is logged once."""
-    setup.reader.load()
-    remove(setup.store)
-    setup.store.path.write_bytes(b"rubbish" * 1000)
-    assert [setup.reader.poll() for _ in range(3)] == [None] * 3
+    on_disk.reader.load()
+    remove(on_disk.store)
+    path_of(on_disk.store).write_bytes(b"rubbish" * 1000)
+    assert [on_disk.reader.poll() for _ in range(3)] == [None] * 3
     assert len(caplog.records) == 1
 
 
-def test_locked_database(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_locked_database(on_disk: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """A database that another program holds for itself changes nothing; later it is read again."""
-    setup.reader.load()
-    setup.reader.close()  # an exclusive lock needs to be alone at first
-    other = sqlite3.connect(setup.store.path, isolation_level=None)
+    on_disk.reader.load()
+    on_disk.reader.close()  # an exclusive lock needs to be alone at first
+    other = sqlite3.connect(path_of(on_disk.store), isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("UPDATE meta SET value = value + 1")
     try:
-        assert setup.reader.poll() is None
+        assert on_disk.reader.poll() is None
         assert "going on without it" in caplog.text
     finally:
         other.close()
-    snapshot = setup.reader.poll()
+    snapshot = on_disk.reader.poll()
     assert snapshot is not None
     assert snapshot.generation == 2
 
 
-def test_replaced_database(setup: Setup, tmp_path: Path) -> None:
+def test_replaced_database(on_disk: Setup, tmp_path: Path) -> None:
     """A copy that is put in the database's place is read, not the old open file."""
-    setup.reader.load()
+    on_disk.reader.load()
     other = Store(tmp_path / "other")
     other.migrate()
     other.create_token(record("other"))
-    other.path.replace(setup.store.path)
-    assert names(setup.reader.poll()) == {"other"}
+    path_of(other).replace(path_of(on_disk.store))
+    assert names(on_disk.reader.poll()) == {"other"}
 
 
 def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
@@ -169,7 +185,7 @@ def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFi
     setup.file.mkdir()
     assert names(setup.reader.load()) == {"shop"}
     setup.store.create_token(record("blog"))
-    assert names(setup.reader.poll()) == {"shop", "blog"}
+    assert names(look(setup.reader)) == {"shop", "blog"}
     setup.reader.save()
     assert len([entry for entry in caplog.records if "cannot be written" in entry.message]) == 1
 
@@ -177,7 +193,7 @@ def test_snapshot_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFi
 async def test_watcher_brings_a_revocation(setup: Setup) -> None:
     """A token revoked by another process is refused within a second."""
     arrived = asyncio.Event()
-    watcher = SnapshotWatcher(setup.store.path, setup.file, lambda _: arrived.set())
+    watcher = SnapshotWatcher(setup.store.location, setup.file, lambda _: arrived.set())
     first = await watcher.start()
     assert watcher.snapshot is first
     assert isinstance(first.authenticate("tok_shop", "shop"), TokenRecord)
@@ -195,7 +211,7 @@ async def test_a_saved_snapshot_is_in_force(setup: Setup) -> None:
     """The edge follows a change before the change is in the file: who reads it there can use it."""
     in_file: asyncio.Queue[Snapshot] = asyncio.Queue()
     watcher = SnapshotWatcher(
-        setup.store.path,
+        setup.store.location,
         setup.file,
         lambda _: in_file.put_nowait(load_snapshot_file(setup.file)),
         interval=0.01,
@@ -220,7 +236,7 @@ async def test_watcher_survives_its_callback(
         arrived.put_nowait(names(snapshot))
         raise RuntimeError("a defect")
 
-    watcher = SnapshotWatcher(setup.store.path, setup.file, apply, interval=0.01)
+    watcher = SnapshotWatcher(setup.store.location, setup.file, apply, interval=0.01)
     await watcher.start()
     async with asyncio.timeout(10):
         await asyncio.to_thread(setup.store.create_token, record("blog"))
@@ -247,7 +263,7 @@ async def test_loop_is_not_blocked_by_a_slow_disk(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a look hangs, the event loop goes on, and stop does not wait for it."""
-    watcher = SnapshotWatcher(setup.store.path, setup.file, lambda _: None, interval=0.001)
+    watcher = SnapshotWatcher(setup.store.location, setup.file, lambda _: None, interval=0.001)
     await watcher.start()
     hanging, release = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -287,7 +303,7 @@ async def test_new_bans_are_saved(setup: Setup) -> None:
     """What a guard has banned is in the store, and then comes with a snapshot."""
     arrived: asyncio.Queue[tuple[ScannerBan, ...]] = asyncio.Queue()
     watcher = SnapshotWatcher(
-        setup.store.path,
+        setup.store.location,
         setup.file,
         lambda snapshot: arrived.put_nowait(snapshot.scanner_bans),
         bans=(bans := Bans()),
@@ -301,15 +317,15 @@ async def test_new_bans_are_saved(setup: Setup) -> None:
     assert setup.store.scanner_bans() == [bans.ban]
 
 
-def test_bans_that_cannot_be_saved(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+def test_bans_that_cannot_be_saved(on_disk: Setup, caplog: pytest.LogCaptureFixture) -> None:
     """A database that fails is said once, and asked again the next time."""
     ban = Bans().ban
-    away = setup.store.path.with_name("away")
-    setup.store.path.rename(away)
-    assert [setup.reader.save_bans([ban]) for _ in range(3)] == [False] * 3
+    away = path_of(on_disk.store).with_name("away")
+    path_of(on_disk.store).rename(away)
+    assert [on_disk.reader.save_bans([ban]) for _ in range(3)] == [False] * 3
     assert caplog.text.count("are kept in memory only") == 1
-    away.rename(setup.store.path)
-    assert setup.reader.save_bans([ban])
+    away.rename(path_of(on_disk.store))
+    assert on_disk.reader.save_bans([ban])
 
 
 def test_uses_are_written_without_reading_again(setup: Setup) -> None:
@@ -328,26 +344,24 @@ def test_a_change_right_before_uses_are_written_is_seen(setup: Setup) -> None:
     setup.reader.load()
     setup.store.revoke_tokens(["shop"])
     setup.reader.save_uses({"tok_shop"}, 3000)
-    snapshot = setup.reader.poll()
-    assert snapshot is not None
-    assert snapshot.tokens["tok_shop"].revoked
+    assert look(setup.reader).tokens["tok_shop"].revoked
 
 
 def test_uses_that_cannot_be_written_are_logged_once(
-    setup: Setup, caplog: pytest.LogCaptureFixture
+    on_disk: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The edge goes on, and writes them when it can."""
-    setup.reader.load()
-    other = sqlite3.connect(setup.store.path, isolation_level=None)
+    on_disk.reader.load()
+    other = sqlite3.connect(path_of(on_disk.store), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     for _ in range(2):
-        setup.reader.save_uses({"tok_shop"}, 3000)
-        setup.reader.poll()
+        on_disk.reader.save_uses({"tok_shop"}, 3000)
+        on_disk.reader.poll()
     other.execute("COMMIT")
     other.close()
     assert caplog.text.count("when tokens were used is not kept now") == 1
-    setup.reader.save_uses({"tok_shop"}, 3001)
-    assert setup.store.last_used() == {"tok_shop": 3001}
+    on_disk.reader.save_uses({"tok_shop"}, 3001)
+    assert on_disk.store.last_used() == {"tok_shop": 3001}
 
 
 async def test_uses_are_asked_for_once_a_minute(
@@ -366,7 +380,7 @@ async def test_uses_are_asked_for_once_a_minute(
             return {"tok_shop"}
 
     watcher = SnapshotWatcher(
-        setup.store.path, setup.file, lambda _: None, uses=Uses(), interval=0.01
+        setup.store.location, setup.file, lambda _: None, uses=Uses(), interval=0.01
     )
     await watcher.start()
     await twice.wait()

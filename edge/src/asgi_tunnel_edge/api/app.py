@@ -132,7 +132,7 @@ class _Served:
         return json_response(msgspec.json.encode(result), operation.status)
 
     async def _scope(self, caller: Caller) -> Scope:
-        store = Store(self._context.config.database_path)
+        store = Store(self._context.config.database)
         return Scope(
             subject=caller.subject,
             is_operator=caller.is_operator,

@@ -1,8 +1,9 @@
 """One file that holds a whole edge: what ``backup`` writes and ``restore`` reads.
 
 A zip file. Its ``manifest.json`` has versions, and path, size and sha256 of every other file; each
-path is below the edge's folder. The database is a copy of one moment, made by SQLite while an edge
-may run. What can be made anew (``snapshot.json``, ``edge.address``, logs) is left out.
+path is below the edge's folder. The database is a copy of one moment, made while an edge may run:
+by SQLite, or row by row of a PostgreSQL into such a file, which `store move` puts back. What can be
+made anew (``snapshot.json``, ``edge.address``, logs) is left out.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from asgi_tunnel_edge.errors import EdgeConfigError, StorageError, shown
 from asgi_tunnel_edge.files import PRIVATE, PRIVATE_DIRECTORY
 from asgi_tunnel_edge.pages import page_files
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
-from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
+from asgi_tunnel_edge.storage.moving import MoveStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,7 +162,7 @@ def _copied(
     config: EdgeConfig, wanted: Mapping[str, Path], copy: Path
 ) -> tuple[dict[str, bytes], str]:
     """Copy the database, and return the files and the database's revision, all of one moment."""
-    store = Store(config.database_path)
+    store = MoveStore(config.database)
     files = _read(wanted)
     for _ in range(_TRIES):
         revision = store.copy_to(copy)

@@ -38,7 +38,7 @@ def check_dashboard(config: EdgeConfig) -> list[Finding]:
     if not settings.is_on:
         return []
     try:
-        snapshot = Store(config.database_path).snapshot()
+        snapshot = Store(config.database).snapshot()
     except StorageError as error:
         return [problem_of(_CHECK, str(error), why="who may operate it is not known")]
     found: list[Finding] = []

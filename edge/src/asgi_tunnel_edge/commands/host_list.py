@@ -28,7 +28,7 @@ _HEAD: Final = ("HOSTNAME", "TOKEN", "TLS ENDS", "MAINTENANCE")
 def list_hosts(*, data_dir: Path, as_json: bool) -> None:
     """Show all hostnames, sorted, and the token that each belongs to."""
     config = EdgeConfig.load(data_dir)
-    snapshot = Store(config.database_path).snapshot()
+    snapshot = Store(config.database).snapshot()
     closings = {one.hostname: one for one in snapshot.maintenance}
     owned = sorted(snapshot.owners.items())
     if as_json:

@@ -38,7 +38,7 @@ def count_access(data_dir: Path) -> dict[str, int] | None:
         config = EdgeConfig.load(data_dir)
         if not config.policies:
             return None
-        store, now = AccessStore(config.database_path), time.time()
+        store, now = AccessStore(config.database), time.time()
         return {
             "users": sum(user.disabled_at is None for user, _, _ in store.users()),
             "sessions": len(store.sessions()),

@@ -13,8 +13,7 @@ from ..storage.acting import acting
 from ..storage.audit import AuditRow, AuditStore
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from ..storage.dialect import Location
     from .roles import Viewer
 
 __all__ = ["AuditLog", "acting"]
@@ -24,11 +23,11 @@ class AuditLog:
     """See the module.
 
     Args:
-        path: Of the database.
+        database: Where the store is.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._store = AuditStore(path)
+    def __init__(self, database: Location) -> None:
+        self._store = AuditStore(database)
 
     async def note(self, viewer: Viewer, action: str, subject: str, detail: str = "") -> None:
         """Note what somebody does, before it is done. Cancelling it may leave a note.

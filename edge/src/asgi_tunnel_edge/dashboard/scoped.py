@@ -19,7 +19,7 @@ async def scope_of(hit: Hit) -> Scope:
 
     Cancelling it loses nothing.
     """
-    store = Store(hit.context.config.database_path)
+    store = Store(hit.context.config.database)
     return Scope(
         subject=hit.viewer.subject,
         is_operator=hit.viewer.is_operator,

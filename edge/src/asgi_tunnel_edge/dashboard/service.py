@@ -157,7 +157,7 @@ class Dashboard:
             visitor_url=self._visitor_url,
             site=Site(Brand.of(config.pages, config.data_dir)),
             csrf=csrf,
-            audit=AuditLog(config.database_path),
+            audit=AuditLog(config.database),
             live=self._live,
             history=self._history,
             inspectors=Inspectors(self._edge_context.next_request_id),

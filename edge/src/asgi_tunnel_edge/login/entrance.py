@@ -104,7 +104,7 @@ class Entrance:
         self._config = config
         self._find = find
         self._box = SecretBox(config.acme_key_path)
-        self._store = AccessStore(config.database_path)
+        self._store = AccessStore(config.database)
         self._checks: set[asyncio.Task[None]] = set()
         self._checker = PasswordChecker(self._store.password_of, asyncio.get_running_loop().time)
         self._app: LocalApp
@@ -259,7 +259,7 @@ class Entrance:
             from ..storage.oauth import GrantStore
             from .oauth import OAuthPages
 
-            grants = GrantStore(self._config.database_path)
+            grants = GrantStore(self._config.database)
             methods.append(OAuthPages(self._bearers, self._clients, grants))
         if self._config.oidc:
             from .oidc.login import OidcLogin

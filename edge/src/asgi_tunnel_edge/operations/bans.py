@@ -108,13 +108,13 @@ def add_ban(config: EdgeConfig, new: NewBan, *, asked_from: str | None = None) -
         expires_at=None if seconds is None else now + seconds,
         reason=_checked(new.reason),
     )
-    Store(config.database_path).add_ban(record)
+    Store(config.database).add_ban(record)
     return AddedBan(record=record, warnings=tuple(_warnings(config, address)))
 
 
 def list_bans(config: EdgeConfig) -> list[Ban]:
     """Return the bans that hold now, oldest first."""
-    snapshot = Store(config.database_path).snapshot()
+    snapshot = Store(config.database).snapshot()
     now = time.time()
     records: list[BanRecord | ScannerBan] = [*snapshot.bans, *snapshot.scanner_bans]
     holding = [one for one in records if not one.is_over(now)]
@@ -145,7 +145,7 @@ def remove_bans(
         BanNotFoundError: One is not banned.
     """
     wanted = [normalise_network(one, setting="ADDRESS") for one in addresses]
-    Store(config.database_path).remove_bans(wanted, token_ids=token_ids)
+    Store(config.database).remove_bans(wanted, token_ids=token_ids)
     return wanted
 
 

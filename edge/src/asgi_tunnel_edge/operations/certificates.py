@@ -63,10 +63,10 @@ def list_certificates(config: EdgeConfig) -> list[CertificateView]:
     Raises:
         StorageError: The database, or the key that its secrets are encrypted with, cannot be read.
     """
-    state = AcmeStore(config.database_path, config.acme_key_path).load(config.acme.directory)
+    state = AcmeStore(config.database, config.acme_key_path).load(config.acme.directory)
     wanted = wanted_certificates(
         config,
-        Store(config.database_path).snapshot(),
+        Store(config.database).snapshot(),
         has_wildcard=not is_wildcard_missing(config, state),
     )
     names = list(dict.fromkeys([*wanted, *state.certificates, *state.failures]))
@@ -86,7 +86,7 @@ def order_again(config: EdgeConfig, name: str | None) -> list[tuple[str, ...]]:
     Raises:
         EdgeConfigError: There is none for the name.
     """
-    store = AcmeStore(config.database_path, config.acme_key_path)
+    store = AcmeStore(config.database, config.acme_key_path)
     state = store.load(config.acme.directory)
     known = list(dict.fromkeys([*state.certificates, *state.failures]))
     chosen = [one for one in known if name is None or name in one]

@@ -66,7 +66,7 @@ class DoorMap:
         Raises:
             StorageError: It cannot be read.
         """
-        return cls(config, Store(config.database_path).snapshot())
+        return cls(config, Store(config.database).snapshot())
 
     def door(self, hostname: str) -> Door | None:
         """Return the doors of a hostname or wildcard; None: everybody may come in everywhere."""

@@ -112,7 +112,7 @@ def add_hosts(
     check_not_reserved(config.dashboard, names, setting="HOST")
     if end_to_end:
         check_no_door(config, names)
-    store = Store(config.database_path)
+    store = Store(config.database)
     store.check_hostnames(token, names)  # before the DNS is asked: that takes its time
     if not unchecked:
         asyncio.run(_check_pointing(config.domain, names))
@@ -132,7 +132,7 @@ def remove_hosts(config: EdgeConfig, hostnames: Sequence[str]) -> list[tuple[str
         HostnameError: One is none.
         HostnameNotFoundError: No token has one of them.
     """
-    return Store(config.database_path).remove_hostnames(_normal(hostnames))
+    return Store(config.database).remove_hostnames(_normal(hostnames))
 
 
 def close_hosts(
@@ -160,7 +160,7 @@ def close_hosts(
         )
         for name in dict.fromkeys(names)
     ]
-    store = Store(config.database_path)
+    store = Store(config.database)
     _check_readable(store, names)
     store.begin_maintenance(records)
     return records
@@ -176,7 +176,7 @@ def open_hosts(config: EdgeConfig, hostnames: Sequence[str]) -> dict[str, bool]:
         HostnameNotFoundError: No token has one of them.
     """
     names = _normal(hostnames)
-    opened = Store(config.database_path).end_maintenance(names)
+    opened = Store(config.database).end_maintenance(names)
     return {name: name in opened for name in names}
 
 

@@ -91,7 +91,7 @@ def list_requests(
     Raises:
         TokenNotFoundError: The token is unknown.
     """
-    token_id = None if token is None else Store(config.database_path).find_token(token).id
+    token_id = None if token is None else Store(config.database).find_token(token).id
     names = _names(config)
     with _opened(config) as inbox:
         rows = [] if inbox is None else inbox.rows(token_id)
@@ -178,7 +178,7 @@ def _chosen_ids(config: EdgeConfig, inbox: InboxStore | None, chosen: Chosen) ->
     if bool(ids) == failed:
         why = "expected ids of requests, or --failed" + (", not both" if ids else "")
         raise EdgeConfigError("ID", why, "see what there is with `asgi-tunnel-edge inbox list`")
-    token_id = None if token is None else Store(config.database_path).find_token(token).id
+    token_id = None if token is None else Store(config.database).find_token(token).id
     rows = [] if inbox is None else inbox.rows(token_id)
     if failed:
         return [one.id for one in rows if one.state == "failed"]
@@ -204,4 +204,4 @@ def _opened(config: EdgeConfig) -> Iterator[InboxStore | None]:
 
 
 def _names(config: EdgeConfig) -> dict[str, str]:
-    return {one.id: one.name for one in Store(config.database_path).read()[1]}
+    return {one.id: one.name for one in Store(config.database).read()[1]}

@@ -104,14 +104,14 @@ def create_link(config: EdgeConfig, new: NewLink) -> CreatedLink:
         max_uses=new.uses,
         note=new.note,
     )
-    AccessStore(config.database_path).create_link(record)
+    AccessStore(config.database).create_link(record)
     url = f"{door_url(config, hostname)}{_PATH}{secret}"
     return CreatedLink(record=record, url=url)
 
 
 def list_links(config: EdgeConfig) -> list[LinkRecord]:
     """Return all links, oldest first."""
-    return AccessStore(config.database_path).links()
+    return AccessStore(config.database).links()
 
 
 def revoke_link(config: EdgeConfig, link_id: str) -> LinkRecord:
@@ -120,7 +120,7 @@ def revoke_link(config: EdgeConfig, link_id: str) -> LinkRecord:
     Raises:
         AccountError: There is none that holds.
     """
-    return AccessStore(config.database_path).revoke_link(link_id)
+    return AccessStore(config.database).revoke_link(link_id)
 
 
 def link_view(record: LinkRecord, now: float) -> LinkView:

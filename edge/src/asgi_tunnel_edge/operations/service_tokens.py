@@ -82,13 +82,13 @@ def create_service_token(config: EdgeConfig, new: NewServiceToken) -> CreatedSer
         created_at=now,
         expires_at=expiry(new.expires, now),
     )
-    AccessStore(config.database_path).create_service_token(record)
+    AccessStore(config.database).create_service_token(record)
     return CreatedServiceToken(record=record, secret=secret)
 
 
 def list_service_tokens(config: EdgeConfig) -> list[ServiceTokenRecord]:
     """Return all service tokens, oldest first."""
-    return AccessStore(config.database_path).service_tokens()
+    return AccessStore(config.database).service_tokens()
 
 
 def revoke_service_token(config: EdgeConfig, wanted: str) -> ServiceTokenRecord:
@@ -97,7 +97,7 @@ def revoke_service_token(config: EdgeConfig, wanted: str) -> ServiceTokenRecord:
     Raises:
         AccountError: There is none that holds.
     """
-    return AccessStore(config.database_path).revoke_service_token(wanted)
+    return AccessStore(config.database).revoke_service_token(wanted)
 
 
 def service_token_view(record: ServiceTokenRecord, now: float) -> ServiceTokenView:

@@ -36,7 +36,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
 def list_sessions(config: EdgeConfig) -> list[SessionRecord]:
     """Return the sessions that hold, oldest first."""
-    return AccessStore(config.database_path).sessions()
+    return AccessStore(config.database).sessions()
 
 
 def end_sessions(config: EdgeConfig, ids: Sequence[str]) -> list[SessionRecord]:
@@ -45,7 +45,7 @@ def end_sessions(config: EdgeConfig, ids: Sequence[str]) -> list[SessionRecord]:
     Raises:
         AccountError: None of them did.
     """
-    ended = AccessStore(config.database_path).end_sessions(ids)
+    ended = AccessStore(config.database).end_sessions(ids)
     if not ended:
         fix = "list them with `asgi-tunnel-edge session list`"
         raise AccountError(ids[0], "is no session that holds", fix, is_missing=True)
@@ -54,7 +54,7 @@ def end_sessions(config: EdgeConfig, ids: Sequence[str]) -> list[SessionRecord]:
 
 def end_all_sessions(config: EdgeConfig) -> list[SessionRecord]:
     """Sign everybody out; return what held."""
-    store = AccessStore(config.database_path)
+    store = AccessStore(config.database)
     ended = store.sessions()
     store.end_all_sessions()
     return ended

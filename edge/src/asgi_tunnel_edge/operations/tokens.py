@@ -134,7 +134,7 @@ def create_token(config: EdgeConfig, new: NewToken) -> CreatedToken:
         end_to_end=tuple(names) if new.end_to_end else (),
         owner=new.owner,
     )
-    Store(config.database_path).create_token(record)
+    Store(config.database).create_token(record)
     return CreatedToken(
         token=token,
         record=record,
@@ -157,7 +157,7 @@ def rotate_token(config: EdgeConfig, wanted: str, *, overlap: str = OVERLAP) -> 
         TokenRevokedError: It is revoked.
     """
     seconds = 0 if overlap == _AT_ONCE else parse_duration(overlap, setting="--overlap")
-    store = Store(config.database_path)
+    store = Store(config.database)
     token = issue_token(config, store.find_token(wanted).id)
     record = store.rotate_token(token.id, secret_digest(token.secret), overlap=seconds)
     return RotatedToken(token=token, record=record, overlap=seconds)
@@ -175,7 +175,7 @@ def limit_token(config: EdgeConfig, wanted: str, changes: Mapping[str, int | Non
         TokenNotFoundError: It is unknown.
         TokenRevokedError: It is revoked, and something is to be changed.
     """
-    store = Store(config.database_path)
+    store = Store(config.database)
     return store.limit_token(wanted, changes) if changes else store.find_token(wanted)
 
 
@@ -192,7 +192,7 @@ def give_token(config: EdgeConfig, wanted: str, owner: str) -> TokenRecord:
         TokenRevokedError: It is revoked.
         AccountError: There is no such user.
     """
-    return Store(config.database_path).give_token(wanted, owner)
+    return Store(config.database).give_token(wanted, owner)
 
 
 def revoke_tokens(config: EdgeConfig, wanted: Sequence[str]) -> list[TokenRecord]:
@@ -201,7 +201,7 @@ def revoke_tokens(config: EdgeConfig, wanted: Sequence[str]) -> list[TokenRecord
     Raises:
         TokenNotFoundError: One is unknown.
     """
-    return Store(config.database_path).revoke_tokens(wanted)
+    return Store(config.database).revoke_tokens(wanted)
 
 
 def list_tokens(config: EdgeConfig, wanted: Sequence[str] = ()) -> list[TokenView]:
@@ -210,7 +210,7 @@ def list_tokens(config: EdgeConfig, wanted: Sequence[str] = ()) -> list[TokenVie
     Raises:
         TokenNotFoundError: One of ``wanted`` is unknown.
     """
-    store = Store(config.database_path)
+    store = Store(config.database)
     records = [store.find_token(one) for one in wanted] if wanted else store.read()[1]
     used, now = store.last_used(), time.time()
     return [token_view(one, now, used.get(one.id)) for one in records]

@@ -114,7 +114,7 @@ def create_user(config: EdgeConfig, new: NewUser) -> UserView:
         created_at=int(time.time()),
     )
     password = _hashed(new.password)
-    AccessStore(config.database_path).create_user(record, password=password)
+    AccessStore(config.database).create_user(record, password=password)
     return _view(record, password is not None, 0)
 
 
@@ -125,7 +125,7 @@ def change_user(config: EdgeConfig, name: str, change: ChangedUser) -> UserView:
         EdgeConfigError: Address, groups or password are none.
         AccountError: There is no such user.
     """
-    store = AccessStore(config.database_path)
+    store = AccessStore(config.database)
     store.change_user(
         name,
         password=_hashed(change.password),
@@ -142,7 +142,7 @@ def remove_user(config: EdgeConfig, name: str) -> None:
     Raises:
         AccountError: There is no such user, or the user owns tokens.
     """
-    AccessStore(config.database_path).remove_user(name)
+    AccessStore(config.database).remove_user(name)
 
 
 def end_user_sessions(config: EdgeConfig, name: str) -> None:
@@ -151,7 +151,7 @@ def end_user_sessions(config: EdgeConfig, name: str) -> None:
     Raises:
         AccountError: There is no such user.
     """
-    AccessStore(config.database_path).end_sessions_of(name)
+    AccessStore(config.database).end_sessions_of(name)
 
 
 def invite_user(
@@ -176,14 +176,14 @@ def invite_user(
     host = _hostname(DoorMap.load(config), hostname)
     secret = new_secret()
     until = int(time.time()) + lifetime
-    AccessStore(config.database_path).invite(name, secret_digest(secret), expires_at=until)
+    AccessStore(config.database).invite(name, secret_digest(secret), expires_at=until)
     url = f"{door_url(config, host)}{INVITE_PATH}{secret}"
     return Invitation(name=name, url=url, expires_at=utc_second(until))
 
 
 def list_users(config: EdgeConfig) -> list[UserView]:
     """Return all users, sorted."""
-    return [_view(*one) for one in AccessStore(config.database_path).users()]
+    return [_view(*one) for one in AccessStore(config.database).users()]
 
 
 def show_user(config: EdgeConfig, name: str) -> UserDetail:
@@ -192,7 +192,7 @@ def show_user(config: EdgeConfig, name: str) -> UserDetail:
     Raises:
         AccountError: There is no such user.
     """
-    store = AccessStore(config.database_path)
+    store = AccessStore(config.database)
     user = _find(store, name)
     policies = _policies_for(config, name, user.groups)
     keys = tuple(

@@ -418,6 +418,11 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.data_dir / "history.sqlite3"
 
     @property
+    def database(self) -> Path | str:
+        """Where tokens and all else that lasts are: the URL ``store``, or ``database_path``."""
+        return self.database_path if self.store is None else self.store
+
+    @property
     def database_path(self) -> Path:
         """The store."""
         return self.data_dir / "edge.sqlite3"

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from .dialect import Location
+
 __all__ = ["AcmeStore"]
 
 _Row = TypeVar("_Row", AcmeCertificate, AcmeFailure, AcmeOrder)
@@ -48,12 +50,12 @@ class AcmeStore(Database):
     Every method blocks for some milliseconds and raises StorageError.
 
     Args:
-        path: The database.
+        location: ``EdgeConfig.database``.
         key_path: The file with the key for private keys; made with the first secret.
     """
 
-    def __init__(self, path: Path, key_path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, location: Location, key_path: Path) -> None:
+        super().__init__(location)
         self._secrets = SecretBox(key_path)
 
     def directories(self) -> list[str]:

@@ -10,7 +10,6 @@ import time
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from .database import Database
 from .models import Audit
@@ -63,8 +62,8 @@ class AuditStore(Database):
             rows = rows.where(Audit.id < before)
         if query:
             columns = (Audit.by, Audit.action, Audit.subject, Audit.detail)
-            rows = rows.where(sa.or_(*(one.contains(query, autoescape=True) for one in columns)))
-        with self._errors(), Session(self._engine) as session, session.begin():
+            rows = rows.where(sa.or_(*(one.icontains(query, autoescape=True) for one in columns)))
+        with self._errors(), self._read() as session:
             return [
                 AuditRow(row.id, row.at, row.by, row.action, row.subject, row.detail)
                 for row in session.scalars(rows)

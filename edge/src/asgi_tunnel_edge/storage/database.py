@@ -1,14 +1,13 @@
-"""One SQLite file that several processes use: connections, transactions, migrations, sentences.
+"""The store's connections, transactions, migrations and sentences, whatever database it is in.
 
-Nothing is opened between calls, so that there is nothing to close. The base of ``store`` and
-``acme``, which hold what is in the tables.
+Nothing is opened between calls, so that there is nothing to close. The base of ``store``, ``acme``
+and the others, which hold what is in the tables; what the databases differ in is in ``dialect``.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -16,119 +15,84 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from asgi_tunnel_edge.errors import StorageError
-from asgi_tunnel_edge.files import PRIVATE
 
+from .dialect import Location, dialect_of
 from .models import Meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["GENERATION", "HEAD_REVISION", "RENEWALS", "Database", "raise_number", "read_number"]
 
 #: The newest migration. A test compares it with the folder.
-HEAD_REVISION: Final = "0013"
+HEAD_REVISION: Final = "0014"
 
 #: Rows of ``meta``: what grows with each change, and with each renewal that is asked for.
 GENERATION: Final = "generation"
 RENEWALS: Final = "renewals"
 
-#: Seconds to wait for another process's write; a write here takes milliseconds.
-_BUSY_TIMEOUT: Final = 5.0
-_WRITE: Final = {"sqlite_begin": "IMMEDIATE"}
+_WRITE: Final = {"asgi_tunnel_writes": True}
 
 
 class Database:
-    """The file. Every method raises StorageError when it is missing, locked, broken or newer."""
+    """The store. Every method raises StorageError when it is missing, locked, broken or newer.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # A creator rather than a URL: `mode=rw` never makes an empty database by mistake.
-        self._engine = sa.create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
-        sa.event.listen(self._engine, "begin", _begin)
+    Args:
+        location: ``EdgeConfig.database``: the path of a file, or a URL.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self._dialect = dialect_of(location)
+
+    @property
+    def label(self) -> str:
+        """What sentences call it; without a password."""
+        return self._dialect.label
 
     def migrate(self) -> None:
-        """Make the database, or bring it to this version's tables; all or nothing.
+        """Make the tables, or bring them to this version; all or nothing.
 
         Of two processes that do this at once, one does it and the other finds it done.
         """
         with self._errors():
-            # SQLite's own files beside the database take the mode of the database.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
-            if self._revision() == HEAD_REVISION:
+            self._dialect.prepare()
+            if self._dialect.revision() == HEAD_REVISION:
                 return  # without the 0.2 s that importing alembic takes
             self._upgrade()
 
-    def copy_to(self, path: Path) -> str:
-        """Copy the whole database, as of one moment, into one new file; return its revision.
-
-        Writers go on meanwhile. The copy is mode 0600, and not in WAL mode: there is nothing
-        beside it.
-
-        Raises:
-            StorageError: It cannot be read, or is broken, or the copy cannot be written.
-        """
-        with self._errors():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
-            source, target = self._connect(), sqlite3.connect(path)
-            try:
-                source.backup(target)
-                target.execute("PRAGMA journal_mode = DELETE")
-            finally:
-                source.close()
-                target.close()
-        problem = Database(path).find_damage()
-        if problem:
-            sentence = f"the database {self.path} is broken ({problem}); put a copy back"
-            raise StorageError(sentence)
-        return Database(path).revision() or ""
-
     def find_damage(self) -> str:
-        """Look through the whole file; empty when all is well, else SQLite's first sentence.
+        """Look through all that is kept; empty when all is well, else one sentence.
 
         Raises:
             StorageError: It cannot be opened at all.
         """
         with self._errors():
-            connection = self._open()
-            try:
-                said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-            finally:
-                connection.close()
-        return "" if said == "ok" else said
+            return self._dialect.find_damage()
 
     def revision(self) -> str | None:
-        """The newest migration that was made; None in a file without tables.
+        """The newest migration that was made; None where there are no tables.
 
         Raises:
             StorageError: It cannot be read.
         """
         with self._errors():
-            connection = self._open()
-            try:
-                known = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
-                if connection.execute(known).fetchone() is None:
-                    return None
-                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-                return None if row is None else str(row[0])
-            finally:
-                connection.close()
+            return self._dialect.revision()
 
-    def _open(self) -> sqlite3.Connection:
-        """Open it as it is; nothing about it is changed."""
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        with self._errors():
+            self._dialect.load()
+        # A creator rather than a URL: how a connection is opened stands in one place.
+        engine = sa.create_engine(
+            self._dialect.alchemy, creator=self._dialect.connect, poolclass=NullPool
+        )
+        sa.event.listen(engine, "begin", self._begin)
+        return engine
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = self._open()
-        try:
-            connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _begin(self, connection: sa.Connection) -> None:
+        writes = bool(connection.get_execution_options().get("asgi_tunnel_writes"))
+        self._dialect.begin(connection.connection.driver_connection, writes=writes)
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
@@ -140,13 +104,6 @@ class Database:
         engine = self._engine.execution_options(**_WRITE)
         with Session(engine) as session, session.begin():
             yield session
-
-    def _revision(self) -> str | None:
-        with self._engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-            return None if revision is None else str(revision)
 
     def _upgrade(self) -> None:
         from alembic import command
@@ -162,7 +119,7 @@ class Database:
                 command.upgrade(config, "head")
             except CommandError as error:
                 sentence = (
-                    f"the database {self.path} was made by a newer version of asgi-tunnel-edge; "
+                    f"the database {self.label} was made by a newer version of asgi-tunnel-edge; "
                     "upgrade this one"
                 )
                 raise StorageError(sentence) from error
@@ -172,47 +129,18 @@ class Database:
         """One sentence for each way in which a database fails."""
         try:
             yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
-            raise StorageError(self._sentence(error)) from error
+        except sa.exc.DBAPIError as error:
+            cause = error.orig
+            said = self._dialect.sentence(cause if isinstance(cause, Exception) else error)
+            raise StorageError(said) from error
+        except self._dialect.errors as error:
+            raise StorageError(self._dialect.sentence(error)) from error
         except OSError as error:
             sentence = (
-                f"the database {self.path} cannot be opened ({error.strerror}); "
+                f"the database {self.label} cannot be opened ({error.strerror}); "
                 "run this as the user that owns the directory"
             )
             raise StorageError(sentence) from error
-
-    def _sentence(self, error: Exception) -> str:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        said = str(cause)
-        if not self.path.exists():
-            return (
-                f"there is no database {self.path}; put a copy back, or make a new one with "
-                "`asgi-tunnel-edge remake database`, which says what is lost"
-            )
-        if "locked" in said or "busy" in said:
-            return f"the database {self.path} is locked by another process; try again"
-        is_empty = "no such table: tokens" in said or "no such table: meta" in said
-        if "no such column" in said or ("no such table" in said and not is_empty):
-            return (
-                f"the database {self.path} is of an older version; start the edge once with "
-                "`asgi-tunnel-edge run`, which brings it up to date"
-            )
-        if "not a database" in said or "malformed" in said or is_empty:
-            return (
-                f"the database {self.path} is broken ({said}); put a copy back, or make a new one "
-                "with `asgi-tunnel-edge remake database`, which says what is lost"
-            )
-        return f"the database {self.path} cannot be used ({said}); check its disk and permissions"
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Begin the transaction that the driver, in its old form, would begin too late.
-
-    A write takes the lock at once: what it checks stays true until it commits. In a deferred
-    transaction the later upgrade to a write fails when somebody else wrote in between.
-    """
-    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {kind}")
 
 
 def read_number(session: Session, key: str) -> int:

@@ -23,6 +23,8 @@ __all__ = [
     "Audit",
     "Ban",
     "Base",
+    "ClusterNode",
+    "ClusterSecret",
     "Hostname",
     "Maintenance",
     "Meta",
@@ -214,7 +216,7 @@ class AccessUser(Base):
     password: Mapped[str | None] = mapped_column(String(255))  # hashed; NULL: no password
     created_at: Mapped[int] = mapped_column(BigInteger)
     disabled_at: Mapped[int | None] = mapped_column(BigInteger)
-    epoch: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"))
 
 
 class AccessPasskey(Base):
@@ -329,6 +331,27 @@ class Audit(Base):
     action: Mapped[str] = mapped_column(String(64))
     subject: Mapped[str] = mapped_column(String(255))
     detail: Mapped[str] = mapped_column(String)
+
+
+class ClusterSecret(Base):
+    """What all edges of a cluster need, each under its name; encrypted by who keeps it."""
+
+    __tablename__ = "cluster_secrets"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ClusterNode(Base):
+    """One edge that has joined, by its name in the certificate."""
+
+    __tablename__ = "cluster_nodes"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    peer_address: Mapped[str] = mapped_column(String(255))
+    certificate: Mapped[bytes] = mapped_column(LargeBinary)  # PEM; its key never leaves the edge
+    joined_at: Mapped[int] = mapped_column(BigInteger)
 
 
 class Meta(Base):

@@ -7,14 +7,16 @@ refresh token. Secrets are kept as hashes. A running edge uses it in a thread.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from msgspec import Struct
-from sqlalchemy.orm import Session
 
 from .database import Database
 from .models import OAuthGrant
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 __all__ = ["GrantRecord", "GrantStore", "Misuse"]
 
@@ -164,7 +166,7 @@ class GrantStore(Database):
             return _grant(row)
 
     def _has(self, wanted: sa.Select[OAuthGrant]) -> bool:
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             return session.scalars(wanted.limit(1)).first() is not None
 
 

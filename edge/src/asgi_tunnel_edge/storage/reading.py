@@ -1,15 +1,15 @@
 """Reads everything that a running edge follows: plain SQL, as of one moment.
 
-Without SQLAlchemy, which takes 0.4 s and 20 MB to load: an edge that starts, or starts again after
-a crash, needs none of it until it writes. What changes the tables is left to ``store``.
+The same statements for each database: migration 0014 gives PostgreSQL a ``rowid``. Without
+SQLAlchemy, which takes 0.4 s and 20 MB to load: an edge that starts, or starts again after a crash,
+needs none of it until it writes. What changes the tables is left to ``store``.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import defaultdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,6 +19,11 @@ from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.maintenance import MaintenanceRecord
 from asgi_tunnel_edge.quotas import QUOTA_NAMES, TokenQuotas
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .dialect import Select
 
 __all__ = ["read_snapshot", "read_tokens"]
 
@@ -50,48 +55,38 @@ _ENDED: Final = (
 )
 
 
-def read_snapshot(connection: sqlite3.Connection) -> Snapshot:
+def read_snapshot(select: Select) -> Snapshot:
     """Return all of it.
 
     Args:
-        connection: To the database, in autocommit mode, outside a transaction.
+        select: Reads what was true at one moment.
 
     Raises:
-        sqlite3.Error: The database cannot be read.
-        StorageError: It holds something else.
+        StorageError: The database holds something else.
     """
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    cursor.execute("BEGIN")
     try:
-        numbers = {row["key"]: row["value"] for row in cursor.execute("SELECT * FROM meta")}
+        numbers = {row["key"]: row["value"] for row in select("SELECT * FROM meta")}
         return Snapshot.of(
             numbers.get("generation", 0),
-            read_tokens(cursor),
-            bans=[_struct(row, BanRecord) for row in cursor.execute(_BANS)],
-            scanner_bans=[_struct(row, ScannerBan) for row in cursor.execute(_SCANNER_BANS)],
+            read_tokens(select),
+            bans=[_struct(row, BanRecord) for row in select(_BANS)],
+            scanner_bans=[_struct(row, ScannerBan) for row in select(_SCANNER_BANS)],
             renewals=numbers.get("renewals", 0),
             maintenance=[
                 _struct(row, MaintenanceRecord, allow=row["allow"].split())
-                for row in cursor.execute(_MAINTENANCE)
+                for row in select(_MAINTENANCE)
             ],
-            access=_read_access(cursor, numbers.get("access_epoch", 0)),
+            access=_read_access(select, numbers.get("access_epoch", 0)),
         )
     except msgspec.ValidationError as error:
         raise StorageError(f"the database holds what no edge has written: {error}") from error
-    finally:
-        cursor.execute("ROLLBACK")  # it has changed nothing
 
 
-def read_tokens(cursor: sqlite3.Cursor) -> list[TokenRecord]:
-    """Return all tokens, oldest first.
-
-    Args:
-        cursor: With rows that have names.
-    """
+def read_tokens(select: Select) -> list[TokenRecord]:
+    """Return all tokens, oldest first."""
     hostnames: defaultdict[str, list[str]] = defaultdict(list)
     end_to_end: defaultdict[str, list[str]] = defaultdict(list)
-    for row in cursor.execute(_HOSTNAMES):
+    for row in select(_HOSTNAMES):
         hostnames[row["token_id"]].append(row["hostname"])
         if row["end_to_end"]:
             end_to_end[row["token_id"]].append(row["hostname"])
@@ -104,25 +99,25 @@ def read_tokens(cursor: sqlite3.Cursor) -> list[TokenRecord]:
             old_secret_sha256=row["old_secret_sha256"] or "",
             quotas=TokenQuotas(**{name: row[name] for name in QUOTA_NAMES}),
         )
-        for row in cursor.execute(_TOKENS)
+        for row in select(_TOKENS)
     ]
 
 
-def _read_access(cursor: sqlite3.Cursor, epoch: int) -> AccessRecords:
+def _read_access(select: Select, epoch: int) -> AccessRecords:
     return AccessRecords(
         users=tuple(
-            _struct(row, UserRecord, groups=row["groups"].split()) for row in cursor.execute(_USERS)
+            _struct(row, UserRecord, groups=row["groups"].split()) for row in select(_USERS)
         ),
         service_tokens=tuple(
             _struct(row, ServiceTokenRecord, policies=row["policies"].split())
-            for row in cursor.execute(_SERVICE_TOKENS)
+            for row in select(_SERVICE_TOKENS)
         ),
-        links=tuple(_struct(row, LinkRecord) for row in cursor.execute(_LINKS)),
-        ended=tuple(row["id"] for row in cursor.execute(_ENDED, (time.time(),))),
+        links=tuple(_struct(row, LinkRecord) for row in select(_LINKS)),
+        ended=tuple(row["id"] for row in select(_ENDED, time.time())),
         epoch=epoch,
     )
 
 
-def _struct(row: sqlite3.Row, struct: type[Any], **given: object) -> Any:
+def _struct(row: Mapping[str, Any], struct: type[Any], **given: object) -> Any:
     """A row as a record: the columns that it has fields for, and what is given in their place."""
-    return msgspec.convert({**dict(row), **given}, struct)
+    return msgspec.convert({**row, **given}, struct)

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from asgi_tunnel_edge.ban import (
     APP,
@@ -49,6 +48,8 @@ from .reading import read_snapshot
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from sqlalchemy.orm import Session
+
     from asgi_tunnel_edge.maintenance import MaintenanceRecord
 
 __all__ = ["HEAD_REVISION", "Store"]
@@ -57,7 +58,7 @@ _MAX_NAMED: Final = 5  # bans that one sentence names
 
 
 class Store(Database):
-    """The tokens, hostnames, bans and audit log in one SQLite file; several processes may use it.
+    """The tokens, hostnames, bans and audit log; several processes may use them.
 
     Every method raises StorageError when the database is missing, locked, broken or of another
     version.
@@ -223,7 +224,7 @@ class Store(Database):
     def last_used(self) -> dict[str, int]:
         """When each token was used last, by its id; seconds since 1970, to the minute."""
         columns = sa.select(Token.id, Token.last_used_at).where(Token.last_used_at.is_not(None))
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             return {token_id: at for token_id, at in session.execute(columns) if at is not None}
 
     def add_hostnames(
@@ -263,7 +264,7 @@ class Store(Database):
 
     def check_hostnames(self, wanted: str, hostnames: Sequence[str]) -> None:
         """See whether :meth:`add_hostnames` would work now; it raises the same."""
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             _with_room(session, wanted, hostnames)
 
     def remove_hostnames(
@@ -345,7 +346,7 @@ class Store(Database):
         Raises:
             TokenNotFoundError: It is unknown.
         """
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             return _record(_find(session, wanted))
 
     def read(self) -> tuple[int, list[TokenRecord]]:
@@ -490,21 +491,17 @@ class Store(Database):
 
     def snapshot(self) -> Snapshot:
         """Everything that a running edge follows, as of one moment."""
-        with self._errors():
-            connection = self._open()
-            try:
-                return read_snapshot(connection)
-            finally:
-                connection.close()
+        with self._errors(), self._dialect.moment() as select:
+            return read_snapshot(select)
 
     def generation(self) -> int:
         """A number that grows with each change."""
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             return _generation(session)
 
     def audit(self) -> list[tuple[int, str, str, str]]:
         """All changes, oldest first: (seconds since 1970, action, subject, detail)."""
-        with self._errors(), Session(self._engine) as session, session.begin():
+        with self._errors(), self._read() as session:
             rows = session.scalars(sa.select(Audit).order_by(Audit.id))
             return [(row.at, row.action, row.subject, row.detail) for row in rows]
 

@@ -1,23 +1,23 @@
 """Keeps a running edge's snapshot fresh while other processes change the store.
 
-SQLite has no notifications between processes. It has a counter that costs microseconds to read,
-``PRAGMA data_version``; so four times a second one worker thread looks at it. The event loop
-never waits for the disk. A store that fails changes nothing: the last snapshot stays in force.
+Four times a second one worker thread looks whether something was changed, which costs microseconds:
+SQLite counts changes, and PostgreSQL has told of them by then (:class:`.dialect.Watch`). The event
+loop never waits for the disk or the server. A store that fails changes nothing: the last snapshot
+stays in force.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from asgi_tunnel_edge.errors import StorageError
 
+from .dialect import Location, dialect_of
 from .reading import read_snapshot
 from .snapshot import load_snapshot_file, save_snapshot_file
 
@@ -42,8 +42,8 @@ _SAVE_EVERY: Final = 4
 #: Looks from one write of when tokens were used to the next: a minute.
 _USES_EVERY: Final = 240
 
-#: Seconds that one look waits for a lock; the next look comes soon enough.
-_BUSY_TIMEOUT: Final = 0.2
+#: Seconds after which a look that has not ended is a failure: a server that does not answer.
+_PATIENCE: Final = 5.0
 
 
 class BanSource(Protocol):
@@ -75,12 +75,13 @@ class SnapshotReader:
         read_at: When the database could be read, at last; 0.0: never.
     """
 
-    def __init__(self, database: Path, snapshot_file: Path) -> None:
+    def __init__(self, database: Location, snapshot_file: Path) -> None:
         self._database = database
         self._file = snapshot_file
-        self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None  # of the file that the connection reads
-        self._seen: int | None = None  # its data_version when the snapshot was read
+        self._dialect = dialect_of(database)
+        self._watch = self._dialect.watch()
+        self._seen: object = None  # its version when the snapshot was read
+        self._look_began: float | None = None  # monotonic seconds; None: no look is going on
         self._snapshot: Snapshot | None = None
         self.read_at = 0.0  # seconds since 1970
         self._failing = False
@@ -90,8 +91,13 @@ class SnapshotReader:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the store could not be read at the last look."""
-        return self._failing
+        """Whether the store could not be read at the last look, or this look hangs."""
+        began = self._look_began
+        return self._failing or (began is not None and time.monotonic() - began > _PATIENCE)
+
+    @property
+    def _trouble(self) -> tuple[type[Exception], ...]:
+        return (OSError, StorageError, *self._dialect.errors)
 
     def load(self) -> Snapshot:
         """The first snapshot: from the store, and saved; or else the last saved one.
@@ -105,8 +111,8 @@ class SnapshotReader:
                 snapshot = load_snapshot_file(self._file)
             except StorageError as error:
                 sentence = (
-                    f"neither the database {self._database} nor the snapshot {self._file} can be "
-                    "read; put a copy of the database back, or make a new one with "
+                    f"neither the database {self._dialect.label} nor the snapshot {self._file} can "
+                    "be read; put a copy of the database back, or make a new one with "
                     "`asgi-tunnel-edge remake database`"
                 )
                 raise StorageError(sentence) from error
@@ -122,22 +128,24 @@ class SnapshotReader:
 
     def poll(self) -> Snapshot | None:
         """Look once: a new snapshot, or None when nothing changed or nothing can be read."""
+        label = self._dialect.label
+        self._look_began = time.monotonic()
         try:
             snapshot = self._read()
-        except (OSError, sqlite3.Error, StorageError) as error:
+        except self._trouble as error:
             self.close()
             if not self._failing:
                 self._failing = True
                 _log.warning(
-                    "the database %s cannot be read, going on without it: %s",
-                    self._database,
-                    error,
+                    "the database %s cannot be read, going on without it: %s", label, error
                 )
             return None
+        finally:
+            self._look_began = None
         self.read_at = time.time()
         if self._failing:
             self._failing = False
-            _log.info("the database %s can be read again", self._database)
+            _log.info("the database %s can be read again", label)
         if snapshot is None or snapshot == self._snapshot:
             return None
         self._snapshot = snapshot
@@ -168,14 +176,12 @@ class SnapshotReader:
         Over the connection that looks for changes, which does not see its own: nothing is read
         again. Those of a minute in which the store cannot be written are lost.
         """
-        if self._connection is None or not token_ids:
+        rows = [(int(now), one) for one in sorted(token_ids)]
+        if not rows:
             return
-        rows = [(int(now), one) for one in token_ids]
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("UPDATE tokens SET last_used_at = ? WHERE id = ?", rows)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            self._watch.update("UPDATE tokens SET last_used_at = ? WHERE id = ?", rows)
+        except self._dialect.errors as error:
             self.close()  # its transaction may be open
             if not self._uses_failing:
                 _log.warning("when tokens were used is not kept now: %s", error)
@@ -185,25 +191,16 @@ class SnapshotReader:
 
     def close(self) -> None:
         """Let go of the database; the next look opens it again."""
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = self._identity = self._seen = None
+        self._watch.close()
+        self._seen = None
 
     def _read(self) -> Snapshot | None:
-        status = self._database.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity != self._identity:
-            # Replaced by a copy: the open connection would read the old file for ever.
-            self.close()
-            self._connection = _connect(self._database)
-            self._identity = identity
-        assert self._connection is not None
-        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        version = self._watch.version()
         if version == self._seen:
             return None
         # Noted before reading: a change in between costs one more look, and is never missed.
-        snapshot = read_snapshot(self._connection)
+        with self._watch.moment() as select:
+            snapshot = read_snapshot(select)
         self._seen = version
         return snapshot
 
@@ -223,7 +220,7 @@ class SnapshotWatcher:
 
     ::
 
-        watcher = SnapshotWatcher(config.database_path, config.snapshot_path, directory.apply)
+        watcher = SnapshotWatcher(config.database, config.snapshot_path, directory.apply)
         snapshot = await watcher.start()
         ...
         await watcher.stop()
@@ -231,7 +228,7 @@ class SnapshotWatcher:
 
     def __init__(
         self,
-        database: Path,
+        database: Location,
         snapshot_file: Path,
         on_change: Callable[[Snapshot], None],
         *,
@@ -242,7 +239,7 @@ class SnapshotWatcher:
         """Prepare; nothing is read yet.
 
         Args:
-            database: ``EdgeConfig.database_path``.
+            database: ``EdgeConfig.database``.
             snapshot_file: ``EdgeConfig.snapshot_path``.
             on_change: Called in the event loop with each snapshot after the first; must not block.
             bans: Whose bans are written into the store.
@@ -343,11 +340,3 @@ class SnapshotWatcher:
                 # The task's outer edge. A defect here must not end the watch: revocations would
                 # no longer arrive. The next look repeats what failed, if the store changes.
                 _log.exception("looking for changes of the store failed")
-
-
-def _connect(database: Path) -> sqlite3.Connection:
-    # `mode=rw`: reading in WAL mode needs the shared-memory file; never make a database here.
-    uri = f"{database.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-    )

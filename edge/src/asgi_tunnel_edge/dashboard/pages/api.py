@@ -31,7 +31,7 @@ __all__ = ["PAGE"]
 
 def _routes(routes: PageRoutes) -> Sequence[BaseRoute]:
     context, guarded = routes.context, routes.guarded
-    audit = AuditStore(context.config.database_path)
+    audit = AuditStore(context.config.database)
 
     def newest(before: int | None, query: str, limit: int) -> list[AuditRow]:
         return audit.newest(before=before, query=query, limit=limit)
