@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .counting import Counts
+from .crowd import storm
 from .faults import FAULTS, Fault, is_possible, run_fault
 from .page import PAGE, RESULTS, read_results, render, with_section, write_results
 from .world import ROOT, World, world
@@ -39,6 +40,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="of each edge")
     parser.add_argument("--connections", type=int, default=2, help="of each app")
     parser.add_argument("--apps", type=int, default=None, help="how many")
+    parser.add_argument(
+        "--tunnels", type=int, default=0, help="in the place of faults: a crowd, and its storm"
+    )
     parser.add_argument("--light", action="store_true", help="no app is a process of its own")
     parser.add_argument("--loopback", action="store_true", help="as where there are no namespaces")
     parser.add_argument("--write", action="store_true", help=f"keep the figures, for {PAGE}")
@@ -49,7 +53,7 @@ def main() -> int:
     for bus in buses if options.edges > 1 else [""]:
         folder = Path(tempfile.mkdtemp(prefix="cluster-"))
         try:
-            bad += run(folder, bus, options)
+            bad += (run_storm if options.tunnels else run)(folder, bus, options)
         finally:
             if options.keep:
                 print(f"logs: {folder}")
@@ -67,6 +71,22 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def run_storm(folder: Path, bus: str, options: argparse.Namespace) -> int:
+    """Connect a crowd, end an edge; return 0 when all came back."""
+    found = storm(
+        folder,
+        bus=bus,
+        tunnels=options.tunnels,
+        edges=options.edges,
+        workers=options.workers,
+    )
+    _say(f"{bus or 'no bus'}: {found}")
+    found["date"] = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
+    for file in (ROOT / "build" / "cluster.json", *([ROOT / RESULTS] if options.write else [])):
+        write_results(file, f"storm {bus or 'none'}", {"storm": found})
+    return int(found["all_back"] is None)
+
+
 def run(folder: Path, bus: str, options: argparse.Namespace) -> int:
     """Do all faults with one bus; return how many cost too much."""
     apps = options.apps or (QUICK_APPS if options.quick else APPS)
@@ -78,9 +98,9 @@ def run(folder: Path, bus: str, options: argparse.Namespace) -> int:
         connections=options.connections,
         bus=bus,
         workers=options.workers,
+        apps=apps,
         may_have_cables=not options.loopback,
     ) as one:
-        one.make_tokens(apps)
         if options.quick or options.light:
             one.start_crowd(apps)
         else:

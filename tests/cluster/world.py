@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from tests.e2e.harness import BIN, Process, Token, spawn, wait_until
 
+from asgi_tunnel_edge.settings.config import EdgeConfig
+
+from . import tokens
 from .authority import make_authority
 from .edges import DOMAIN, HOST, ClusterEdge
 from .network import Machine, Network, free_port, network
@@ -32,6 +35,30 @@ APP: Final = "tests.cluster.app:app"
 
 
 @dataclass
+class Crowd:
+    """A process with many light apps.
+
+    Attributes:
+        process: Itself.
+        lines: What it writes down each quarter of a second.
+        apps: How many it has.
+    """
+
+    process: Process
+    lines: Path
+    apps: int
+
+    def now(self) -> tuple[int, int]:
+        """Return how many apps have a connection now, and how many connections there are."""
+        assert self.process.is_alive(), self.process.output[-3000:]
+        lines = self.lines.read_text().splitlines() if self.lines.exists() else []
+        if not lines:
+            return 0, 0
+        _, apps, connections = lines[-1].split()
+        return int(apps), int(connections)
+
+
+@dataclass
 class World:
     """What faults happen to.
 
@@ -42,7 +69,7 @@ class World:
         home: The machine of the apps.
         connections: Of each app.
         counted: To which apps write each POST that they have executed.
-        crowd: Of the light apps: the process and its lines.
+        crowds: Processes with many light apps each.
     """
 
     folder: Path
@@ -53,9 +80,7 @@ class World:
     stack: ExitStack
     counted: Path
     tokens: list[Token] = field(default_factory=list)
-    crowd: Process | None = None
-    crowd_lines: Path | None = None
-    crowd_apps: int = 0
+    crowds: list[Crowd] = field(default_factory=list)
     real: list[Process] = field(default_factory=list)
     bus: str = ""
     postgresql: PostgresServer | None = None
@@ -67,11 +92,11 @@ class World:
         """Of all edges."""
         return self.edges[0].port
 
-    def make_tokens(self, count: int) -> None:
-        """Make a token for each app."""
-        for number in range(count):
-            text = self.edges[0].command("token", "create", f"app{number}", "--json")
-            self.tokens.append(Token(**json.loads(text)))
+    def _make_tokens(self, count: int) -> None:
+        """Make a token for each app; before the edges start, which then read them all at once."""
+        config = EdgeConfig.load(self.edges[0].folder)
+        names = [f"app{number}" for number in range(count)]
+        self.tokens += tokens.make(config, names)
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -81,36 +106,35 @@ class World:
             "PYTHONPATH": str(ROOT),
         }
 
-    def start_crowd(self, count: int) -> None:
-        """Start the first ``count`` apps in one process; returns when all have all connections."""
-        tokens = self.folder / "tokens"
-        tokens.write_text("\n".join(one.token for one in self.tokens[:count]) + "\n")
-        self.crowd_lines = self.folder / "crowd-lines"
-        command = [*self.home.prefix, sys.executable, "-m", "tests.cluster.light"]
-        command += [str(tokens), str(self.connections), str(self.crowd_lines)]
-        self.crowd = spawn(
-            command, self.folder, env=self._environment(), cwd=ROOT, stdin=subprocess.PIPE
-        )
-        self.crowd_apps = count
+    def start_crowd(self, count: int, *, processes: int = 1) -> None:
+        """Start the first ``count`` apps in few processes; returns when all are connected."""
+        for number in range(processes):
+            some = self.tokens[number:count:processes]
+            file = self.folder / f"tokens{number}"
+            file.write_text("\n".join(one.token for one in some) + "\n")
+            lines = self.folder / f"crowd{number}.lines"
+            command = [*self.home.prefix, sys.executable, "-m", "tests.cluster.light"]
+            command += [str(file), str(self.connections), str(lines)]
+            process = spawn(
+                command, self.folder, env=self._environment(), cwd=ROOT, stdin=subprocess.PIPE
+            )
+            self.crowds.append(Crowd(process, lines, len(some)))
         self.wait_for_apps(timeout=120 + count / 20)
 
     def wait_for_apps(self, *, timeout: float = 60.0) -> None:
         """Return when all light apps have all their connections."""
-        wanted = f"{self.crowd_apps} {self.crowd_apps * self.connections}"
-        wait_until(
-            lambda: self._crowd_now() == wanted,
-            timeout=timeout,
-            what=f"all apps are there: {wanted}, not {self._crowd_now()}",
-        )
-
-    def _crowd_now(self) -> str:
-        assert self.crowd is not None
-        assert self.crowd_lines is not None
-        assert self.crowd.is_alive(), self.crowd.output[-3000:]
-        if not self.crowd_lines.exists():
-            return ""
-        lines = self.crowd_lines.read_text().splitlines()
-        return lines[-1].split(" ", 1)[1] if lines else ""
+        try:
+            wait_until(
+                lambda: all(
+                    one.now() == (one.apps, one.apps * self.connections) for one in self.crowds
+                ),
+                timeout=timeout,
+            )
+        except AssertionError:
+            found = [f"{one.now()} of {one.apps} apps" for one in self.crowds]
+            raise AssertionError(
+                f"not all apps are connected in {timeout:.0f} s: {found}"
+            ) from None
 
     def start_real_apps(self, first: int, count: int) -> None:
         """Start apps as users do, each a process of its own, from the token ``first`` on."""
@@ -188,6 +212,7 @@ def world(
     connections: int = 2,
     bus: str = "",
     workers: int = 1,
+    apps: int = 0,
     limits: str = "",
     may_have_cables: bool = True,
 ) -> Iterator[World]:
@@ -199,6 +224,7 @@ def world(
         connections: Of each app.
         bus: ``postgresql``, ``nats``, or nothing for one edge.
         workers: Of each edge.
+        apps: How many tokens there are; no app runs yet.
         limits: Lines for ``[limits]``.
         may_have_cables: As of :func:`.network.network`.
     """
@@ -222,6 +248,7 @@ def world(
             edge.init(folder, HOST if net.has_cables else addresses[0])
         if bus:
             _join(one)
+        one._make_tokens(apps)
         for edge in one.edges:
             edge.start()
         yield one
@@ -243,7 +270,7 @@ def _end_all(one: World) -> None:
         one.postgresql.remove()
     for server in one.nats:
         server.kill()
-    for process in (*one.real, *([one.crowd] if one.crowd else [])):
+    for process in (*one.real, *(crowd.process for crowd in one.crowds)):
         if process.is_alive():
             process.kill()
     for edge in one.edges:

@@ -228,10 +228,12 @@ def running_edge(
     host: str = "127.0.0.1",
     domain: str = "example.test",
     settings: str = "",
+    top: str = "",
     limits: str = "",
     proxies: str = "",
     guards: str = "",
     metrics: str = "",
+    prepare: Callable[[Path], object] = lambda data: None,
 ) -> Iterator[Edge]:
     """An edge on loopback and port 0.
 
@@ -241,21 +243,24 @@ def running_edge(
         host: A loopback address, with its brackets.
         domain: As ``init --domain``.
         settings: Added at the end of edge.toml.
+        top: Lines before its tables.
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
         guards: Lines for its ``[guards]``.
         metrics: Lines for its ``[metrics]``.
+        prepare: Called with the edge's folder before it starts.
     """
     data = folder / "edge"
     where = ["--data", str(data), "--domain", domain, "--listen", f"{host}:0"]
     edge_command("init", *where, "--tls", tls)
-    if settings or limits or proxies or guards or metrics:
-        text = (data / "edge.toml").read_text()
+    if settings or top or limits or proxies or guards or metrics:
+        text = f"{top}\n" + (data / "edge.toml").read_text()
         text = text.replace("[proxies]\n", f"[proxies]\n{proxies}\n", 1)
         text = text.replace("[guards]\n", f"[guards]\n{guards}\n", 1)
         text = text.replace("[metrics]\n", f"[metrics]\n{metrics}\n", 1)
         text = text.replace("[limits]\n", f"[limits]\n{limits}\n", 1) + f"\n{settings}\n"
         (data / "edge.toml").write_text(text)
+    prepare(data)
     edge = Edge(data, domain)
     edge.start()
     try:

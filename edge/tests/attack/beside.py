@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from tests.e2e.harness import Edge, Process, Token, running_app, running_edge, slowdown, spawn
@@ -37,7 +39,11 @@ starting, and would take the cores that an attack over a network leaves to edge 
 
 @dataclass
 class World:
-    """An edge on which no address is exempt, an app, and an attacker's token."""
+    """An edge on which no address is exempt, an app, and an attacker's token.
+
+    Attributes:
+        edges: Where who does nothing wrong goes, in turn; attackers go to the first one.
+    """
 
     edge: Edge
     app: Process
@@ -46,6 +52,13 @@ class World:
     folder: Path
     is_secure: bool
     other: Token | None = None  # of a tenant whose connectors come and go
+    edges: Sequence[Edge] = ()
+    _turn: Iterator[int] = field(default_factory=count)
+
+    @property
+    def _port(self) -> int:
+        edges = self.edges or [self.edge]
+        return edges[next(self._turn) % len(edges)].port
 
     def get(self, source: str = GOOD, host: str = "good.example.test", timeout: float = 10) -> int:
         """One request over a connection of its own; return its status."""
@@ -53,14 +66,14 @@ class World:
         if self.is_secure:
             client: http.client.HTTPConnection = http.client.HTTPSConnection(
                 "127.0.0.1",
-                self.edge.port,
+                self._port,
                 context=trusting(),
                 timeout=timeout,
                 source_address=address,
             )
         else:
             client = http.client.HTTPConnection(
-                "127.0.0.1", self.edge.port, timeout=timeout, source_address=address
+                "127.0.0.1", self._port, timeout=timeout, source_address=address
             )
         try:
             client.request("GET", "/", headers={"Host": host})
@@ -91,7 +104,7 @@ class World:
     @contextmanager
     def socket(self, source: str = GOOD) -> Iterator[socket.socket]:
         """A connection, through TLS where the edge speaks it."""
-        address = ("127.0.0.1", self.edge.port)
+        address = ("127.0.0.1", self._port)
         plain = socket.create_connection(address, timeout=10, source_address=(source, 0))
         with trusting().wrap_socket(plain) if self.is_secure else plain as sock:
             yield sock
@@ -106,6 +119,8 @@ def world(
     proxies: str = "",
     has_ipv6: bool = False,
     has_other: bool = False,
+    workers: int = 1,
+    store: str = "",
 ) -> Iterator[World]:
     """A new edge: what one attack has left must not help the next one.
 
@@ -116,12 +131,40 @@ def world(
         proxies: Lines for its ``[proxies]``.
         has_ipv6: The edge listens on both families.
         has_other: There is a third token.
+        workers: Processes of an edge.
+        store: URL of a PostgreSQL database; two edges meet there.
     """
     host = "[::]" if has_ipv6 else "127.0.0.1"
     guards = "exempt = []\nrate = 0.0"
-    with running_edge(
-        folder, tls=tls, host=host, limits=limits, proxies=proxies, guards=guards
-    ) as edge:
+    top = f"workers = {workers}\n"
+    with ExitStack() as stack:
+        edge = stack.enter_context(
+            running_edge(
+                folder,
+                tls=tls,
+                host=host,
+                limits=limits,
+                proxies=proxies,
+                guards=guards,
+                top=top + cluster_lines(store, "a"),
+            )
+        )
+        edges = [edge]
+        if store:
+            beside = folder / "beside"
+            beside.mkdir()
+            edges.append(
+                stack.enter_context(
+                    running_edge(
+                        beside,
+                        tls=tls,
+                        limits=limits,
+                        guards=guards,
+                        top=top + cluster_lines(store, "b"),
+                        prepare=lambda data: join(edge, data),
+                    )
+                )
+            )
         if has_ipv6:  # tokens then name the domain, which no resolver knows
             toml = edge.folder / "edge.toml"
             scheme = "http" if tls == "off" else "https"
@@ -133,12 +176,30 @@ def world(
         with running_app(
             folder, good, "app:app", app_dir=Path(__file__).parent, ready="is live"
         ) as process:
-            yield World(edge, process, good, bad, folder, tls != "off", other)
-        output = edge.running.output
-        assert "Traceback" not in output, output
-        # The good visitor's own lines are as many as it is quick.
-        others = [line for line in output.splitlines() if f" {GOOD} " not in line]
-        assert sum(map(len, others)) < 500_000, "the log was flooded"
+            yield World(edge, process, good, bad, folder, tls != "off", other, edges)
+        for one in edges:
+            output = one.running.output
+            assert "Traceback" not in output, output
+            # The good visitor's own lines are as many as it is quick.
+            others = [line for line in output.splitlines() if f" {GOOD} " not in line]
+            assert sum(map(len, others)) < 500_000, "the log was flooded"
+
+
+def cluster_lines(store: str, node: str) -> str:
+    """Return the settings by which an edge meets others; nothing without a store."""
+    if not store:
+        return ""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return (
+        f'store = "{store}"\nbus = "{store}"\nnode = "{node}"\npeer_listen = "127.0.0.1:{port}"\n'
+    )
+
+
+def join(first: Edge, folder: Path) -> None:
+    """Let another edge have the certificate of the first one, which tokens may pin."""
+    if (first.folder / "tls").exists():
+        shutil.copytree(first.folder / "tls", folder / "tls", dirs_exist_ok=True)
 
 
 @contextmanager
