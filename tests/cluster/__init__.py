@@ -1,4 +1,5 @@
 """Several edges as one: real processes on a network of their own, faults, and what visitors saw.
 
-`make cluster` runs it; :mod:`.__main__` says how. Nothing here runs in `make test`.
+`make cluster` runs it; :mod:`.__main__` says how. Only the tests of the
+counting run in `make test`.
 """

@@ -25,6 +25,13 @@ app executed one *twice*. *Back* is the longest silence that a client saw whose 
 how many were cut; *apps* is the time from the fault until all had all their connections again.
 """
 
+_STORM: Final = """\
+`make cluster ARGS="--tunnels 10000"` connects a crowd of light apps, two tunnels each, ends one edge
+by SIGKILL, and waits until all tunnels are back at the edges that are left. The edges, the apps and
+the visitors share the cores; memory is that of all processes of the edges.
+
+"""
+
 
 def write_results(file: Path, key: str, results: dict[str, Any]) -> None:
     """Put the results of one run beside those of others.
@@ -57,7 +64,35 @@ def render(every: dict[str, Any]) -> str:
         if not parts:
             parts.append(_TEXT.format(**made))
         parts.append(f"Bus: {key}, {run['date']}.\n\n" + "\n".join(_table(run["rows"])) + "\n")
+    if storms := {key: run["storm"] for key, run in every.items() if "storm" in run}:
+        parts.append(_STORM + "\n".join(_storms(storms)) + "\n")
     return "\n".join(parts)
+
+
+def _storms(runs: dict[str, dict[str, Any]]) -> list[str]:
+    columns = ["Bus", "Tunnels", "Edges", "A tunnel", "All apps served", "Half back", "All back"]
+    columns += ["Requests", "Failed", "twice", "Slowest GET"]
+    lines = [f"| {' | '.join(columns)} |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    for key, run in runs.items():
+        cells = [
+            key.removeprefix("storm "),
+            f"{run['tunnels']:,}",
+            f"{run['edges']}",
+            f"{run['per_tunnel'] / 1024:.1f} KiB",
+            _seconds(run["served_again"]),
+            _seconds(run["half_back"]),
+            _seconds(run["all_back"]),
+            f"{run['requests']:,}",
+            _failed(run),
+            f"{run['twice']}",
+            _seconds(run["slowest"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -74,7 +109,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
             f"{row['slowest']:.1f} s",
             _longest(row["sse"]),
             _longest(row["ws"]),
-            "-" if row["apps"] is None else f"{row['apps']:.1f} s",
+            _seconds(row["apps"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines

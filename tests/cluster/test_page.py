@@ -1,0 +1,48 @@
+"""The table of faults in the page for operators."""
+
+from __future__ import annotations
+
+from .page import BEGIN, END, render, with_section
+
+ROW = {
+    "fault": "SIGKILL of an edge",
+    "requests": 1352,
+    "failed": 1,
+    "outcomes": {"get 503": 1},
+    "unknown": 2,
+    "twice": 0,
+    "slowest": 1.04,
+    "sse": [0.5, 0.9],
+    "ws": [],
+    "apps": 1.25,
+}
+RUN = {
+    "date": "2026-01-01",
+    "world": {
+        "edges": 3,
+        "workers": 1,
+        "apps": 60,
+        "connections": 2,
+        "rate": 135.0,
+        "streams": 10,
+        "cores": 2,
+    },
+    "rows": [ROW],
+}
+
+
+def test_a_row_says_all_that_was_counted() -> None:
+    """One line for each fault; the storm of a crowd has no line here."""
+    text = render({"nats": RUN, "storm nats": {"storm": {}}})
+    wanted = (
+        "| SIGKILL of an edge | 1,352 | 1 (1 x get 503) | 2 | 0 | 1.0 s | 0.9 s (2) | none lost |"
+    )
+    assert wanted in text
+    assert "3 edges with 1 serving process each, 60 apps" in text.replace("\n", " ")
+
+
+def test_the_section_is_replaced() -> None:
+    """What stands around it stays."""
+    first = with_section("# Page\n\nText.\n", "one")
+    assert first == f"# Page\n\nText.\n\n{BEGIN}\n\none\n{END}\n"
+    assert with_section(first + "more\n", "two") == first.replace("one", "two") + "more\n"
