@@ -32,13 +32,21 @@ RUN = {
 
 
 def test_a_row_says_all_that_was_counted() -> None:
-    """One line for each fault; the storm of a crowd has no line here."""
-    text = render({"nats": RUN, "storm nats": {"storm": {}}})
+    """One line for each fault."""
+    text = render({"nats": RUN})
     wanted = (
         "| SIGKILL of an edge | 1,352 | 1 (1 x get 503) | 2 | 0 | 1.0 s | 0.9 s (2) | none lost |"
     )
     assert wanted in text
     assert "3 edges with 1 serving process each, 60 apps" in text.replace("\n", " ")
+
+
+def test_the_storm_of_a_crowd_has_a_table_of_its_own() -> None:
+    """What did not come back is a dash."""
+    storm = {**ROW, "tunnels": 10_000, "edges": 3, "per_tunnel": 32_768}
+    storm |= {"served_again": 2.5, "half_back": 4.0, "all_back": None}
+    text = render({"nats": RUN, "storm nats": {"storm": storm}})
+    assert "| nats | 10,000 | 3 | 32.0 KiB | 2.5 s | 4.0 s | - | 1,352 |" in text
 
 
 def test_the_section_is_replaced() -> None:
