@@ -53,6 +53,11 @@ class Channel:
         return bool(self._outgoing)
 
     @property
+    def waiting(self) -> int:
+        """Bytes that wait until the other end reads."""
+        return len(self._outgoing)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no part of a message is here, in either direction."""
         return not (self._incoming or self._outgoing or self.descriptors)

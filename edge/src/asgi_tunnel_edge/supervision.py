@@ -226,6 +226,11 @@ class ParentLink(SocketSource):
         """Let ``callback`` have messages of a kind, besides those that this class knows."""
         self._kinds[kind] = callback
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the parent has not taken yet."""
+        return self._channel.waiting
+
     def send(self, message: Message) -> None:
         """Say something to the parent; one that is gone hears nothing.
 

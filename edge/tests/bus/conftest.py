@@ -7,10 +7,11 @@ from typing import Final
 
 import pytest
 
-from .world import LocalWorld, World
+from .world import LocalWorld, ParentWorld, World
 
 WORLDS: Final[dict[str, Callable[[pytest.FixtureRequest], World]]] = {
     "local": lambda _: LocalWorld(),
+    "parent": lambda _: ParentWorld(),
 }
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 from asgi_tunnel_edge.bus import Bus, Event, LocalBus, LocalHub, Node
+from asgi_tunnel_edge.bus.parent import ParentBus
+from asgi_tunnel_edge.channel import Channel, Message
+from asgi_tunnel_edge.supervision import ParentLink
 
 WAIT: Final = 20.0  # seconds until a test gives up; a bus says things in milliseconds
+PROGRAM: Final = Path(__file__).with_name("hub_program.py")
+FIRST_NUMBER: Final = 1 << 30  # above every process id: no signal reaches anybody
 
 
 class Heard:
@@ -105,6 +114,69 @@ class LocalWorld:
 
     async def close(self) -> None:
         """See the interface."""
+
+
+class ParentWorld:
+    """On :mod:`asgi_tunnel_edge.bus.parent`: nodes of this process, and a parent's as another."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.process = subprocess.Popen([sys.executable, str(PROGRAM)], stdin=theirs.fileno())
+        theirs.close()
+        self._channel = Channel(ours)
+        self._links: dict[str, tuple[int, Channel]] = {}  # by node
+
+    def member(self, edge: str = "a", *, worker: int = 0) -> Member:
+        """See the interface."""
+        node = new_node(edge, worker=worker)
+        ours, theirs = socket.socketpair()
+        number = FIRST_NUMBER + len(self._links)
+        self._channel.send({"type": "worker", "number": number}, [theirs.fileno()])
+        theirs.close()
+        channel = Channel(ours)
+        self._links[node.id] = (number, channel)
+        link = ParentLink(channel, {"sockets": {}})
+        link.serve(_answer)
+        return Member(node, ParentBus(link, node))
+
+    async def kill(self, member: Member) -> None:
+        """See the interface."""
+        number, _ = self._links[member.node.id]
+        self._hang_up(member.node.id)
+        self._channel.send({"type": "ended", "number": number})
+
+    def renew(self) -> None:
+        """Let the parent become another version."""
+        self._channel.send({"type": "renewed", "number": 0})
+
+    def freeze(self, member: Member) -> None:
+        """Let a node read and say nothing, until :meth:`thaw`."""
+        asyncio.get_running_loop().remove_reader(self._links[member.node.id][1].fileno())
+
+    def thaw(self, member: Member) -> None:
+        """Let it go on."""
+        assert isinstance(member.bus, ParentBus)
+        link = member.bus._link
+        assert isinstance(link, ParentLink)
+        link.serve(_answer)
+
+    async def close(self) -> None:
+        """See the interface; a worker ends with its parent, and this is the test's own process."""
+        for node_id in list(self._links):
+            self._hang_up(node_id)
+        self._channel.close()
+        self.process.wait(WAIT)
+
+    def _hang_up(self, node_id: str) -> None:
+        channel = self._links[node_id][1]
+        if channel.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(channel.fileno())
+            asyncio.get_running_loop().remove_writer(channel.fileno())
+            channel.close()
+
+
+async def _answer(request: Message) -> Message:
+    return {"ok": True}
 
 
 def new_node(edge: str = "a", *, worker: int = 0) -> Node:

@@ -7,6 +7,7 @@ node to node (:mod:`..peers`), never over the bus.
 
 from .bus import MAX_EVENT, Bus, BusListener, Event, Node, decode_event, encode_event
 from .local import LocalBus, LocalHub
+from .opening import open_bus
 
 __all__ = [
     "MAX_EVENT",
@@ -18,4 +19,5 @@ __all__ = [
     "Node",
     "decode_event",
     "encode_event",
+    "open_bus",
 ]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from .. import __version__
 from .generation import Generation
 from .held import HeldSockets
+from .hub import Hub
 from .lines import log, reopen_streams
 from .loop import Loop
 from .notify import Notifier
@@ -72,6 +73,7 @@ class Parent:
         self._environment = dict(os.environ)
         self._notifier = Notifier(self._environment)
         self._held = HeldSockets()
+        self._hub = Hub(self.loop)
         self._spread = Spread()
         if before is None:
             self._held.take_given(self._environment)
@@ -196,6 +198,8 @@ class Parent:
             names = message.get("names", {})
             for name, count in names.items():
                 self._held.hold(name, worker.take_descriptors(count))
+        elif kind == "bus":
+            self._hub.on_message(worker, message)
         elif kind == "failed":
             worker.failure = str(message.get("error"))
         elif kind == "ready":
@@ -241,6 +245,7 @@ class Parent:
         self._requests = self._later.Requests(self.loop, sock, self._answer)
 
     def _on_worker_end(self, worker: Worker, code: int) -> None:
+        self._hub.on_end(worker)
         coming = None if self._change is None else self._change.coming
         if self._change is not None and coming is not None and coming.has(worker):
             self._change.on_end(worker, code)
@@ -370,6 +375,7 @@ class Parent:
             "held": self._held.names,
             "given": self._held.given,
             "workers": records,
+            "hub": self._hub.record,
             "generation": self._current.values,
             "serving": [one.pid for one in self._current.workers.values()],
             "control": -1 if requests is None else requests.fileno(),
@@ -392,6 +398,7 @@ class Parent:
                 self._current.take(worker)
             else:
                 self._leaving.append(worker)
+        self._hub.resume(before.get("hub", {}), self._all.values())
         if before["control"] >= 0:
             os.set_inheritable(before["control"], False)
             sock = socket.socket(fileno=before["control"])

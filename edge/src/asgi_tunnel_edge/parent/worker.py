@@ -211,6 +211,11 @@ class Worker:
         """The descriptor of the channel; below zero once it is closed."""
         return self._channel.fileno()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that it has not taken from the channel yet."""
+        return self._channel.waiting
+
     def send(self, message: Message) -> None:
         """Tell it something; a process that is gone hears nothing."""
         with contextlib.suppress(OSError):
