@@ -27,8 +27,8 @@ how many were cut; *apps* is the time from the fault until all had all their con
 
 _STORM: Final = """\
 `make cluster ARGS="--tunnels 10000"` connects a crowd of light apps, two tunnels each, ends one
-edge by SIGKILL, and waits until all tunnels are back at the edges that are left. The edges, the apps and
-the visitors share the cores; memory is that of all processes of the edges.
+edge by SIGKILL, and waits until all tunnels are back at those that are left. The edges, the apps
+and the visitors share the cores; memory is that of all processes of the edges.
 
 """
 

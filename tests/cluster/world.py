@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from tests.e2e.harness import BIN, Process, Token, spawn, wait_until
 
 from asgi_tunnel_edge.settings.config import EdgeConfig
+from asgi_tunnel_edge.storage import Store
 
 from . import tokens
 from .authority import make_authority
@@ -261,6 +262,7 @@ def _join(one: World) -> None:
     if one.bus == "nats":
         one.nats = nats_cluster(one.folder, one.net.own)
         bus = "nats://" + ",".join(server.address for server in one.nats)
+    Store(url).migrate()
     for edge in one.edges:
         edge.join(store=url, bus=bus)
 
