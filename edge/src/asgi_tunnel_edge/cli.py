@@ -56,6 +56,7 @@ from .commands.service_token_revoke import revoke_service_token
 from .commands.session_end import end_sessions
 from .commands.session_list import list_sessions
 from .commands.status import status
+from .commands.store_move import move
 from .commands.token_change import change
 from .commands.token_create import create
 from .commands.token_limit import limit
@@ -192,6 +193,11 @@ def user() -> None:
     """Make, show, change, invite and remove the people who may log in at doors."""
 
 
+@main.group()
+def store() -> None:
+    """Move what this edge keeps into another database."""
+
+
 @main.group("service-token")
 def service_token() -> None:
     """Make, show and take back what programs pass doors with."""
@@ -278,6 +284,7 @@ maintenance.add_command(open_hosts)
 ban.add_command(add)
 ban.add_command(list_bans)
 ban.add_command(rm)
+store.add_command(move)
 remake.add_command(certificate)
 remake.add_command(database)
 access.add_command(list_access)

@@ -84,9 +84,12 @@ def _wrong_files(config: EdgeConfig) -> list[EdgeError]:
         why, fix = f"{log} cannot be written", "make its folder, writable for the edge's user"
         found.append(EdgeConfigError("access_log.path", why, fix, file=CONFIG_FILE))
     try:
-        revision = Store(config.database_path).revision() or ""
+        store = Store(config.database)
+        revision = store.revision() or ""
+        if not revision and config.store is not None:
+            store.read()  # an edge does not start with it, and this says why
         if revision > HEAD_REVISION:
-            sentence = f"the database {config.database_path} was made by a newer version"
+            sentence = f"the database {store.label} was made by a newer version"
             found.append(StorageError(f"{sentence} of asgi-tunnel-edge; upgrade this one"))
         elif config.policies and revision == HEAD_REVISION:
             doors = DoorMap.load(config)

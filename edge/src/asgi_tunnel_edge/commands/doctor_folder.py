@@ -19,6 +19,7 @@ from asgi_tunnel_edge.certificates.internal import InternalCertificate, next_cer
 from asgi_tunnel_edge.certificates.validity import validity_warnings
 from asgi_tunnel_edge.errors import CertificateError, EdgeConfigError, StorageError
 from asgi_tunnel_edge.operations.certificates import list_certificates
+from asgi_tunnel_edge.settings.cluster import is_verified
 from asgi_tunnel_edge.settings.config import CONFIG_FILE
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.storage.database import HEAD_REVISION
@@ -62,9 +63,12 @@ def check_configuration(data_dir: Path, mistakes: Sequence[EdgeConfigError]) -> 
 
 def check_database(config: EdgeConfig) -> Finding:
     """Whether the database is there, whole, and of this version."""
-    store, path = Store(config.database_path), config.database_path
+    store = Store(config.database)
+    path = store.label
     why = "the edge goes on without it, with the tokens that it knew last, or does not start"
     restart = "put a copy back, or see `asgi-tunnel-edge remake database`"
+    if config.store is not None:
+        restart = "fill it from an edge's folder with `asgi-tunnel-edge store move`"
     try:
         damage = store.find_damage()
         revision = store.revision()
@@ -88,7 +92,15 @@ def check_database(config: EdgeConfig) -> Finding:
             why="commands refuse it until the edge was started once",
             fix="start the edge: it brings the database up to date",
         )
-    return ok("database", f"{path} is whole, of revision {revision}")
+    if config.store is not None and not is_verified(config.store):
+        return warning(
+            "database",
+            f"{path} answers, of revision {revision}, and nothing proves that it is the right one",
+            why="who is between it and this edge can read and change all that is kept",
+            fix="add ?sslmode=verify-full&sslrootcert=FILE to `store`",
+        )
+    state = "whole" if config.store is None else "there"
+    return ok("database", f"{path} is {state}, of revision {revision}")
 
 
 def check_secrets(config: EdgeConfig) -> list[Finding]:
@@ -158,7 +170,7 @@ def _dialed(config: EdgeConfig) -> list[str]:
     names = [config.domain]
     try:
         names[0] = public_address(config).host
-        _, records = Store(config.database_path).read()
+        _, records = Store(config.database).read()
     except (EdgeConfigError, StorageError):  # findings of their own
         return names
     names += [host for one in records for host in one.hostnames if host not in one.end_to_end]

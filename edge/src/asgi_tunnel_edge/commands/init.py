@@ -121,7 +121,7 @@ def init(  # noqa: PLR0913 - one for each option
     if not _is_the_same(config):
         with _all_or_nothing(config):
             data_dir.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-            Store(config.database_path).migrate()
+            Store(config.database).migrate()
             if mode != "off":
                 config.certificate_path.parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
             # A certificate that is there stays: tokens may have pinned it.
@@ -131,8 +131,9 @@ def init(  # noqa: PLR0913 - one for each option
                 _keep(config, external)
             write_config(config)  # last: with it, this is an edge
     elif external is not None:
-        Store(config.database_path).migrate()
-        _keep(config, external)
+        there = EdgeConfig.load(data_dir)  # with where its store is
+        Store(there.database).migrate()
+        _keep(there, external)
     if mode == "acme" and check:
         from .prerequisites import report
 
@@ -199,7 +200,7 @@ def _is_the_same(config: EdgeConfig) -> bool:
 
 
 def _keep(config: EdgeConfig, external: ExternalAccountRecord) -> None:
-    store = AcmeStore(config.database_path, config.acme_key_path)
+    store = AcmeStore(config.database, config.acme_key_path)
     store.save_external_account(config.acme.directory, external)
 
 

@@ -73,12 +73,12 @@ def database(*, data_dir: Path, force: bool) -> None:
     """Make the database anew, from the snapshot of the edge that ran last where there is one.
 
     Without a snapshot all tokens and bans are gone, and each app needs a new token. A database that
-    is there is kept under another name.
+    is there is kept under another name. Of a PostgreSQL only an empty database is filled.
     """
     config = EdgeConfig.load(data_dir)
-    path = config.database_path
-    if not force and path.exists() and _is_readable(config):
-        why = f"{path} can be read"
+    store = Store(config.database)
+    if not force and _is_readable(config):
+        why = f"{store.label} can be read"
         raise EdgeConfigError("remake", why, "leave it, or give --force to replace it")
     snapshot = None
     if config.snapshot_path.exists():
@@ -86,29 +86,46 @@ def database(*, data_dir: Path, force: bool) -> None:
             snapshot = load_snapshot_file(config.snapshot_path)
         except StorageError as error:
             click.echo(f"warning: {error}", err=True)
+    kept = _put_away(config)
+    store.migrate()
+    if snapshot is not None:
+        store.restore(snapshot)
+    if kept is not None:
+        click.echo(f"The old database is kept as {kept}.")
+    if snapshot is not None:
+        click.echo(
+            f"{store.label} is new, with the {len(snapshot.tokens)} tokens and "
+            f"{len(snapshot.bans)} bans of {config.snapshot_path}. What was changed after that, "
+            "and the history, is lost: take back again what was taken back since."
+        )
+    else:
+        create = shell_command("token", "create", "shop", "--data", data_dir)
+        click.echo(
+            f"{store.label} is new and empty: all tokens and bans are gone. "
+            f"Each app needs a new token:\n   {create}"
+        )
+
+
+def _put_away(config: EdgeConfig) -> Path | None:
+    """Make room for a new database; return where the old one is now, None: there was none.
+
+    Raises:
+        EdgeConfigError: It is a server's, and has tables: others may use them.
+    """
+    if config.store is not None:
+        store = Store(config.store)
+        if store.revision() is None:
+            return None
+        why = f"{store.label} has tables, and nothing of a PostgreSQL is replaced"
+        fix = "put a copy back with its own tools, or name a new, empty database in `store`"
+        raise EdgeConfigError("remake", why, fix)
+    path = config.database_path
     kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
     for end in ("-wal", "-shm", ""):
         old = path.with_name(path.name + end)
         if old.exists():
             old.rename(kept.with_name(kept.name + end))
-    store = Store(path)
-    store.migrate()
-    if snapshot is not None:
-        store.restore(snapshot)
-    if kept.exists():
-        click.echo(f"The old database is kept as {kept}.")
-    if snapshot is not None:
-        click.echo(
-            f"{path} is new, with the {len(snapshot.tokens)} tokens and {len(snapshot.bans)} bans "
-            f"of {config.snapshot_path}. What was changed after that, and the history, is lost: "
-            "take back again what was taken back since."
-        )
-    else:
-        create = shell_command("token", "create", "shop", "--data", data_dir)
-        click.echo(
-            f"{path} is new and empty: all tokens and bans are gone. Each app needs a new token:\n"
-            f"   {create}"
-        )
+    return kept if kept.exists() else None
 
 
 def _is_usable(config: EdgeConfig) -> bool:
@@ -121,7 +138,7 @@ def _is_usable(config: EdgeConfig) -> bool:
 
 def _is_readable(config: EdgeConfig) -> bool:
     try:
-        Store(config.database_path).snapshot()
+        Store(config.database).snapshot()
     except StorageError as error:
         if "locked" in str(error):
             raise
@@ -131,7 +148,7 @@ def _is_readable(config: EdgeConfig) -> bool:
 
 def _live_tokens(config: EdgeConfig) -> list[str]:
     try:
-        _, records = Store(config.database_path).read()
+        _, records = Store(config.database).read()
     except StorageError:
         return []
     now = time.time()

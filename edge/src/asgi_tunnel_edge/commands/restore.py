@@ -9,6 +9,7 @@ import click
 
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.running import has_running_edge
+from asgi_tunnel_edge.settings.config import EdgeConfig
 
 from .options import data_option, json_option, shell_command, utc_second, utc_time
 
@@ -53,10 +54,21 @@ def restore(*, file: Path, data_dir: Path, as_json: bool) -> None:
         }
         click.echo(json.dumps(result))
         return
+    config = EdgeConfig.load(data_dir)
+    doctor = shell_command("doctor", "--data", data_dir)
+    steps = [f"See that nothing is missing here:\n   {doctor}"]
+    if config.store is not None:
+        new = ("--from", config.database_path, "--to", config.store)
+        fill = shell_command("store", "move", *new, "--data", data_dir)
+        steps.insert(
+            0,
+            f"Its database is in {config.database_path}, and the settings name a PostgreSQL, which "
+            "restore never touches.\n   Where that one has all its rows, delete the file. "
+            f"Otherwise fill it, or an empty one:\n   {fill}",
+        )
+    steps.append(f"Start it:\n   {shell_command('run', '--data', data_dir)}")
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
     click.echo(
         f"The edge of {manifest.domain}, as it was on {utc_time(manifest.created_at)}, is in "
-        f"{data_dir}. Next:\n\n"
-        f"1. See that nothing is missing here:\n   "
-        f"{shell_command('doctor', '--data', data_dir)}\n"
-        f"2. Start it:\n   {shell_command('run', '--data', data_dir)}"
+        f"{data_dir}. Next:\n\n" + "\n".join(lines)
     )

@@ -68,10 +68,11 @@ def _warn_of_one(config: EdgeConfig, workers: int | None) -> None:
 def _bring_up_to_date(config: EdgeConfig) -> None:
     """Migrate the store of an older version; an edge can also start without its store."""
     try:
-        if not config.database_path.exists():
+        store = Store(config.database)
+        if store.revision() is None and config.store is not None:
             # Never made here: an edge without its tokens would refuse every app, quietly.
-            Store(config.database_path).read()
-        Store(config.database_path).migrate()
+            store.read()
+        store.migrate()
     except StorageError as error:
         if not config.snapshot_path.exists():
             raise

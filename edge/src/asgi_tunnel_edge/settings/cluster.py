@@ -10,7 +10,18 @@ from msgspec import Meta
 from ..errors import EdgeConfigError
 from .addresses import parse_listen
 
-__all__ = ["BusUrl", "NodeName", "StoreUrl", "WorkerCount", "check_cluster"]
+if TYPE_CHECKING:
+    from .config import EdgeConfig
+
+__all__ = [
+    "BusUrl",
+    "NodeName",
+    "StoreUrl",
+    "WorkerCount",
+    "check_cluster",
+    "check_store",
+    "is_verified",
+]
 
 MAX_WORKERS: Final = 64
 """Each has a connection to each other one; more cores than that are for more machines."""
@@ -31,19 +42,36 @@ WorkerCount = Annotated[
 ]
 
 
-class Settings(Protocol):
-    """Those of :class:`.config.EdgeConfig` that belong together."""
+def check_store(url: str, *, setting: str, file: str | None = None) -> None:
+    """Check what the pattern of :data:`StoreUrl` cannot.
 
-    @property
-    def store(self) -> str | None:
-        """See there, as the others."""
+    Raises:
+        EdgeConfigError: It names no database, or has a password in it.
+    """
+    try:
+        parts = urlsplit(url)
+        has_password = bool(parts.password) or "password=" in parts.query
+    except ValueError as error:
+        fix = "write postgresql://USER@HOST/DATABASE"
+        raise EdgeConfigError(setting, f"is no URL ({error})", fix, file=file) from error
+    if not parts.path.strip("/"):
+        why, fix = "names no database", "write postgresql://USER@HOST/DATABASE"
+        raise EdgeConfigError(setting, why, fix, file=file)
+    if has_password:
+        why = "has a password in it, which `config show` and the dashboard would show"
+        fix = "put it into a file, as ~/.pgpass is one, and add ?passfile=/path/of/it"
+        raise EdgeConfigError(setting, why, fix, file=file)
 
-    @property
-    def is_cluster(self) -> bool:
-        """Whether there are other edges."""
+
+def is_verified(url: str) -> bool:
+    """Whether the server of a store is on this machine, or proves by TLS that it is the one."""
+    parts = urlsplit(url)
+    hosts = [one.rpartition(":")[0] or one for one in parts.netloc.rpartition("@")[2].split(",")]
+    is_here = all(host in ("", "localhost", "127.0.0.1", "[::1]") for host in hosts)
+    return is_here or "sslmode=verify-full" in parts.query.split("&")
 
 
-def check_cluster(config: Settings, *, file: str) -> None:
+def check_cluster(config: EdgeConfig, *, file: str) -> None:
     """Check what belongs together.
 
     Raises:
@@ -53,9 +81,8 @@ def check_cluster(config: Settings, *, file: str) -> None:
         text = getattr(config, name)
         if text is not None:
             parse_listen(text, setting=name, file=file)
-    if config.store is not None and not urlsplit(config.store).path.strip("/"):
-        why, fix = "names no database", "write postgresql://user@host/database"
-        raise EdgeConfigError("store", why, fix, file=file)
+    if config.store is not None:
+        check_store(config.store, setting="store", file=file)
     if config.is_cluster:
         if config.store is None:
             why = "is set, and `store` is not: edges have to share their tokens"

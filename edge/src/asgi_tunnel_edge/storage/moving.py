@@ -98,7 +98,7 @@ class MoveStore(Database):
         Raises:
             StorageError: There are rows; the sentence names the tables.
         """
-        numbers = dict(session.execute(sa.select(Meta.key, Meta.value)).tuples().all())
+        numbers = {row.key: row.value for row in session.scalars(sa.select(Meta))}
         tables = [table for table in Base.metadata.sorted_tables if table.name != "meta"]
         used = [one.name for one in tables if session.execute(sa.select(one).limit(1)).first()]
         if numbers not in ({}, {GENERATION: 0}):

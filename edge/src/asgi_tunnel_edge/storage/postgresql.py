@@ -167,10 +167,10 @@ class PostgreSQL:
             " WHERE table_schema = current_schema() AND column_default LIKE 'nextval(%'"
         ).fetchall()
         for table, column in owned:
-            connection.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', '{column}'), "
-                f"greatest(max({column}), 1), count(*) > 0) FROM {table}"
-            )
+            sequence = f"pg_get_serial_sequence('{table}', '{column}')"
+            newest = f"greatest(max({column}), 1), count(*) > 0"
+            sql = f"SELECT setval({sequence}, {newest}) FROM {table}"  # noqa: S608 - our own names
+            connection.execute(sql)
 
     def sentence(self, error: Exception) -> str:
         """See :class:`.dialect.Dialect`."""
