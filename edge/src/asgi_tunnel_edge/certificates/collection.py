@@ -23,7 +23,7 @@ from .validity import names_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CertificateCollection", "context_of"]
+__all__ = ["CertificateCollection", "as_file", "context_of"]
 
 
 class CertificateCollection:
@@ -96,7 +96,7 @@ def context_of(chain: bytes, key: bytes) -> ssl.SSLContext:
     """
     context = listener_context()
     try:
-        with _as_file(chain + b"\n" + key) as path:
+        with as_file(chain + b"\n" + key) as path:
             context.load_cert_chain(path)
     except (ssl.SSLError, OSError) as error:
         message = f"a certificate and its key cannot be used ({error}); order them again"
@@ -105,7 +105,7 @@ def context_of(chain: bytes, key: bytes) -> ssl.SSLContext:
 
 
 @contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
+def as_file(data: bytes) -> Iterator[str]:
     """A file for OpenSSL, which reads keys from nowhere else; in memory where the system can."""
     if hasattr(os, "memfd_create"):
         number = os.memfd_create("key", os.MFD_CLOEXEC)
