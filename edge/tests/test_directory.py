@@ -65,16 +65,16 @@ class Visitor:
     """
 
     def __init__(self, act: Callable[[Session], object] | None = None) -> None:
-        self.sessions: list[Session] = []
+        self.sessions: list[Upstream] = []
         self.gave_way = False
         self.woken: list[Visitor] = []
         self._act = act
 
-    def resume(self, session: Session) -> None:
+    def resume(self, session: Upstream) -> None:
         """Note the session."""
         self.sessions.append(session)
         self.woken.append(self)
-        if self._act is not None:
+        if self._act is not None and isinstance(session, Session):
             self._act(session)
 
     def refuse(self, reply: Reply) -> None:

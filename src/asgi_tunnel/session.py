@@ -269,6 +269,11 @@ class Session:
         """Forget the handler of a stream that is finished."""
         self.handlers.pop(stream_id, None)
 
+    def replace_handler(self, stream_id: int, handler: StreamHandler) -> None:
+        """Let another handler have what comes on a stream from now on, unless it is over."""
+        if stream_id in self.handlers:
+            self.handlers[stream_id] = handler
+
     # -- the whole session -------------------------------------------------------------------
 
     def drain(self, reason: DrainReason, *, delay: float = 0.0, grace: float = 0.0) -> None:

@@ -8,7 +8,7 @@ Written by :mod:`.admission`, read by :mod:`.exchange` for each request.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode
@@ -20,11 +20,11 @@ from .counts import HoldCounts
 from .hostname import wildcard_of
 from .policy.matcher import AppPolicy
 from .quotas import TokenLimiter
-from .route import ACK_TIMEOUT, Judge, Marked, Route, SessionEntry
+from .route import ACK_TIMEOUT, Elsewhere, Judge, Marked, Route, SessionEntry
 from .shares.token import TokenShares
 from .tokens import Snapshot
 
-__all__ = ["Directory", "LocalDirectory"]
+__all__ = ["Directory", "LocalDirectory", "Neighbourhood"]
 
 MAX_SHARED: Final = 8
 """Hostnames that a process hears of as served by another one: what fits into a line of its log."""
@@ -38,6 +38,19 @@ class Directory(Protocol):
 
     def find(self, hostname: str) -> Route | None:
         """Return the route of a normal hostname; None where no token has it."""
+
+
+class Neighbourhood(Protocol):
+    """The other nodes; ``peers`` has them."""
+
+    def elsewhere(self, route: Route) -> Elsewhere:
+        """Return what finds their sessions for a route."""
+
+    def hold(self, hostname: str) -> None:
+        """A session serves a hostname or wildcard here from now on."""
+
+    def release(self, hostname: str) -> None:
+        """None does any longer."""
 
 
 class LocalDirectory:
@@ -86,6 +99,8 @@ class LocalDirectory:
         self._marks: dict[tuple[str, str], Marked] = {}  # by token id and hostname
         self._sampled_at = 0.0
         self._used: set[str] = set()  # ids of tokens whose sessions have ended; no more than known
+        self._neighbours: Neighbourhood | None = None  # None: this node is alone
+        self._told: set[str] = set()  # hostnames that they know to be served here
         self.apply(snapshot)
 
     def __len__(self) -> int:
@@ -124,6 +139,36 @@ class LocalDirectory:
             return hostname
         wildcard = wildcard_of(hostname)
         return wildcard if wildcard in self._routes else None
+
+    # -- for other nodes ---------------------------------------------------------------------
+
+    def join(self, neighbours: Neighbourhood) -> None:
+        """Tell the other nodes from now on what is served here, and find what is served there."""
+        self._neighbours = neighbours
+        for route in self._routes.values():
+            route.elsewhere = neighbours.elsewhere(route)
+        self._tell(self._routes.values())
+
+    def find_route(self, name: str) -> Route | None:
+        """Return the route of a token's hostname: its exact name or wildcard, or the one above."""
+        route = self._routes.get(name)
+        if route is None:
+            wildcard = wildcard_of(name)
+            route = None if wildcard is None else self._routes.get(wildcard)
+        return route
+
+    def _tell(self, routes: Iterable[Route]) -> None:
+        neighbours, told = self._neighbours, self._told
+        if neighbours is None:
+            return
+        for route in routes:
+            if route.is_served != (route.hostname in told):
+                if route.is_served:
+                    told.add(route.hostname)
+                    neighbours.hold(route.hostname)
+                else:
+                    told.discard(route.hostname)
+                    neighbours.release(route.hostname)
 
     # -- for tunnels -------------------------------------------------------------------------
 
@@ -198,6 +243,7 @@ class LocalDirectory:
         for route in routes:
             route.follow_policy(entry, is_known=others > 0)
             route.add(entry)
+        self._tell(routes)
         for route in routes:  # only then: who is woken may end the session at once
             route.wake()
 
@@ -264,8 +310,10 @@ class LocalDirectory:
         del siblings[entry]
         if not siblings:
             del self._by_token[token_id]
-        for route in self._routes_of(entry):
+        routes = self._routes_of(entry)
+        for route in routes:
             route.remove(entry)
+        self._tell(routes)
 
     def apply(self, snapshot: Snapshot) -> None:
         """Follow the store: new names, names that moved, tokens that are no longer valid."""
@@ -289,6 +337,8 @@ class LocalDirectory:
                 share = self.shares.of(record.id)
                 routes[hostname] = Route(hostname, record.id, share, self.holds, self._judge)
                 fresh.add(routes[hostname])
+                if self._neighbours is not None:
+                    routes[hostname].elsewhere = self._neighbours.elsewhere(routes[hostname])
             else:
                 routes[hostname] = old
                 old.remove_all()
@@ -301,6 +351,11 @@ class LocalDirectory:
                 if route in fresh:
                     route.follow_policy(entry)
                 route.add(entry)
+        if self._neighbours is not None:
+            for hostname in [one for one in self._told if one not in routes]:
+                self._told.discard(hostname)
+                self._neighbours.release(hostname)
+            self._tell(routes.values())
 
     def mark(self, token_id: str, hostname: str, marks: Marked | None) -> None:
         """Say which requests to a hostname of a token are kept; None: none are."""
@@ -325,6 +380,8 @@ class LocalDirectory:
         for route in self._routes.values():
             route.is_closed = True
             route.remove_all()
+            route.elsewhere = None
+        self._neighbours = None
 
     def sample_throughput(self, now: float) -> None:
         """See which sessions carry a bulk transfer; called a few times a second.
@@ -348,6 +405,8 @@ class LocalDirectory:
         for route in list(self._routes.values()):
             if route.has_waiting:
                 route.wake()
+                if route.has_waiting:
+                    route.seek()
         for hostname, route in list(self._unknown.items()):
             if not route.has_waiting:
                 del self._unknown[hostname]

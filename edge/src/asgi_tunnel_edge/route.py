@@ -21,7 +21,16 @@ from .shares.pool import FairPool
 from .shares.token import TokenShare
 from .tokens import TokenRecord
 
-__all__ = ["Marked", "Route", "SessionEntry", "Upstream", "Waiter", "granted_hostnames"]
+__all__ = [
+    "Elsewhere",
+    "Judged",
+    "Marked",
+    "Route",
+    "SessionEntry",
+    "Upstream",
+    "Waiter",
+    "granted_hostnames",
+]
 
 MAX_WAITING: Final = 1024
 """Visitors that wait for one hostname.  A restart under load holds a few hundred."""
@@ -44,7 +53,17 @@ _BESIDE_BULK: Final = 1 << 30
 _AVOIDED: Final = 1 << 31
 
 
-Judge = Callable[[AppPolicy, Request, str], Reply | None]
+class Judged(Protocol):
+    """An exchange whose app has said late what it wants refused."""
+
+    max_time: float  #: seconds; 0: no limit
+
+    @property
+    def visitor(self) -> str:
+        """The address of the visitor."""
+
+
+Judge = Callable[[AppPolicy, Request, Judged], Reply | None]
 """See :attr:`Route.judge`."""
 
 
@@ -92,7 +111,7 @@ class Upstream(Protocol):
 class Waiter(Protocol):
     """A visitor's request that waits for a session."""
 
-    def resume(self, session: Session) -> None:
+    def resume(self, session: Upstream) -> None:
         """A session is ready; the wait is over."""
 
     def give_way(self) -> None:
@@ -105,8 +124,22 @@ class Waiter(Protocol):
 class Marked(Protocol):
     """The routes that an app has marked; ``inbox.marks`` has them."""
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """As HELLO has them."""
+
     def find(self, method: bytes, target: bytes) -> str | None:
         """Return the rule that a request falls under, or None."""
+
+
+class Elsewhere(Protocol):
+    """The other nodes that have sessions for one hostname; ``peers`` has them."""
+
+    def choose(self, avoid: Upstream | None) -> Upstream | None:
+        """Return a way to a session there that is ready, for one exchange, or None."""
+
+    def seek(self) -> None:
+        """Find out who has one, and wake the route then."""
 
 
 class SessionEntry:
@@ -276,9 +309,10 @@ class Route:
     """One registered hostname or wildcard, and the sessions that serve it.
 
     Attributes:
-        judge: Says whether a policy that came while a request waited refuses it, of a visitor's
-            address; None: nobody says.
+        judge: Says whether a policy that came while a request waited refuses it, and bounds its
+            exchange; None: nobody says.
         policy: What the app behind it wants refused, also while it is away; None: nothing.
+        elsewhere: Finds sessions at other nodes; None: there are no others.
     """
 
     __slots__ = (
@@ -286,6 +320,7 @@ class Route:
         "_only",
         "_policy_instance",
         "_waiting",
+        "elsewhere",
         "holds",
         "hostname",
         "is_closed",
@@ -314,6 +349,7 @@ class Route:
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self.policy: AppPolicy | None = None
         self._policy_instance = ""  # the process that it is of
+        self.elsewhere: Elsewhere | None = None
         self.marks: Marked | None = None  # which requests are kept while its app is away
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
@@ -347,6 +383,17 @@ class Route:
         if old is None or new is None or not old.says(new.rules, new.routes):
             self.policy = new  # else it stays, and who waits is not asked again
 
+    def follow_described(self, policy: AppPolicy | None) -> None:
+        """Let what another node says of the app hold: it has its sessions."""
+        old = self.policy
+        if old is None or policy is None or not old.says(policy.rules, policy.routes):
+            self.policy = policy
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a session serves it here, ready or not."""
+        return bool(self._entries)
+
     def remove(self, entry: SessionEntry) -> None:
         """A session does not serve it any longer."""
         self._entries.pop(entry, None)
@@ -357,18 +404,31 @@ class Route:
         self._entries.clear()
         self._only = None
 
-    def choose(self, avoid: Upstream | None = None) -> Session | None:
+    def choose(self, avoid: Upstream | None = None) -> Upstream | None:
         """Return the ready session with the fewest streams in flight, or None.
 
-        Of the connections of one process, those without a bulk transfer come first: on a slow link
-        what is committed to a socket stands in front of every small response on it.
+        Those at other nodes come after all of this one.
 
         Args:
             avoid: The session that has just failed; used when there is no other.
         """
         only = self._only
-        if only is not None:
-            return only.session if only.is_ready else None
+        if only is not None and only.is_ready:
+            return only.session
+        session = None if only is not None else self.choose_here(avoid)
+        if session is not None or self.elsewhere is None:
+            return session
+        return self.elsewhere.choose(avoid)
+
+    def choose_here(self, avoid: Upstream | None = None) -> Session | None:
+        """Return the same of this node's sessions.
+
+        Of the connections of one process, those without a bulk transfer come first: on a slow link
+        what is committed to a socket stands in front of every small response on it.
+
+        Args:
+            avoid: As above.
+        """
         best: SessionEntry | None = None
         lowest = 0
         quiet: set[str] | None = None
@@ -411,6 +471,12 @@ class Route:
         victim = pool.enter(waiter, path).victim
         if victim is not None:
             victim.give_way()
+        self.seek()
+
+    def seek(self) -> None:
+        """Look for a session at other nodes, where there are any."""
+        if self.elsewhere is not None:
+            self.elsewhere.seek()
 
     def give_up(self, waiter: Waiter) -> None:
         """Take back :meth:`wait`."""

@@ -11,14 +11,13 @@ import pytest
 from edge.tests.exchange.fakes import ARRIVAL, HOSTNAME, ListWriter, context_of, request_of
 from tests.e2e.harness import Edge, running_app, running_edge
 
-from asgi_tunnel.session import Session
 from asgi_tunnel_edge.directory import LocalDirectory
 from asgi_tunnel_edge.dispatch import Dispatcher
 from asgi_tunnel_edge.exchange.http import HTTPExchange
 from asgi_tunnel_edge.guards import Guards
 from asgi_tunnel_edge.guards.scanner import BAN_AFTER
 from asgi_tunnel_edge.replies import Reply
-from asgi_tunnel_edge.route import Route, Waiter
+from asgi_tunnel_edge.route import Route, Upstream, Waiter
 from asgi_tunnel_edge.settings.config import EdgeConfig, GuardsConfig
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
@@ -165,7 +164,7 @@ class Nobody(Waiter):
 
     gave_way = False
 
-    def resume(self, session: Session) -> None:
+    def resume(self, session: Upstream) -> None:
         """Nobody serves it."""
 
     def refuse(self, reply: Reply) -> None:

@@ -179,7 +179,7 @@ async def test_who_waits_when_rules_come(stage: Stage) -> None:
 
 
 async def test_who_waits_is_asked_once_by_rules_that_stay(stage: Stage) -> None:
-    """A restart of the app counts no request twice; other rules do ask, and bounds come again."""
+    """A restart of the app counts no request twice; other rules do ask, and bounds hold."""
     session = stage.join(PolicyRule(path="/login", rate=2, per=3600.0))
     stage.leave(session)
     assert not isinstance(stage.ask(), Reply)
@@ -188,11 +188,19 @@ async def test_who_waits_is_asked_once_by_rules_that_stay(stage: Stage) -> None:
     assert writer.replied is None
     assert stage.statuses(2) == [0, 429]
     stage.leave(fresh)
-    assert not isinstance(stage.ask("/upload"), Reply)
+    exchange = stage.ask("/upload")
     writer = stage.writer
-    stage.join(PolicyRule(path="/upload", max_body=9), instance="c")
-    assert writer.replied is not None
-    assert (writer.replied.status, writer.replied.retry_after) == (503, 1)
+    assert not isinstance(exchange, Reply)
+    assert not isinstance(stage.ask("/upload", length=10), Reply)
+    large = stage.writer
+    assert not isinstance(stage.ask("/upload", length=None), Reply)
+    counted = stage.writer  # while it comes, and its beginning was not
+    stage.join(PolicyRule(path="/upload", max_body=9, timeout=5.0), instance="c")
+    assert (writer.replied, exchange.max_time) == (None, 5.0)
+    assert large.replied is not None
+    assert large.replied.status == 413
+    assert counted.replied is not None
+    assert (counted.replied.status, counted.replied.retry_after) == (503, 1)
 
 
 async def test_bounds_of_an_exchange(stage: Stage) -> None:

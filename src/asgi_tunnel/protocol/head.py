@@ -52,6 +52,10 @@ INSPECT: Final = b":inspect"
 """Name of the line of a request head that is for the inspector of the app's side, and not for its
 app; the value says who asks (docs/protocol.md section 5.3). Only to a peer that knows it."""
 
+PEER: Final = b":peer"
+"""Name of the line of a head that is between two nodes of an edge or cluster, and reaches no app
+(docs/protocol.md section 9); the last one."""
+
 LINE_MARK: Final = b":"
 """What the names of lines begin with that are no fields: they stand behind all fields."""
 
@@ -158,6 +162,37 @@ def add_visitor(head: RequestHead, line: bytes) -> RequestHead:
     method, target, arrival, request_id, hostname, fields = head
     fields = [*fields, (VISITOR, line)]
     return _new(RequestHead, (method, target, arrival, request_id, hostname, fields))
+
+
+def add_peer(head: RequestHead, digest: bytes) -> RequestHead:
+    """Return a head for another node, which serves it from its own sessions only.
+
+    Args:
+        head: Stays as it is.
+        digest: Of the app's policy that this node holds; ``-``: it has none.
+
+    Source: docs/protocol.md section 9.
+    """
+    method, target, arrival, request_id, hostname, fields = head
+    fields = [*fields, (PEER, digest)]
+    return _new(RequestHead, (method, target, arrival, request_id, hostname, fields))
+
+
+def fit_lines(fields: Fields, *, duration: bool, visitor: bool) -> Fields:
+    """Return a request's fields without the lines that a session does not understand.
+
+    Args:
+        fields: Stay as they are.
+        duration: It says how long its app took.
+        visitor: It understands who a visitor is.
+    """
+    if not fields or not fields[-1][0].startswith(LINE_MARK):
+        return fields
+    return [
+        pair
+        for pair in fields
+        if (duration or pair[0] != DURATION) and (visitor or pair[0] != VISITOR)
+    ]
 
 
 class Lines(NamedTuple):

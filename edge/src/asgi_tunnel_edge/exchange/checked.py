@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asgi_tunnel.session import Session
-
 from ..replies import Reply
 from ..route import Route, Upstream, Waiter
 from .writer import Exchange
@@ -39,7 +37,7 @@ class CheckedRoute(Route):
         """Say whose route it is; before the exchange starts."""
         self._exchange = exchange
 
-    def choose(self, avoid: Upstream | None = None) -> Session | None:
+    def choose(self, avoid: Upstream | None = None) -> Upstream | None:
         """See :class:`..route.Route`."""
         return self._route.choose(avoid) if self._is_open else None
 

@@ -247,7 +247,7 @@ class Placement:
         request, judge = exchange.request, self._route.judge
         if policy is None or request is None or judge is None:
             return None
-        return judge(policy, request, exchange.visitor)
+        return judge(policy, request, exchange)
 
     def give_way(self) -> None:
         """See :class:`..route.Waiter`: the visitor hears when to come back."""

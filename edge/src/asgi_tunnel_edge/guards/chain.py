@@ -16,7 +16,7 @@ from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
 from .addresses import AddressGuard
 from .app_bans import AppBanGuard
-from .app_policy import AppPolicyGuard
+from .app_policy import AppPolicyGuard, stricter
 from .bans import BanGuard
 from .guard import Guard, RequestContext, Rules, VisitorAddress, exempt_of, rules_of
 from .maintenance import MaintenanceGuard
@@ -27,6 +27,7 @@ from .scanner import ScannerGuard
 if TYPE_CHECKING:
     from ..ban import ScannerBan
     from ..request import Request
+    from ..route import Judged
     from ..tokens import Snapshot, TokenRecord
 
 __all__ = ["Guards"]
@@ -167,16 +168,25 @@ class Guards:
         names = {name: self.rules(name) for name in hostnames if name not in end_to_end}
         return self.app_policy.notes(rules, names, end_to_end)
 
-    def judge(self, policy: AppPolicy, request: Request, address: str) -> Reply | None:
-        """See :attr:`..route.Route.judge`: of a login, and of bounds, the visitor comes again."""
+    def judge(self, policy: AppPolicy, request: Request, exchange: Judged) -> Reply | None:
+        """See :attr:`..route.Route.judge`: for a login the visitor comes again.
+
+        So does one whose body is counted while it comes: its beginning was not.
+        """
         is_websocket = request.websocket_key is not None
         match = policy.match(request.method, request.target, is_websocket=is_websocket)
         if match is None:
             return None
-        deny = self.app_policy.check(match, self.visitor_address(address), self.now())
-        if deny is None and (match.access or match.max_body or match.max_time):
+        visitor = self.visitor_address(exchange.visitor)
+        deny = self.app_policy.check(match, visitor, self.now())
+        if deny is not None or is_websocket:
+            return COME_AGAIN if deny is None and match.access else deny
+        if match.access or (match.max_body and request.length is None):
             return COME_AGAIN
-        return deny
+        if 0 < match.max_body < (request.length or 0):
+            return Reply(413, f"the body is larger than {match.max_body} bytes")
+        exchange.max_time = stricter(exchange.max_time, match.max_time)
+        return None
 
     def answer(self, token: TokenRecord, values: Mapping[str, Any]) -> dict[str, Any]:
         """See :class:`..admission.tunnels.AppDesk`."""

@@ -505,6 +505,9 @@ class HTTP1Connection(Line):
         """See :class:`Line`."""
         if self._state is not _HELD:
             return
+        exchange = self._exchange
+        if exchange is not None and exchange.max_time:  # an app may have said it just now
+            self._deadlines.bound_late(exchange.max_time)
         if self._body is None:
             self._enter(_RESPONSE)
         else:

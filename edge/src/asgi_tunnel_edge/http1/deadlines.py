@@ -195,6 +195,11 @@ class Deadlines:
         """Give an exchange ``seconds`` from here."""
         self._exchange_due = self._now() + seconds
 
+    def bound_late(self, seconds: float) -> None:
+        """The same, unless it has its time already."""
+        if self._exchange_due == math.inf:
+            self.bound_exchange(seconds)
+
     def watch_writing(self, taken: int) -> None:
         """Measure how fast the visitor reads from here.
 

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from asgi_tunnel.session import Session
-
 from ..errors import StorageError
-from ..route import Route
+from ..route import Route, Upstream
 from ..storage.inbox import InboxRecord, InboxStore, Lane
 from .book import Book
 from .delivery import Delivery, Sender
@@ -93,13 +91,13 @@ class DeliveryLane:
 
     # -- for senders -------------------------------------------------------------------------
 
-    def session(self) -> tuple[Session, Route] | None:
+    def session(self) -> tuple[Upstream, Route] | None:
         """Return what a request can be passed straight on by; None: it has to be stored."""
         if self._busy is not None or self._storing or self.stored > 0 or self._is_fetching:
             return None
         return self._ready() if self._book.may_pass_on else None
 
-    def pass_on(self, record: InboxRecord, way: tuple[Session, Route], sender: Sender) -> Delivery:
+    def pass_on(self, record: InboxRecord, way: tuple[Upstream, Route], sender: Sender) -> Delivery:
         """Deliver a request whose sender waits for the response."""
         session, route = way
         delivery = self._busy = Delivery(self._book, self, record, route, sender)
@@ -214,11 +212,16 @@ class DeliveryLane:
         delivery = self._busy = Delivery(book, self, record, route)
         delivery.open(session)
 
-    def _ready(self) -> tuple[Session, Route] | None:
+    def _ready(self) -> tuple[Upstream, Route] | None:
         book = self._book
         route = book.route(self.lane) if book.is_leading else None
-        session = None if route is None else route.choose()
-        return None if session is None or route is None else (session, route)
+        if route is None:
+            return None
+        session = route.choose()
+        if session is None:
+            route.seek()
+            return None
+        return session, route
 
     def _fetch(self) -> None:
         self._is_fetching = True

@@ -127,17 +127,20 @@ class Inbox:
                     entry.token.name,
                 )
             return
-        token_id = entry.token.id
-        found = Marks(rules).rules
         for hostname in entry.hostnames:
-            if self._rules.get((token_id, hostname), ()) == found:
-                continue
-            self._set(token_id, hostname, found)
-            self._activate()
-            self._unwritten += 1
-            change = partial(_set_marks, token_id, hostname, found)
-            self._journal.write(change, self._written, is_kept=True)
-            _log.info("%s of token %s marks: %s", hostname, entry.token.name, ", ".join(found))
+            self.learn(entry.token.id, hostname, rules)
+
+    def learn(self, token_id: str, hostname: str, rules: Sequence[str]) -> None:
+        """An app has said which routes of a hostname it marks, here or at another node."""
+        found = Marks(rules).rules
+        if not self._settings.enabled or self._rules.get((token_id, hostname), ()) == found:
+            return
+        self._set(token_id, hostname, found)
+        self._activate()
+        self._unwritten += 1
+        change = partial(_set_marks, token_id, hostname, found)
+        self._journal.write(change, self._written, is_kept=True)
+        _log.info("%s of token %s marks: %s", hostname, token_id, ", ".join(found))
 
     def _written(self, _result: object) -> None:
         self._unwritten -= 1

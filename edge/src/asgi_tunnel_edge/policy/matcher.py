@@ -6,6 +6,8 @@ hostnames. A trie by segment finds all patterns that fit a path; of these the fi
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -124,6 +126,7 @@ class AppPolicy:
 
     __slots__ = (
         "_all",
+        "_digest",
         "_goes_on",
         "_lists",
         "_matches",
@@ -143,6 +146,7 @@ class AppPolicy:
     ) -> None:
         self.rules = rules
         self.routes = routes
+        self._digest = b""  # made when another node first asks for it
         self.has_access = any(rule.access for rule in rules)  # some path has a door
         self._trie = _Trie([rule.path for rule in rules])
         self._routes = _Trie(routes) if routes else None
@@ -158,6 +162,14 @@ class AppPolicy:
     def says(self, rules: tuple[PolicyRule, ...], routes: tuple[str, ...]) -> bool:
         """Whether another HELLO says the same."""
         return rules == self.rules and routes == self.routes
+
+    @property
+    def digest(self) -> bytes:
+        """The same for all that say the same, in any process: 32 hex digits."""
+        if not self._digest:
+            said = json.dumps([[one.to_json() for one in self.rules], list(self.routes)])
+            self._digest = hashlib.sha256(said.encode()).hexdigest()[:32].encode()
+        return self._digest
 
     def match(self, method: bytes, target: bytes, *, is_websocket: bool) -> Match | None:
         """Return what holds for a request; None: nothing does.
