@@ -14,7 +14,8 @@ import pytest
 from tests.e2e.harness import BIN, running_edge, spawn, wait_until
 
 from asgi_tunnel_edge.descriptors import DescriptorWatch
-from asgi_tunnel_edge.server import Edge, fitting_limits
+from asgi_tunnel_edge.quotas import fitting_limits
+from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig, Limits, TlsConfig
 from asgi_tunnel_edge.storage import Store
 

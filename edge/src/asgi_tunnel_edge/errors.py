@@ -27,6 +27,7 @@
         ├── AlertError            .may_pass .retry_after  a webhook has not taken an alert
         ├── EdgeNotRunningError   .folder                 no edge runs there
         ├── ChangeError                                   a running edge stays as it was
+        ├── PeerError                                     another node cannot be asked, or used
         └── StorageError                                  the database cannot be used now
 
 Those that visitors and proxies cause (RequestError, WebSocketError, ProxyHeaderError) end an
@@ -138,6 +139,10 @@ class EdgeNotRunningError(EdgeError):
 
 class ChangeError(EdgeError):
     """A reload or an upgrade has changed nothing: one sentence says why."""
+
+
+class PeerError(EdgeError):
+    """Another node of this edge or cluster cannot be reached, or replies in no way that helps."""
 
 
 class AlertError(EdgeError):

@@ -13,6 +13,7 @@ none of them can know at once what the others have.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Annotated, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 
 from asgi_tunnel.protocol.limits import OVERHEAD_RATE
 
+from .descriptors import RESERVE
 from .errors import EdgeConfigError, shown
 from .settings.config import Limits
 
@@ -31,11 +33,14 @@ __all__ = [
     "TokenLimiter",
     "TokenLimits",
     "TokenQuotas",
+    "fitting_limits",
     "format_quota",
     "option_of",
     "parse_quota",
     "share_of",
 ]
+
+_log = logging.getLogger("asgi_tunnel_edge.server")
 
 MAX_PENDING_PER_TOKEN: Final = 64
 """Connections of one token between the WebSocket handshake and HELLO: its oldest is ended for its
@@ -205,3 +210,30 @@ def format_quota(name: str, value: int) -> str:
             if value % _UNITS[unit] == 0:
                 return f"{value // _UNITS[unit]}{unit}"
     return str(value)
+
+
+def fitting_limits(limits: Limits, available: int | None) -> Limits:
+    """Return limits that the system can keep, and say which ones are lower than configured.
+
+    Above them visitors get 503; without a descriptor they would get nothing.
+
+    Args:
+        limits: From ``edge.toml``.
+        available: How many connections this process can have; None for any number.
+    """
+    needed = limits.max_connections + limits.max_tunnels
+    if available is None or needed <= available:
+        return limits
+    tunnels = max(min(limits.max_tunnels, available // 2), 1)
+    connections = max(min(limits.max_connections, available - tunnels), 1)
+    _log.warning(
+        "the limit of open files leaves room for %d connections, and edge.toml allows %d: "
+        "max_connections is %d and max_tunnels %d for now; raise the limit (LimitNOFILE=%d in the "
+        "systemd unit, or ulimit -n) or lower these two",
+        available,
+        needed,
+        connections,
+        tunnels,
+        1 << (needed + 2 * RESERVE).bit_length(),
+    )
+    return replace(limits, max_connections=connections, max_tunnels=tunnels)

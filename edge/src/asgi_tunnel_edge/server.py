@@ -31,7 +31,6 @@ from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
 from .context import EdgeContext
 from .descriptors import (
-    RESERVE,
     DescriptorWatch,
     available_descriptors,
     has_terminal,
@@ -61,6 +60,7 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .login import Entrance
+from .neighbours import BusOpener, Neighbours, no_bus
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
@@ -68,7 +68,7 @@ from .observers.request_counter import RequestCounter
 from .observers.rotation import Rotation
 from .pages import load_pages
 from .questions import LiveEdge, answer
-from .quotas import share_of
+from .quotas import fitting_limits, share_of
 from .readiness import Readiness
 from .redirect import Redirector
 from .replies import Reply
@@ -132,21 +132,30 @@ class Edge:
     Args:
         config: Its settings.
         parent: See :func:`run`.
+        open_bus: Returns what knows the other nodes.
 
     Attributes:
+        neighbours: The other nodes.
         worker: Which of the edge's serving processes this is, from 0; the first one has duties
             that one has for all.
         workers: How many there are.
         events: What is said to other nodes, and heard of them.
     """
 
-    def __init__(self, config: EdgeConfig, *, parent: ParentLink | None = None) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        *,
+        parent: ParentLink | None = None,
+        open_bus: BusOpener = no_bus,
+    ) -> None:
         self.config = config
         self._parent = parent
         self._held = SocketSource() if parent is None else parent
         self.worker = 0 if parent is None else parent.worker
         self.workers = 1 if parent is None else max(parent.workers, 1)
         self.events = Events()
+        self.neighbours = Neighbours(config, parent, open_bus, self.events)
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(
             form=config.access_log.format,
@@ -266,6 +275,7 @@ class Edge:
             await self._listen_everywhere()
         except OSError:
             self._close_listeners()
+            await self.neighbours.stop()
             await self._stop_pages()
             if self._certificates is not None:
                 await self._certificates.stop()
@@ -350,6 +360,7 @@ class Edge:
             self._acceptor.stop()
         self._sweep.stop()
         self.table.end()
+        await self.neighbours.stop()
         await self.inbox.stop()
         await self._stop_pages()
         if self._certificates is not None:
@@ -378,6 +389,7 @@ class Edge:
             table=self.table,
             counts=self._counts,
             access_log=self._access_log,
+            peers=self.neighbours.status,
             addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
             numbers=self.instruments.numbers,
@@ -509,7 +521,13 @@ class Edge:
             tunnels=self.tunnels,
             proxies=proxies,
         )
-        self._sweep = Sweep(self.context, self.table, self.directory, self._access_log)
+        self._sweep = Sweep(
+            self.context,
+            self.table,
+            self.directory,
+            self._access_log,
+            kept_for_nodes=lambda: self.neighbours.buffered,
+        )
 
     def _proxies(self) -> Proxies | None:
         """Who is believed about visitors; None, at no cost, where nobody is."""
@@ -522,6 +540,7 @@ class Edge:
 
     async def _listen_everywhere(self) -> None:
         config = self.config
+        await self.neighbours.start(self.context, self.directory, self.inbox)
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
             self.http_address = await self._listen_in_the_clear(config.http_address)
@@ -795,33 +814,6 @@ class Edge:
 
     def _visitor_url(self, hostname: str) -> str:
         return self._public().visitor_url(hostname)
-
-
-def fitting_limits(limits: Limits, available: int | None) -> Limits:
-    """Return limits that the system can keep, and say which ones are lower than configured.
-
-    Above them visitors get 503; without a descriptor they would get nothing.
-
-    Args:
-        limits: From ``edge.toml``.
-        available: How many connections this process can have; None for any number.
-    """
-    needed = limits.max_connections + limits.max_tunnels
-    if available is None or needed <= available:
-        return limits
-    tunnels = max(min(limits.max_tunnels, available // 2), 1)
-    connections = max(min(limits.max_connections, available - tunnels), 1)
-    _log.warning(
-        "the limit of open files leaves room for %d connections, and edge.toml allows %d: "
-        "max_connections is %d and max_tunnels %d for now; raise the limit (LimitNOFILE=%d in the "
-        "systemd unit, or ulimit -n) or lower these two",
-        available,
-        needed,
-        connections,
-        tunnels,
-        1 << (needed + 2 * RESERVE).bit_length(),
-    )
-    return replace(limits, max_connections=connections, max_tunnels=tunnels)
 
 
 def _rotation(config: EdgeConfig) -> Rotation | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from asgi_tunnel.protocol.codes import GoawayCode
@@ -53,6 +53,7 @@ class Sweep:
         table: Whose deadlines are looked at.
         directory: Who waits there, and which sessions hold memory.
         access_log: Flushed at each look.
+        kept_for_nodes: Says how many bytes are kept for other nodes.
 
     Attributes:
         lag: How late its looks were, in seconds: what else the event loop did meanwhile.
@@ -64,7 +65,10 @@ class Sweep:
         table: ConnectionTable,
         directory: LocalDirectory,
         access_log: AccessLog,
+        *,
+        kept_for_nodes: Callable[[], int] = int,
     ) -> None:
+        self._kept_for_nodes = kept_for_nodes
         self._context = context
         self._table = table
         self._directory = directory
@@ -105,7 +109,7 @@ class Sweep:
         """End who keeps more than its share; refuse new work above the budget, but not for long."""
         connections = self._table.connections
         budget = self._budget
-        used = sum(connection.buffered for connection in connections)
+        used = self._kept_for_nodes() + sum(connection.buffered for connection in connections)
         for token, members in self._sessions_by_token():
             held = sum(session.buffered for session in members)
             used += held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,5 +31,6 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
+    peers: Callable[[], list[dict[str, Any]]] = list  #: describes the connections to other nodes
     exposition: Exposition | None = None  #: of all processes; None: metrics are off
     numbers: Callable[[], Awaitable[Values]] | None = None  #: of this process; None: the same

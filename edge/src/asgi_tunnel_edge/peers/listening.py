@@ -1,0 +1,209 @@
+"""Takes the connections of other nodes: over a Unix socket, or over TCP with certificates.
+
+On one machine the kernel says that the other process is of the same user. Between machines both
+sides show a certificate of the cluster's CA, which names the edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from asgi_tunnel.protocol.codes import GoawayCode, RefuseCode
+from asgi_tunnel.protocol.connection import Role
+from asgi_tunnel.protocol.handshake import (
+    Hello,
+    Refuse,
+    Welcome,
+    agree_version,
+    encode_handshake,
+)
+from asgi_tunnel.session import Session
+from asgi_tunnel.transport import WebSocketTransport
+
+from .. import __version__
+from .greeting import CARRY, PEER, PEER_SETTINGS, PEER_TIMING, Greeting, peer_session
+from .sockets import is_same_user, listen_unix
+
+if TYPE_CHECKING:
+    import socket
+
+    from asgi_tunnel.asgi.types import StreamHandler
+    from asgi_tunnel.protocol.events import SessionTerminated, StreamOpened
+
+    from ..bus import Node
+    from .relay import Relay
+
+__all__ = ["PeerListener"]
+
+_log = logging.getLogger("asgi_tunnel_edge.peers")
+
+MAX_ARRIVING: Final = 256
+"""Connections whose first frame has not come: more than there are nodes in most clusters."""
+
+Carried = Callable[[WebSocketTransport, Hello, bytes], None]
+"""Gets a connection whose HELLO says that an app's follows, and what came behind it."""
+
+
+class PeerListener:
+    """See the module.
+
+    Args:
+        own: This node.
+        relay: Serves their streams.
+
+    Attributes:
+        sessions: Of the nodes that have connected.
+        on_carried: See :data:`Carried`; None: none are taken.
+    """
+
+    def __init__(self, own: Node, relay: Relay) -> None:
+        self._own = own
+        self._relay = relay
+        self._servers: list[asyncio.Server] = []
+        self._path: Path | None = None
+        self._arriving = 0
+        self.sessions: dict[Session, str] = {}
+        self.on_carried: Carried | None = None
+
+    async def listen_here(self, path: Path) -> None:
+        """Take the processes of this machine.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        sock = listen_unix(path)
+        self._path = path
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(lambda: _Arrival(self), sock=sock))
+
+    async def listen_on(self, sockets: list[socket.socket], tls: ssl.SSLContext) -> None:
+        """Take the nodes of other machines.
+
+        Args:
+            sockets: That listen.
+            tls: Asks for a certificate of the cluster's CA.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            server = await loop.create_server(lambda: _Arrival(self), sock=sock, ssl=tls)
+            self._servers.append(server)
+
+    def close(self) -> None:
+        """Take no more, and end those that are there; may be called twice."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+        for session in list(self.sessions):
+            session.terminate(GoawayCode.SHUTDOWN, "this node ends")
+
+    # -- for arrivals ------------------------------------------------------------------------
+
+    def arrived(self, transport: asyncio.Transport) -> None:
+        """Read the first frame of a connection that may be a node's."""
+        name = _name_of(transport)
+        if name is None or self._arriving >= MAX_ARRIVING:
+            transport.abort()
+            return
+        websocket = WebSocketTransport(is_masking=False)
+        transport.set_protocol(websocket.as_protocol())
+        websocket.connection_made(transport)
+        self._arriving += 1
+
+        def on_message(message: Hello | Welcome | Refuse, rest: bytes) -> None:
+            self._arriving -= 1
+            if isinstance(message, Hello):
+                self._greet(websocket, message, rest, name)
+            else:
+                websocket.abort()
+
+        def on_failed(why: str) -> None:
+            self._arriving -= 1
+            _log.debug("a connection was no node's: %s", why)
+
+        websocket.start(Greeting(websocket, on_message, on_failed))
+
+    def _greet(self, websocket: WebSocketTransport, hello: Hello, rest: bytes, name: str) -> None:
+        refusal = self._refusal(hello, name)
+        if refusal is not None:
+            websocket.send(encode_handshake(refusal))
+            websocket.close()
+            return
+        if CARRY in hello.capabilities:
+            if self.on_carried is None:
+                websocket.abort()
+            else:
+                self.on_carried(websocket, hello, rest)
+            return
+        who = f"{hello.group}/{hello.slot}" if hello.group else f"worker {hello.slot}"
+        session = peer_session(Role.CONNECTOR, hello.settings, name=f"from {who}")
+        session.on_stream = self._on_stream
+        session.on_end = self._on_end
+        self.sessions[session] = who
+        welcome = Welcome(
+            session=self._own.id,
+            agent=f"asgi-tunnel-edge/{__version__}",
+            capabilities=(PEER,),
+            settings=PEER_SETTINGS,
+            timing=PEER_TIMING,
+        )
+        websocket.send(encode_handshake(welcome))
+        session.attach(websocket)
+        if rest:
+            session.data_received(rest)
+        websocket.start(session)
+
+    def _refusal(self, hello: Hello, name: str) -> Refuse | None:
+        """Say why a connection is not taken; None: it is."""
+        code, reason = RefuseCode.UNAUTHENTICATED, ""
+        if agree_version(hello) is None:
+            code = RefuseCode.VERSION
+            reason = f"it speaks protocol {hello.oldest} to {hello.version}; upgrade that node"
+        elif hello.session != self._own.id:
+            reason = "another process was meant: this one has taken its place"
+        elif name and hello.group != name:
+            reason = f"its certificate names {name}, and not {hello.group}"
+        elif not name and hello.group != self._own.edge:
+            reason = "it is of another edge"
+        elif not {PEER, CARRY}.intersection(hello.capabilities):
+            code, reason = RefuseCode.MALFORMED, "it does not say what it wants"
+        return Refuse(code=code, reason=reason) if reason else None
+
+    def _on_stream(self, session: Session, event: StreamOpened) -> StreamHandler:
+        return self._relay.serve(session, event)
+
+    def _on_end(self, session: Session, event: SessionTerminated) -> None:
+        self.sessions.pop(session, None)
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection that was just accepted."""
+
+    def __init__(self, listener: PeerListener) -> None:
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See who it is."""
+        # uvloop's transports are none of asyncio's classes, so this cannot be checked.
+        self._listener.arrived(transport)  # type: ignore[arg-type]
+
+
+def _name_of(transport: asyncio.Transport) -> str | None:
+    """Return the name in a certificate, empty for a process of this user; None: neither."""
+    found = transport.get_extra_info("ssl_object")
+    if found is None:
+        sock = transport.get_extra_info("socket")
+        return "" if sock is not None and is_same_user(sock) else None
+    names = [
+        value
+        for kind, value in (found.getpeercert() or {}).get("subjectAltName", ())
+        if kind == "DNS"
+    ]
+    return str(names[0]) if len(names) == 1 else None
