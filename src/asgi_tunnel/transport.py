@@ -174,6 +174,11 @@ class WebSocketCodec:
         """Whether frames are left for the next call of :meth:`decode`, which may have no bytes."""
         return len(self._partial) > _MAX_HEADER
 
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether all that was received are whole frames."""
+        return not self._partial and not self._left
+
     def encode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the header and the payload of one binary message."""
         return self._encode(_BINARY, data)
@@ -393,6 +398,18 @@ class WebSocketTransport:
         """Close the socket now."""
         if self._transport is not None:
             self._transport.abort()
+
+    def detach(self) -> asyncio.Transport | None:
+        """Give the connection away: its bytes are another protocol's from here on.
+
+        Returns:
+            None where it is lost, or a part of a frame was read that nobody else would see.
+        """
+        if not self._codec.is_between_frames or self._is_closing:
+            return None
+        transport, self._transport = self._transport, None
+        self._receiver = None
+        return transport
 
     # -- for asyncio -------------------------------------------------------------------------
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from . import __version__
 from .bus import Event, Node
 from .peers import Peers
+from .peers.carry import Carrier, tag_of
 from .peers.sockets import PEER_FOLDER
 
 if TYPE_CHECKING:
+    from .admission.tunnels import TunnelAcceptor
     from .bus import Bus
     from .bus.events import Events
     from .context import EdgeContext
@@ -52,6 +54,7 @@ class Neighbours:
     Attributes:
         node: This process, as the others know it.
         peers: The connections; None: this node is alone.
+        carrier: Passes the connections of apps on, whose sessions are elsewhere; None: the same.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Neighbours:
         self._bus: Bus | None = None
         self._inbox: Inbox | None = None
         self.peers: Peers | None = None
+        self.carrier: Carrier | None = None
         self.node = self._make_node()
 
     def _make_node(self) -> Node:
@@ -83,7 +87,14 @@ class Neighbours:
             version=__version__,
         )
 
-    async def start(self, context: EdgeContext, directory: LocalDirectory, inbox: Inbox) -> None:
+    async def start(
+        self,
+        context: EdgeContext,
+        directory: LocalDirectory,
+        *,
+        tunnels: TunnelAcceptor,
+        inbox: Inbox,
+    ) -> None:
         """Join the others, if there may be any. Cancelling it leaves a socket for :meth:`stop`.
 
         Raises:
@@ -95,6 +106,9 @@ class Neighbours:
         self._inbox = inbox
         peers = self.peers = Peers(self.node, bus, context=context, directory=directory)
         peers.on_described = self._described
+        self.carrier = tunnels.carrier = Carrier(self.node, bus, tunnels)
+        tunnels.tag = tag_of(self.node)
+        peers.listener.on_carried = self.carrier.arrived
         folder = self._config.data_dir / PEER_FOLDER
         await peers.listen_here(folder / f"{self.node.id}.sock")
         self._events.bus = bus
@@ -107,6 +121,8 @@ class Neighbours:
             await self._bus.stop()
         if self.peers is not None:
             self.peers.stop()
+        if self.carrier is not None:
+            self.carrier.stop()
 
     @property
     def buffered(self) -> int:

@@ -540,7 +540,9 @@ class Edge:
 
     async def _listen_everywhere(self) -> None:
         config = self.config
-        await self.neighbours.start(self.context, self.directory, self.inbox)
+        await self.neighbours.start(
+            self.context, self.directory, tunnels=self.tunnels, inbox=self.inbox
+        )
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
             self.http_address = await self._listen_in_the_clear(config.http_address)

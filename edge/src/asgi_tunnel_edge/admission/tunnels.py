@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ..policy.matcher import AppPolicy
     from ..request import Request
 
-__all__ = ["AppDesk", "TunnelAcceptor"]
+__all__ = ["AppDesk", "SessionCarrier", "TunnelAcceptor"]
 
 _log = logging.getLogger("asgi_tunnel_edge.admission")
 
@@ -96,6 +96,22 @@ class AppDesk(Protocol):
         """Do what an app wants (ASK), and return what became of it (REPLY)."""
 
 
+class SessionCarrier(Protocol):
+    """Lets a session resume that lives in another process of this edge; ``peers.carry`` has it."""
+
+    def carry(self, pending: PendingTunnel, hello: Hello, otherwise: Callable[[], None]) -> bool:
+        """Ask the process that may have the session, and hand the connection over to it.
+
+        Args:
+            pending: The connection; nothing is sent on it meanwhile.
+            hello: Names the session.
+            otherwise: Called when that process has not, or cannot be asked.
+
+        Returns:
+            False where there is none to ask: nothing will be called.
+        """
+
+
 class TunnelAcceptor:
     """Accepts the connections of connectors and makes or resumes their sessions.
 
@@ -114,6 +130,8 @@ class TunnelAcceptor:
         counts: What became of connectors.
         on_marks: Called with each new session and the routes that its app marks.
         keeps_marked: Whether requests to these are kept.
+        carrier: Knows the other processes of this edge; None: there are none.
+        tag: Ends the ids of sessions, and says which process has them.
     """
 
     def __init__(  # noqa: PLR0913 - each is a thing that WELCOME depends on
@@ -145,6 +163,8 @@ class TunnelAcceptor:
         self.counts = TunnelCounts()
         self.on_marks: Callable[[SessionEntry, tuple[str, ...]], None] | None = None
         self.keeps_marked = False
+        self.carrier: SessionCarrier | None = None
+        self.tag = ""
         self._supervisor = SessionSupervisor(
             directory, hold_timeout=limits.hold_timeout, counts=self.counts
         )
@@ -249,6 +269,58 @@ class TunnelAcceptor:
         return Reply(401, refusal.sentence)
 
     def _on_hello(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
+        """Let the process that has the session have the connection, or reply here."""
+        carrier = self.carrier
+        if (
+            carrier is None
+            or not hello.session
+            or rest
+            or self._directory.find_entry(hello.session, pending.token.id) is not None
+            or not carrier.carry(pending, hello, lambda: self._reply_to(pending, hello, b""))
+        ):
+            self._reply_to(pending, hello, rest)
+
+    def take_over(
+        self,
+        websocket: WebSocketTransport,
+        session_id: str,
+        token_id: str,
+        *,
+        address: str,
+        secret_sha256: str,
+    ) -> bool:
+        """Take a connection whose HELLO another process of this edge has read; it comes again.
+
+        Args:
+            websocket: The connection, as it comes from there.
+            session_id: Which session HELLO names.
+            token_id: Of the app.
+            address: Where the app's connection comes from.
+            secret_sha256: Of the secret that it came with.
+
+        Returns:
+            False where there is no such session.
+        """
+        entry = self._directory.find_entry(session_id, token_id)
+        if entry is None or entry.session.is_over:
+            return False
+
+        def on_hello(pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
+            self._reply_to(pending, hello, rest)
+            self._directory.renew_one(entry)  # so that a direct connection follows
+
+        pending = PendingTunnel(
+            websocket,
+            entry.token,
+            address,
+            secret_sha256=secret_sha256,
+            on_hello=on_hello,
+            on_end=lambda _pending: None,
+        )
+        websocket.start(pending)
+        return True
+
+    def _reply_to(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
         """Resume a session, start one, or refuse; reply to who only asks."""
         session = self._session_for(pending, hello)
         if isinstance(session, Refuse | Welcome):
@@ -363,7 +435,7 @@ class TunnelAcceptor:
     def _begin(
         self, pending: PendingTunnel, hello: Hello, token: TokenRecord, wanted: frozenset[str]
     ) -> Session:
-        session_id = secrets.token_urlsafe(24)
+        session_id = secrets.token_urlsafe(24) + self.tag
         services = frozenset(hello.services)
         hostnames = granted_hostnames(token, wanted, services)
         group = hello.group or hello.instance

@@ -221,14 +221,22 @@ async def open_transport(own: Node, node: Node, tls: ssl.SSLContext | None) -> W
     return websocket
 
 
-def hello_of(own: Node, node: Node, capability: str) -> Hello:
-    """Return what a node says first to another one."""
+def hello_of(own: Node, node: Node, capability: str, *, services: tuple[str, ...] = ()) -> Hello:
+    """Return what a node says first to another one.
+
+    Args:
+        own: The node.
+        node: The other one.
+        capability: What the connection is for.
+        services: What :mod:`.carry` says of an app's connection.
+    """
     return Hello(
         instance=own.id,
         group=own.edge,
         slot=own.worker,
         agent=f"asgi-tunnel-edge/{__version__}",
         session=node.id,
+        services=services,
         capabilities=(capability,),
         settings=PEER_SETTINGS,
     )
