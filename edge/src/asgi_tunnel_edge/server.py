@@ -23,6 +23,7 @@ from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
+from .bus import open_bus
 from .bus.events import Events
 from .channel import Message
 from .choice import TLSChoice
@@ -121,7 +122,7 @@ def _run(config: EdgeConfig, parent: ParentLink | None) -> int:
     except ImportError:  # Windows
         pass
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(Edge(config, parent=parent).run())
+        return runner.run(Edge(config, parent=parent, open_bus=open_bus).run())
 
 
 class Edge:
