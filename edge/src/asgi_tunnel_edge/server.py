@@ -25,6 +25,7 @@ from .address import PublicAddress, public_address, remove_edge_address, write_e
 from .admission.tunnels import TunnelAcceptor
 from .bus import open_bus
 from .bus.events import Events
+from .bus.opening import open_bus
 from .channel import Message
 from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
@@ -61,7 +62,7 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .login import Entrance
-from .neighbours import BusOpener, Neighbours, no_bus
+from .neighbours import BusOpener, Neighbours
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
@@ -148,7 +149,7 @@ class Edge:
         config: EdgeConfig,
         *,
         parent: ParentLink | None = None,
-        open_bus: BusOpener = no_bus,
+        open_bus: BusOpener = open_bus,
     ) -> None:
         self.config = config
         self._parent = parent
