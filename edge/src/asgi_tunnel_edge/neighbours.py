@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from . import __version__
 from .bus import Event, Node
+from .cluster.tls import accepting_context, dialing_context
 from .peers import Peers
 from .peers.carry import Carrier, tag_of
 from .peers.sockets import PEER_FOLDER
+from .settings.addresses import ListenAddress, parse_listen
 
 if TYPE_CHECKING:
+    import socket
+
     from .admission.tunnels import TunnelAcceptor
     from .bus import Bus
     from .bus.events import Events
+    from .cluster.authority import NodeIdentity
     from .context import EdgeContext
     from .directory import LocalDirectory
     from .inbox.service import Inbox
@@ -29,16 +36,20 @@ if TYPE_CHECKING:
     from .settings.config import EdgeConfig
     from .supervision import ParentLink
 
-__all__ = ["BusOpener", "Neighbours", "no_bus"]
+__all__ = ["BusOpener", "IdentityReader", "Neighbours", "no_identity"]
 
 _log: Final = logging.getLogger("asgi_tunnel_edge.server")
 
 BusOpener = Callable[["EdgeConfig", Node, "ParentLink | None"], "Bus | None"]
-"""Returns the bus of a node; None: it has no others. ``bus.open_bus`` is the one of every edge."""
+"""Returns the bus of a node; None: it has no others. ``bus.opening`` has that of every edge."""
 
 
-def no_bus(_config: EdgeConfig, _node: Node, _parent: ParentLink | None) -> Bus | None:
-    """Return that a node is alone."""
+IdentityReader = Callable[["EdgeConfig"], "NodeIdentity | None"]
+"""Returns the certificate that an edge shows to others; None: it has none."""
+
+
+def no_identity(_config: EdgeConfig) -> NodeIdentity | None:
+    """Return that an edge has no certificate for others."""
     return None
 
 
@@ -50,6 +61,7 @@ class Neighbours:
         parent: Of this process; None: there is none.
         open_bus: See :data:`BusOpener`.
         events: Hears what other nodes say.
+        identity_of: Returns the certificate for other edges; None: this one has none.
 
     Attributes:
         node: This process, as the others know it.
@@ -63,10 +75,13 @@ class Neighbours:
         parent: ParentLink | None,
         open_bus: BusOpener,
         events: Events,
+        *,
+        identity_of: IdentityReader,
     ) -> None:
         self._config = config
         self._parent = parent
         self._open_bus = open_bus
+        self._identity_of = identity_of
         self._events = events
         self._bus: Bus | None = None
         self._inbox: Inbox | None = None
@@ -94,19 +109,39 @@ class Neighbours:
         *,
         tunnels: TunnelAcceptor,
         inbox: Inbox,
+        open_sockets: Callable[[str, ListenAddress], Awaitable[list[socket.socket]]],
     ) -> None:
-        """Join the others, if there may be any. Cancelling it leaves a socket for :meth:`stop`.
+        """Join the others, if there may be any. Cancelling it leaves sockets for :meth:`stop`.
+
+        Args:
+            context: Of the edge.
+            directory: Has the sessions of this node.
+            tunnels: Accepts them.
+            inbox: Hears what apps at other nodes want kept.
+            open_sockets: Listens on an address, for a purpose.
 
         Raises:
-            OSError: The socket for the other processes of this machine cannot be made.
+            OSError: The socket for the other processes of this machine cannot be made, or
+                ``peer_listen`` cannot be listened on.
         """
+        identity = self._identity_of(self._config)
+        sockets: list[socket.socket] = []
+        if identity is not None and self._config.peer_listen is not None:
+            address = parse_listen(self._config.peer_listen, setting="peer_listen", file="")
+            sockets = await open_sockets("peers", address)
+            if not address.port and not self._config.peer_address:
+                port = sockets[0].getsockname()[1]
+                self.node = replace(self.node, peer=str(ListenAddress(address.host, port)))
         bus = self._bus = self._open_bus(self._config, self.node, self._parent)
         if bus is None:
             return
         self._inbox = inbox
-        peers = self.peers = Peers(self.node, bus, context=context, directory=directory)
+        tls = None if identity is None else dialing_context(identity)
+        peers = self.peers = Peers(self.node, bus, context=context, directory=directory, tls=tls)
+        if identity is not None and sockets:
+            await peers.listen_on(sockets, accepting_context(identity))
         peers.on_described = self._described
-        self.carrier = tunnels.carrier = Carrier(self.node, bus, tunnels)
+        self.carrier = tunnels.carrier = Carrier(self.node, peers, tunnels)
         tunnels.tag = tag_of(self.node)
         peers.listener.on_carried = self.carrier.arrived
         folder = self._config.data_dir / PEER_FOLDER

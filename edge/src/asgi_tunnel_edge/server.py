@@ -62,7 +62,7 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .login import Entrance
-from .neighbours import BusOpener, Neighbours
+from .neighbours import BusOpener, IdentityReader, Neighbours, no_identity
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
@@ -135,6 +135,7 @@ class Edge:
         config: Its settings.
         parent: See :func:`run`.
         open_bus: Returns what knows the other nodes.
+        identity_of: Returns the certificate for other edges.
 
     Attributes:
         neighbours: The other nodes.
@@ -150,6 +151,7 @@ class Edge:
         *,
         parent: ParentLink | None = None,
         open_bus: BusOpener = open_bus,
+        identity_of: IdentityReader = no_identity,
     ) -> None:
         self.config = config
         self._parent = parent
@@ -157,7 +159,7 @@ class Edge:
         self.worker = 0 if parent is None else parent.worker
         self.workers = 1 if parent is None else max(parent.workers, 1)
         self.events = Events()
-        self.neighbours = Neighbours(config, parent, open_bus, self.events)
+        self.neighbours = Neighbours(config, parent, open_bus, self.events, identity_of=identity_of)
         self._ending = Ending(is_led=parent is not None)
         self._access_log = AccessLog(
             form=config.access_log.format,
@@ -543,7 +545,11 @@ class Edge:
     async def _listen_everywhere(self) -> None:
         config = self.config
         await self.neighbours.start(
-            self.context, self.directory, tunnels=self.tunnels, inbox=self.inbox
+            self.context,
+            self.directory,
+            tunnels=self.tunnels,
+            inbox=self.inbox,
+            open_sockets=self._open_to_the_end,
         )
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
@@ -681,9 +687,7 @@ class Edge:
         self.instruments.read_metrics(parts, self._link_to_others)
         if self.worker:
             return
-        sockets = await self._open("metrics", address)
-        # They stay open while an edge that stops drains.
-        self._sockets = [one for one in self._sockets if one not in sockets]
+        sockets = await self._open_to_the_end("metrics", address)
         self.metrics_address = _address(address, sockets)
         watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
         await self.instruments.serve_metrics(parts, sockets, self.metrics_address, watch)
@@ -698,6 +702,12 @@ class Edge:
         if route is None or self._certificates is None:
             return False
         return route.is_end_to_end or self._certificates.find(hostname) is not None
+
+    async def _open_to_the_end(self, purpose: str, address: ListenAddress) -> list[socket.socket]:
+        """Open sockets that stay open while an edge that stops drains."""
+        sockets = await self._open(purpose, address)
+        self._sockets = [one for one in self._sockets if one not in sockets]
+        return sockets
 
     async def _open(self, purpose: str, address: ListenAddress) -> list[socket.socket]:
         sockets = self._held.take(purpose, str(address))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.tests.live import PLAIN, SHOP, Live
+from msgspec.structs import force_setattr
 
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.bus import Bus, Node
 from asgi_tunnel_edge.bus.local import LocalHub
+from asgi_tunnel_edge.cluster.authority import Authority, NodeIdentity
 from asgi_tunnel_edge.peers import Peers
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig
@@ -26,11 +29,13 @@ class Nodes:
 
     Attributes:
         hub: Of their bus.
+        authority: Of their certificates, where they are edges of a cluster.
         lives: Of each, with a connector of its own.
     """
 
     def __init__(self) -> None:
         self.hub = LocalHub()
+        self.authority = Authority.create()
         self.lives: list[Live] = []
 
     def __getitem__(self, number: int) -> Live:
@@ -42,18 +47,25 @@ class Nodes:
         assert peers is not None
         return peers
 
+    def identity(self, config: EdgeConfig) -> NodeIdentity | None:
+        """Return the certificate of one of them."""
+        return None if config.node is None else self.authority.issue(config.node)
+
     def bus(self, _config: EdgeConfig, node: Node, _parent: object) -> Bus | None:
         """Return the bus of one of them."""
         return self.hub.bus(node)
 
 
 @asynccontextmanager
-async def nodes(folder: Path, count: int = 2, **settings: Any) -> AsyncIterator[Nodes]:
+async def nodes(
+    folder: Path, count: int = 2, *, are_edges: bool = False, **settings: Any
+) -> AsyncIterator[Nodes]:
     """Start some edges, each in a folder of its own, which are one edge's workers to each other.
 
     Args:
         folder: For theirs.
         count: How many.
+        are_edges: They are edges of a cluster instead, and reach each other over TLS.
         settings: As ``edge.toml`` has them, in tables.
     """
     world = Nodes()
@@ -66,7 +78,9 @@ async def nodes(folder: Path, count: int = 2, **settings: Any) -> AsyncIterator[
             table = {"domain": "example.test", "listen": "127.0.0.1:0", "tls": {"mode": "off"}}
             config = EdgeConfig.from_table({**table, **settings}, own)
             Store(config.database_path).migrate()
-            edge = Edge(config, open_bus=world.bus)
+            edge = Edge(config, open_bus=world.bus, identity_of=world.identity)
+            if are_edges:
+                _join_cluster(edge, f"edge{number}")
             await edge.start()
             started.append(edge)
             token = Token(edge=f"ws://127.0.0.1:{edge.address.port}", id=token_id, secret=secret)
@@ -83,6 +97,15 @@ async def nodes(folder: Path, count: int = 2, **settings: Any) -> AsyncIterator[
     finally:
         await asyncio.gather(*(live.disconnect() for live in world.lives))
         await asyncio.gather(*(edge.stop() for edge in started))
+
+
+def _join_cluster(edge: Edge, name: str) -> None:
+    """Set what a cluster has beside a store in PostgreSQL, which is not needed here."""
+    own = copy.copy(edge.config)
+    force_setattr(own, "node", name)
+    force_setattr(own, "peer_listen", "127.0.0.1:0")
+    edge.neighbours._config = own
+    edge.neighbours.node = edge.neighbours._make_node()
 
 
 async def until(is_so: Callable[[], bool], *, timeout: float = 20.0) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from asgi_tunnel.protocol.codes import RefuseCode
 from asgi_tunnel.protocol.handshake import Hello, Refuse, Welcome, encode_handshake
-from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 
 from .. import __version__
 from ..errors import PeerError
@@ -22,29 +21,27 @@ from .greeting import CARRY, Greeting
 from .link import hello_of, open_transport
 
 if TYPE_CHECKING:
+    from asgi_tunnel.transport import WebSocketTransport
+
     from ..admission.pending import PendingTunnel
     from ..admission.tunnels import TunnelAcceptor
-    from ..bus import Bus, Node
+    from ..bus import Node
+    from .service import Peers
 
 __all__ = ["Carrier", "tag_of"]
 
 _log = logging.getLogger("asgi_tunnel_edge.peers")
 
-MAX_CARRIED: Final = 1024
-"""Connections that are passed on at one time; above it an app begins a fresh session."""
-
 CARRY_TIMEOUT: Final = 1.0
 """Seconds in which the other process says whether it has the session; the app waits meanwhile."""
 
-CARRY_BUFFER: Final = 64 * 1024
-"""Bytes under way in one direction at which the other side is not read any more."""
-
-_TAG: Final = 8
+TAG_SIZE: Final = 8
+"""Characters of a node's id at the end of its sessions' ids: enough for those of one edge."""
 
 
 def tag_of(node: Node) -> str:
     """Return what the ids of a node's sessions end with."""
-    return f".{node.id[:_TAG]}"
+    return f".{node.id[:TAG_SIZE]}"
 
 
 class Carrier:
@@ -52,7 +49,7 @@ class Carrier:
 
     Args:
         own: This process.
-        bus: Knows the others.
+        peers: Knows the others, and passes connections on.
         tunnels: Has the sessions.
 
     Attributes:
@@ -60,41 +57,33 @@ class Carrier:
         taken: Those that it got, and whose session it has.
     """
 
-    def __init__(self, own: Node, bus: Bus, tunnels: TunnelAcceptor) -> None:
+    def __init__(self, own: Node, peers: Peers, tunnels: TunnelAcceptor) -> None:
         self._own = own
-        self._bus = bus
+        self._find_process = peers.find_process
         self._tunnels = tunnels
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pumps: set[_Pump] = set()
+        self._pumps = peers.pumps
         self.carried = 0
         self.taken = 0
 
     def stop(self) -> None:
-        """Let go of what is passed on: these apps dial again, elsewhere."""
+        """Ask for no more sessions: these apps dial again, elsewhere."""
         for task in self._tasks:
             task.cancel()
-        for pump in list(self._pumps):
-            pump.close()
 
     # -- here is the connection ----------------------------------------------------------------
 
     def carry(self, pending: PendingTunnel, hello: Hello, otherwise: Callable[[], None]) -> bool:
         """See ``SessionCarrier``."""
-        node = self._node_of(hello.session)
-        if node is None or len(self._pumps) + len(self._tasks) >= MAX_CARRIED:
+        random, _, tag = hello.session.rpartition(".")
+        node = self._find_process(tag) if random and len(tag) == TAG_SIZE else None
+        if node is None or not self._pumps.has_room(len(self._tasks)):
             return False
         work = self._carry(pending, hello, node, otherwise)
         task = asyncio.get_running_loop().create_task(work, name="asgi-tunnel-edge carry")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
-
-    def _node_of(self, session_id: str) -> Node | None:
-        tag = session_id[-_TAG - 1 :]
-        for node in self._bus.nodes:
-            if node.edge == self._own.edge and node.unix and tag_of(node) == tag:
-                return node
-        return None
 
     async def _carry(
         self, pending: PendingTunnel, hello: Hello, node: Node, otherwise: Callable[[], None]
@@ -110,7 +99,8 @@ class Carrier:
             if not pending.websocket.is_lost:
                 otherwise()
             return
-        self._join(pending.websocket, way, hello)
+        if self._pumps.join(pending.websocket, way, encode_handshake(hello)):
+            self.carried += 1
 
     async def _ask(self, node: Node, facts: Sequence[str]) -> WebSocketTransport:
         """Return a connection to the process that has a session.
@@ -141,22 +131,6 @@ class Carrier:
             raise
         return way
 
-    def _join(self, app: WebSocketTransport, way: WebSocketTransport, hello: Hello) -> None:
-        """Say HELLO there again, and pass on what follows, both ways."""
-        outer, inner = app.detach(), way.detach()
-        if outer is None or inner is None:
-            for one, websocket in ((outer, app), (inner, way)):
-                if one is not None:
-                    one.abort()
-                websocket.abort()
-            return
-        codec = WebSocketCodec(is_masking=True, is_private=True)
-        inner.write(b"".join(codec.encode(encode_handshake(hello))))
-        self.carried += 1
-        from_app, from_session = _Pump(outer, inner, self._pumps), _Pump(inner, outer, self._pumps)
-        for pump in (from_app, from_session):
-            pump.start()
-
     # -- here is the session -------------------------------------------------------------------
 
     def arrived(self, websocket: WebSocketTransport, hello: Hello, rest: bytes) -> None:
@@ -175,51 +149,3 @@ class Carrier:
             reason = "there is no such session"
             websocket.send(encode_handshake(Refuse(code=RefuseCode.HOSTNAME, reason=reason)))
             websocket.close()
-
-
-class _Pump(asyncio.Protocol):
-    """Passes what one connection receives to another one, as it is.
-
-    Args:
-        source: Receives.
-        sink: Sends.
-        others: All of them, this one as long as its connection is there.
-    """
-
-    def __init__(
-        self, source: asyncio.Transport, sink: asyncio.Transport, others: set[_Pump]
-    ) -> None:
-        self._source = source
-        self._sink = sink
-        self._others = others
-
-    def start(self) -> None:
-        """Take the connection from now on."""
-        self._others.add(self)
-        self._source.set_protocol(self)
-        self._source.set_write_buffer_limits(high=CARRY_BUFFER)
-
-    def close(self) -> None:
-        """End the connection, behind what it still has to send."""
-        self._source.close()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass bytes on."""
-        self._sink.write(data)
-
-    def pause_writing(self) -> None:
-        """This connection takes no more: do not read the other one."""
-        self._sink.pause_reading()
-
-    def resume_writing(self) -> None:
-        """It takes more."""
-        self._sink.resume_reading()
-
-    def eof_received(self) -> bool:
-        """Close: half a WebSocket is none."""
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Let the other one end, too."""
-        self._others.discard(self)
-        self._sink.close()

@@ -19,6 +19,7 @@ from asgi_tunnel.protocol.handshake import Hello, Refuse, Welcome, encode_handsh
 from asgi_tunnel.transport import WebSocketTransport
 
 from .. import __version__
+from ..cluster.tls import server_name
 from ..errors import PeerError
 from ..settings.addresses import parse_listen
 from .greeting import PEER, PEER_SETTINGS, Greeting, peer_session
@@ -212,7 +213,7 @@ async def open_transport(own: Node, node: Node, tls: ssl.SSLContext | None) -> W
                 address.host,
                 address.port,
                 ssl=tls,
-                server_hostname=node.edge,
+                server_hostname=server_name(node.edge),
             )
         else:
             raise PeerError("it has said no address, or this node has no certificate for it")

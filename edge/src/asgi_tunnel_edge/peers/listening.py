@@ -26,7 +26,10 @@ from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
 
 from .. import __version__
+from ..cluster.tls import peer_edge
+from ..errors import CertificateError, PeerError
 from .greeting import CARRY, PEER, PEER_SETTINGS, PEER_TIMING, Greeting, peer_session
+from .link import open_transport
 from .sockets import is_same_user, listen_unix
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from asgi_tunnel.protocol.events import SessionTerminated, StreamOpened
 
     from ..bus import Node
+    from .pump import Pumps
     from .relay import Relay
 
 __all__ = ["PeerListener"]
@@ -55,13 +59,18 @@ class PeerListener:
     Args:
         own: This node.
         relay: Serves their streams.
+        pumps: Pass on what is for other processes of this edge.
 
     Attributes:
         sessions: Of the nodes that have connected.
         on_carried: See :data:`Carried`; None: none are taken.
+        find_process: Returns another process of this edge by its node's id; None: there are none.
     """
 
-    def __init__(self, own: Node, relay: Relay) -> None:
+    def __init__(self, own: Node, relay: Relay, pumps: Pumps) -> None:
+        self.pumps = pumps
+        self.find_process: Callable[[str], Node | None] | None = None
+        self._passing: set[asyncio.Task[None]] = set()
         self._own = own
         self._relay = relay
         self._servers: list[asyncio.Server] = []
@@ -101,6 +110,8 @@ class PeerListener:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
+        for task in self._passing:
+            task.cancel()
         for session in list(self.sessions):
             session.terminate(GoawayCode.SHUTDOWN, "this node ends")
 
@@ -132,6 +143,10 @@ class PeerListener:
 
     def _greet(self, websocket: WebSocketTransport, hello: Hello, rest: bytes, name: str) -> None:
         refusal = self._refusal(hello, name)
+        if refusal is None and hello.session != self._own.id:
+            refusal = self._pass_on(websocket, hello, rest)
+            if refusal is None:
+                return
         if refusal is not None:
             websocket.send(encode_handshake(refusal))
             websocket.close()
@@ -166,15 +181,33 @@ class PeerListener:
         if agree_version(hello) is None:
             code = RefuseCode.VERSION
             reason = f"it speaks protocol {hello.oldest} to {hello.version}; upgrade that node"
-        elif hello.session != self._own.id:
-            reason = "another process was meant: this one has taken its place"
         elif name and hello.group != name:
             reason = f"its certificate names {name}, and not {hello.group}"
-        elif not name and hello.group != self._own.edge:
-            reason = "it is of another edge"
         elif not {PEER, CARRY}.intersection(hello.capabilities):
             code, reason = RefuseCode.MALFORMED, "it does not say what it wants"
         return Refuse(code=code, reason=reason) if reason else None
+
+    def _pass_on(self, websocket: WebSocketTransport, hello: Hello, rest: bytes) -> Refuse | None:
+        """Let the process of this edge that was meant have a connection; or say why not."""
+        node = None if self.find_process is None else self.find_process(hello.session)
+        if node is None or rest or not self.pumps.has_room(len(self._passing)):
+            reason = "the process that was meant is not there any longer"
+            return Refuse(code=RefuseCode.OVERLOAD, reason=reason)
+
+        async def pass_on() -> None:
+            try:
+                inner = await open_transport(self._own, node, None)
+            except PeerError as error:
+                refusal = Refuse(code=RefuseCode.OVERLOAD, reason=str(error))
+                websocket.send(encode_handshake(refusal))
+                websocket.close()
+            else:
+                self.pumps.join(websocket, inner, encode_handshake(hello))
+
+        task = asyncio.get_running_loop().create_task(pass_on(), name="asgi-tunnel-edge pass")
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+        return None
 
     def _on_stream(self, session: Session, event: StreamOpened) -> StreamHandler:
         return self._relay.serve(session, event)
@@ -196,14 +229,13 @@ class _Arrival(asyncio.Protocol):
 
 
 def _name_of(transport: asyncio.Transport) -> str | None:
-    """Return the name in a certificate, empty for a process of this user; None: neither."""
+    """Return the edge in a certificate, empty for a process of this user; None: neither."""
     found = transport.get_extra_info("ssl_object")
     if found is None:
         sock = transport.get_extra_info("socket")
         return "" if sock is not None and is_same_user(sock) else None
-    names = [
-        value
-        for kind, value in (found.getpeercert() or {}).get("subjectAltName", ())
-        if kind == "DNS"
-    ]
-    return str(names[0]) if len(names) == 1 else None
+    try:
+        return peer_edge(found)
+    except CertificateError as error:
+        _log.warning("a connection of another edge was refused: %s", error)
+        return None

@@ -17,6 +17,7 @@ from .forwarded import Forwarding
 from .holders import Holders
 from .link import PeerLink, name_of
 from .listening import PeerListener
+from .pump import Pumps
 from .relay import Relay
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Peers:
 
     Attributes:
         forwarding: What was sent to other nodes.
+        pumps: Pass on connections that are for other processes of this edge.
         listener: Takes the connections of the others.
         relay: Serves them.
         on_described: Called when a node has said what an app wants.
@@ -72,7 +74,9 @@ class Peers:
         self._is_stopped = False
         self.forwarding = Forwarding(context.limits.hold_timeout)
         self.relay = Relay(context, directory)
-        self.listener = PeerListener(own, self.relay)
+        self.pumps = Pumps()
+        self.listener = PeerListener(own, self.relay, self.pumps)
+        self.listener.find_process = self.find_process
         self.on_described: Callable[[Route, Description], None] | None = None
 
     async def listen_here(self, path: Path) -> None:
@@ -91,6 +95,7 @@ class Peers:
         """End all connections; what is in progress on them is lost. May be called twice."""
         self._is_stopped = True
         self.listener.close()
+        self.pumps.close()
         for task in list(self._seeking):
             task.cancel()
         for link in list(self._links.values()):
@@ -158,6 +163,13 @@ class Peers:
             del self._links[node_id]
             link.close()
             self._lost(link)
+
+    def find_process(self, node_id: str) -> Node | None:
+        """Return another process of this edge, by its node's id or the beginning of it."""
+        for node in self._bus.nodes:
+            if node.edge == self._own.edge and node.unix and node.id.startswith(node_id):
+                return node
+        return None
 
     # -- for holders -------------------------------------------------------------------------
 
