@@ -360,6 +360,10 @@ ELSEWHERE: Final[dict[str, str]] = {
         for name in ("access_rows", "passes", "users")
     },
     "edge/src/asgi_tunnel_edge/storage/database.py": "edge/tests/storage/test_store.py",
+    "edge/src/asgi_tunnel_edge/storage/dialect.py": (
+        "edge/tests/storage/test_sqlite.py edge/tests/storage/test_postgresql.py"
+    ),
+    "edge/src/asgi_tunnel_edge/storage/location.py": "edge/tests/storage/test_postgresql.py",
     "edge/src/asgi_tunnel_edge/storage/models.py": "edge/tests/storage/test_store.py",
 }
 """Modules whose tests are in files of another name, and in which: what they do shows there."""

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_tunnel_edge.certificates.acme import AcmeState, CertificateRecord, IssuanceFailure
 from asgi_tunnel_edge.certificates.acme.records import FailureRecord
 from asgi_tunnel_edge.certificates.collection import CertificateCollection
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
+from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.issuance import (
     FALLBACK,
     Issuance,
@@ -20,8 +24,12 @@ from asgi_tunnel_edge.issuance import (
 from asgi_tunnel_edge.listeners.client_hello import ClientHello
 from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
-from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage import SnapshotWatcher, Store
+from asgi_tunnel_edge.storage.acme import AcmeStore
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
+
+if TYPE_CHECKING:
+    from edge.tests.postgres import PostgresServer
 
 WILDCARD: tuple[str, ...] = ("*.example.test", "example.test")
 BASE: tuple[str, ...] = ("example.test",)
@@ -216,3 +224,68 @@ async def test_proofs_are_shown_to_the_ca_alone(tmp_path: Path) -> None:
     assert issuance.proof(hello(None, b"acme-tls/1")) is None
     assert issuance.proof(hello("shop.test", b"acme-tls/1", b"http/1.1")) is None
     assert issuance.proof(hello("shop.test", b"http/1.1")) is None
+
+
+def pair_of(folder: Path, name: str) -> tuple[bytes, bytes]:
+    """A chain and its key."""
+    made = create_internal_certificate(name, folder / name)
+    return made.certificate.read_bytes(), made.key.read_bytes()
+
+
+def kept_of(name: str, folder: Path, serial: str) -> CertificateRecord:
+    """A certificate that a CA has issued for a name."""
+    chain, key = pair_of(folder / serial, name)
+    record = record_of(time.time() + 30 * DAY)
+    return replace(
+        record, names=(name,), chain_pem=chain, key_pem=key, serial=serial, renew_at=2**40,
+        ari_at=2**40,
+    )  # fmt: skip
+
+
+async def test_without_its_server_the_copy_is_shown(
+    postgres: PostgresServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An edge that starts while its PostgreSQL is down shows what it has shown before."""
+    config = replace(config_of(tmp_path), store=postgres.create())
+    Store(config.database).migrate()
+    storage = AcmeStore(config.database, config.acme_key_path)
+    storage.save_certificate(config.acme.directory, kept_of("example.test", tmp_path, "1"))
+    first = Issuance(config, CertificateCollection("example.test"))
+    first.follow(snapshot_of())
+    await first.start()
+    await first.stop()
+    postgres.stop()
+    certificates = CertificateCollection("example.test")
+    again = Issuance(config, certificates, orders=False)
+    again.follow(snapshot_of())
+    await again.start()
+    await again.stop()
+    assert certificates.find("example.test") is not None
+    assert "with a copy of the certificates, without the database" in caplog.text
+    config.certificate_copy_path.unlink()
+    with pytest.raises(StorageError, match="cannot be reached"):
+        await Issuance(config, CertificateCollection("example.test")).start()
+
+
+async def test_what_one_edge_has_ordered_another_one_shows(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """Within a second: it comes with the snapshot, to processes that do not order, too."""
+    config = replace(config_of(tmp_path), store=postgres.create())
+    Store(config.database).migrate()
+    certificates = CertificateCollection("example.test")
+    issuance = Issuance(config, certificates, orders=False)
+    watcher = SnapshotWatcher(config.database, config.snapshot_path, issuance.follow)
+    issuance.follow(await watcher.start())
+    await issuance.start()
+    try:
+        assert certificates.find("example.test") is None
+        storage = AcmeStore(config.database, config.acme_key_path)
+        kept = kept_of("example.test", tmp_path, "1")
+        await asyncio.to_thread(storage.save_certificate, config.acme.directory, kept)
+        async with asyncio.timeout(10):
+            while certificates.find("example.test") is None:  # noqa: ASYNC110 - of a thread
+                await asyncio.sleep(0.005)
+    finally:
+        await issuance.stop()
+        await watcher.stop()

@@ -13,9 +13,11 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from .bus.events import Events
 from .certificates.acme import (
     ACME_TLS_ONLY,
     AcmeSettings,
+    AcmeState,
     HttpTokens,
     Issuer,
     IssuerHooks,
@@ -24,16 +26,19 @@ from .certificates.acme import (
 from .endpoints.challenges import CHALLENGE_PATH, Challenges
 from .endpoints.endpoint import PrefixEndpoint
 from .endpoints.local_app import LocalApp
-from .errors import CertificateError, SolverError
+from .errors import CertificateError, SolverError, StorageError
 from .hostname import wildcard_of
+from .proofs import SharedProofs
 from .settings.config import parse_listen
+from .storage.certificate_copy import CertificateCopy
 from .supervision import SocketSource
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable
 
-    from .certificates.acme import AcmeState, IssuanceFailure, Solver
+    from .certificates.acme import IssuanceFailure, Solver
+    from .certificates.acme.records import AcmeStorage
     from .certificates.collection import CertificateCollection
     from .certificates.dns.server import DNSServer
     from .listeners.client_hello import ClientHello
@@ -56,6 +61,8 @@ class Issuance:
         config: The edge's settings.
         certificates: Gets what was issued.
         held: Sockets that a parent holds; None: there is none.
+        events: To and from the other processes and edges; None: there are none.
+        orders: Whether this process orders; False: it shows what another one has ordered.
 
     Attributes:
         endpoint: Serves the proofs of http-01, on the port for plain HTTP.
@@ -66,8 +73,12 @@ class Issuance:
         config: EdgeConfig,
         certificates: CertificateCollection,
         held: SocketSource | None = None,
+        *,
+        events: Events | None = None,
+        orders: bool = True,
     ) -> None:
         self._config = config
+        self._orders = orders
         self._held = SocketSource() if held is None else held
         self._certificates = certificates
         self._wanted: list[tuple[str, ...]] = []
@@ -78,12 +89,17 @@ class Issuance:
         self._failures: dict[tuple[str, ...], str] = {}
         self._tokens = HttpTokens()
         self._proofs = TlsAlpnCertificates()
+        self._shared = SharedProofs(Events() if events is None else events)
         self._page = LocalApp(Challenges(self._tokens.lookup))
         self._by_dns: Solver | None = None
         self._solvers: list[Solver] = []  # the preferred kind first
         self._dns: DNSServer | None = None
+        self._zones: list[Solver] = []  # what it answers from
         self._issuer: Issuer | None = None
         self._task: asyncio.Task[None] | None = None
+        self._copy: CertificateCopy | None = None  # None: the store is a file beside it
+        self._shown: dict[tuple[str, ...], tuple[bytes, bytes]] = {}  # what the copy holds
+        self._copying: asyncio.Task[None] | None = None
         self.endpoint = PrefixEndpoint(CHALLENGE_PATH, self._page.route)
 
     @property
@@ -96,16 +112,20 @@ class Issuance:
         """Begin to order what is missing; certificates that are kept are shown when it returns.
 
         Raises:
-            StorageError: The store cannot be read.
+            StorageError: The store cannot be read, and there is no copy.
         """
         from .storage.acme import AcmeStore  # SQLAlchemy, which other edges need not load
 
         config = self._config
         storage = AcmeStore(config.database, config.acme_key_path)
-        state = await asyncio.to_thread(storage.load, config.acme.directory)
+        if config.store is not None:
+            path, key_path = config.certificate_copy_path, config.acme_key_path
+            self._copy = CertificateCopy(path, key_path, config.acme.directory)
+        kept = await self._read(storage)
+        state = AcmeState() if kept is None else kept
         self._failures = {names: one.sentence for names, one in state.failures.items()}
         is_missing = is_wildcard_missing(config, state)
-        if config.acme.dns != "none":
+        if config.acme.dns != "none" and self._orders:
             try:
                 self._by_dns = _BelowDomain(await self._dns_solver(), config.domain)
             except (CertificateError, SolverError) as error:
@@ -114,15 +134,31 @@ class Issuance:
                 self._by_dns = _Unavailable(str(error))
                 is_missing = is_missing or _wildcard(config) not in state.certificates
         await self._page.start()
+        self._shared.start([self._tokens, self._proofs, *self._zones])
         self._set_missing(is_missing)
         self._issuer = Issuer(
             acme_settings(config),
             storage,
             self._solvers,
             IssuerHooks(wanted=lambda: self._wanted, installed=self._install, failed=self._report),
+            orders=self._orders,
         )
-        await self._issuer.load()
+        if kept is not None:
+            await self._issuer.load()
         self._task = asyncio.create_task(self._issuer.run(), name="certificates")
+
+    async def _read(self, storage: AcmeStorage) -> AcmeState | None:
+        """Read what is kept; None: a server does not answer, and what a copy has is shown."""
+        try:
+            return await asyncio.to_thread(storage.load, self._config.acme.directory)
+        except StorageError as error:
+            found = {} if self._copy is None else await asyncio.to_thread(self._copy.load)
+            if not found:
+                raise
+            _log.warning("started with a copy of the certificates, without the database: %s", error)
+            for names, (chain, key) in found.items():
+                self._install(names, chain, key)
+            return None
 
     async def stop(self) -> None:
         """Order no more; an order in progress goes on at the next start. May be called twice."""
@@ -130,6 +166,9 @@ class Issuance:
             self._task.cancel()
             await asyncio.wait({self._task})
             self._task = None
+        await self._shared.stop()
+        if self._copying is not None:
+            await asyncio.wait({self._copying})
         if self._dns is not None:
             await self._dns.stop()
             self._dns = None
@@ -161,11 +200,28 @@ class Issuance:
             _log.error("%s", error)
             return
         _log.info("the certificate for %s is shown", ", ".join(names))
+        if self._copy is not None and self._orders:
+            self._shown[names] = (chain, key)
+            if self._copying is None or self._copying.done():
+                self._copying = asyncio.create_task(self._keep_copy(self._copy))
         if self._task is not None:  # a new one; those that are kept are handed on before
             self._failures.pop(names, None)
         if names == _wildcard(self._config) and self._is_wildcard_missing and self._task:
             # A new one. Those that are kept are handed on before the task begins.
             self._set_missing(False)
+
+    async def _keep_copy(self, copy: CertificateCopy) -> None:
+        """Write the copy, until it holds what is shown. Cancelling it leaves an older one."""
+        written: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+        while written != self._shown:
+            await asyncio.sleep(0)  # all that one look hands on is written at once
+            written = {names: one for names, one in self._shown.items() if names in self._wanted}
+            self._shown = dict(written)
+            try:
+                await asyncio.to_thread(copy.save, written)
+            except (OSError, StorageError) as error:
+                _log.warning("the copy of certificates cannot be written: %s", error)
+                return
 
     def _report(self, failure: IssuanceFailure) -> None:
         is_ending = failure.not_after is None or failure.not_after < time.time() + FALLBACK
@@ -178,7 +234,7 @@ class Issuance:
     def _set_missing(self, is_missing: bool) -> None:
         """Note whether the names below the domain have to do without the wildcard."""
         self._is_wildcard_missing = is_missing
-        self._solvers[:] = [self._proofs, self._tokens]
+        self._solvers[:] = [self._shared.told(self._proofs), self._shared.told(self._tokens)]
         if self._by_dns is not None:
             # Where the wildcard fails, a proof by DNS fails for a single name, too.
             self._solvers.insert(len(self._solvers) if is_missing else 0, self._by_dns)
@@ -223,7 +279,9 @@ class Issuance:
         if not held:
             self._held.opened("dns", str(listen), self._dns.sockets)
         _log.info("answering DNS for %s on port %d", config.acme_zone, port)
-        return DelegatedZoneSolver(zone)
+        solver = DelegatedZoneSolver(zone)
+        self._zones.append(solver)
+        return self._shared.told(solver)
 
 
 def acme_settings(config: EdgeConfig) -> AcmeSettings:

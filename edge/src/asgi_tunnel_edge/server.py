@@ -266,7 +266,9 @@ class Edge:
         self.inbox = Inbox(config, self.context, self.directory)
         self._counts = LiveCounts(self.context, self.directory.registered_name)
         if config.tls.mode != "off":
-            self._certificates = ShownCertificates(config, self._held)
+            self._certificates = ShownCertificates(
+                config, self._held, events=self.events, orders=self.worker == 0
+            )
         self.readiness = Readiness(
             self.context, self._watcher, self._certificates, domain=config.domain
         )

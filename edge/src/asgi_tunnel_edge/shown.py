@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Sequence
 
+    from .bus.events import Events
     from .certificates.source import Certificate, CertificateSource
     from .endpoints.endpoint import Endpoint
     from .issuance import Issuance
@@ -50,6 +51,8 @@ class ShownCertificates:
     Args:
         config: The edge's settings.
         held: Sockets that a parent holds.
+        events: To and from the other processes and edges.
+        orders: Whether this process orders from a CA, and makes the edge's own next certificate.
 
     Attributes:
         pins: The certificates that apps are to accept, of an edge that they know by a pin: the one
@@ -59,9 +62,17 @@ class ShownCertificates:
         CertificateError: The files cannot be used.
     """
 
-    def __init__(self, config: EdgeConfig, held: SocketSource | None = None) -> None:
+    def __init__(
+        self,
+        config: EdgeConfig,
+        held: SocketSource | None = None,
+        *,
+        events: Events | None = None,
+        orders: bool = True,
+    ) -> None:
         self.pins: tuple[str, ...] = ()
         self._config = config
+        self._orders = orders
         self._own = InternalCertificate(certificate=config.certificate_path, key=config.key_path)
         self._next_seen: tuple[int, ...] | None = None  # the file of the next one, as it was read
         self._next_pin: str | None = None
@@ -75,7 +86,7 @@ class ShownCertificates:
             collection = self._source = self._collection = CertificateCollection(config.domain)
             from .issuance import Issuance  # what only an edge with a CA needs to load
 
-            self._issuance = Issuance(config, collection, held)
+            self._issuance = Issuance(config, collection, held, events=events, orders=orders)
         else:
             self._source = self._files = FileCertificates(
                 config.certificate_path, config.key_path, is_pinned=config.tls.mode == "internal"
@@ -113,17 +124,21 @@ class ShownCertificates:
             self._issuance.follow(snapshot)
             await self._issuance.start()
         if self._config.tls.mode == "internal":
-            try:
-                await asyncio.to_thread(create_next_certificate, self._config.domain, self._own)
-            except OSError as error:
-                _log.warning(
-                    "no next certificate can be made ahead in %s (%s); when this one is changed, "
-                    "every app needs a new token; make the folder writable for the edge's user",
-                    self._own.certificate.parent,
-                    error.strerror,
-                )
+            if self._orders:
+                await self._make_next()
             self._look_at_next()
             self._set_pins()
+
+    async def _make_next(self) -> None:
+        try:
+            await asyncio.to_thread(create_next_certificate, self._config.domain, self._own)
+        except OSError as error:
+            _log.warning(
+                "no next certificate can be made ahead in %s (%s); when this one is changed, "
+                "every app needs a new token; make the folder writable for the edge's user",
+                self._own.certificate.parent,
+                error.strerror,
+            )
 
     async def stop(self) -> None:
         """Order no more."""

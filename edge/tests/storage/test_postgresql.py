@@ -20,7 +20,7 @@ from edge.tests.storage.conftest import record
 from edge.tests.storage.test_watcher import look, names
 
 from asgi_tunnel_edge.errors import StorageError
-from asgi_tunnel_edge.storage import SnapshotWatcher, Store, dialect, postgresql
+from asgi_tunnel_edge.storage import SnapshotWatcher, Store, location, postgresql
 from asgi_tunnel_edge.storage.audit import AuditStore
 from asgi_tunnel_edge.storage.watcher import SnapshotReader
 from asgi_tunnel_edge.tokens import Refusal
@@ -270,5 +270,5 @@ def test_an_edge_that_has_a_file_loads_no_driver() -> None:
 
 def test_where_a_store_is_decides(tmp_path: Path) -> None:
     """A path is a file, all else a server's URL."""
-    assert dialect.dialect_of(tmp_path / "a").alchemy == "sqlite://"
-    assert dialect.dialect_of("postgresql://a.test/b").alchemy == "postgresql+psycopg://"
+    assert location.dialect_of(tmp_path / "a").alchemy == "sqlite://"
+    assert location.dialect_of("postgresql://a.test/b").alchemy == "postgresql+psycopg://"

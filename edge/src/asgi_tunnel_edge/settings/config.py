@@ -438,6 +438,11 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.data_dir / "edge.address"
 
     @property
+    def certificate_copy_path(self) -> Path:
+        """What a CA has issued, for a start while a PostgreSQL is down."""
+        return self.data_dir / "certificates.json"
+
+    @property
     def acme_key_path(self) -> Path:
         """What secrets in the store and in the inbox are encrypted with."""
         return self.data_dir / "tls" / "store.key"

@@ -16,11 +16,13 @@ from sqlalchemy.pool import NullPool
 
 from asgi_tunnel_edge.errors import StorageError
 
-from .dialect import Location, dialect_of
+from .location import dialect_of
 from .models import Meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .dialect import Location
 
 __all__ = ["GENERATION", "HEAD_REVISION", "RENEWALS", "Database", "raise_number", "read_number"]
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-__all__ = ["Dialect", "Location", "Select", "Watch", "dialect_of", "older_version"]
+__all__ = ["Dialect", "Location", "Select", "Watch", "older_version"]
 
 Location = Path | str
 """Where a store is: the path of a file, or a URL ``postgresql://``."""
@@ -97,17 +97,6 @@ class Dialect(Protocol):
 
     def sentence(self, error: Exception) -> str:
         """Say what an error of the driver means, and what to do."""
-
-
-def dialect_of(location: Location) -> Dialect:
-    """Return how to speak to a store."""
-    if isinstance(location, Path):
-        from .sqlite import SQLite
-
-        return SQLite(location)
-    from .postgresql import PostgreSQL  # its driver is loaded with the first connection
-
-    return PostgreSQL(location)
 
 
 def older_version(label: str) -> str:

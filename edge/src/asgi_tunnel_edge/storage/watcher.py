@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from asgi_tunnel_edge.errors import StorageError
 
-from .dialect import Location, dialect_of
+from .location import dialect_of
 from .reading import read_snapshot
 from .snapshot import load_snapshot_file, save_snapshot_file
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from asgi_tunnel_edge.ban import ScannerBan
     from asgi_tunnel_edge.tokens import Snapshot
+
+    from .dialect import Location
 
 __all__ = ["BanSource", "SnapshotReader", "SnapshotWatcher", "UseSource"]
 

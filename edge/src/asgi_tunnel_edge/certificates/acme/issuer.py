@@ -106,6 +106,7 @@ class Issuer:
         solvers: The preferred kind first.
         hooks: Which names are wanted, and who hears of certificates and failures.
         clock: Time and chance.
+        orders: Whether this process orders; False: it hands on what others have ordered.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Issuer:
         hooks: IssuerHooks,
         *,
         clock: IssuerClock | None = None,
+        orders: bool = True,
     ) -> None:
         clock = IssuerClock() if clock is None else clock
         self._settings = settings
@@ -123,6 +125,7 @@ class Issuer:
         self._storage = storage
         self._solvers = solvers
         self._hooks = hooks
+        self._orders = orders
         self._now, self._chance, self._busy = clock.now, clock.chance, clock.busy
         self._log = hooks.log
         self._account = Account(settings, storage, now=clock.now, sleep=clock.sleep)
@@ -179,6 +182,8 @@ class Issuer:
         """
         wanted = self._names()
         state = await self._load(wanted)
+        if not self._orders:
+            return LOOK_EVERY
         await self._failures.remind(state, wanted)
         due = self._due(state, wanted)
         if any(one.retry_at == 0 for one in state.failures.values()):
