@@ -332,6 +332,8 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/http1/responses.py": "edge/tests/http1/test_writer.py",
     "edge/src/asgi_tunnel_edge/listeners/plain.py": "edge/tests/test_redirect.py",
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
+    "edge/src/asgi_tunnel_edge/bus/postgresql_neighbour.py": "edge/tests/bus/test_postgresql.py",
+    "edge/src/asgi_tunnel_edge/bus/postgresql_session.py": "edge/tests/bus/test_postgresql.py",
     "edge/src/asgi_tunnel_edge/parent/hub.py": "edge/tests/bus/test_parent.py",
     "edge/src/asgi_tunnel_edge/parent/later.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/parent/resume.py": (

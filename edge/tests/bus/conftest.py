@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from .world import LocalWorld, ParentWorld, World
+from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
+
+from .world import LocalWorld, ParentWorld, ServiceWorld, World
+
+if TYPE_CHECKING:
+    from edge.tests.postgres import PostgresServer
 
 WORLDS: Final[dict[str, Callable[[pytest.FixtureRequest], World]]] = {
     "local": lambda _: LocalWorld(),
     "parent": lambda _: ParentWorld(),
+    "postgresql": lambda request: _on_postgresql(request.getfixturevalue("postgres")),
 }
+
+
+def _on_postgresql(server: PostgresServer) -> World:
+    url = server.create()
+    return ServiceWorld(lambda node: PostgresqlBus(url, node))
 
 
 @pytest.fixture(params=WORLDS)

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 from asgi_tunnel_edge.bus import Bus, Event, LocalBus, LocalHub, Node
 from asgi_tunnel_edge.bus.parent import ParentBus
+from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
+from asgi_tunnel_edge.bus.postgresql_session import cut
 from asgi_tunnel_edge.channel import Channel, Message
 from asgi_tunnel_edge.supervision import ParentLink
 
@@ -173,6 +175,47 @@ class ParentWorld:
             asyncio.get_running_loop().remove_reader(channel.fileno())
             asyncio.get_running_loop().remove_writer(channel.fileno())
             channel.close()
+
+
+class ServiceWorld:
+    """On a service that each node reaches by itself: the nodes are processes of their own.
+
+    Args:
+        open_bus: Returns the bus of a node.
+    """
+
+    def __init__(self, open_bus: Callable[[Node], Bus]) -> None:
+        self._open = open_bus
+        self._buses: list[Bus] = []
+
+    def member(self, edge: str = "a", *, worker: int = 0) -> Member:
+        """See the interface."""
+        node = new_node(edge, worker=worker)
+        self._buses.append(self._open(node))
+        return Member(node, self._buses[-1])
+
+    async def kill(self, member: Member) -> None:
+        """See the interface."""
+        await kill(member.bus)
+
+    async def close(self) -> None:
+        """See the interface."""
+        for bus in self._buses:
+            await bus.stop()
+
+
+async def kill(bus: Bus) -> None:
+    """End what a bus does without a word, as the end of its process would."""
+    if isinstance(bus, PostgresqlBus):
+        assert bus._task is not None
+        bus._table.listener = None
+        bus._is_stopping = True  # as an end of the connection that is meant
+        if bus._connection is None:
+            bus._task.cancel()
+        else:
+            cut(bus._connection)
+        await asyncio.wait([bus._task])
+        await bus._neighbour.stop()
 
 
 async def _answer(request: Message) -> Message:
