@@ -227,6 +227,7 @@ def running_edge(
     tls: str = "off",
     host: str = "127.0.0.1",
     domain: str = "example.test",
+    first: str = "",
     settings: str = "",
     top: str = "",
     limits: str = "",
@@ -242,8 +243,8 @@ def running_edge(
         tls: As ``init --tls``.
         host: A loopback address, with its brackets.
         domain: As ``init --domain``.
-        settings: Added at the end of edge.toml.
-        top: Lines before its tables.
+        first: Lines for the beginning of edge.toml, before any table.
+        settings: Added at the end of it.
         limits: Lines for its ``[limits]``.
         proxies: Lines for its ``[proxies]``.
         guards: Lines for its ``[guards]``.
@@ -253,8 +254,8 @@ def running_edge(
     data = folder / "edge"
     where = ["--data", str(data), "--domain", domain, "--listen", f"{host}:0"]
     edge_command("init", *where, "--tls", tls)
-    if settings or top or limits or proxies or guards or metrics:
-        text = f"{top}\n" + (data / "edge.toml").read_text()
+    if first or settings or limits or proxies or guards or metrics:
+        text = f"{first}\n{(data / 'edge.toml').read_text()}"
         text = text.replace("[proxies]\n", f"[proxies]\n{proxies}\n", 1)
         text = text.replace("[guards]\n", f"[guards]\n{guards}\n", 1)
         text = text.replace("[metrics]\n", f"[metrics]\n{metrics}\n", 1)

@@ -164,9 +164,17 @@ class Neighbours:
         """Bytes that are kept for other nodes."""
         return 0 if self.peers is None else self.peers.buffered
 
-    def status(self) -> list[dict[str, Any]]:
-        """Describe the connections to other nodes, as ``status`` shows them."""
-        return [] if self.peers is None else self.peers.status()
+    def status(self) -> dict[str, Any]:
+        """Say what passes between this node and others, as ``status`` shows it."""
+        peers = self.peers
+        if peers is None:
+            return {}
+        return {
+            "forwarded": peers.forwarding.sent,
+            "gone": peers.forwarding.gone,
+            "served": peers.relay.served,
+            "peers": peers.status(),
+        }
 
     # -- what the bus tells (BusListener) ----------------------------------------------------
 

@@ -395,7 +395,7 @@ class Edge:
             table=self.table,
             counts=self._counts,
             access_log=self._access_log,
-            peers=self.neighbours.status,
+            nodes=self.neighbours.status,
             addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
             numbers=self.instruments.numbers,

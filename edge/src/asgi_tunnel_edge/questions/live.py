@@ -31,6 +31,6 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
-    peers: Callable[[], list[dict[str, Any]]] = list  #: describes the connections to other nodes
+    nodes: Callable[[], dict[str, Any]] = dict  #: says what passes between it and other nodes
     exposition: Exposition | None = None  #: of all processes; None: metrics are off
     numbers: Callable[[], Awaitable[Values]] | None = None  #: of this process; None: the same

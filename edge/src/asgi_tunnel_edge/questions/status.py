@@ -11,7 +11,10 @@ __all__ = ["answer"]
 
 
 async def answer(edge: LiveEdge, _request: dict[str, Any]) -> dict[str, Any]:
-    """Count sessions with a connection, visitors' connections, requests and WebSockets."""
+    """Count sessions with a connection, visitors' connections, requests and WebSockets.
+
+    Where there are other nodes: the connections to them, and what was sent over these.
+    """
     sessions = [entry.session for entry in edge.directory.entries]
     return {
         "tunnels": sum(one.is_attached for one in sessions),
@@ -19,4 +22,5 @@ async def answer(edge: LiveEdge, _request: dict[str, Any]) -> dict[str, Any]:
         "exchanges": sum(one.in_flight for one in sessions),
         "is_draining": edge.context.is_stopping,
         "is_overloaded": edge.context.is_overloaded,
+        **edge.nodes(),
     }
