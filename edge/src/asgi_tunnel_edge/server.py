@@ -31,6 +31,7 @@ from .choice import TLSChoice
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
+from .cluster.files import read_identity
 from .context import EdgeContext
 from .descriptors import (
     DescriptorWatch,
@@ -62,7 +63,7 @@ from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
 from .listeners.sockets import listen
 from .login import Entrance
-from .neighbours import BusOpener, IdentityReader, Neighbours, no_identity
+from .neighbours import BusOpener, IdentityReader, Neighbours
 from .observers.access_log import AccessLog
 from .observers.live_counts import LiveCounts
 from .observers.log_handler import logging_to_stderr
@@ -151,7 +152,7 @@ class Edge:
         *,
         parent: ParentLink | None = None,
         open_bus: BusOpener = open_bus,
-        identity_of: IdentityReader = no_identity,
+        identity_of: IdentityReader = read_identity,
     ) -> None:
         self.config = config
         self._parent = parent
