@@ -143,6 +143,8 @@ class Connector:
         self._name = name
         self._agent = agent_of(origin.app)
         self._instance = secrets.token_hex(8)
+        # Resolvers sort what DNS has turned: apps would all begin at the same of several edges.
+        self.first_address = secrets.randbelow(1 << 16)
         self._group = process_group()
         self._slots: dict[int, _Slot] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -748,7 +750,7 @@ class _Slot:
                 config.text,
                 pins=() if known is None else await known.accepted(),
                 ca_file=config.ca_file,
-                first=self._number,
+                first=self._connector.first_address + self._number,
                 proxy=self._connector.find_proxy(url),
                 way=edges.way(url),
             )
