@@ -27,9 +27,13 @@ class Deaf:
 
 def open_service(url: str, node: Node) -> Bus:
     """Return the bus of a URL."""
-    from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
+    if url.startswith("postgresql:"):
+        from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
 
-    return PostgresqlBus(url, node)
+        return PostgresqlBus(url, node)
+    from asgi_tunnel_edge.bus.nats import NatsBus
+
+    return NatsBus(url, node)
 
 
 async def main(url: str, edge: str, hostname: str) -> None:

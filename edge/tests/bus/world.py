@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from asgi_tunnel_edge.bus import Bus, Event, LocalBus, LocalHub, Node
+from asgi_tunnel_edge.bus.nats import NatsBus
 from asgi_tunnel_edge.bus.parent import ParentBus
 from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
 from asgi_tunnel_edge.bus.postgresql_session import cut
@@ -216,6 +217,13 @@ async def kill(bus: Bus) -> None:
             cut(bus._connection)
         await asyncio.wait([bus._task])
         await bus._neighbour.stop()
+    if isinstance(bus, NatsBus):
+        assert bus._task is not None
+        assert bus._client is not None
+        bus._table.listener = None
+        bus._is_stopping = True
+        bus._task.cancel()  # it closes the connection, and says nothing
+        await asyncio.wait([bus._task])
 
 
 async def _answer(request: Message) -> Message:
