@@ -43,16 +43,22 @@ class NatsServers:
 
     Attributes:
         ports: Of each, on 127.0.0.1; the same after each start.
-        user: What clients have to say, as ``USER:PASSWORD``; empty: nothing.
     """
 
-    def __init__(self, count: int = 1, *, user: str = "") -> None:
+    def __init__(self, count: int = 1, *, user: str = "", secret: str = "") -> None:
+        """Make the folder of the servers; they are not started.
+
+        Args:
+            count: How many.
+            user: Whom they let in; empty: who has the token.
+            secret: The user's password, or the token; empty: everybody is let in.
+        """
         program = find_program()
         assert program is not None, MISSING
         self._program = program
         ports = _free_ports(2 * count)
         self.ports, self._routes = ports[:count], ports[count:]
-        self.user = user
+        self._user, self._secret = user, secret
         self._folder = Path(tempfile.mkdtemp(prefix="asgi-tunnel-nats-"))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         atexit.register(self.remove)
@@ -61,7 +67,7 @@ class NatsServers:
     def url(self) -> str:
         """Of all of them."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        return f"nats://{self.user}{'@' if self.user else ''}{hosts}"
+        return f"nats://{self._user}{'@' if self._user else ''}{hosts}"
 
     def pid(self, number: int = 0) -> int:
         """The process id of one that runs."""
@@ -100,9 +106,10 @@ class NatsServers:
             "ping_max: 2",
             f'server_name: "n{number}"',
         ]
-        if self.user:
-            user, _, password = self.user.partition(":")
-            lines.append(f'authorization {{ user: "{user}", password: "{password}" }}')
+        if self._user:
+            lines.append(f'authorization {{ user: "{self._user}", password: "{self._secret}" }}')
+        elif self._secret:
+            lines.append(f'authorization {{ token: "{self._secret}" }}')
         if len(self.ports) > 1:
             routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes)
             lines.append(

@@ -7,12 +7,13 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from edge.tests.nats_server import MISSING, NatsServers, find_program
 
 from asgi_tunnel_edge.bus import nats
-from asgi_tunnel_edge.bus.nats import NatsBus, servers_of
+from asgi_tunnel_edge.bus.nats import NatsBus, Service
 
 from .processes import node_process
 from .world import Member, ServiceWorld, all_know_each_other, until
@@ -177,21 +178,26 @@ async def test_a_process_that_is_frozen(three: NatsServers) -> None:
     await near.close()
 
 
-async def test_a_password() -> None:
-    """With it a node joins; without it, it does not, and tries again."""
+@pytest.mark.parametrize("user", ["edge", ""])
+async def test_a_password(tmp_path: Path, user: str) -> None:
+    """With it, or with a token, a node joins; with another one it tries again until it is right."""
     if find_program() is None:
         pytest.skip(MISSING)
-    servers = NatsServers(user="edge:s3cret")
+    servers = NatsServers(user=user, secret="s3cret")
     servers.start()
-    world = ServiceWorld(lambda node: NatsBus(servers.url, node))
-    wrong = servers.url.replace("s3cret", "other")
-    refused = ServiceWorld(lambda node: NatsBus(wrong, node))
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("s3cret\n")
+    wrong.write_text("other\n")
+    world = ServiceWorld(lambda node: NatsBus(f"{servers.url}?passfile={right}", node))
+    refused = ServiceWorld(lambda node: NatsBus(f"{servers.url}?passfile={wrong}", node))
     try:
         one, other = await world.member("a").start(), await world.member("b").start()
         await all_know_each_other([one, other])
         third = await refused.member("c").start()
         assert not third.bus.is_connected
         assert not await third.bus.find(SHOP)
+        wrong.write_text("s3cret\n")
+        await all_know_each_other([one, other, third])
     finally:
         await world.close()
         await refused.close()
@@ -211,7 +217,10 @@ async def test_a_cancelled_start(three: NatsServers) -> None:
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("bus")]
 
 
-def test_servers() -> None:
+def test_urls() -> None:
     """Several servers stand in one URL; behind them is a name for two clusters on one NATS."""
-    assert servers_of("nats://a:4222") == (["nats://a:4222"], "asgi-tunnel")
-    assert servers_of("tls://u:p@a:1,b:2/prod") == (["tls://u:p@a:1", "tls://u:p@b:2"], "prod")
+    assert Service.of("nats://a:4222") == Service(servers=["nats://a:4222"])
+    found = Service.of("tls://u@a:1,b:2/prod?passfile=/p&sslrootcert=/c")
+    assert found == Service(
+        servers=["tls://a:1", "tls://b:2"], name="prod", user="u", passfile="/p", rootcert="/c"
+    )

@@ -14,10 +14,12 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import ssl
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from nats.aio.client import Client
@@ -31,7 +33,7 @@ from .table import OwnNames, Table
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
-__all__ = ["NatsBus", "servers_of"]
+__all__ = ["NatsBus", "Service"]
 
 HEARTBEAT: Final = 2.0
 """Seconds between two words of a node that it is there."""
@@ -111,12 +113,13 @@ class NatsBus:
     Large because holding, finding, presence and events share one connection and its losses.
 
     Args:
-        url: ``nats://HOST:PORT[,HOST:PORT...][/NAME]``; NAME is what all subjects begin with.
+        url: As :meth:`Service.of` takes it.
         node: This one.
     """
 
     def __init__(self, url: str, node: Node) -> None:
-        self._servers, self._name = servers_of(url)
+        self._service = Service.of(url)
+        self._name = self._service.name
         self._node = node
         self._described = msgspec.json.encode(node)
         self._table = Table()  # of nodes; who holds what is asked for
@@ -267,7 +270,7 @@ class NatsBus:
             self._wake.set()
 
         await client.connect(
-            self._servers,
+            self._service.servers,
             name=f"asgi-tunnel-edge {self._node.edge}",
             no_echo=True,
             ping_interval=PING_INTERVAL,
@@ -279,6 +282,7 @@ class NatsBus:
             disconnected_cb=on_lost,
             reconnected_cb=on_back,
             closed_cb=on_closed,
+            **self._service.options,
         )
 
     async def _subscribe_own(self, client: Client) -> None:
@@ -484,10 +488,53 @@ class NatsBus:
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def servers_of(url: str) -> tuple[list[str], str]:
-    """Return a URL for each server, and what all subjects begin with."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    return [f"{parts.scheme}://{user}{at}{host}" for host in hosts.split(",")], (
-        parts.path.strip("/") or "asgi-tunnel"
-    )
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """What a URL says.
+
+    Attributes:
+        servers: A URL for each.
+        name: What all subjects begin with.
+        user: Who this edge is there; empty: nobody.
+        passfile: The file with the user's password, or with a token; empty: neither is needed.
+        rootcert: The file with the authority of the servers' certificates; empty: the system's.
+    """
+
+    servers: list[str]
+    name: str = "asgi-tunnel"
+    user: str = ""
+    passfile: str = ""
+    rootcert: str = ""
+
+    @classmethod
+    def of(cls, url: str) -> Service:
+        """Take a URL apart: ``nats://[USER@]HOST:PORT[,HOST:PORT...][/NAME][?passfile=PATH]``."""
+        parts = urlsplit(url)
+        user, _, hosts = parts.netloc.rpartition("@")
+        query = dict(parse_qsl(parts.query))
+        return cls(
+            servers=[f"{parts.scheme}://{host}" for host in hosts.split(",")],
+            name=parts.path.strip("/") or "asgi-tunnel",
+            user=user,
+            passfile=query.get("passfile", ""),
+            rootcert=query.get("sslrootcert", ""),
+        )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For a connection.
+
+        Raises:
+            OSError: The file with the authority cannot be read.
+        """
+        found: dict[str, Any] = {}
+        if self.passfile:
+            found["password" if self.user else "token"] = self._secret
+        if self.user:
+            found["user"] = self.user
+        if self.servers[0].startswith("tls:") or self.rootcert:
+            found["tls"] = ssl.create_default_context(cafile=self.rootcert or None)
+        return found
+
+    def _secret(self) -> str:
+        """Read it with each connection: it may be changed meanwhile."""
+        return Path(self.passfile).read_text().strip()

@@ -18,6 +18,7 @@ __all__ = [
     "NodeName",
     "StoreUrl",
     "WorkerCount",
+    "check_bus",
     "check_cluster",
     "check_store",
     "is_verified",
@@ -28,7 +29,11 @@ MAX_WORKERS: Final = 64
 
 StoreUrl = Annotated[str, Meta(pattern=r"^postgresql://", description="a URL postgresql://...")]
 BusUrl = Annotated[
-    str, Meta(pattern=r"^(postgresql|nats)://", description="a URL postgresql://... or nats://...")
+    str,
+    Meta(
+        pattern=r"^(postgresql|nats|tls)://",
+        description="a URL postgresql://..., nats://... or tls://...",
+    ),
 ]
 NodeName = Annotated[
     str,
@@ -40,6 +45,34 @@ NodeName = Annotated[
 WorkerCount = Annotated[
     int, Meta(ge=0, le=MAX_WORKERS, description="a whole number from 0 (one for each core) to 64")
 ]
+
+
+def worker_count(workers: int) -> int:
+    """Return how many serving processes a setting means: 0 is one for each core of this process."""
+    if workers:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(cores or 1, 1), MAX_WORKERS)
+
+
+class Settings(Protocol):
+    """Those of :class:`.config.EdgeConfig` that belong together."""
+
+    @property
+    def store(self) -> str | None:
+        """See there, as the others."""
+
+    @property
+    def bus(self) -> str | None:
+        """See there."""
+
+    @property
+    def peer_listen(self) -> str | None:
+        """See there."""
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether there are other edges."""
 
 
 def check_store(url: str, *, setting: str, file: str | None = None) -> None:
@@ -60,6 +93,30 @@ def check_store(url: str, *, setting: str, file: str | None = None) -> None:
     if has_password:
         why = "has a password in it, which `config show` and the dashboard would show"
         fix = "put it into a file, as ~/.pgpass is one, and add ?passfile=/path/of/it"
+        raise EdgeConfigError(setting, why, fix, file=file)
+
+
+def check_bus(url: str, *, setting: str = "bus", file: str | None = None) -> None:
+    """Check what the pattern of :data:`BusUrl` cannot.
+
+    Raises:
+        EdgeConfigError: It names no server, or has a password in it.
+    """
+    if url.startswith("postgresql:"):
+        check_store(url, setting=setting, file=file)
+        return
+    try:
+        parts = urlsplit(url)
+        has_password = bool(parts.password)
+    except ValueError as error:
+        fix = "write nats://HOST:PORT"
+        raise EdgeConfigError(setting, f"is no URL ({error})", fix, file=file) from error
+    if not all(host.strip() for host in parts.netloc.rpartition("@")[2].split(",")):
+        why, fix = "names no server", "write nats://HOST:PORT, with commas between several"
+        raise EdgeConfigError(setting, why, fix, file=file)
+    if has_password:
+        why = "has a password in it, which `config show` and the dashboard would show"
+        fix = "put it into a file of its own, and add ?passfile=/path/of/it"
         raise EdgeConfigError(setting, why, fix, file=file)
 
 
@@ -87,6 +144,7 @@ def check_cluster(config: EdgeConfig, *, file: str) -> None:
         if config.store is None:
             why = "is set, and `store` is not: edges have to share their tokens"
             raise EdgeConfigError("bus", why, 'set store = "postgresql://..."', file=file)
+        check_bus(config.bus or "", file=file)
         for name in ("node", "peer_listen"):
             if getattr(config, name) is None:
                 why = "is not set, and other edges have to reach this one"
