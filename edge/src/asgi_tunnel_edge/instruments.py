@@ -143,10 +143,11 @@ class Instruments:
         directory: LocalDirectory,
         watcher: SnapshotWatcher,
         certificates: ShownCertificates | None,
+        link: ParentLink | None = None,
     ) -> None:
         """Call the webhook from now on when something is wrong."""
-        if self._webhook is None:
-            return
+        if self._webhook is None or (link is not None and link.worker):
+            return  # one process looks for all
         self._alerts = AlertMonitor(
             self._webhook,
             self._config,
@@ -154,6 +155,7 @@ class Instruments:
             directory=directory,
             watcher=watcher,
             certificates=certificates,
+            ask_others=None if link is None else link.ask_others,
         )
         await self._alerts.start()
 

@@ -23,7 +23,7 @@ from .settings.alerts import check_webhook
 from .settings.config import CONFIG_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .context import EdgeContext
     from .directory import LocalDirectory
@@ -95,9 +95,10 @@ class AlertMonitor:
         directory: Whose tunnels are open.
         watcher: Reads the database.
         certificates: That the edge shows; None: TLS is off.
+        ask_others: Asks the edge's other serving processes; None: there are none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is looked at, each by its name
         self,
         webhook: Webhook,
         config: EdgeConfig,
@@ -106,7 +107,11 @@ class AlertMonitor:
         directory: LocalDirectory,
         watcher: SnapshotWatcher,
         certificates: ShownCertificates | None,
+        ask_others: Callable[[dict[str, Any]], Awaitable[list[dict[str, Any]]]] | None = None,
     ) -> None:
+        self._ask_others = ask_others
+        self._elsewhere: set[str] = set()  # ids of tokens that have a tunnel to another process
+        self._is_other_overloaded = False
         self._config = config
         self._context = context
         self._directory = directory
@@ -152,6 +157,10 @@ class AlertMonitor:
     async def _look(self) -> None:
         if self._context.is_stopping:
             return  # apps leave, and the process that takes this one's place looks now
+        if self._ask_others is not None:
+            found = await self._ask_others({"command": "connected"})
+            self._elsewhere = {str(token) for one in found for token in one.get("tokens", ())}
+            self._is_other_overloaded = any(one.get("is_overloaded") for one in found)
         now, wall = self._context.now(), time.time()
         alerts = self._conditions.look(self._problems(now), now=now, wall=wall)
         if not alerts:
@@ -175,7 +184,8 @@ class AlertMonitor:
                 resolved="the database can be read again",
                 delay=DATABASE_AFTER,
             )
-        if "overload" in self._events and self._context.is_overloaded:
+        is_overloaded = self._context.is_overloaded or self._is_other_overloaded
+        if "overload" in self._events and is_overloaded:
             found["overload"] = Problem(
                 event="overload",
                 subject="",
@@ -193,7 +203,7 @@ class AlertMonitor:
     def _add_tunnels(self, found: dict[str, Problem]) -> None:
         connected = {
             entry.token.id for entry in self._directory.entries if entry.session.is_attached
-        }
+        } | self._elsewhere
         self._seen |= connected
         self._seen.intersection_update(self._directory.snapshot.tokens)
         tokens, wall = self._directory.snapshot.tokens, time.time()

@@ -77,6 +77,7 @@ from .redirect import Redirector
 from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .shown import ShownCertificates
+from .spending import CLUSTER_INTERVAL, INTERVAL, Spending
 from .storage import SnapshotWatcher
 from .supervision import ParentLink, SocketSource
 from .tokens import Snapshot
@@ -191,6 +192,7 @@ class Edge:
         self.readiness: Readiness
         self.instruments: Instruments
         self._entrance: Entrance | None = None  # None: no hostname has a door
+        self._spending: Spending | None = None  # None: this node is alone
         self._dashboard: Dashboard | None = None
         self.dashboard_address: ListenAddress | None = None
         self.metrics_address: ListenAddress | None = None
@@ -295,6 +297,7 @@ class Edge:
             directory=self.directory,
             watcher=self._watcher,
             certificates=self._certificates,
+            link=self._link_to_others,
         )
         self._access_log.start()
         self._sweep.start()
@@ -367,6 +370,8 @@ class Edge:
             self._acceptor.stop()
         self._sweep.stop()
         self.table.end()
+        if self._spending is not None:
+            self._spending.stop()
         await self.neighbours.stop()
         await self.inbox.stop()
         await self._stop_pages()
@@ -554,6 +559,7 @@ class Edge:
             inbox=self.inbox,
             open_sockets=self._open_to_the_end,
         )
+        self._count_together()
         self.address = await self._listen(config.listen_address)
         if config.http_address is not None:
             self.http_address = await self._listen_in_the_clear(config.http_address)
@@ -562,6 +568,18 @@ class Edge:
         counter = self.instruments.counter
         if counter is not None and config.metrics_address is not None:
             await self._serve_metrics(counter, config.metrics_address)
+
+    def _count_together(self) -> None:
+        """Let rates hold for all nodes together, where this one has others."""
+        if self.events.bus is None:
+            return
+        interval = CLUSTER_INTERVAL if self.config.is_cluster else INTERVAL
+        spending = self._spending = Spending(self.events, interval=interval)
+        self.limiter.join(spending)
+        self.guards.join(spending)
+        self.tunnels.join(spending)
+        if self._entrance is not None:
+            self._entrance.join(spending, self.events)
 
     async def _listen(self, address: ListenAddress) -> ListenAddress:
         """Accept connections of visitors and apps; return the address with its port.

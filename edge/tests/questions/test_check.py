@@ -45,7 +45,7 @@ async def test_unknown(tmp_path: Path) -> None:
     reply = await answer(live(config), {"command": "colour"})
     assert reply["ok"] is False
     assert (
-        "there are check, drain, kick, log, metrics, numbers, ping, reload, status, traffic, "
+        "there are check, connected, drain, kick, log, metrics, numbers, ping, reload, status, "
         in reply["error"]
     )
     assert await answer(live(config), {"command": "ping"}) == {"ok": True}

@@ -204,6 +204,7 @@ class Doors:
 
     Attributes:
         denied: Requests that a door has refused so far.
+        on_forgotten: Hears of sessions that were ended here; None: nobody does.
         changes: Grows when somebody who was let in may not be any more.
         policies: By name.
         signer: Of the cookies.
@@ -228,6 +229,7 @@ class Doors:
         self._learned: dict[str, UserRecord] = {}  # since the last snapshot
         self._links: dict[str, LinkRecord] = {}
         self._ended: frozenset[str] = frozenset()
+        self.on_forgotten: Callable[[str], None] | None = None
         self._epoch = 0
         self._sessions: dict[bytes, _Person] = {}  # by the value of the cookie
         self._programs: dict[str, _Person] = {}  # by the id of the service token
@@ -307,6 +309,12 @@ class Doors:
 
     def forget(self, session_id: str) -> None:
         """End a session here and now; the store's own word comes with the next snapshot."""
+        self.hear_forgotten(session_id)
+        if self.on_forgotten is not None:
+            self.on_forgotten(session_id)
+
+    def hear_forgotten(self, session_id: str) -> None:
+        """End a session that another node has ended."""
         self._ended |= {session_id}
         self._sessions.clear()
         self.changes += 1

@@ -19,6 +19,7 @@ from enum import Enum, auto
 from typing import Final
 
 from ..errors import EdgeConfigError, StorageError
+from ..shares.spent import SpentTable
 
 __all__ = ["Outcome", "PasswordChecker", "check_password", "hash_password", "password_matches"]
 
@@ -103,12 +104,16 @@ class PasswordChecker:
     Args:
         find: Returns what is kept for a user, empty for nobody; may block. Raises StorageError.
         now: Monotonic seconds.
+
+    Attributes:
+        spent: Notes the tries here, for other processes; None: there are none.
     """
 
     def __init__(self, find: Callable[[str], str], now: Callable[[], float]) -> None:
         self._find = find
         self._now = now
         self._waiting = 0
+        self.spent: SpentTable | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="asgi-tunnel-edge-password")
         # When the next wrong one is due, by address group; least recently heard of first.
         self._due: OrderedDict[str, float] = OrderedDict()
@@ -175,9 +180,15 @@ class PasswordChecker:
         self._waiting -= 1
 
     def _count(self, group: str) -> None:
+        self.charge(group, PAUSE)
+        if self.spent is not None:
+            self.spent.note(group, PAUSE)
+
+    def charge(self, group: str, seconds: float) -> None:
+        """Let an address wait longer, for a try here or in another process."""
         now = self._now()
         due = self._due
-        due[group] = max(due.get(group, 0.0), now) + PAUSE
+        due[group] = max(due.get(group, 0.0), now) + seconds
         due.move_to_end(group)
         while len(due) > MAX_ADDRESSES:
             due.popitem(last=False)
@@ -185,3 +196,5 @@ class PasswordChecker:
     def _take_back(self, group: str) -> None:
         if group in self._due:
             self._due[group] -= PAUSE
+            if self.spent is not None:
+                self.spent.note(group, -PAUSE)

@@ -6,9 +6,11 @@ handshake whose token is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ..shares.distinct import DistinctCounter
+from ..shares.spent import Spending
 
 __all__ = ["FAILURES", "FAILURE_WINDOW", "MAX_ADDRESSES", "FailureLimiter"]
 
@@ -33,6 +35,15 @@ class FailureLimiter:
         self._failures: DistinctCounter[str] = DistinctCounter(
             window=FAILURE_WINDOW, most=FAILURES, size=MAX_ADDRESSES
         )
+
+    def join(self, spending: Spending, now: Callable[[], float]) -> None:
+        """Count together with the other serving processes from now on."""
+
+        def add(parts: list[str], mark: int) -> None:
+            self._failures.add_mark(parts[0], mark, now())
+
+        note = spending.share_marks("tokens", add)
+        self._failures.spent = lambda group, mark: note([group], mark)
 
     def __len__(self) -> int:
         return len(self._failures)

@@ -47,6 +47,7 @@ from ..quotas import MAX_PENDING_PER_TOKEN
 from ..replies import RETRY_AFTER, Reply
 from ..route import SessionEntry, granted_hostnames
 from ..shares.pool import FairPool
+from ..shares.spent import Spending
 from ..tokens import Refusal, TokenRecord, digest_of
 from .failures import FAILURE_WINDOW, FailureLimiter
 from .pending import PendingTunnel
@@ -255,6 +256,10 @@ class TunnelAcceptor:
     def _is_crowded(self, token: TokenRecord) -> bool:
         max_tunnels = self._context.tokens.of(token.quotas).max_tunnels
         return self._directory.count(token.id) >= max_tunnels
+
+    def join(self, spending: Spending) -> None:
+        """Count wrong tokens together with the other serving processes from now on."""
+        self._failures.join(spending, self._context.now)
 
     def _reject(self, refusal: Refusal, address: str, text: str) -> Reply:
         self.counts.refused[refusal.code] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..address import networks_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..guards import Guards
+    from ..shares.spent import Spending
 
 __all__ = ["ConnectionLimiter"]
 
@@ -59,6 +61,12 @@ class ConnectionLimiter:
         self._errors = Ledger(errors)
         self._is_trusted = is_trusted
 
+    def join(self, spending: Spending) -> None:
+        """Count together with the other serving processes from now on."""
+        now = self._now
+        for name, ledger in (("connections", self._connections), ("errors", self._errors)):
+            ledger.spent = spending.share(name, partial(_charge, ledger, now))
+
     def admit(self, address: str) -> Reply | None:
         """Count a new connection; return why it is not served, or None.
 
@@ -96,3 +104,7 @@ class ConnectionLimiter:
         _log.warning("connections of %s are refused: it %s", path[0], why)
         retry_after = max(1, math.ceil(wait))
         return Reply(429, f"this address {why}", retry_after, source="connections")
+
+
+def _charge(ledger: Ledger, now: Callable[[], float], key: str, seconds: float) -> None:
+    ledger.charge(key, seconds, now())

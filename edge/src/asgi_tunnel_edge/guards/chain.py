@@ -14,6 +14,7 @@ from ..network import number_of
 from ..policy.matcher import AppPolicy
 from ..replies import Reply
 from ..settings.config import EdgeConfig, HostnameConfig
+from ..shares.spent import Spending
 from .addresses import AddressGuard
 from .app_bans import AppBanGuard
 from .app_policy import AppPolicyGuard, stricter
@@ -87,6 +88,12 @@ class Guards:
         ]
         self._always = tuple(guard for is_used, guard in guards if is_used)
         self._guards = self._always
+
+    def join(self, spending: Spending) -> None:
+        """Count together with the other serving processes from now on."""
+        rate, now = self.rate, self.now
+        rate.spent = spending.share("rate", lambda key, seconds: rate.charge(key, seconds, now()))
+        self.scanner.join(spending, now)
 
     def visitor_address(self, address: str) -> VisitorAddress:
         """Return what guards know of an address; kept by the connection."""

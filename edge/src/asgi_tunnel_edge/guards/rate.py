@@ -13,6 +13,7 @@ from typing import Final
 
 from ..replies import Reply
 from ..shares.ledger import forget_one
+from ..shares.spent import SpentTable
 from .guard import RateLimit, RequestContext
 
 __all__ = ["MAX_KEYS", "RateGuard"]
@@ -26,12 +27,18 @@ _HOSTNAME: Final = "too many requests come for this name right now"
 
 
 class RateGuard:
-    """See the module."""
+    """See the module.
 
-    __slots__ = ("_due", "denied")
+    Attributes:
+        denied: Requests that were refused so far.
+        spent: Notes what is counted here, for other processes; None: there are none.
+    """
+
+    __slots__ = ("_due", "denied", "spent")
 
     def __init__(self) -> None:
         self.denied = 0
+        self.spent: SpentTable | None = None
         self._due: OrderedDict[str, float] = OrderedDict()  # least recently heard of first
 
     def __len__(self) -> int:
@@ -73,6 +80,8 @@ class RateGuard:
             if len(due) >= MAX_KEYS:
                 forget_one(due, now)
             due[key] = now + rate_limit.interval
+            if self.spent is not None:
+                self.spent.note(key, rate_limit.interval)
             return 0.0
         due.move_to_end(key)
         wait = at - now - rate_limit.tolerance
@@ -80,4 +89,20 @@ class RateGuard:
         if wait > 1e-9:
             return wait
         due[key] = max(at, now) + rate_limit.interval
+        if self.spent is not None:
+            self.spent.note(key, rate_limit.interval)
         return 0.0
+
+    def charge(self, key: str, seconds: float, now: float) -> None:
+        """Let a key owe more: what other processes have let pass.
+
+        Args:
+            key: What is counted together.
+            seconds: At its rate.
+            now: Monotonic seconds.
+        """
+        due = self._due
+        if key not in due and len(due) >= MAX_KEYS:
+            forget_one(due, now)
+        due[key] = max(due.get(key, now), now) + seconds
+        due.move_to_end(key)

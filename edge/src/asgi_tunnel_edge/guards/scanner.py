@@ -23,7 +23,7 @@ import math
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
@@ -33,6 +33,7 @@ from ..ban import MAX_SCANNER_BANS, ScannerBan, token_of
 from ..network import NO_NUMBER, Networks
 from ..replies import Reply
 from ..shares.distinct import DistinctCounter
+from ..shares.spent import Spending
 from .guard import RequestContext, VisitorAddress
 
 if TYPE_CHECKING:
@@ -203,6 +204,14 @@ class ScannerGuard:
         if self._ban and _counts(context.visitor, request):
             self._count(context, _path_of(target) if is_probing else target[:MAX_PATH], now)
         return _PROBED
+
+    def join(self, spending: Spending, now: Callable[[], float]) -> None:
+        """Count together with the other serving processes from now on."""
+
+        def add(parts: list[str], mark: int) -> None:
+            self._senders.add_mark((parts[0], parts[1]), mark, now())
+
+        self._senders.spent = spending.share_marks("probes", add)
 
     def _owner_of(self, name: str) -> str:
         token = self._owners.get(name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ..access.cookies import PREFIX, session_cookie
+from .once import UsedOnce
 
 __all__ = ["ATTEMPT_COOKIE", "Attempt", "Attempts"]
 
@@ -55,12 +55,15 @@ class Attempts:
     Args:
         key: 32 secret bytes, for this use only.
         now: Returns seconds since 1970.
+
+    Attributes:
+        used: Those that are over before their time.
     """
 
     def __init__(self, key: bytes, now: Callable[[], float]) -> None:
         self._key = key
         self._now = now
-        self._used: OrderedDict[bytes, int] = OrderedDict()  # challenges, until when
+        self.used = UsedOnce("passkey", size=MAX_USED)  # challenges
 
     def begin(
         self, kind: Literal["login", "new"], hostname: str, *, user: str = "", invitation: str = ""
@@ -91,24 +94,17 @@ class Attempts:
         if not hmac.compare_digest(mac, self._mac(payload)):
             return None
         attempt = _decode(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
-        if attempt.kind != kind or attempt.hostname != hostname or attempt.challenge in self._used:
+        if (
+            attempt.kind != kind
+            or attempt.hostname != hostname
+            or attempt.challenge.hex() in self.used
+        ):
             return None
         return attempt if self._now() < attempt.expires else None
 
     def use(self, attempt: Attempt) -> bool:
-        """Use an attempt up; return whether it was still there.
-
-        Known in this process, and until it ends; a key's own counter and the attempt's lifetime
-        bound what another process would take once more.
-        """
-        now = self._now()
-        used = self._used
-        if attempt.challenge in used:
-            return False
-        while used and (len(used) >= MAX_USED or next(iter(used.values())) <= now):
-            used.popitem(last=False)
-        used[attempt.challenge] = attempt.expires
-        return True
+        """Use an attempt up; return whether it was still there."""
+        return self.used.use(attempt.challenge.hex(), attempt.expires, self._now())
 
     def _mac(self, payload: bytes) -> bytes:
         return urlsafe_b64encode(hmac.digest(self._key, payload, "sha256")).rstrip(b"=")

@@ -25,13 +25,16 @@ from ..pages.brand import Brand
 from ..replies import RETRY_AFTER, Reply
 from ..request import Request
 from ..route import Route
+from ..shares.spent import Spending
 from ..storage.encryption import SecretBox
 from .app_door import add_policies, host_door
+from .once import UsedOnce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..access.policy import Policy
+    from ..bus.events import Events
     from ..guards import VisitorAddress
     from ..policy.matcher import AppPolicy
     from ..settings.config import EdgeConfig
@@ -106,6 +109,7 @@ class Entrance:
         self._box = SecretBox(config.acme_key_path)
         self._store = AccessStore(config.database)
         self._checks: set[asyncio.Task[None]] = set()
+        self._used_once: list[UsedOnce] = []
         self._checker = PasswordChecker(self._store.password_of, asyncio.get_running_loop().time)
         self._app: LocalApp
         self._oidc: OidcLogin | None = None
@@ -133,6 +137,22 @@ class Entrance:
         attempt_key = await asyncio.to_thread(self._box.derive, "access passkey")
         self._app = LocalApp(await asyncio.to_thread(self._make_pages, login_key, attempt_key))
         await self._app.start()
+
+    def join(self, spending: Spending, events: Events) -> None:
+        """Act together with the other nodes from now on: tries of passwords, and what ends.
+
+        Args:
+            spending: Shares the tries.
+            events: Tell of logins that are over, and of what is used once.
+        """
+        checker = self._checker
+        checker.spent = spending.share("passwords", checker.charge)
+        self.doors.on_forgotten = lambda session_id: events.broadcast(
+            {"kind": "sign-out", "session": session_id}
+        )
+        events.on("sign-out", lambda event, _: self.doors.hear_forgotten(str(event["session"])))
+        for used in self._used_once:
+            used.join(events)
 
     @property
     def route(self) -> Route:
@@ -248,8 +268,10 @@ class Entrance:
         brand = Brand.of(self._config.pages, self._config.data_dir)
         sessions = Sessions(self.doors, self._store)
         account, invitations = AccountPages(self._checker), Invitations(self._checker)
+        passkeys = PasskeyLogin(attempt_key, account, invitations)
+        self._used_once.append(passkeys.used)
         methods: list[Method] = [
-            PasskeyLogin(attempt_key, account, invitations),
+            passkeys,
             PasswordLogin(self._checker),
             LinkLogin(),
             invitations,
@@ -265,5 +287,6 @@ class Entrance:
             from .oidc.login import OidcLogin
 
             self._oidc = OidcLogin(self._config.oidc, self._config.data_dir, login_key)
+            self._used_once.append(self._oidc.used)
             methods.append(self._oidc)
         return LoginApp(self._door_of, sessions, Site(brand), methods).asgi

@@ -93,6 +93,9 @@ class PasskeyLogin(Method):
         key: 32 secret bytes, for attempts.
         account: Knows whose session has just begun.
         invitations: Know whom somebody invited.
+
+    Attributes:
+        used: Challenges that are over before their time.
     """
 
     name = "passkey"
@@ -101,6 +104,7 @@ class PasskeyLogin(Method):
         self._account = account
         self._invitations = invitations
         self._attempts = Attempts(key, time.time)
+        self.used = self._attempts.used
         self._app: LoginApp
 
     def routes(self, app: LoginApp) -> Sequence[Route]:

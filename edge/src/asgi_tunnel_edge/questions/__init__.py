@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from . import check, drain, kick, log, metrics, numbers, ping, status, traffic, tunnels
+from . import check, connected, drain, kick, log, metrics, numbers, ping, status, traffic, tunnels
 from .live import LiveEdge
 
 __all__ = ["QUESTIONS", "LiveEdge", "answer"]
@@ -18,6 +18,7 @@ Answer = Callable[[LiveEdge, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 QUESTIONS: Final[dict[str, Answer]] = {
     "check": check.answer,
+    "connected": connected.answer,
     "drain": drain.answer,
     "kick": kick.answer,
     "log": log.answer,

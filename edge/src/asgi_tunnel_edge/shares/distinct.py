@@ -2,14 +2,17 @@
 
 Different ones only: who repeats one thing is broken, who tries many is looking for something. Of
 what was sent only a hash is kept, by which nobody finds it again: Python's own, which has a key
-that is new in each process.
+that is new in each process. Where several processes count together, it is one that is the same in
+all of them, of 8 bytes.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
+
+from .spent import mark_of
 
 __all__ = ["DistinctCounter"]
 
@@ -37,15 +40,20 @@ class DistinctCounter(Generic[Key]):
         window: Seconds that are counted together, from a group's first one on.
         most: Different things that are told apart for one group.
         size: Groups that are remembered.
+
+    Attributes:
+        spent: Notes what is counted here, for other processes, with the group's key as text and the
+            mark; None: there are none.
     """
 
-    __slots__ = ("_groups", "_most", "_size", "_window")
+    __slots__ = ("_groups", "_most", "_size", "_window", "spent")
 
     def __init__(self, *, window: float, most: int, size: int) -> None:
         self._window = window
         self._most = most
         self._size = size
         self._groups: OrderedDict[Key, _Sent] = OrderedDict()
+        self.spent: Callable[[Key, int], None] | None = None
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -61,6 +69,14 @@ class DistinctCounter(Generic[Key]):
         Returns:
             That count, this one included; ``most + 1`` for one more than are told apart.
         """
+        if self.spent is None:
+            return self.add_mark(group, hash(what), now)
+        mark = mark_of(what)
+        self.spent(group, mark)
+        return self.add_mark(group, mark, now)
+
+    def add_mark(self, group: Key, mark: int, now: float) -> int:
+        """Count one thing by its hash, as :meth:`add`."""
         groups = self._groups
         sent = groups.get(group)
         if sent is None or now - sent.since > self._window:
@@ -69,7 +85,6 @@ class DistinctCounter(Generic[Key]):
             elif len(groups) >= self._size:
                 self._forget_one(now)
             sent = groups[group] = _Sent(now)
-        mark = hash(what)
         if mark in sent.marks:
             return len(sent.marks)
         if len(sent.marks) >= self._most:

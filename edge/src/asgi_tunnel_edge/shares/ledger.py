@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from .spent import SpentTable
+
 __all__ = ["CONNECTIONS", "ERRORS", "MAX_KEYS", "Allowance", "Ledger", "forget_one"]
 
 MAX_KEYS: Final = 32_768
@@ -53,14 +55,16 @@ class Ledger:
 
     Attributes:
         interval: Seconds between two events at the rate.
+        spent: Notes what is counted here, for other processes; None: there are none.
     """
 
-    __slots__ = ("_due", "_tolerance", "interval")
+    __slots__ = ("_due", "_tolerance", "interval", "spent")
 
     def __init__(self, allowance: Allowance) -> None:
         self.interval = 1 / allowance.rate
         self._tolerance = (allowance.burst - 1) / allowance.rate
         self._due: OrderedDict[str, float] = OrderedDict()  # least recently heard of first
+        self.spent: SpentTable | None = None
 
     def __len__(self) -> int:
         return len(self._due)
@@ -72,18 +76,31 @@ class Ledger:
             path: Its groups, from the narrowest to the widest.
             now: Monotonic seconds.
         """
-        due = self._due
+        spent = self.spent
         for key, width in zip(path, _WIDER, strict=False):
-            at = due.get(key)
-            if at is None:
-                if len(due) >= MAX_KEYS:
-                    forget_one(due, now)
-                due[key] = now + self.interval / width
-            else:
-                due.move_to_end(key)
-                # What is owed has a bound: who stops is served again after the burst's time.
-                latest = now + self._tolerance + self.interval
-                due[key] = min(max(at, now) + self.interval / width, latest)
+            self.charge(key, self.interval / width, now)
+            if spent is not None:
+                spent.note(key, self.interval / width)
+
+    def charge(self, key: str, seconds: float, now: float) -> None:
+        """Let a group owe more: what it did, here or in another process.
+
+        Args:
+            key: The group.
+            seconds: At the rate.
+            now: Monotonic seconds.
+        """
+        due = self._due
+        # What is owed has a bound: who stops is served again after the burst's time.
+        latest = now + self._tolerance + self.interval
+        at = due.get(key)
+        if at is None:
+            if len(due) >= MAX_KEYS:
+                forget_one(due, now)
+            due[key] = min(now + seconds, latest)
+        else:
+            due.move_to_end(key)
+            due[key] = min(max(at, now) + seconds, latest)
 
     def wait(self, path: Sequence[str], now: float) -> float:
         """Return the seconds until an address is served again.

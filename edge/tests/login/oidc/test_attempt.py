@@ -77,6 +77,9 @@ def test_a_state_is_good_once_and_forgotten_later() -> None:
     attempt = _new()
     assert used.use(attempt, 1000.0)
     assert not used.use(attempt, 1599.0)
-    for _ in range(attempts.MAX_USED + 10):
+    assert used.use(attempt, 1600.0)
+    for _ in range(attempts.MAX_USED - 1):
         assert used.use(_new(), 1600.0)
-    assert len(used._until) == attempts.MAX_USED
+    assert attempt.state in used.used
+    assert used.use(_new(), 1600.0)
+    assert attempt.state not in used.used

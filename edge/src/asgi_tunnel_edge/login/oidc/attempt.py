@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from ...access.cookies import PREFIX
+from ..once import UsedOnce
 
 __all__ = ["Attempt", "AttemptSigner", "UsedStates", "cookie_name", "login_cookie", "new_attempt"]
 
@@ -103,7 +104,7 @@ class UsedStates:
     """Remembers which logins have come back, for as long as their cookies live."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        self.used = UsedOnce("oidc", size=MAX_USED)
 
     def use(self, attempt: Attempt, now: float) -> bool:
         """Take a login; return whether it is the first time.
@@ -112,16 +113,7 @@ class UsedStates:
             attempt: Of a cookie.
             now: Seconds since 1970.
         """
-        used = self._until
-        while used:
-            first = next(iter(used))
-            if now < used[first] and len(used) < MAX_USED:
-                break
-            del used[first]
-        if attempt.state in used:
-            return False
-        used[attempt.state] = now + LIFETIME
-        return True
+        return self.used.use(attempt.state, now + LIFETIME, now)
 
 
 def new_attempt(*, provider: str, hostname: str, origin: str, target: str, now: float) -> Attempt:

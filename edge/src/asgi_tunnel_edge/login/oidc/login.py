@@ -89,6 +89,7 @@ class OidcLogin(Method):
         }
         self._signer = AttemptSigner(key)
         self._used = UsedStates()
+        self.used = self._used.used
         self._clock = clock
         self._silent_until: dict[str, float] = {}  # by provider
         self._unsaid: Counter[str] = Counter()
