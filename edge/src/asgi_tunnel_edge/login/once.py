@@ -45,7 +45,7 @@ class UsedOnce:
             until: When it is over anyway, in seconds since 1970.
             now: Likewise.
         """
-        if key in self._used:
+        if self._used.get(key, 0.0) > now:
             return False
         self._add(key, until, now)
         if self._events is not None:
@@ -61,6 +61,7 @@ class UsedOnce:
 
     def _add(self, key: str, until: float, now: float) -> None:
         used = self._used
+        used.pop(key, None)
         while used and (len(used) >= self._size or next(iter(used.values())) <= now):
             used.popitem(last=False)
         used[key] = until
