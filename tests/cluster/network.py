@@ -123,7 +123,8 @@ def network(*, may_have_cables: bool = True) -> Iterator[Network]:
         return
     _remove_left_over()
     made = Network(f"10.214.{number}", has_cables=True, bridge=f"{_PREFIX}{os.getpid()}")
-    _run("ip", "link", "add", made.bridge, "type", "bridge")
+    # With an address of its own: it would take one of a cable, and another when that is pulled.
+    _run("ip", "link", "add", made.bridge, "address", "02:00:00:00:00:01", "type", "bridge")
     try:
         _run("ip", "addr", "add", f"{made.own}/24", "dev", made.bridge)
         _run("ip", "link", "set", made.bridge, "up")
