@@ -105,7 +105,7 @@ def apps_back(lines: Path, since: float, connections: int) -> float | None:
     """
     back: float | None = None
     for line in lines.read_text().splitlines():
-        at, _, found = line.split()
+        at, _, found, _ = line.split()
         if float(at) < since:
             continue
         if int(found) < connections:

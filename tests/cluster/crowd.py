@@ -80,7 +80,7 @@ def _back(one: World, killed: float) -> tuple[float | None, float | None, float 
     totals: dict[float, list[int]] = {}
     for crowd in one.crowds:
         for line in crowd.lines.read_text().splitlines():
-            at, apps, connections = line.split()
+            at, apps, connections, _ = line.split()
             if float(at) >= killed:
                 both = totals.setdefault(round((float(at) - killed) * 4) / 4, [0, 0, 0])
                 both[0] += int(apps)

@@ -1,7 +1,8 @@
 """Many apps in one process: `python -m tests.cluster.light TOKENS CONNECTIONS LINES`.
 
-TOKENS is a file with one token a line. LINES gets a line a second: the monotonic time, how many
-apps have a connection, and how many connections there are. Ends with its standard input.
+TOKENS is a file with one token a line. LINES gets a line each quarter of a second: the monotonic
+time, how many apps have a connection, how many connections there are, and how many apps have
+connections to more than one edge. Ends with its standard input.
 """
 
 from __future__ import annotations
@@ -45,12 +46,21 @@ async def main(tokens: list[str], connections: int, lines: TextIO) -> None:
 
 async def _write(connectors: list[Connector], lines: TextIO) -> None:
     while True:
-        sessions = [one._current_sessions() for one in connectors]
-        attached = [sum(one.is_attached for one in some) for some in sessions]
-        apps = sum(count > 0 for count in attached)
-        lines.write(f"{time.monotonic():.3f} {apps} {sum(attached)}\n")
+        places = [_places(one) for one in connectors]
+        apps = sum(bool(some) for some in places)
+        spread = sum(len(set(some)) > 1 for some in places)
+        lines.write(f"{time.monotonic():.3f} {apps} {sum(map(len, places))} {spread}\n")
         lines.flush()
         await asyncio.sleep(EVERY)
+
+
+def _places(connector: Connector) -> list[str]:
+    """Return where an app's connections lead to."""
+    return [
+        slot._place or slot._status.edge
+        for slot in connector._slots.values()
+        if slot.session is not None and slot.session.is_attached
+    ]
 
 
 if __name__ == "__main__":

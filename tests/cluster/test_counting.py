@@ -52,7 +52,7 @@ def test_streams_that_were_lost_and_came_back(tmp_path: Path) -> None:
 def test_apps_are_back_when_they_stay_so(tmp_path: Path) -> None:
     """Who is complete only before a loss is seen is not back yet."""
     lines = tmp_path / "lines"
-    lines.write_text("9.0 2 4\n10.1 2 4\n10.5 2 3\n11.0 2 2\n12.5 2 4\n13.0 2 4\n")
+    lines.write_text("9.0 2 4 2\n10.1 2 4 2\n10.5 2 3 1\n11.0 2 2 0\n12.5 2 4 2\n13.0 2 4 2\n")
     assert apps_back(lines, 10.0, 4) == 2.5
-    lines.write_text("9.0 2 4\n10.5 2 3\n")
+    lines.write_text("9.0 2 4 2\n10.5 2 3 1\n")
     assert apps_back(lines, 10.0, 4) is None

@@ -57,7 +57,7 @@ class Crowd:
         lines = self.lines.read_text().splitlines() if self.lines.exists() else []
         if not lines:
             return 0, 0
-        _, apps, connections = lines[-1].split()
+        _, apps, connections, _ = lines[-1].split()
         return int(apps), int(connections)
 
 

@@ -160,6 +160,11 @@ class Neighbours:
             self.carrier.stop()
 
     @property
+    def others(self) -> Sequence[Node]:
+        """The other nodes that are known now."""
+        return () if self._bus is None else self._bus.nodes
+
+    @property
     def buffered(self) -> int:
         """Bytes that are kept for other nodes."""
         return 0 if self.peers is None else self.peers.buffered

@@ -178,7 +178,7 @@ class Edge:
         self._certificates: ShownCertificates | None = None  # None: TLS is off
         self.guards: Guards
         self.directory: LocalDirectory
-        self.nodes: Callable[[], Sequence[Node]] = tuple
+        self.nodes: Callable[[], Sequence[Node]] = lambda: self.neighbours.others
         self.known_edges: KnownEdges
         self.tunnels: TunnelAcceptor
         self.context: EdgeContext
