@@ -334,6 +334,11 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/observers/observer.py": "edge/tests/exchange/test_http.py",
     "edge/src/asgi_tunnel_edge/bus/postgresql_neighbour.py": "edge/tests/bus/test_postgresql.py",
     "edge/src/asgi_tunnel_edge/bus/postgresql_session.py": "edge/tests/bus/test_postgresql.py",
+    "edge/src/asgi_tunnel_edge/cluster/folder.py": "edge/tests/cluster/test_membership.py",
+    "edge/src/asgi_tunnel_edge/cluster/reach.py": "edge/tests/cluster/test_membership.py",
+    "edge/src/asgi_tunnel_edge/commands/cluster_init.py": "edge/tests/cluster/test_membership.py",
+    "edge/src/asgi_tunnel_edge/commands/cluster_join.py": "edge/tests/cluster/test_membership.py",
+    "edge/src/asgi_tunnel_edge/commands/cluster_status.py": "edge/tests/cluster/test_membership.py",
     "edge/src/asgi_tunnel_edge/parent/hub.py": "edge/tests/bus/test_parent.py",
     "edge/src/asgi_tunnel_edge/parent/later.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/parent/resume.py": (

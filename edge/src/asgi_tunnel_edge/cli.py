@@ -27,6 +27,9 @@ from .commands.ban_list import list_bans
 from .commands.ban_rm import rm
 from .commands.cert_list import list_certificates
 from .commands.cert_renew import renew
+from .commands.cluster_init import init as init_cluster
+from .commands.cluster_join import join
+from .commands.cluster_status import cluster_status
 from .commands.config_check import check
 from .commands.config_pages import write_pages
 from .commands.config_show import show_config
@@ -198,6 +201,11 @@ def store() -> None:
     """Move what this edge keeps into another database."""
 
 
+@main.group()
+def cluster() -> None:
+    """Let several edges serve the same apps, and show whether they reach each other."""
+
+
 @main.group("service-token")
 def service_token() -> None:
     """Make, show and take back what programs pass doors with."""
@@ -285,6 +293,9 @@ ban.add_command(add)
 ban.add_command(list_bans)
 ban.add_command(rm)
 store.add_command(move)
+cluster.add_command(init_cluster)
+cluster.add_command(join)
+cluster.add_command(cluster_status)
 remake.add_command(certificate)
 remake.add_command(database)
 access.add_command(list_access)

@@ -145,11 +145,10 @@ def check_cluster(config: EdgeConfig, *, file: str) -> None:
             why = "is set, and `store` is not: edges have to share their tokens"
             raise EdgeConfigError("bus", why, 'set store = "postgresql://..."', file=file)
         check_bus(config.bus or "", file=file)
-        for name in ("node", "peer_listen"):
+        for name, example in (("node", "a"), ("peer_listen", "10.0.0.1:9443")):
             if getattr(config, name) is None:
-                why = "is not set, and other edges have to reach this one"
-                fix = "run `asgi-tunnel-edge cluster init` or `cluster join`"
-                raise EdgeConfigError(name, why, fix, file=file)
+                why = "is not set, and other edges have to know and reach this one"
+                raise EdgeConfigError(name, why, f'set {name} = "{example}"', file=file)
     elif config.peer_listen is not None:
         why, fix = "is set, and there is no bus to find others by", 'set bus = "postgresql://..."'
         raise EdgeConfigError("peer_listen", why, fix, file=file)

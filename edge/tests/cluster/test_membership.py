@@ -1,0 +1,169 @@
+"""``cluster init``, ``join`` and ``status``: what an edge has after them, and who gets nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from jsonschema import Draft202012Validator
+
+from asgi_tunnel_edge.cli import main
+from asgi_tunnel_edge.cluster.authority import NodeIdentity
+from asgi_tunnel_edge.cluster.folder import identity_path, load_identity, save_identity
+from asgi_tunnel_edge.cluster.tls import accepting_context
+from asgi_tunnel_edge.commands.cluster_join import SECRET_VARIABLE
+from asgi_tunnel_edge.errors import CertificateError
+
+from .conftest import MakeEdge
+from .test_tls import meet
+
+SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
+
+
+def cluster(command: str, folder: Path, *options: str, **extra: Any) -> Result:
+    """Run a command of the group."""
+    return CliRunner().invoke(main, ["cluster", command, "--data", str(folder), *options], **extra)
+
+
+def asked(command: str, folder: Path, *options: str, **extra: Any) -> Any:
+    """What a command says in JSON, as its schema has it."""
+    done = cluster(command, folder, "--json", *options, **extra)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    schema = json.loads((SCHEMAS / f"cluster-{command}.json").read_text())
+    Draft202012Validator(schema).validate(found)
+    return found
+
+
+def refused(done: Result, code: int = 2) -> str:
+    """The one sentence of a command that did nothing."""
+    assert done.exit_code == code
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+async def test_two_edges(make_edge: MakeEdge) -> None:
+    """The second one has what the first one has, and each proves to the other who it is."""
+    from asgi_tunnel_edge.cluster.tls import dialing_context
+
+    one = make_edge("a")
+    secret = (await asyncio.to_thread(asked, "init", one))["secret"]
+    other = make_edge("b", is_new=True)
+    found = await asyncio.to_thread(asked, "join", other, input=f"{secret}\n")
+    assert found == {"node": "b"}
+    for name in ("store.key", "certificate.pem", "key.pem"):
+        assert (one / "tls" / name).read_bytes() == (other / "tls" / name).read_bytes()
+        assert (other / "tls" / name).stat().st_mode & 0o777 == 0o600
+    assert identity_path(other).stat().st_mode & 0o777 == 0o600
+    first, second = load_identity(one), load_identity(other)
+    assert first.authority == second.authority
+    seen = await meet(dialing_context(first), accepting_context(second), means="b")
+    assert seen == ("b", "a")
+
+
+def test_for_a_person(make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command says what to do next; the secret may come from the environment, too."""
+    one = make_edge("a")
+    said = cluster("init", one).stdout
+    secret = said.splitlines()[2].strip()
+    assert len(secret) == 39
+    assert "asgi-tunnel-edge cluster join" in said
+    other = make_edge("b", is_new=True)
+    monkeypatch.setenv(SECRET_VARIABLE, secret.lower().replace("-", " "))
+    assert "Edge b is in the cluster" in cluster("join", other).stdout
+    said = cluster("status", one).stdout
+    assert said.splitlines()[0].split() == ["EDGE", "ADDRESS", "JOINED", "STATE"]
+    assert "a (this one)" in said
+    assert "cannot be reached" in said
+
+
+def test_another_secret(make_edge: MakeEdge) -> None:
+    """A wrong secret, and one that is not the last, open nothing; those who have joined stay."""
+    one = make_edge("a")
+    old = asked("init", one)["secret"]
+    before = load_identity(one).authority
+    new = asked("init", one)["secret"]
+    assert load_identity(one).authority == before
+    other = make_edge("b", is_new=True)
+    for secret in (old, "", "é", "AAAA-AAAA"):
+        said = refused(cluster("join", other, input=f"{secret}\n"))
+        assert "is not the one that `cluster init` has printed last" in said
+    assert not (other / "tls").exists()
+    asked("join", other, input=new)
+
+
+def test_a_new_authority(make_edge: MakeEdge) -> None:
+    """It makes all certificates worthless; edges join again, in the same folder."""
+    one = make_edge("a")
+    secret = asked("init", one)["secret"]
+    other = make_edge("b", is_new=True)
+    asked("join", other, input=secret)
+    secret = asked("init", one, "--new-authority")["secret"]
+    assert load_identity(one).authority != load_identity(other).authority
+    asked("join", other, input=secret)
+    assert load_identity(one).authority == load_identity(other).authority
+
+
+def test_a_folder_with_secrets(make_edge: MakeEdge) -> None:
+    """A folder whose own secrets would be lost does not join."""
+    secret = asked("init", make_edge("a"))["secret"]
+    other = make_edge("b", is_new=True)
+    (other / "tls").mkdir()
+    (other / "tls/store.key").write_text("another\n")
+    assert "has a key of its own" in refused(cluster("join", other, input=secret))
+    assert (other / "tls/store.key").read_text() == "another\n"
+
+
+def test_no_cluster(make_edge: MakeEdge) -> None:
+    """Without a bus there is none to make, and without `cluster init` none to join."""
+    one = make_edge("a")
+    assert "store: has no cluster yet" in refused(cluster("join", one, input="x"))
+    assert "cluster init" in refused(cluster("status", one))
+    file = one / "edge.toml"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(one for one in lines if not one.startswith(("bus", "peer_listen"))))
+    assert "bus: is not set" in refused(cluster("init", one))
+
+
+async def test_status(make_edge: MakeEdge) -> None:
+    """It says who proves who it is, who proves something else, and who is away."""
+    one = make_edge("a")
+    secret = (await asyncio.to_thread(asked, "init", one))["secret"]
+    accepts = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=accepting_context(load_identity(one))
+    )
+    async with accepts:
+        port = accepts.sockets[0].getsockname()[1]
+        for name in ("b", "c"):
+            folder = make_edge(name, is_new=True, port=port)
+            await asyncio.to_thread(asked, "join", folder, input=secret)
+        # Edge a is not where its settings say; where b and c should be, is a.
+        found = await asyncio.to_thread(asked, "status", one)
+        assert [edge["name"] for edge in found["edges"]] == ["a", "b", "c"]
+        assert "cannot be reached" in found["edges"][0]["error"]
+        assert "shows another certificate (Hostname mismatch" in found["edges"][1]["error"]
+        accepts.close()
+        server = await asyncio.start_server(
+            lambda _, writer: writer.close(),
+            "127.0.0.1",
+            port,
+            ssl=accepting_context(load_identity(one.parent / "b")),
+        )
+        async with server:
+            found = await asyncio.to_thread(asked, "status", one)
+            assert found["edges"][1]["error"] is None
+            assert found["edges"][1]["seconds"] < 3
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    """Where there is no certificate for other edges, it is said how to get one."""
+    with pytest.raises(CertificateError, match="cluster join"):
+        load_identity(tmp_path)
+    save_identity(tmp_path, NodeIdentity(authority=b"x", certificate=b"y", key=b"z"))
+    with pytest.raises(CertificateError, match="is not an edge's certificate"):
+        load_identity(tmp_path)
