@@ -13,7 +13,7 @@ import pytest
 from edge.tests.nats_server import MISSING, NatsServers, find_program
 
 from asgi_tunnel_edge.bus import nats
-from asgi_tunnel_edge.bus.nats import NatsBus, Service
+from asgi_tunnel_edge.bus.nats import NatsBus
 
 from .processes import node_process
 from .world import Member, ServiceWorld, all_know_each_other, until
@@ -215,12 +215,3 @@ async def test_a_cancelled_start(three: NatsServers) -> None:
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("bus")]
-
-
-def test_urls() -> None:
-    """Several servers stand in one URL; behind them is a name for two clusters on one NATS."""
-    assert Service.of("nats://a:4222") == Service(servers=["nats://a:4222"])
-    found = Service.of("tls://u@a:1,b:2/prod?passfile=/p&sslrootcert=/c")
-    assert found == Service(
-        servers=["tls://a:1", "tls://b:2"], name="prod", user="u", passfile="/p", rootcert="/c"
-    )

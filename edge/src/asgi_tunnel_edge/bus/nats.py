@@ -14,12 +14,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import ssl
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from nats.aio.client import Client
@@ -27,13 +24,14 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from .bus import BusListener, Event, Node, encode_event
+from .nats_service import Service
 from .ring import successor
 from .table import OwnNames, Table
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
-__all__ = ["NatsBus", "Service"]
+__all__ = ["NatsBus"]
 
 HEARTBEAT: Final = 2.0
 """Seconds between two words of a node that it is there."""
@@ -486,55 +484,3 @@ class NatsBus:
             self._forget(neighbour)
             task = asyncio.get_running_loop().create_task(self._say({"gone": neighbour}))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What a URL says.
-
-    Attributes:
-        servers: A URL for each.
-        name: What all subjects begin with.
-        user: Who this edge is there; empty: nobody.
-        passfile: The file with the user's password, or with a token; empty: neither is needed.
-        rootcert: The file with the authority of the servers' certificates; empty: the system's.
-    """
-
-    servers: list[str]
-    name: str = "asgi-tunnel"
-    user: str = ""
-    passfile: str = ""
-    rootcert: str = ""
-
-    @classmethod
-    def of(cls, url: str) -> Service:
-        """Take a URL apart: ``nats://[USER@]HOST:PORT[,HOST:PORT...][/NAME][?passfile=PATH]``."""
-        parts = urlsplit(url)
-        user, _, hosts = parts.netloc.rpartition("@")
-        query = dict(parse_qsl(parts.query))
-        return cls(
-            servers=[f"{parts.scheme}://{host}" for host in hosts.split(",")],
-            name=parts.path.strip("/") or "asgi-tunnel",
-            user=user,
-            passfile=query.get("passfile", ""),
-            rootcert=query.get("sslrootcert", ""),
-        )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """For a connection.
-
-        Raises:
-            OSError: The file with the authority cannot be read.
-        """
-        found: dict[str, Any] = {}
-        if self.passfile:
-            found["password" if self.user else "token"] = self._secret
-        if self.user:
-            found["user"] = self.user
-        if self.servers[0].startswith("tls:") or self.rootcert:
-            found["tls"] = ssl.create_default_context(cafile=self.rootcert or None)
-        return found
-
-    def _secret(self) -> str:
-        """Read it with each connection: it may be changed meanwhile."""
-        return Path(self.passfile).read_text().strip()
