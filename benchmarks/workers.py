@@ -117,13 +117,13 @@ def measure(case: Case, seconds: int) -> Found:
         before = cpu_seconds(edge.pid)
         time.sleep(IDLE)
         idle = (cpu_seconds(edge.pid) - before) / IDLE
-        crossed = sum(one["forwarded"] for one in status(data))
+        crossed = sum(one.get("forwarded", 0) for one in status(data))
         edge_before, app_before = cpu_seconds(edge.pid), cpu_seconds(app.pid)
         found = load(data, seconds)
         requests = found["requests"]
         edge_cpu = (cpu_seconds(edge.pid) - edge_before) / requests * 1e6
         app_cpu = (cpu_seconds(app.pid) - app_before) / requests * 1e6
-        crossed = sum(one["forwarded"] for one in status(data)) - crossed
+        crossed = sum(one.get("forwarded", 0) for one in status(data)) - crossed
         return Found(
             requests / found["microseconds"] * 1e6,
             found["p50_us"],

@@ -475,6 +475,7 @@ class Edge:
             watcher=self._watcher,
             certificates=self._certificates,
             visitor_url=self._visitor_url,
+            link=self._link_to_others,
         )
         await self._dashboard.start()
 

@@ -270,7 +270,8 @@ class ParentLink(SocketSource):
         Those that leave are among them. One that does not reply is there with ``replies`` False.
 
         Args:
-            request: Its ``command`` says what is asked for.
+            request: Its ``command`` says what is asked for, and ``worker``, where it is there,
+                which one of this generation is asked.
         """
         number = self._next = self._next + 1
         future: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..questions import LiveEdge, answer
+from ..questions.together import answer_together
 from .live import Moment
 from .problem import PageError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..settings.config import EdgeConfig
     from ..shown import ShownCertificates
     from ..storage import SnapshotWatcher
+    from ..supervision import ParentLink
     from ..tokens import Snapshot, TokenRecord
     from .audit import AuditLog
     from .csrf import CsrfGuard
@@ -63,6 +65,7 @@ class DashboardContext:
     traces: TraceRing  #: where the time of the newest exchanges went
     limited: LimitedVisitors
     pages: Sequence[Page] = ()
+    link: ParentLink | None = None  #: asks the other serving processes; None: there are none
 
     @property
     def snapshot(self) -> Snapshot:
@@ -77,7 +80,13 @@ class DashboardContext:
         Raises:
             PageError: It has no answer, and says why.
         """
-        reply = await answer(self.edge(), {"command": command, **values})
+        request, link = {"command": command, **values}, self.link
+        if link is None:
+            reply = await answer(self.edge(), request)
+        else:
+            reply = await answer_together(
+                self.edge(), request, link.ask_others, worker=link.worker, workers=link.workers
+            )
         if not reply["ok"]:
             raise PageError(400, "This cannot be shown", f"{reply['error']}.")
         return reply

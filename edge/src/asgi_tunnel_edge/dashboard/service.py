@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..settings.config import EdgeConfig, ListenAddress
     from ..shown import ShownCertificates
     from ..storage import SnapshotWatcher
+    from ..supervision import ParentLink
     from .context import DashboardContext
     from .live import Live, Moment
     from .local import LocalDispatcher
@@ -50,6 +51,7 @@ class Dashboard:
         watcher: Reads the store.
         certificates: That the edge shows; None: TLS is off.
         visitor_url: Returns where visitors find a hostname.
+        link: Asks the edge's other serving processes; None: there are none.
 
     Attributes:
         traces: Where the time of the newest exchanges went.
@@ -66,6 +68,7 @@ class Dashboard:
         watcher: SnapshotWatcher,
         certificates: ShownCertificates | None,
         visitor_url: Callable[[str], str],
+        link: ParentLink | None = None,
     ) -> None:
         self._config = config
         self._edge = edge
@@ -74,6 +77,7 @@ class Dashboard:
         self._watcher = watcher
         self._certificates = certificates
         self._visitor_url = visitor_url
+        self._link = link
         self.traces = TraceRing()
         self.watches = Watches()
         self._live: Live
@@ -165,6 +169,7 @@ class Dashboard:
             traces=self.traces,
             limited=self._limited,
             pages=find_pages(),
+            link=self._link,
         )
         self._context = context
         roles = Roles(config.dashboard, lambda: self._directory.snapshot.tokens)

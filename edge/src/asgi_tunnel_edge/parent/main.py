@@ -450,7 +450,11 @@ class Parent:
             for one in self._all.values()
             if one.state in (State.SERVING, State.LEAVING) and one is not worker
         ]
-        self._later.ask_each(others, message.get("request", {}), then, STATUS_TIMEOUT)
+        request = message.get("request", {})
+        if "worker" in request:
+            place = request["worker"]
+            others = [one for one in others if self._current.has(one) and one.place == place]
+        self._later.ask_each(others, request, then, STATUS_TIMEOUT)
 
     def _ask_those(
         self, request: Message, then: Callable[[list[Message]], None], timeout: float
