@@ -19,16 +19,21 @@ class Edge:
         """A certificate."""
         return name if name in self.names else None
 
-    def reasons(self, *, tls: bool = True) -> list[str]:
-        """What is found."""
+    def readiness(self, *, tls: bool = True, shares_store: bool = False) -> Readiness:
+        """What is asked."""
         parts = cast(Any, self)
         return Readiness(
             parts.context,
             parts.watcher,
             parts if tls else None,
             domain="example.test",
+            shares_store=shares_store,
             now=lambda: self.now,
-        ).reasons()
+        )
+
+    def reasons(self, *, tls: bool = True) -> list[str]:
+        """What is found."""
+        return self.readiness(tls=tls).reasons()
 
 
 def test_each_reason() -> None:
@@ -60,3 +65,16 @@ def test_a_lock_is_no_reason() -> None:
     assert edge.reasons() == ["database"]
     edge.watcher.is_failing = False
     assert edge.reasons() == []
+
+
+def test_a_database_that_all_edges_miss_is_a_note() -> None:
+    """A balancer that left out each edge for it would have none, where all serve."""
+    edge = Edge()
+    readiness = edge.readiness(shares_store=True)
+    edge.watcher.is_failing = True
+    assert readiness.notes() == []
+    edge.now += PATIENCE + 1
+    assert (readiness.reasons(), readiness.notes()) == ([], ["database"])
+    assert edge.readiness().notes() == []
+    edge.names.clear()
+    assert (readiness.reasons(), readiness.notes()) == (["certificate"], ["database"])

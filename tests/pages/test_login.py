@@ -85,7 +85,7 @@ class House:
 
     async def follow(self) -> None:
         """Wait until the edge has what the store has."""
-        generation = Store(self.store.path).generation()
+        generation = Store(self.store.location).generation()
         async with asyncio.timeout(10):
             while self.live.edge.directory.snapshot.generation < generation:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

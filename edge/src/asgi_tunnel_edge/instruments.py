@@ -130,8 +130,10 @@ class Instruments:
         from .metrics.listener import MetricsListener, warn_if_public
 
         assert self.exposition is not None
-        reasons: Callable[[], Sequence[str]] = parts.readiness.reasons
-        self._metrics = MetricsListener(self.exposition, reasons, parts.guards)
+        readiness = parts.readiness
+        self._metrics = MetricsListener(
+            self.exposition, readiness.reasons, parts.guards, notes=readiness.notes
+        )
         await self._metrics.start(list(sockets), watch)
         warn_if_public(address.host)
         _log.info("metrics are on http://%s/metrics", address)

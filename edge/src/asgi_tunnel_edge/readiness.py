@@ -40,6 +40,8 @@ class Readiness:
         watcher: Reads the database.
         certificates: What is shown; None: TLS is off.
         domain: The edge's own.
+        shares_store: Other edges have the same database: all miss it at the same moment, and a
+            balancer that leaves out each of them would have none.
         now: Seconds since 1970.
     """
 
@@ -50,25 +52,36 @@ class Readiness:
         certificates: ShownCertificates | None,
         *,
         domain: str,
+        shares_store: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._context = context
         self._watcher = watcher
         self._certificates = certificates
         self._domain = domain
+        self._shares_store = shares_store
         self._now = now
 
     def reasons(self) -> list[str]:
         """Return those of :data:`REASONS` that hold now, in their order; empty: it is ready."""
-        context, watcher, certificates = self._context, self._watcher, self._certificates
+        context, certificates = self._context, self._certificates
         found = []
         # One that leaves to another process of its own is ready by that one.
         if context.is_stopping and not context.is_replaced:
             found.append(DRAINING)
         if context.is_overloaded:
             found.append(OVERLOADED)
-        if watcher.is_failing and self._now() - watcher.read_at > PATIENCE:
+        if self._is_without_database and not self._shares_store:
             found.append(DATABASE)
         if certificates is not None and certificates.find(self._domain) is None:
             found.append(CERTIFICATE)
         return found
+
+    def notes(self) -> list[str]:
+        """Return those of :data:`REASONS` that hold, and are no reason to go to another edge."""
+        return [DATABASE] if self._is_without_database and self._shares_store else []
+
+    @property
+    def _is_without_database(self) -> bool:
+        watcher = self._watcher
+        return watcher.is_failing and self._now() - watcher.read_at > PATIENCE

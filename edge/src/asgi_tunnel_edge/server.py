@@ -273,7 +273,11 @@ class Edge:
                 config, self._held, events=self.events, orders=self.worker == 0
             )
         self.readiness = Readiness(
-            self.context, self._watcher, self._certificates, domain=config.domain
+            self.context,
+            self._watcher,
+            self._certificates,
+            domain=config.domain,
+            shares_store=config.store is not None,
         )
         await self._start_front(limits)
         await self._open_dashboard()
@@ -405,6 +409,7 @@ class Edge:
             addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
             numbers=self.instruments.numbers,
+            watcher=self._watcher,
         )
 
     def _tell_parent(self, parent: ParentLink) -> None:

@@ -194,7 +194,7 @@ def test_bad_input(data: Path, run: Run, words: list[str], sentence: str) -> Non
 
 def test_locked_store(data: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is busy for too long is no fault of the input: exit code 1."""
-    monkeypatch.setattr("asgi_tunnel_edge.storage.database._BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr("asgi_tunnel_edge.storage.sqlite.BUSY_TIMEOUT", 0.01)
     other = sqlite3.connect(EdgeConfig.load(data).database_path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     done = run("token", "create", "shop", "--data", data)

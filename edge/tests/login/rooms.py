@@ -96,7 +96,7 @@ class Rooms:
 
     def follow(self) -> None:
         """Let the doors have what is in the store now."""
-        self.doors.apply(Store(self.store.path).snapshot().access)
+        self.doors.apply(Store(self.store.location).snapshot().access)
 
     def invite(self, name: str, *, lifetime: int = 3600) -> str:
         """Invite a user; return the page's path."""

@@ -79,7 +79,7 @@ class World:
 
     async def follow(self) -> None:
         """Wait until the edge has what the store has."""
-        generation = Store(self.store.path).generation()
+        generation = Store(self.store.location).generation()
         async with asyncio.timeout(5):
             while self.live.edge.directory.snapshot.generation < generation:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -44,11 +44,19 @@ class Ready(Page):
 
     Args:
         reasons: Why the next request should go elsewhere; empty: it should not.
+        notes: What else is wrong, and is so at each edge; shown to those who are shown reasons.
         shows_reasons: They stand in the response: on a page that strangers do not see.
     """
 
-    def __init__(self, reasons: Callable[[], Sequence[str]], *, shows_reasons: bool) -> None:
+    def __init__(
+        self,
+        reasons: Callable[[], Sequence[str]],
+        *,
+        notes: Callable[[], Sequence[str]] = tuple,
+        shows_reasons: bool,
+    ) -> None:
         self._reasons = reasons
+        self._notes = notes
         self._shows_reasons = shows_reasons
 
     async def respond(self, scope: Any) -> Response:
@@ -57,4 +65,6 @@ class Ready(Page):
         value: dict[str, object] = {"status": "not ready" if reasons else "ready"}
         if self._shows_reasons:
             value["reasons"] = reasons
+            if notes := list(self._notes()):
+                value["notes"] = notes
         return Response.json(503 if reasons else 200, value, _AGAIN if reasons else [])

@@ -68,16 +68,22 @@ class MetricsListener:
         exposition: Writes the numbers.
         reasons: Why the edge is not ready; empty: it is.
         guards: Who is banned.
+        notes: What else is wrong.
     """
 
     def __init__(
-        self, exposition: Exposition, reasons: Callable[[], Sequence[str]], guards: Guards
+        self,
+        exposition: Exposition,
+        reasons: Callable[[], Sequence[str]],
+        guards: Guards,
+        *,
+        notes: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         pages: dict[str, Page] = {
             METRICS_PATH: MetricsPage(exposition),
             HEALTH_PATH: Health(lambda: True),  # the process lives as long as this is answered
-            READY_PATH: Ready(reasons, shows_reasons=True),
+            READY_PATH: Ready(reasons, notes=notes, shows_reasons=True),
         }
         self._app = LocalApp(LocalPages(pages))
         self._context = context = EdgeContext(limits=LIMITS, now=self._loop.time)

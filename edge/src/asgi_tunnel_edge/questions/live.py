@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..observers.access_log import AccessLog
     from ..observers.live_counts import LiveCounts
     from ..settings.config import EdgeConfig, ListenAddress
+    from ..storage import SnapshotWatcher
 
 __all__ = ["LiveEdge"]
 
@@ -31,6 +32,6 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
-    nodes: Callable[[], dict[str, Any]] = dict  #: says what passes between it and other nodes
+    watcher: SnapshotWatcher | None = None  #: follows the store
     exposition: Exposition | None = None  #: of all processes; None: metrics are off
     numbers: Callable[[], Awaitable[Values]] | None = None  #: of this process; None: the same

@@ -22,5 +22,5 @@ async def answer(edge: LiveEdge, _request: dict[str, Any]) -> dict[str, Any]:
         "exchanges": sum(one.in_flight for one in sessions),
         "is_draining": edge.context.is_stopping,
         "is_overloaded": edge.context.is_overloaded,
-        **edge.nodes(),
+        "is_database_read": edge.watcher is None or not edge.watcher.is_failing,
     }
