@@ -53,6 +53,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                 (
                     "howto/vps.md",
                     "howto/operate.md",
+                    "howto/postgresql.md",
                     "howto/monitoring.md",
                     "howto/containers.md",
                     "howto/access.md",
