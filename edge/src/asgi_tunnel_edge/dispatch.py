@@ -140,6 +140,7 @@ class Dispatcher:
         if isinstance(allowed, Allowed):
             return self._relay_allowed(allowed, request, arrival, rules, writer)
         if not name:  # it is answered for as a name that no token has
+            route.seek()
             nobody = Route(hostname, "", holds=route.holds)
             return self._relay(request, arrival, nobody, rules, writer)
         if isinstance(allowed, Reply):

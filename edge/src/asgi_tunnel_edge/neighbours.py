@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
@@ -144,8 +145,14 @@ class Neighbours:
         self.carrier = tunnels.carrier = Carrier(self.node, peers, tunnels)
         tunnels.tag = tag_of(self.node)
         peers.listener.on_carried = self.carrier.arrived
-        folder = self._config.data_dir / PEER_FOLDER
-        await peers.listen_here(folder / f"{self.node.id}.sock")
+        try:
+            await peers.listen_here(Path(self.node.unix))
+        except OSError as error:
+            why = f"{self.node.unix} cannot be opened for other processes ({error})"
+            _log.error("%s; make data_dir writable for the edge's user", why)
+            if self._parent is not None:
+                self._parent.failed(why)
+            raise
         self._events.bus = bus
         directory.join(peers)
         await bus.start(self)

@@ -54,7 +54,7 @@ app; the value says who asks (docs/protocol.md section 5.3). Only to a peer that
 
 PEER: Final = b":peer"
 """Name of the line of a head that is between two nodes of an edge or cluster, and reaches no app
-(docs/protocol.md section 9); the last one."""
+(docs/protocol.md section 12); the last one."""
 
 LINE_MARK: Final = b":"
 """What the names of lines begin with that are no fields: they stand behind all fields."""
@@ -171,7 +171,7 @@ def add_peer(head: RequestHead, digest: bytes) -> RequestHead:
         head: Stays as it is.
         digest: Of the app's policy that this node holds; ``-``: it has none.
 
-    Source: docs/protocol.md section 9.
+    Source: docs/protocol.md section 12.
     """
     method, target, arrival, request_id, hostname, fields = head
     fields = [*fields, (PEER, digest)]

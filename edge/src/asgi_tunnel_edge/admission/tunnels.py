@@ -2,6 +2,8 @@
 
 What happens to a session afterwards is in :mod:`.supervisor`, how many wrong tokens an address may
 send in :mod:`.failures`.  Called by the visitor's connection that got the handshake's request.
+
+Large because it holds one class, which says why.
 """
 
 from __future__ import annotations
@@ -115,6 +117,8 @@ class SessionCarrier(Protocol):
 
 class TunnelAcceptor:
     """Accepts the connections of connectors and makes or resumes their sessions.
+
+    Large because each step of a handshake needs what the steps before have found.
 
     Args:
         context: While it stops, no connection is accepted; while it is overloaded, only those of

@@ -46,12 +46,10 @@ KEPT_BODY: Final = OUTBOX_HIGH
 """Bytes of a body that are sent, and kept, before the other node has accepted the request; the rest
 waits. That takes one round trip."""
 
-_ACCEPTED: Final = 100
-
 
 def is_accepted(head: ResponseHead) -> bool:
     """Whether a head says that the other node has given the request to a session."""
-    return head.status == _ACCEPTED and bool(head.fields) and head.fields[0][0] == PEER
+    return head.status == 100 and bool(head.fields) and head.fields[0][0] == PEER
 
 
 class Forwarding:

@@ -1,6 +1,6 @@
 """The first frames between two nodes: HELLO of the one that dials, WELCOME or REFUSE of the other.
 
-They are the frames of a tunnel's handshake (docs/protocol.md section 9). The node that dials opens
+They are the frames of a tunnel's handshake (docs/protocol.md section 12). The node that dials opens
 streams, as an edge does; the other one serves them, as an app's side does.
 """
 

@@ -145,11 +145,14 @@ class Peers:
     # -- for the bus -------------------------------------------------------------------------
 
     def holders_changed(self, hostname: str) -> None:
-        """See :class:`..bus.BusListener`: ask again where somebody waits."""
+        """See :class:`..bus.BusListener`: ask again where somebody waits.
+
+        A name that is hidden while its app is away is found before somebody comes.
+        """
         route = self._directory.find_route(hostname)
         if route is None or not isinstance(route.elsewhere, Holders):
             return
-        if route.has_waiting:
+        if route.has_waiting or self._directory.hides_offline:
             route.elsewhere.look(asyncio.get_running_loop().time())
 
     def node_gone(self, node_id: str) -> None:
