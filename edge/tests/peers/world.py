@@ -16,12 +16,16 @@ from msgspec.structs import force_setattr
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.bus import Bus, Node
 from asgi_tunnel_edge.bus.local import LocalHub
+from asgi_tunnel_edge.certificates.internal import create_internal_certificate, fingerprint
 from asgi_tunnel_edge.cluster.authority import Authority, NodeIdentity
 from asgi_tunnel_edge.peers import Peers
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord, new_secret, new_token_id, secret_digest
+
+HOME = "home.example.test"
+"""Whose TLS is the app's."""
 
 
 class Nodes:
@@ -58,13 +62,19 @@ class Nodes:
 
 @asynccontextmanager
 async def nodes(
-    folder: Path, count: int = 2, *, are_edges: bool = False, **settings: Any
+    folder: Path,
+    count: int = 2,
+    *,
+    are_edges: bool = False,
+    is_tls: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[Nodes]:
     """Start some edges, each in a folder of its own, which are one edge's workers to each other.
 
     Args:
         folder: For theirs.
         count: How many.
+        is_tls: Visitors and apps speak TLS.
         are_edges: They are edges of a cluster instead, and reach each other over TLS.
         settings: As ``edge.toml`` has them, in tables.
     """
@@ -75,7 +85,13 @@ async def nodes(
         for number in range(count):
             own = folder / f"edge{number}"
             own.mkdir()
-            table = {"domain": "example.test", "listen": "127.0.0.1:0", "tls": {"mode": "off"}}
+            table: dict[str, Any] = {"domain": "example.test", "listen": "127.0.0.1:0"}
+            pin = None
+            if is_tls:
+                shown = create_internal_certificate("example.test", own / "tls")
+                pin = fingerprint(shown.certificate.read_bytes())
+            else:
+                table["tls"] = {"mode": "off"}
             config = EdgeConfig.from_table({**table, **settings}, own)
             Store(config.database_path).migrate()
             edge = Edge(config, open_bus=world.bus, identity_of=world.identity)
@@ -83,13 +99,20 @@ async def nodes(
                 _join_cluster(edge, f"edge{number}")
             await edge.start()
             started.append(edge)
-            token = Token(edge=f"ws://127.0.0.1:{edge.address.port}", id=token_id, secret=secret)
+            scheme = "wss" if is_tls else "ws"
+            token = Token(
+                edge=f"{scheme}://127.0.0.1:{edge.address.port}",
+                id=token_id,
+                secret=secret,
+                pin=pin,
+            )
             record = TokenRecord(
                 id=token_id,
                 name="shop",
                 secret_sha256=secret_digest(secret),
-                hostnames=(SHOP, PLAIN, "*.wild.example.test"),
+                hostnames=(SHOP, PLAIN, "*.wild.example.test", HOME),
                 created_at=0,
+                end_to_end=(HOME,),
             )
             edge._apply(Snapshot.of(1, [record]))
             world.lives.append(Live(edge, token))
