@@ -14,6 +14,9 @@ from typing import Any, Final
 
 from tests.e2e.harness import BIN, Process, edge_command, spawn, wait_until
 
+from asgi_tunnel_edge.cluster.membership import init_cluster, join_cluster
+from asgi_tunnel_edge.settings.config import EdgeConfig
+
 from .network import Machine
 
 __all__ = ["DOMAIN", "HOST", "ClusterEdge"]
@@ -90,8 +93,14 @@ class ClusterEdge:
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
         (self.folder / "edge.toml").write_text(text.replace("\n[tls]\n", f"\n{lines}\n[tls]\n", 1))
 
-    def join(self, *, store: str, bus: str) -> None:
-        """Make it one of several."""
+    def join(self, secret: str, *, store: str, bus: str) -> str:
+        """Make it one of several; return the secret by which the next one joins.
+
+        Args:
+            secret: Empty: it is the first one.
+            store: URL.
+            bus: URL.
+        """
         self.set(
             store=store,
             bus=bus,
@@ -99,6 +108,11 @@ class ClusterEdge:
             peer_listen=f"{self.machine.address}:{PEER_PORT}",
             edge_address=f"{self.machine.address}:{self.port}",
         )
+        config = EdgeConfig.load(self.folder)
+        if not secret:
+            return init_cluster(config)
+        join_cluster(config, secret)
+        return secret
 
     def start(self) -> None:
         """Start it, and return when it listens."""

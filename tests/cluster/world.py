@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.e2e.harness import BIN, Process, Token, spawn, wait_until
 
-from asgi_tunnel_edge.cluster.authority import Authority
-from asgi_tunnel_edge.cluster.files import write_identity
 from asgi_tunnel_edge.settings.config import EdgeConfig
-from asgi_tunnel_edge.storage import Store
 
 from . import tokens
 from .authority import make_authority
@@ -264,11 +261,9 @@ def _join(one: World) -> None:
     if one.bus == "nats":
         one.nats = nats_cluster(one.folder, one.net.own)
         bus = "nats://" + ",".join(server.address for server in one.nats)
-    Store(url).migrate()
-    authority = Authority.create()
+    secret = ""
     for edge in one.edges:
-        edge.join(store=url, bus=bus)
-        write_identity(EdgeConfig.load(edge.folder), authority.issue(edge.name))
+        secret = edge.join(secret, store=url, bus=bus)
 
 
 def _end_all(one: World) -> None:

@@ -28,6 +28,7 @@ from .bus.events import Events
 from .bus.opening import open_bus
 from .channel import Message
 from .choice import TLSChoice
+from .cluster.folder import read_identity
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable

@@ -197,9 +197,12 @@ def cluster_lines(store: str, node: str) -> str:
 
 
 def join(first: Edge, folder: Path) -> None:
-    """Let another edge have the certificate of the first one, which tokens may pin."""
-    if (first.folder / "tls").exists():
-        shutil.copytree(first.folder / "tls", folder / "tls", dirs_exist_ok=True)
+    """Let an edge join the first one, or the first one make the cluster that others join."""
+    config = EdgeConfig.load(folder)
+    if first.process is None:
+        first.secret = init_cluster(config)
+    else:
+        join_cluster(config, first.secret)
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import CertificateError
 from ..files import PRIVATE_DIRECTORY, write_atomically
 from .authority import NodeIdentity
 
-__all__ = ["identity_path", "load_identity", "save_identity"]
+if TYPE_CHECKING:
+    from ..settings.config import EdgeConfig
+
+__all__ = ["identity_path", "load_identity", "read_identity", "save_identity"]
 
 _BEGIN: Final = b"-----BEGIN "
 
@@ -50,3 +53,12 @@ def load_identity(data_dir: Path) -> NodeIdentity:
         raise CertificateError(f"{path} is not an edge's certificate for other edges; {fix}")
     key, certificate, authority = (_BEGIN + part for part in parts)
     return NodeIdentity(key=key, certificate=certificate, authority=authority)
+
+
+def read_identity(config: EdgeConfig) -> NodeIdentity | None:
+    """Return the certificate of an edge for others; None: its settings say nothing of any.
+
+    Raises:
+        CertificateError: As :func:`load_identity`.
+    """
+    return load_identity(config.data_dir) if config.is_cluster else None
