@@ -21,7 +21,8 @@ class Counts:
         requests: GETs and POSTs that visitors have finished.
         failed: Those that ended with anything but 200 at the last address; without the unknown.
         outcomes: Of the failed, how often.
-        unknown: POSTs that were on their way when their edge ended: the visitor cannot know.
+        unknown: POSTs that were on their way when their edge ended (no response), or when the
+            app's connection did (502): the visitor cannot know.
         twice: POSTs that an app executed more than once.
         lost: POSTs with 200 that no app executed.
         slowest: Seconds of the slowest GET that was served.
@@ -77,7 +78,7 @@ def count(lines: Path, counted: Path, name: str) -> Counts:
         result = outcome.split(" ")[0]
         if kind == "post" and result == "200":
             said_done.add(outcome.split(" ")[1])
-        if result == "unknown":
+        if result == "unknown" or (kind == "post" and result == "502"):
             counts.unknown += 1
         elif result not in ALLOWED:
             counts.failed += 1

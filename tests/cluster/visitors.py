@@ -113,7 +113,8 @@ class Visitors:
         some = self._spec.addresses
         turned = [some[(number + step) % len(some)] for step in range(len(some))]
         now = time.monotonic()
-        return sorted(turned, key=lambda one: self._avoided.get(one, 0.0) > now)
+        # Where all have failed lately, the one whose failure is the longest ago.
+        return sorted(turned, key=lambda one: max(self._avoided.get(one, 0.0), now))
 
     def _avoid(self, address: str) -> None:
         self._avoided[address] = time.monotonic() + AVOIDED
