@@ -40,7 +40,7 @@ class AcmeEdge:
     def store(self) -> AcmeStore:
         """Its database."""
         config = EdgeConfig.load(self.edge.folder)
-        return AcmeStore(config.database_path, config.acme_key_path)
+        return AcmeStore(config.database, config.acme_key_path)
 
     def state(self) -> AcmeState:
         """What it has."""
