@@ -54,6 +54,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                     "howto/vps.md",
                     "howto/operate.md",
                     "howto/postgresql.md",
+                    "howto/cluster.md",
                     "howto/monitoring.md",
                     "howto/containers.md",
                     "howto/access.md",
