@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from edge.tests.nats_server import MISSING, NatsServers, find_program
+from nats import connect
 
 from asgi_tunnel_edge.bus import nats
 from asgi_tunnel_edge.bus.nats import NatsBus
@@ -144,6 +145,27 @@ async def test_a_frozen_server(world: ServiceWorld, three: NatsServers) -> None:
     await until(lambda: one.bus.is_connected and other.bus.is_connected)
     await other.finds(SHOP, one)
     three.kill(0)
+
+
+async def test_what_others_publish(three: NatsServers, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no message of a node is left out, and the next one is heard."""
+    url = url_of(three)
+    name = url.rpartition("/")[2]
+    near = ServiceWorld(lambda node: NatsBus(url, node))
+    one, other = await near.member("a").start(), await near.member("b").start()
+    await all_know_each_other([one, other])
+    stranger = await connect(three.url.split(",")[0])
+    for subject in ("all", f"to.{other.node.id}.1", f"to.{other.node.id}.probe"):
+        for data in (b"", b"x", b"[]", b"1", b"{}", b'{"node": 1}', b'{"event": {}}', b"\xff"):
+            await stranger.publish(f"{name}.{subject}", data)
+    await stranger.flush()
+    await stranger.close()
+    one.bus.broadcast({"kind": "drain"})
+    await until(lambda: (one.node.id, {"kind": "drain"}) in other.heard.events)
+    one.bus.hold(NEW)
+    await other.finds(NEW, one)
+    assert "a message of another form" in caplog.text
+    await near.close()
 
 
 async def test_a_process_that_is_killed(world: ServiceWorld, three: NatsServers) -> None:

@@ -142,6 +142,41 @@ async def test_a_row_that_is_deleted(world: ServiceWorld, url: str) -> None:
     await other.finds(SHOP, one)
 
 
+async def test_what_others_notify(
+    world: ServiceWorld, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is no notification of a node is left out, and the next one is heard."""
+    one, other = await two(world)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as stranger:
+        for text in ("", "x", "[]", "1", "{}", '{"n": "?", "h": ["a"]}', '{"n": 1, "g": {}}'):
+            await stranger.execute("SELECT pg_notify('asgi_tunnel_bus', %s)", (text,))
+    one.bus.broadcast({"kind": "drain"})
+    await other.hears(1)
+    assert other.bus.is_connected
+    assert not await other.bus.find("a")
+    assert "a notification of another form" in caplog.text
+
+
+async def test_a_defect_of_a_listener(
+    world: ServiceWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the node joins again."""
+    one, other = await two(world)
+
+    def happened(event: object, node_id: str) -> None:
+        raise RuntimeError("a defect")
+
+    hears, other.heard.happened = other.heard.happened, happened  # type: ignore[method-assign]
+    one.bus.broadcast({"kind": "drain"})
+    await until(lambda: "joined again after a defect" in caplog.text)
+    one.bus.release(GONE)  # while it is away
+    other.heard.happened = hears  # type: ignore[method-assign]
+    await until(lambda: other.bus.is_connected)
+    one.bus.hold(NEW)
+    await other.finds(NEW, one)
+    await other.finds(GONE)
+
+
 async def test_a_process_that_is_killed(world: ServiceWorld, url: str) -> None:
     """Its neighbour sees it at once; of two that die together, one after the other."""
     other = await world.member("c").start()

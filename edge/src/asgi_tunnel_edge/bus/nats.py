@@ -245,6 +245,9 @@ class NatsBus:
                 await self._serve(client)
             except (Error, OSError, TimeoutError) as error:
                 self._note_away(error)
+            except Exception:  # noqa: BLE001
+                # The task's outer edge: without it this node would never join again.
+                _log.exception("the bus is joined again after a defect")
             finally:
                 self._joined.clear()
                 with contextlib.suppress(Error, OSError, TimeoutError):

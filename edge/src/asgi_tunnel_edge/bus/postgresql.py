@@ -91,6 +91,7 @@ class PostgresqlBus:
         self._wake = asyncio.Event()
         self._joined = asyncio.Event()
         self._is_stopping = False
+        self._away_since: float | None = None
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
 
@@ -159,17 +160,13 @@ class PostgresqlBus:
 
     async def _run(self) -> None:
         delay = MIN_DELAY
-        away_since: float | None = None
-        loop = asyncio.get_running_loop()
-        while True:
+        while not self._is_stopping:
             try:
                 connection = await connect(self._url)
                 try:
                     self._connection = connection
                     await self._join(connection)
-                    if away_since is not None:
-                        _log.info("the bus is back after %.1f s", loop.time() - away_since)
-                        away_since = None
+                    self._note_back()
                     delay = MIN_DELAY
                     await self._serve(connection)
                 finally:
@@ -177,25 +174,35 @@ class PostgresqlBus:
                     self._joined.clear()
                     self._events.clear()
                     await connection.close()
-                return
             except (psycopg.Error, OSError) as error:
-                if self._is_stopping:
-                    return
-                if away_since is None:
-                    away_since = loop.time()
-                    why = str(error).strip().splitlines() or [type(error).__name__]
-                    _log.warning(
-                        "the bus is away: %s; what is known of other edges stays, and it is tried"
-                        " again",
-                        why[0],
-                    )
+                self._note_away(error)
+            except Exception:  # noqa: BLE001
+                # The task's outer edge: without it this node would never join again.
+                _log.exception("the bus is joined again after a defect")
+            if not self._is_stopping:
                 await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - spreads tries
                 delay = min(delay * 2, MAX_DELAY)
+
+    def _note_away(self, error: Exception) -> None:
+        if self._away_since is None and not self._is_stopping:
+            self._away_since = asyncio.get_running_loop().time()
+            why = str(error).strip().splitlines() or [type(error).__name__]
+            _log.warning(
+                "the bus is away: %s; what is known of other edges stays, and it is tried again",
+                why[0],
+            )
+
+    def _note_back(self) -> None:
+        if self._away_since is not None:
+            seconds = asyncio.get_running_loop().time() - self._away_since
+            _log.info("the bus is back after %.1f s", seconds)
+            self._away_since = None
 
     async def _join(self, connection: Connection) -> None:
         """Take a lock that shows that this session lives, say what is held, and read all others."""
         await set_up(connection)
         self._notes.clear()
+        self._locks.clear()  # what each node holds is read anew: its changes were not heard
         connection.add_notify_handler(lambda note: self._notes.append(note.payload))
         lock = secrets.randbits(63)  # another one each time: an old session may not be over yet
         node = msgspec.json.encode(self._node).decode()
@@ -323,7 +330,14 @@ class PostgresqlBus:
         while (note := connection.pgconn.notifies()) is not None:
             self._notes.append(note.extra.decode())
         while self._notes:
-            self._on_note(json.loads(self._notes.popleft()))
+            text = self._notes.popleft()
+            try:
+                note = json.loads(text)
+                if not isinstance(note, dict):
+                    raise TypeError("it is no JSON object")
+                self._on_note(note)
+            except (ValueError, TypeError) as error:
+                _log.warning("a notification of another form came over the bus (%s)", error)
 
     def _on_note(self, note: dict[str, Any]) -> None:
         node_id = str(note.get("n"))
