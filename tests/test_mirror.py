@@ -54,6 +54,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/peers/description.py": "edge/tests/peers/test_forwarded.py",
     "edge/src/asgi_tunnel_edge/peers/greeting.py": "edge/tests/peers/test_listening.py",
     "edge/src/asgi_tunnel_edge/peers/holders.py": "edge/tests/peers/test_forwarded.py",
+    "edge/src/asgi_tunnel_edge/peers/inspected.py": "edge/tests/peers/test_inspector.py",
     "edge/src/asgi_tunnel_edge/peers/link.py": "edge/tests/peers/test_listening.py",
     "edge/src/asgi_tunnel_edge/peers/pump.py": "edge/tests/peers/test_carry.py",
     "edge/src/asgi_tunnel_edge/peers/service.py": "edge/tests/peers/test_forwarded.py",

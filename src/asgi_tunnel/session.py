@@ -123,6 +123,11 @@ class Session:
         return self.connection.state is State.TERMINATED
 
     @property
+    def can_open(self) -> bool:
+        """Whether a stream may be started on it, as far as the peer's limits go (edge only)."""
+        return self.connection.can_open
+
+    @property
     def in_flight(self) -> int:
         """Streams in progress."""
         return len(self.handlers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .directory import LocalDirectory
     from .inbox.service import Inbox
     from .peers.description import Description
+    from .peers.inspected import RemoteProcess
     from .route import Route
     from .settings.config import EdgeConfig
     from .supervision import ParentLink
@@ -187,6 +188,10 @@ class Neighbours:
             "served": peers.relay.served,
             "peers": peers.status(),
         }
+
+    async def processes(self, hostnames: Sequence[str]) -> list[RemoteProcess]:
+        """Return the processes of an app at other nodes; see :meth:`.peers.Peers.processes`."""
+        return [] if self.peers is None else await self.peers.processes(hostnames)
 
     # -- what the bus tells (BusListener) ----------------------------------------------------
 

@@ -407,6 +407,7 @@ class Edge:
             counts=self._counts,
             access_log=self._access_log,
             nodes=self.neighbours.status,
+            processes=self.neighbours.processes,
             addresses=tuple(one for one in listening if one is not None),
             exposition=self.instruments.exposition,
             numbers=self.instruments.numbers,

@@ -17,8 +17,8 @@ from asgi_tunnel.connector import Connector
 async def test_kept_and_delivered(tmp_path: Path) -> None:
     """A webhook is kept while the app is away, and reaches it at whatever node it comes back to."""
     app = App()
-    settings = {"inbox": {"enabled": True, "patience": 0.2}}
-    async with nodes(tmp_path, **settings) as world:
+    inbox = {"enabled": True, "patience": 0.2}
+    async with nodes(tmp_path, inbox=inbox) as world:
         token = world[0].token
         config = TunnelConfig(token=token, text=token.format(), grace=2.0)
 

@@ -19,12 +19,12 @@ from .problem import PageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from asgi_tunnel.session import Session
-
+    from ..inspection import Inspectable
+    from ..questions import LiveEdge
     from ..route import SessionEntry
     from ..tokens import TokenRecord
 
-__all__ = ["AppInspector", "Instance", "instances_of"]
+__all__ = ["AppInspector", "Instance", "all_instances_of", "instances_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Instance:
     name: str
     agent: str
     since: float
-    session: Session | None
+    session: Inspectable | None
 
 
 def instances_of(entries: Iterable[SessionEntry], token_id: str) -> list[Instance]:
@@ -60,6 +60,29 @@ def instances_of(entries: Iterable[SessionEntry], token_id: str) -> list[Instanc
         for name, mine in found.items()
     ]
     return sorted(instances, key=lambda one: one.since, reverse=True)
+
+
+async def all_instances_of(edge: LiveEdge, token: TokenRecord) -> list[Instance]:
+    """Return the processes of a token's apps at all nodes, newest first.
+
+    One that is connected to two nodes is asked here, or at the first one.
+    """
+    here = instances_of(edge.directory.entries, token.id)
+    names = {one.name for one in here}
+    for one in await edge.processes(token.hostnames):
+        process = one.process
+        name = printable(process.instance[:8])
+        if name in names:
+            continue
+        names.add(name)
+        found = Instance(
+            name=name,
+            agent=printable(process.agent),
+            since=process.since,
+            session=one if process.inspects else None,
+        )
+        here.append(found)
+    return sorted(here, key=lambda one: one.since, reverse=True)
 
 
 class AppInspector:

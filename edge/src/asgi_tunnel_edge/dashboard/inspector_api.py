@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from ..inspection import Inspectable
     from ..operations.scope import Scope
-    from ..route import SessionEntry
+    from ..tokens import TokenRecord
     from .context import DashboardContext
 
 __all__ = ["InspectorAPI"]
@@ -55,12 +56,12 @@ class InspectorAPI:
             TunnelNotFoundError: No app of theirs is connected so.
             APIError: The inspector does not reply.
         """
-        entry = self._entry(scope, tunnel)
+        token, way = await self._way(scope, tunnel)
         writes = request.method != "GET"
         if writes:
             what = f"{request.method} /{path}"
             with acting(scope.subject):
-                await asyncio.to_thread(self._note, "inspector.ask", entry.token.name, what)
+                await asyncio.to_thread(self._note, "inspector.ask", token.name, what)
         query = f"?{request.url.query}" if request.url.query else ""
         inquiry = Inquiry(
             target=f"/{quote(path)}{query}",
@@ -71,32 +72,37 @@ class InspectorAPI:
         )
         try:
             if path == _LIVE and not writes:
-                return await self._follow(entry, inquiry)
-            reply = await self._context.inspectors.ask(entry.session, inquiry)
+                return await self._follow(way, inquiry)
+            reply = await self._context.inspectors.ask(way, inquiry)
         except InspectionError as error:
             status = _STATUSES.get(error.reason, 503)
             raise APIError(status, f"inspector_{error.reason}", str(error)) from error
         fields = {**self._context.site.fields, "content-type": reply.type}
         return Response(reply.body, status_code=reply.status, headers=fields)
 
-    def _entry(self, scope: Scope, tunnel: str) -> SessionEntry:
-        """Return the session to ask by: of the newest process, one that has an inspector."""
-        directory = self._context.edge().directory
+    async def _way(self, scope: Scope, tunnel: str) -> tuple[TokenRecord, Inspectable]:
+        """Return whose app it is, and the newest process that has an inspector, or the newest."""
+        edge = self._context.edge()
         found = [
             one
-            for one in matching(directory, {tunnel})
+            for one in matching(edge.directory, {tunnel})
             if scope.sees_token(one.token.id) and one.session.is_attached
         ]
+        ready = [one for one in found if one.session.takes_inspect]
+        if not ready:
+            for token in edge.directory.snapshot.tokens.values():
+                if tunnel in (token.id, token.name) and scope.sees_token(token.id):
+                    for process in await edge.processes(token.hostnames):
+                        if process.takes_inspect:
+                            return token, process
         if not found:
             raise TunnelNotFoundError(tunnel)
-        ready = [one for one in found if one.session.takes_inspect]
-        return max(ready or found, key=lambda one: one.since)
+        entry = max(ready or found, key=lambda one: one.since)
+        return entry.token, entry.session
 
-    async def _follow(self, entry: SessionEntry, inquiry: Inquiry) -> Response:
+    async def _follow(self, way: Inspectable, inquiry: Inquiry) -> Response:
         stack = AsyncExitStack()
-        pieces = await stack.enter_async_context(
-            self._context.inspectors.follow(entry.session, inquiry)
-        )
+        pieces = await stack.enter_async_context(self._context.inspectors.follow(way, inquiry))
 
         async def events() -> AsyncIterator[bytes]:
             async with stack:

@@ -11,19 +11,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from asgi_tunnel.protocol.head import INSPECT, Arrival, HeadError, RequestHead
 
+from ..route import Upstream
 from .errors import InspectionError
 from .stream import InspectorStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asgi_tunnel.session import Session
-
-__all__ = ["Inquiry", "InspectionError", "InspectorReply", "Inspectors"]
+__all__ = ["Inquiry", "Inspectable", "InspectionError", "InspectorReply", "Inspectors"]
 
 MAX_ASKED: Final = 32
 """Questions at one time, those that are followed not among them: a page has one or two."""
@@ -39,6 +38,20 @@ MAX_REPLY: Final = 16 * 1024 * 1024
 
 _ARRIVAL: Final = Arrival(b"http", b"1.1", b"127.0.0.1", 0, b"127.0.0.1", 0)
 _JSON: Final = (b"content-type", b"application/json")
+
+
+class Inspectable(Upstream, Protocol):
+    """A way to one process of an app: a session, or what leads to one at another node."""
+
+    takes_inspect: bool  #: it has an inspector
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it is connected now."""
+
+    @property
+    def can_open(self) -> bool:
+        """Whether one more request may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +108,7 @@ class Inspectors:
         self._asked = 0
         self._followed = 0
 
-    async def ask(self, session: Session, inquiry: Inquiry) -> InspectorReply:
+    async def ask(self, session: Inspectable, inquiry: Inquiry) -> InspectorReply:
         """Ask, and return the whole reply. Cancelling it tells the app's side.
 
         Args:
@@ -119,7 +132,7 @@ class Inspectors:
 
     @asynccontextmanager
     async def follow(
-        self, session: Session, inquiry: Inquiry
+        self, session: Inspectable, inquiry: Inquiry
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Ask for what has no end; gives its bytes, as they come.
 
@@ -150,10 +163,10 @@ class Inspectors:
             if stream is not None:
                 stream.close()
 
-    def _open(self, session: Session, inquiry: Inquiry) -> InspectorStream:
+    def _open(self, session: Inspectable, inquiry: Inquiry) -> InspectorStream:
         if not session.takes_inspect:
             raise InspectionError("off", "the app's side has no inspector that is on")
-        if not session.is_attached or not session.connection.can_open:
+        if not session.is_attached or not session.can_open:
             raise InspectionError("away", "the app is not connected right now")
         asks = json.dumps({"by": inquiry.by, "may_write": inquiry.may_write}).encode()
         head = RequestHead(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import ResetCode
@@ -24,7 +23,15 @@ from ..policy.matcher import AppPolicy
 if TYPE_CHECKING:
     from asgi_tunnel.session import Session
 
-__all__ = ["DESCRIBE", "NO_POLICY", "Description", "digest_of", "encode_description", "question"]
+__all__ = [
+    "DESCRIBE",
+    "NO_POLICY",
+    "Description",
+    "Process",
+    "digest_of",
+    "encode_description",
+    "question",
+]
 
 DESCRIBE: Final = b":describe"
 """Target of a request to another node about a hostname; no visitor's target begins so."""
@@ -41,6 +48,22 @@ ASK_TIMEOUT: Final = 1.0
 _ARRIVAL: Final = Arrival(b"http", b"1.1", b"127.0.0.1", 0, b"127.0.0.1", 0)
 
 
+class Process(Struct, frozen=True, kw_only=True):
+    """One process of an app.
+
+    Attributes:
+        instance: As its HELLO has it.
+        agent: Its software.
+        since: When its oldest session began, in seconds since 1970.
+        inspects: It has an inspector that is on.
+    """
+
+    instance: str
+    agent: str = ""
+    since: float = 0.0
+    inspects: bool = False
+
+
 class Description(Struct, frozen=True, kw_only=True):
     """What a node says of the sessions that it has for a hostname.
 
@@ -48,13 +71,13 @@ class Description(Struct, frozen=True, kw_only=True):
         policy: What the app wants refused; None: nothing.
         marks: Rules of the inbox, as HELLO has them.
         is_ready: A session takes streams now.
-        inspectable: Processes of the app that have an inspector, by their instance.
+        processes: Those of the app that are connected there.
     """
 
     policy: AppPolicy | None
     marks: tuple[str, ...]
     is_ready: bool
-    inspectable: tuple[str, ...] = ()
+    processes: tuple[Process, ...] = ()
 
 
 def digest_of(policy: AppPolicy | None) -> bytes:
@@ -62,13 +85,14 @@ def digest_of(policy: AppPolicy | None) -> bytes:
     return NO_POLICY if policy is None else policy.digest
 
 
-def encode_description(
-    policy: AppPolicy | None, marks: Sequence[str], inspectable: Sequence[str], *, is_ready: bool
-) -> bytes:
+def encode_description(said: Description) -> bytes:
     """Return the JSON of a description."""
-    values: dict[str, Any] = {"ready": is_ready, "marks": list(marks)}
-    if inspectable:
-        values["inspectable"] = list(inspectable)
+    policy = said.policy
+    values: dict[str, Any] = {
+        "ready": said.is_ready,
+        "marks": list(said.marks),
+        "processes": to_builtins(said.processes),
+    }
     if policy is not None:
         values["policy"] = [one.to_json() for one in policy.rules]
         values["routes"] = list(policy.routes)
@@ -89,13 +113,21 @@ def read_description(data: bytes, token_id: str) -> Description:
         values = json.loads(data)
         rules, routes = read_rules(values.get("policy", [])), read_routes(values.get("routes", []))
         marks = tuple(str(one) for one in values.get("marks", []))
-        inspectable = tuple(str(one) for one in values.get("inspectable", []))
+        processes = tuple(convert(values.get("processes", []), list[Process]))
         is_ready = bool(values["ready"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, TunnelError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        TunnelError,
+        ValidationError,
+    ) as error:
         raise PeerError(f"describes an app in a way that cannot be read: {error}") from None
     has_rules = bool(rules or routes)
     policy = AppPolicy(rules, routes, token_id=token_id) if has_rules else None
-    return Description(policy=policy, marks=marks, is_ready=is_ready, inspectable=inspectable)
+    return Description(policy=policy, marks=marks, is_ready=is_ready, processes=processes)
 
 
 def question(hostname: str, request_id: bytes) -> RequestHead:

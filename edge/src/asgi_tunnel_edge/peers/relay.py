@@ -24,7 +24,7 @@ from asgi_tunnel.protocol.head import (
 )
 from asgi_tunnel.protocol.limits import WINDOW_FLOOR
 
-from .description import DESCRIBE, digest_of, encode_description
+from .description import DESCRIBE, Description, Process, digest_of, encode_description
 from .forwarded import GONE, STALE
 
 if TYPE_CHECKING:
@@ -32,13 +32,16 @@ if TYPE_CHECKING:
 
     from ..context import EdgeContext
     from ..directory import LocalDirectory
-    from ..route import Route
+    from ..route import Route, SessionEntry
 
 __all__ = ["Relay"]
 
 PATIENCE: Final = 1.0
 """Seconds that a request which may be sent twice waits for a session that has lost its connection:
 the node of the visitor may know another one."""
+
+MAX_PROCESSES: Final = 64
+"""Processes of one app that a description names: each is some 400 bytes of it."""
 
 ACCEPTED: Final = ResponseHead(100, [(PEER, b"")])
 """Says that a session has a request whose body is to come; reaches no visitor."""
@@ -123,12 +126,13 @@ class Relay:
             peer.send_head(event.stream_id, ResponseHead(404, []))
             peer.send_data(event.stream_id, b"", end=True)
         else:
-            marks = () if route.marks is None else route.marks.rules
-            inspectable = dict.fromkeys(
-                entry.instance for entry in route.entries if entry.session.takes_inspect
+            said = Description(
+                policy=route.policy,
+                marks=() if route.marks is None else route.marks.rules,
+                is_ready=route.choose_here() is not None,
+                processes=_processes(route),
             )
-            is_ready = route.choose_here() is not None
-            reply = encode_description(route.policy, marks, list(inspectable), is_ready=is_ready)
+            reply = encode_description(said)
             peer.send_head(event.stream_id, ResponseHead(200, _JSON))
             peer.send_data(event.stream_id, reply, end=True)
         return _idle(peer, event.stream_id)
@@ -142,6 +146,22 @@ def _inspected(instance: bytes, route: Route | None) -> Session | None:
             if entry.instance == wanted and entry.is_ready and entry.session.takes_inspect:
                 return entry.session
     return None
+
+
+def _processes(route: Route) -> tuple[Process, ...]:
+    found: dict[str, list[SessionEntry]] = {}
+    for entry in route.entries:
+        if entry.session.is_attached:
+            found.setdefault(entry.instance, []).append(entry)
+    return tuple(
+        Process(
+            instance=name,
+            agent=mine[0].agent,
+            since=min(one.since for one in mine),
+            inspects=any(one.session.takes_inspect for one in mine),
+        )
+        for name, mine in list(found.items())[:MAX_PROCESSES]
+    )
 
 
 def _ready(route: Route | None) -> Session | None:

@@ -15,6 +15,7 @@ from ..errors import PeerError
 from .description import Description, Inquiry, question, read_description
 from .forwarded import Forwarding
 from .holders import Holders
+from .inspected import RemoteProcess
 from .link import PeerLink, name_of
 from .listening import PeerListener
 from .pump import Pumps
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Peers"]
 
 _log = logging.getLogger("asgi_tunnel_edge.peers")
+
+MAX_ASKED: Final = 8
+"""Hostnames of one token that are asked about for a page of inspectors: most have one or two."""
 
 MAX_SEEKING: Final = 256
 """Hostnames that are sought at one time; the others are when the edge looks again, 4 a second."""
@@ -212,6 +216,25 @@ class Peers:
         head = question(route.hostname, self._context.next_request_id())
         data = await Inquiry(session, head).reply()
         return None if data is None else read_description(data, route.token_id)
+
+    async def processes(self, hostnames: Sequence[str]) -> list[RemoteProcess]:
+        """Return the processes of an app that are connected to other nodes. Cancelling it is safe.
+
+        Args:
+            hostnames: Of its token.
+        """
+        found: dict[tuple[str, str], RemoteProcess] = {}
+        for hostname in hostnames[:MAX_ASKED]:
+            route = self._directory.find_route(hostname)
+            for node in await self._bus.find(hostname) if route is not None else ():
+                link = self.link_to(node)
+                try:
+                    description = None if route is None else await self.describe(link, route)
+                except PeerError:
+                    continue
+                for one in () if description is None else description.processes:
+                    found.setdefault((node.id, one.instance), RemoteProcess(link, one, hostname))
+        return list(found.values())
 
     def described(self, route: Route, description: Description) -> None:
         """A node has said what an app wants."""

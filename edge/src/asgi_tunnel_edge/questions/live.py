@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..connections.table import ConnectionTable
     from ..context import EdgeContext
@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from ..metrics.families import Values
     from ..observers.access_log import AccessLog
     from ..observers.live_counts import LiveCounts
+    from ..peers.inspected import RemoteProcess
     from ..settings.config import EdgeConfig, ListenAddress
     from ..storage import SnapshotWatcher
 
 __all__ = ["LiveEdge"]
+
+
+async def nowhere(_hostnames: Sequence[str]) -> list[RemoteProcess]:
+    """Return that an app has no process at another node."""
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
-    watcher: SnapshotWatcher | None = None  #: follows the store
+    nodes: Callable[[], dict[str, Any]] = dict  #: says what passes between it and other nodes
+    processes: Callable[[Sequence[str]], Awaitable[list[RemoteProcess]]] = nowhere
+    """Finds the processes of an app at other nodes, by the hostnames of its token."""
     exposition: Exposition | None = None  #: of all processes; None: metrics are off
     numbers: Callable[[], Awaitable[Values]] | None = None  #: of this process; None: the same

@@ -5,6 +5,7 @@ Nothing of it is kept here: each page asks the app's own process, over its tunne
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from ...inspection import InspectionError
-from ..inspection import AppInspector, instances_of
+from ..inspection import AppInspector, all_instances_of, instances_of
 from ..live import event
 from ..page import Page
 from ..problem import PageError
@@ -32,6 +33,9 @@ __all__ = ["PAGE"]
 
 SHOWN: Final = 60
 """Exchanges in the list: as many as somebody looks through; the search finds the others."""
+
+MAX_FAR: Final = 64
+"""Tokens in the list of inspectors that are asked for at other nodes, too."""
 
 MAX_FIELDS: Final = 200
 """Fields of a request that is edited."""
@@ -72,7 +76,7 @@ def _said(handler: Callable[[Hit], Awaitable[Response]]) -> Callable[[Hit], Awai
     return serve
 
 
-def _inspector_of(hit: Hit) -> AppInspector:
+async def _inspector_of(hit: Hit) -> AppInspector:
     """Return the inspector that an address is about.
 
     Raises:
@@ -80,7 +84,7 @@ def _inspector_of(hit: Hit) -> AppInspector:
     """
     context = hit.context
     token = context.token(hit.viewer, hit.path["token"])
-    instances = instances_of(context.edge().directory.entries, token.id)
+    instances = await all_instances_of(context.edge(), token)
     ready = [one for one in instances if one.session is not None]
     wanted = hit.query.get("instance", "")
     chosen = next((one for one in ready if one.name == wanted), ready[0] if ready else None)
@@ -102,17 +106,18 @@ def _inspector_of(hit: Hit) -> AppInspector:
 
 async def _choose(hit: Hit) -> Response:
     """Show whose inspectors there are."""
-    entries = hit.context.edge().directory.entries
-    tunnels = [
-        (token, instances)
-        for token in hit.context.tokens(hit.viewer)
-        if (instances := instances_of(entries, token.id))
-    ]
+    edge = hit.context.edge()
+    tokens = hit.context.tokens(hit.viewer)
+    # Those at other nodes of the first ones: each is a question to a node.
+    far = await asyncio.gather(*(all_instances_of(edge, token) for token in tokens[:MAX_FAR]))
+    near = [instances_of(edge.directory.entries, token.id) for token in tokens[MAX_FAR:]]
+    found = zip(tokens, [*far, *near], strict=True)
+    tunnels = [(token, instances) for token, instances in found if instances]
     return hit.render("inspectors.html", {"tunnels": tunnels})
 
 
 async def _list(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     values = await _listed(hit, inspector)
     state = await inspector.get("/state")
     return hit.render("inspector.html", {**values, "state": state, "levels": _LEVELS})
@@ -128,7 +133,7 @@ async def _listed(hit: Hit, inspector: AppInspector) -> dict[str, Any]:
 
 async def _follow(hit: Hit) -> AsyncGenerator[bytes, None]:
     """Send the list again each time that something has happened."""
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     try:
         watch = hit.context.watches.open(inspector)
     except TooManyWatchError as error:
@@ -155,7 +160,7 @@ async def _follow(hit: Hit) -> AsyncGenerator[bytes, None]:
 
 
 async def _show(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     one = await inspector.get(f"/exchanges/{_id(hit)}")
     values: dict[str, object] = {
         "inspector": inspector,
@@ -177,7 +182,7 @@ async def _show(hit: Hit) -> Response:
 
 async def _replay(hit: Hit) -> Response:
     """Repeat a request into the app, as it was or edited."""
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     changes = _edited(hit.form) if hit.form.get("edited") == "1" else {}
     await hit.context.audit.note(hit.viewer, "inspector.replay", inspector.token.name, _id(hit))
     body = json.dumps(changes).encode()
@@ -215,7 +220,7 @@ def _edited(form: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def _export(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     found = _EXPORTS.get(hit.path["export"])
     if found is None:
         raise PageError(404, "There is no such page", "Exchanges are had as curl, har and test.")
@@ -231,7 +236,7 @@ async def _export(hit: Hit) -> Response:
 
 
 async def _diff(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     pair = {name: hit.query.get(name, "") for name in ("a", "b")}
     values = await inspector.get("/diff", pair)
     return hit.render("exchange_diff.html", {"inspector": inspector, **pair, "diff": values})
@@ -241,7 +246,7 @@ async def _diff(hit: Hit) -> Response:
 
 
 async def _set_level(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     level = hit.form.get("level", "")
     if level not in _LEVELS:
         raise PageError(400, "There is no such level", f"Choose one of {', '.join(_LEVELS)}.")
@@ -251,7 +256,7 @@ async def _set_level(hit: Hit) -> Response:
 
 
 async def _clear(hit: Hit) -> Response:
-    inspector = _inspector_of(hit)
+    inspector = await _inspector_of(hit)
     await hit.context.audit.note(hit.viewer, "inspector.clear", inspector.token.name)
     await inspector.ask("DELETE", "/exchanges")
     return hit.redirect(inspector.url(), done="cleared")
