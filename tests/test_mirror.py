@@ -24,6 +24,8 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/dashboard/audit.py": "edge/tests/dashboard/test_tunnels.py",
     "edge/src/asgi_tunnel_edge/dashboard/context.py": "edge/tests/dashboard/test_roles.py",
     "edge/src/asgi_tunnel_edge/dashboard/numbers.py": "edge/tests/dashboard/test_tunnels.py",
+    "edge/src/asgi_tunnel_edge/questions/numbers.py": "tests/e2e/test_workers.py",
+    "edge/src/asgi_tunnel_edge/shares/spent.py": "edge/tests/test_spending.py",
     "edge/src/asgi_tunnel_edge/dashboard/page.py": "edge/tests/dashboard/test_app.py",
     "edge/src/asgi_tunnel_edge/dashboard/pages/audit.py": "edge/tests/dashboard/test_tunnels.py",
     "edge/src/asgi_tunnel_edge/dashboard/pages/certificates.py": (

@@ -47,9 +47,9 @@ async def app(scope, receive, send):
 
 
 @contextmanager
-def edge_of(folder: Path, workers: int, *, settings: str = "", limits: str = "") -> Iterator[Edge]:
+def edge_of(folder: Path, workers: int, *, settings: str = "", metrics: str = "") -> Iterator[Edge]:
     """An edge of so many processes, all of which serve."""
-    with running_edge(folder, settings=settings, limits=limits) as edge:
+    with running_edge(folder, settings=settings, metrics=metrics) as edge:
         edge.stop()
         file = edge.folder / "edge.toml"
         file.write_text(f"workers = {workers}\n{file.read_text()}")
@@ -252,3 +252,26 @@ def test_who_signs_out_is_out_everywhere(tmp_path: Path) -> None:
         assert {ask(edge, hostname, fields=inside).status for _ in range(40)} == {200}
         assert ask(edge, hostname, f"{ACCESS}logout", body=b"", fields=inside | form).status == 200
         assert {ask(edge, hostname, fields=inside).status for _ in range(40)} == {303}
+
+
+def test_metrics_are_of_all(tmp_path: Path) -> None:
+    """A scrape has the requests of all processes, whichever they came to, and never fewer."""
+    address = "127.0.0.1:0"
+    with (
+        edge_of(tmp_path, 2, metrics=f'listen = "{address}"') as edge,
+        apps(tmp_path, edge, 1) as (token,),
+    ):
+
+        def count() -> float:
+            lines = edge.command("metrics").splitlines()
+            name = 'asgi_tunnel_edge_requests_total{code="200",hostname="app0.example.test"}'
+            return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+        for _ in range(30):
+            assert ask(edge, token.hostnames[0]).status == 200
+        wait_until(lambda: count() == 30, what="all are counted")
+        os.kill(status(edge)[1]["pid"], signal.SIGKILL)
+        wait_until(lambda: len(serving(edge)) == 2, timeout=60)
+        for _ in range(10):
+            assert ask(edge, token.hostnames[0]).status == 200
+        wait_until(lambda: count() == 40, what="what the one that is gone had stays")

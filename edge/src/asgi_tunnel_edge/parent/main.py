@@ -3,6 +3,8 @@
 A generation is what serves after one start, reload or upgrade (:mod:`.generation`). The parent has
 one that serves, perhaps one that is to take its place (:mod:`.change`), and a list of processes of
 earlier ones that leave.
+
+Large because it holds one class, which says why.
 """
 
 from __future__ import annotations
