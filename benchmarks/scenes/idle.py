@@ -20,7 +20,7 @@ SECONDS = 20.0
 """Five heartbeats of each tunnel."""
 
 
-def _create_tokens(data: Path, port: int, count: int) -> list[str]:
+def create_tokens(data: Path, port: int, count: int) -> list[str]:
     """Make tokens with a name and a hostname each, as ``token create`` does, in one process."""
     store = Store(data / "edge.sqlite3")
     pin = fingerprint((data / "tls" / "certificate.pem").read_bytes())
@@ -53,7 +53,7 @@ def run(folder: Path, scale: Scale) -> dict[str, dict[str, float]]:
     port = free_port()
     data = own.init(folder, tls="internal", listen=f"127.0.0.1:{port}")
     tokens = folder / "tokens"
-    tokens.write_text("\n".join(_create_tokens(data, port, count)))
+    tokens.write_text("\n".join(create_tokens(data, port, count)))
     with own.edge(data) as edge:
         empty = resident_bytes(edge.pid)
         opening = cpu_seconds(edge.pid)

@@ -5,9 +5,10 @@ What the bus does in a cluster; here nothing but what WELCOME names is looked at
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
+
+import uvloop
 
 from asgi_tunnel_edge.bus import Node
 from asgi_tunnel_edge.observers.log_handler import logging_to_stderr
@@ -21,7 +22,7 @@ def main(folder: str, *others: str) -> int:
     nodes = tuple(Node(id=one, public=one) for one in others)
     edge.nodes = lambda: nodes
     with logging_to_stderr():
-        return asyncio.run(edge.run())
+        return uvloop.run(edge.run())
 
 
 if __name__ == "__main__":
