@@ -17,11 +17,15 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from edge.tests.storage.conftest import record
+from edge.tests.storage.test_oauth import grant
 from edge.tests.storage.test_watcher import look, names
 
+from asgi_tunnel_edge.accounts import LinkRecord, UserRecord
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.storage import SnapshotWatcher, Store, location, postgresql
+from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.audit import AuditStore
+from asgi_tunnel_edge.storage.oauth import GrantStore
 from asgi_tunnel_edge.storage.watcher import SnapshotReader
 from asgi_tunnel_edge.tokens import Refusal
 
@@ -256,6 +260,37 @@ def test_a_server_that_does_not_answer(
     assert reader.poll() is None
     assert [reader.is_failing] == [False]
     reader.close()
+
+
+@pytest.mark.parametrize("what", ["link", "invitation", "code"])
+def test_what_is_for_one_use_is_used_once(url: str, what: str) -> None:
+    """Of eight edges that get it at the same moment, one takes it."""
+    access, now = AccessStore(url), int(time.time())
+    access.create_user(UserRecord(name="anna", created_at=1))
+    access.create_link(
+        LinkRecord(id="l", secret_sha256="s", hostname="a.test", path="/", max_uses=1)
+    )
+    access.invite("anna", "s", expires_at=now + 1000)
+    GrantStore(url).add(grant("s", at=now))
+    barrier, results = threading.Barrier(8), list[object]()
+
+    def use() -> None:
+        barrier.wait()
+        if what == "link":
+            results.append(AccessStore(url).use_link("s", "a.test", now=now))
+        elif what == "invitation":
+            results.append(AccessStore(url).use_invitation("s", now=now))
+        else:
+            found, misuse = GrantStore(url).redeem("code-s", "refresh", now=now)
+            results.append(found if misuse is None else None)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8
+    assert sum(one is not None for one in results) == 1
 
 
 def test_an_edge_that_has_a_file_loads_no_driver() -> None:

@@ -7,7 +7,7 @@ and the others, which hold what is in the tables; what the databases differ in i
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -33,7 +33,8 @@ HEAD_REVISION: Final = "0014"
 GENERATION: Final = "generation"
 RENEWALS: Final = "renewals"
 
-_WRITE: Final = {"asgi_tunnel_writes": True}
+_WRITES: Final = "asgi_tunnel_writes"
+"""The option of a connection whose transaction changes something."""
 
 
 class Database:
@@ -81,20 +82,10 @@ class Database:
         with self._errors():
             return self._dialect.revision()
 
-    @cached_property
+    @property
     def _engine(self) -> sa.Engine:
         with self._errors():
-            self._dialect.load()
-        # A creator rather than a URL: how a connection is opened stands in one place.
-        engine = sa.create_engine(
-            self._dialect.alchemy, creator=self._dialect.connect, poolclass=NullPool
-        )
-        sa.event.listen(engine, "begin", self._begin)
-        return engine
-
-    def _begin(self, connection: sa.Connection) -> None:
-        writes = bool(connection.get_execution_options().get("asgi_tunnel_writes"))
-        self._dialect.begin(connection.connection.driver_connection, writes=writes)
+            return _engine_of(self.location)
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
@@ -103,7 +94,7 @@ class Database:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        engine = self._engine.execution_options(**_WRITE)
+        engine = self._engine.execution_options(**{_WRITES: True})
         with Session(engine) as session, session.begin():
             yield session
 
@@ -115,7 +106,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
         config.set_main_option("path_separator", "os")
-        with self._engine.execution_options(**_WRITE).begin() as connection:
+        with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
@@ -143,6 +134,25 @@ class Database:
                 "run this as the user that owns the directory"
             )
             raise StorageError(sentence) from error
+
+
+@lru_cache(maxsize=8)
+def _engine_of(location: Location) -> sa.Engine:
+    """Return the engine of a store: it asks a server once what that can do, 20 ms.
+
+    It holds no connection, so that threads may share it, and processes that are forked.
+    """
+    dialect = dialect_of(location)
+    dialect.load()
+
+    def begin(connection: sa.Connection) -> None:
+        writes = bool(connection.get_execution_options().get(_WRITES))
+        dialect.begin(connection.connection.driver_connection, writes=writes)
+
+    # A creator rather than a URL: how a connection is opened stands in one place.
+    engine = sa.create_engine(dialect.alchemy, creator=dialect.connect, poolclass=NullPool)
+    sa.event.listen(engine, "begin", begin)
+    return engine
 
 
 def read_number(session: Session, key: str) -> int:
