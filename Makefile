@@ -46,7 +46,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
 NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands dashboard history inspection login metrics \
 	oauth operations pages parent questions settings storage \
-	$(addprefix test_,cli.py client.py issuance.py limits_page.py monitor.py readiness.py supervision.py)) \
+	$(addprefix test_,cli.py client.py issuance.py proofs.py limits_page.py monitor.py readiness.py supervision.py)) \
 	$(addprefix tests/,blocks commands contrib typing \
 	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py) \
 	$(addprefix test_,benchmarks.py build_site.py demo.py deploy.py docs.py mirror.py outermost.py realapps.py \

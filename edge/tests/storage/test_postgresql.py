@@ -115,6 +115,21 @@ def test_a_write_waits_for_another_one(url: str, monkeypatch: pytest.MonkeyPatch
     assert store.read()[0] == 1
 
 
+def test_a_writer_that_hangs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen edge in the middle of a change does not stop the others for ever."""
+    monkeypatch.setattr(postgresql, "IDLE_TIMEOUT", 0.2)
+    store = postgresql.PostgreSQL(url)
+    frozen = store.connect()
+    store.begin(frozen, writes=True)
+    frozen.execute("DELETE FROM hostnames")
+    Store(url).create_token(record("blog"))
+    assert [one.name for one in Store(url).read()[1]] == ["shop", "blog"]
+    with pytest.raises(psycopg.OperationalError):
+        frozen.execute("COMMIT")
+    assert Store(url).read()[1][0].hostnames == ("shop.test",)
+    frozen.close()
+
+
 def test_two_that_make_the_tables_at_once(postgres: PostgresServer) -> None:
     """Two edges of a new version that start together: one migrates, the other finds it done."""
     url = postgres.create()

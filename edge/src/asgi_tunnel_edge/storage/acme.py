@@ -171,7 +171,7 @@ class AcmeStore(Database):
                 AcmeFailure(
                     directory=directory,
                     names=_joined(failure.names),
-                    kind=failure.kind,
+                    kind=failure.kind[:64],  # a CA may say anything
                     count=failure.count,
                     failed_at=failure.failed_at,
                     retry_at=failure.retry_at,

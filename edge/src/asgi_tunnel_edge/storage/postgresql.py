@@ -34,6 +34,10 @@ ANSWER_TIMEOUT: Final = 20.0
 """Seconds for one statement: longer than any wait for a lock. A server that is frozen, or behind a
 cable that was pulled, would otherwise hold a thread of the edge for ever."""
 
+IDLE_TIMEOUT: Final = 60.0
+"""Seconds that a transaction may wait for who has begun it, while all other writers wait: an edge
+that is frozen in its middle, or whose cable was pulled. Moving a store reads so long in between."""
+
 MIN_VERSION: Final = 150000
 """PostgreSQL 15, as the server says it; older ones are not tested."""
 
@@ -126,6 +130,7 @@ class PostgreSQL:
             return
         connection.execute(
             f"BEGIN; SET LOCAL lock_timeout = {int(BUSY_TIMEOUT * 1000)};"
+            f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_TIMEOUT * 1000)};"
             f"SELECT pg_advisory_xact_lock({_WRITERS})"
         )
 
