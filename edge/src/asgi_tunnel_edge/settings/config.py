@@ -222,7 +222,7 @@ class EdgeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     node: Annotated[NodeName, Meta(examples=["a"])] | None = None  #: this edge's name
     peer_listen: (
         Annotated[Text, Meta(description="HOST:PORT", examples=["10.0.0.1:9443"])] | None
-    ) = None  #: for other edges; worker number n has this port + n
+    ) = None  #: for other edges; all workers share it
     peer_address: (
         Annotated[Text, Meta(description="HOST:PORT", examples=["10.0.0.1:9443"])] | None
     ) = None  #: where others reach it; None: peer_listen
