@@ -175,3 +175,17 @@ async def test_websocket(tmp_path: Path) -> None:
                 pass
         assert refused.value.response.status_code == 403
         await until(lambda: streams(world) == 0)
+
+
+async def test_app_hears_of_a_lost_node(tmp_path: Path) -> None:
+    """When the visitor's node is lost, the app's call ends, as with a visitor who leaves."""
+    app = App()
+    async with nodes(tmp_path) as world:
+        await world[0].connect(app)
+        async with Client(world[1]) as client:
+            await client.send("GET", "/events")
+            await client.read_until(b"data: x\n\n")
+            world.peers(1).stop()
+            await until(lambda: entry(world, 0).session.in_flight == 0)
+            assert (await world[0].get("/one")).status == 200
+        assert entry(world, 0).session.is_attached  # nothing came that an app's side may not get

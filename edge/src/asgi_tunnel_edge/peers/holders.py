@@ -81,19 +81,27 @@ class Holders:
         An app whose processes want different things refused is served by those that said it last:
         what a node has not said would be refused there.
         """
-        if self._digests is None:
+        digests = self._digests
+        if digests is None:
             return None
-        avoided = avoid.link if isinstance(avoid, ForwardedStream) else None
         wanted = digest_of(self.route.policy)
         best: PeerLink | None = None
+        if len(digests) == 1:
+            best = next(iter(digests))
+            if not best.is_ready:
+                return None
+            return ForwardedStream(self._nodes.forwarding, self, best, wanted)
+        avoided = avoid.link if isinstance(avoid, ForwardedStream) else None
         lowest = (True, True, 0)
-        for link, digest in self._digests.items():
+        for link, digest in digests.items():
             if not link.is_ready or link.session is None:
                 continue
             rank = (link is avoided, digest != wanted, link.session.connection.open_streams)
             if best is None or rank < lowest:
                 best, lowest = link, rank
-        return None if best is None else ForwardedStream(self._nodes.forwarding, self, best, wanted)
+        if best is None:
+            return None
+        return ForwardedStream(self._nodes.forwarding, self, best, wanted)
 
     def seek(self) -> None:
         """See :class:`..route.Elsewhere`."""

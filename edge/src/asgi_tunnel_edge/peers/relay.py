@@ -246,7 +246,9 @@ class _Direction:
             self._source.consume(self.source_id, size)
 
     def on_reset(self, code: int, reason: str) -> None:
-        """End the other half."""
+        """End the other half: the visitor, or the node that it came in at, is gone."""
+        if code in (ResetCode.SESSION_LOST, ResetCode.REFUSED):
+            code = ResetCode.CANCELLED
         self._sink.reset_stream(self._sink_id, _code(code), reason)
 
     def _ended(self) -> None:
@@ -282,7 +284,7 @@ class _FromApp(_Direction):
         """End the other half; what an app refuses is not what this node refuses."""
         if code == ResetCode.REFUSED:
             reason = _APP
-        super().on_reset(code, reason)
+        self._sink.reset_stream(self._sink_id, _code(code), reason)
 
     def check_stalled(self, lost_for: float, hold: float) -> None:
         """Let the visitor's node find another session, or say that there is none."""
