@@ -20,14 +20,22 @@ from .proxy import find_proxy
 
 if TYPE_CHECKING:
     from .config import TunnelConfig
+    from .dial import Way
     from .proxy import Proxy
     from .transport import WebSocketTransport
 
 __all__ = ["ask", "connect", "probe"]
 
 
-async def connect(config: TunnelConfig, proxy: Proxy | None) -> WebSocketTransport:
+async def connect(
+    config: TunnelConfig, proxy: Proxy | None, way: Way | None = None
+) -> WebSocketTransport:
     """Open a connection to the edge, as a tunnel does, up to its WebSocket handshake.
+
+    Args:
+        config: Which edge, and as whom.
+        proxy: Leads there; None: it is dialed directly.
+        way: To one of several edges; None: where the token's URL leads.
 
     Raises:
         TunnelError: Of :func:`.dial.dial`: the edge refuses the token, or is not the right one.
@@ -44,6 +52,7 @@ async def connect(config: TunnelConfig, proxy: Proxy | None) -> WebSocketTranspo
         pins=() if known is None else await known.accepted(),
         ca_file=config.ca_file,
         proxy=proxy,
+        way=way,
     )
 
 

@@ -20,7 +20,8 @@ from jsonschema import Draft202012Validator
 
 from asgi_tunnel.cli import main
 from asgi_tunnel.commands import doctor_edge
-from asgi_tunnel.protocol.handshake import Hello
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.protocol.handshake import Hello, Welcome
 from asgi_tunnel.token import Token
 from asgi_tunnel_edge.tokens import new_secret
 
@@ -354,3 +355,19 @@ def test_the_settings_of_django(patient: Patient) -> None:
         ("allowed-hosts", "ALLOWED_HOSTS lacks localhost"),
         ("cookies", "SESSION_COOKIE_DOMAIN is .shop.test, and localhost is not below it"),
     ]
+
+
+def test_each_of_several_edges_is_looked_at(worlds: Worlds) -> None:
+    """One that does not listen is a warning with its URL; a single edge is no finding at all."""
+    token = worlds.open_token
+    config = TunnelConfig.from_env({}, token=token.format())
+    assert config is not None
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        away = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        welcome = Welcome(session="", edges=(token.edge, away))
+        found = asyncio.run(doctor_edge.check_edges(config, welcome, "127.0.0.1:1"))
+    assert [(one.check, one.state) for one in found] == [("edges", "ok"), ("edges", "warning")]
+    assert found[1].what.startswith(f"{away} cannot be reached (")
+    alone = Welcome(session="", edges=(token.edge,))
+    assert asyncio.run(doctor_edge.check_edges(config, alone, "127.0.0.1:1")) == []

@@ -13,7 +13,9 @@ from jsonschema import Draft202012Validator
 
 from asgi_tunnel import Services, Tunnel, __version__
 from asgi_tunnel.cli import main
+from asgi_tunnel.commands import status
 from asgi_tunnel.policy import edge
+from asgi_tunnel.status import ConnectionStatus
 
 from .worlds import World, answering, world
 
@@ -159,3 +161,15 @@ def test_watch(
     assert main(["status", "--watch", "--json"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(one) for one in lines] == [{"ok": False, "processes": []}] * 3
+
+
+def test_which_of_several_edges() -> None:
+    """The line of a connection says where it leads, and which edge that is."""
+    one = ConnectionStatus()
+    one.connected("203.0.113.1:443", "wss://a.example.org", is_resumed=False)
+    described = {"number": 1, "round_trip": None, **one.describe()}
+    (line,) = status._connection(described, time.time())
+    assert line.endswith(" to 203.0.113.1:443 (wss://a.example.org)")
+    one.connected("203.0.113.1:443", is_resumed=False)
+    (line,) = status._connection({**described, **one.describe()}, time.time())
+    assert line.endswith(" to 203.0.113.1:443")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..edge_tls import EdgeTLSError, PinError
+from ..edges import Edges
 from ..errors import HandshakeError, TunnelError, VersionMismatchError
 from ..findings import Finding, ok, problem, problem_of, skipped, warning
 from ..probe import ask, connect
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ..protocol.handshake import Welcome
     from ..transport import WebSocketTransport
 
-__all__ = ["check_way"]
+__all__ = ["check_edges", "check_way"]
 
 STEP_TIMEOUT: Final = 10.0
 """Seconds for the name, and for TCP: as long as a dial may take in all."""
@@ -69,7 +70,38 @@ async def check_way(config: TunnelConfig) -> tuple[list[Finding], Welcome | None
         return found + _why_not_connected(error, config, proxy), None
     found += _passed(config, proxy)
     found.append(ok("upgrade", "the edge speaks WebSocket there"))
-    return await _ask(transport, found)
+    peer = transport.peer
+    found, welcome = await _ask(transport, found)
+    if welcome is not None:
+        found += await check_edges(config, welcome, peer)
+    return found, welcome
+
+
+async def check_edges(config: TunnelConfig, welcome: Welcome, peer: str) -> list[Finding]:
+    """Look whether each edge can be reached alone, where there are several.
+
+    Args:
+        config: As whom.
+        welcome: Has their URLs.
+        peer: Address and port of the edge that named them.
+    """
+    edges = Edges(config, "doctor")
+    edges.reached(0, config.token.edge, welcome.edges, peer=peer)
+    if len(edges.known) < 2:
+        return []
+
+    async def check(url: str) -> Finding:
+        try:
+            transport = await connect(config, find_proxy(url), edges.way(url))
+        except (OSError, TunnelError) as error:
+            what = f"{url} cannot be reached ({why_unreached(error)})"
+            why = "apps have no connection there, and all of them go to the other edges"
+            fix = "open its port in its firewall, or correct edge_address in its edge.toml"
+            return warning("edges", what, why=why, fix=fix)
+        transport.abort()
+        return ok("edges", f"{url} takes tunnels")
+
+    return await asyncio.gather(*map(check, edges.known))
 
 
 async def _check_name(host: str, port: int, found: list[Finding]) -> bool:
