@@ -170,6 +170,12 @@ class Connector:
             slot.session is not None and slot.session.is_attached for slot in self._slots.values()
         )
 
+    @property
+    def hears_an_edge(self) -> bool:
+        """Whether at least one session is there whose edge replies."""
+        sessions = [slot.session for slot in self._slots.values()]
+        return any(one is not None and one.is_attached and not one.is_suspect for one in sessions)
+
     def start(self) -> None:
         """Start to dial, in the background."""
         _log.info("connecting to %s", self.config.token.edge)
@@ -486,6 +492,7 @@ class _Slot:
         self._reasons: dict[str, str] = {}  # by URL: of the last one that was logged
         self._dialed = connector.config.token.edge  # URL, at the last try
         self._place = ""  # which of several edges has the session
+        self._is_held = False  # it waits for its edge, and looks for no other
         self._status = ConnectionStatus()
         # When it was logged last that the edge cannot be reached.
         self._last_logged = -MAX_LOG_INTERVAL
@@ -638,10 +645,10 @@ class _Slot:
         now = asyncio.get_running_loop().time()
         delay = backoff.next(now)
         edges, dialed = self._connector.edges, self._dialed
-        has_uplink = getattr(error, "errno", None) not in _NO_UPLINK
-        if has_uplink:
+        self._is_held = self._waits_for_network(error)
+        if not self._is_held:
             edges.failed(dialed)
-        if has_uplink and edges.has_ready:
+        if not self._is_held and edges.has_ready:
             delay = edges.pause() if self._connector.is_connected else 0.0
         elif isinstance(error, TimeoutError):
             delay = min(delay, BASE)  # the try itself was the wait
@@ -671,6 +678,22 @@ class _Slot:
             ", and on until it replies" if self._tries == 1 else "",
         )
         return delay
+
+    def _waits_for_network(self, error: Exception) -> bool:
+        """Whether it is more likely that this machine's network is away than this edge.
+
+        Then the session is not given up for another edge, which could not be reached either: it
+        resumes when the network is back. One connection alone cannot know.
+        """
+        number = getattr(error, "errno", None)
+        if number in _NO_UPLINK:
+            return True
+        connector = self._connector
+        is_silent = isinstance(error, TimeoutError) or number in _NO_NETWORK
+        has_siblings = connector.config.connections > 1
+        return (
+            is_silent and self.session is not None and has_siblings and not connector.hears_an_edge
+        )
 
     def _refused(self, error: TunnelError, backoff: Backoff) -> float:
         if isinstance(error, AuthenticationError) and not self._auth_retried:
@@ -708,7 +731,7 @@ class _Slot:
         url = self._dialed = edges.choose(self._number, self._place if resumable else "")
         if url not in (self._place, config.token.edge) and self._place:
             resumable = None  # it is on another edge
-        with anyio.fail_after(edges.patience(url)):
+        with anyio.fail_after(None if self._is_held else edges.patience(url)):
             transport, hello, welcome, rest = await self._reach(url, resumable)
         try:
             if moves and self._connector.is_stopping:
@@ -719,7 +742,7 @@ class _Slot:
         except BaseException:
             transport.abort()
             raise
-        self._place = place
+        self._place, self._is_held = place, False
         if rest:
             session.data_received(rest)
         self._received = session.connection.received_frames

@@ -168,7 +168,7 @@ class Edges:
 
     def failed(self, url: str, seconds: float = 0.0) -> None:
         """Leave an edge out for so long, and for ``DOWN`` at least, where there are others."""
-        if self._order:
+        if self._order and url:
             now = self._clock()
             since, _ = self._down.get(url, (now, now))
             self._down[url] = (since, now + max(seconds, DOWN))

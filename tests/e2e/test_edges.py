@@ -284,6 +284,32 @@ async def test_an_edge_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert await first.get() == (200, b"hello")
 
 
+async def test_the_app_is_cut_off(tmp_path: Path) -> None:
+    """Where no edge replies it is the app's own network: sessions wait, and resume where they were.
+
+    Two frozen edges look like that to an app.
+    """
+    async with world(tmp_path) as here:
+        await here.connect()
+        assert here.connector is not None
+        slots = here.connector._slots.values()
+        sessions = [here.session(number) for number in (0, 1)]
+        slow = [asyncio.create_task(one.get("/slow")) for one in here.edges]
+        await until(lambda: here.waits == 2, what="both are in progress")
+        for one in here.edges:
+            one.send(signal.SIGSTOP)
+        assert [slot._tries for slot in slots] == [0, 0]
+        await until(
+            lambda: all(slot._tries for slot in slots), what="each has tried its edge in vain"
+        )
+        for one in here.edges:
+            one.send(signal.SIGCONT)
+        await until(lambda: all(one.is_attached for one in sessions), what="both are back")
+        assert [here.session(number) for number in (0, 1)] == sessions
+        here.gate.set()
+        assert await asyncio.gather(*slow) == [(200, b"onetwo")] * 2
+
+
 async def test_an_edge_refuses(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An edge that does not know the token is left out, and said; the app is not offline."""
     async with world(tmp_path) as here:
