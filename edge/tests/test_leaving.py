@@ -5,7 +5,7 @@ import time
 from typing import Any, cast
 
 from asgi_tunnel.protocol.codes import DrainReason
-from asgi_tunnel_edge.leaving import STOP_GRACE, Ending, Leaving
+from asgi_tunnel_edge.leaving import LAST_ARRIVALS, STOP_GRACE, Ending, Leaving
 
 
 class Session:
@@ -88,6 +88,19 @@ async def test_where_apps_go() -> None:
         edge.connections.clear()
         await (one.stop() if stops else one.retire(ending))
         assert session.reasons == [reason]
+
+
+async def test_visitors_on_their_way_to_one_of_several_edges() -> None:
+    """Connections that are idle stay open for a moment, where visitors have another edge."""
+    edge = Edge(Session())
+    stopping = asyncio.ensure_future(leaving(edge, has_others=True).stop())
+    began = time.monotonic()
+    while "shut down" not in edge.calls:
+        assert not stopping.done()
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - began >= 0.9 * LAST_ARRIVALS
+    edge.session_list[0].is_over = True
+    await stopping
 
 
 async def test_no_time_left() -> None:

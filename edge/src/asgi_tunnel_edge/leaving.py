@@ -31,6 +31,11 @@ SPREAD: Final = 0.5
 CLOSE_GRACE: Final = 1.0
 """Seconds that WebSockets have for their close when the time of a replaced process is over."""
 
+LAST_ARRIVALS: Final = 1.0
+"""Seconds in which requests are served that were on their way when an edge with others beside it
+stops: over a connection that was accepted, or is idle. Visitors go to another edge meanwhile; what
+is closed under their POST they must not send again."""
+
 _POLL: Final = 0.02
 _LOOK: Final = 0.1  # seconds between two looks of a process that was replaced
 
@@ -108,8 +113,11 @@ class Leaving:
         """
         self._context.is_stopping = True
         self._drain(STOP_GRACE, DrainReason.SHUTDOWN if self._has_others else DrainReason.RESTART)
+        deadline = time.monotonic() + STOP_GRACE
+        if self._has_others:
+            await asyncio.sleep(LAST_ARRIVALS)
         self._table.shut_down()
-        await self._wait(time.monotonic() + STOP_GRACE)
+        await self._wait(deadline)
 
     async def retire(self, ending: Ending) -> None:
         """The same in peace, until the deadline of ``ending``.
