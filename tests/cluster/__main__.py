@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tests.e2e.harness import slowdown
+
 from .counting import Counts
 from .crowd import storm
 from .faults import FAULTS, Fault, is_possible, run_fault
@@ -149,10 +151,6 @@ def _chosen(options: argparse.Namespace, one: World) -> Sequence[Fault]:
     return [fault for fault in wanted if is_possible(fault, one)]
 
 
-BACK: Final = 2.0
-"""Seconds without an event or echo after a loss that clients see at once."""
-
-
 def judge(fault: Fault, counts: Counts) -> list[str]:
     """Return what is not as promised."""
     wrong = []
@@ -162,8 +160,9 @@ def judge(fault: Fault, counts: Counts) -> list[str]:
         wrong.append(f"{counts.twice} POSTs twice, {counts.lost} lost")
     if counts.unknown and not fault.may_lose:
         wrong.append(f"{counts.unknown} POSTs unknown")
-    if fault.back is not None and max([0.0, *counts.sse, *counts.ws]) > fault.back:
-        wrong.append(f"a stream was back only after {max([*counts.sse, *counts.ws]):.1f} s")
+    longest = max([0.0, *counts.sse, *counts.ws])
+    if fault.back is not None and longest > fault.back * slowdown():
+        wrong.append(f"a stream was back only after {longest:.1f} s")
     if counts.apps is None:
         wrong.append("apps did not come back")
     wrong += [note for note in counts.notes if "out of order" in note]

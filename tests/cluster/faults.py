@@ -29,7 +29,8 @@ class Fault:
         needs: What the run must have: "cables", "edges" (more than one), a bus, or nothing.
         is_quick: It is part of the short form.
         may_lose: POSTs may be unknown to their visitors: connections to an edge are cut.
-        back: Seconds within which event streams and WebSockets have to be back; None: any.
+        back: Seconds within which event streams and WebSockets have to be back where a core is
+            free; None: any.
     """
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from asgi_tunnel.protocol.handshake import HandshakeReader, Welcome
+from asgi_tunnel_edge.cluster.membership import init_cluster, join_cluster
+from asgi_tunnel_edge.settings.config import EdgeConfig
 
 from .attacker import hello, trusting, upgrade
 
@@ -137,6 +138,7 @@ def world(
     host = "[::]" if has_ipv6 else "127.0.0.1"
     guards = "exempt = []\nrate = 0.0"
     top = f"workers = {workers}\n"
+    secrets: list[str] = []
     with ExitStack() as stack:
         edge = stack.enter_context(
             running_edge(
@@ -146,7 +148,8 @@ def world(
                 limits=limits,
                 proxies=proxies,
                 guards=guards,
-                top=top + cluster_lines(store, "a"),
+                first=top + cluster_lines(store, "a"),
+                prepare=lambda data: join(data, store, secrets),
             )
         )
         edges = [edge]
@@ -160,8 +163,8 @@ def world(
                         tls=tls,
                         limits=limits,
                         guards=guards,
-                        top=top + cluster_lines(store, "b"),
-                        prepare=lambda data: join(edge, data),
+                        first=top + cluster_lines(store, "b"),
+                        prepare=lambda data: join(data, store, secrets),
                     )
                 )
             )
@@ -196,13 +199,21 @@ def cluster_lines(store: str, node: str) -> str:
     )
 
 
-def join(first: Edge, folder: Path) -> None:
-    """Let an edge join the first one, or the first one make the cluster that others join."""
+def join(folder: Path, store: str, secrets: list[str]) -> None:
+    """Let an edge make the cluster, or join it.
+
+    Args:
+        folder: Of the edge.
+        store: Empty: it is alone.
+        secrets: Gets the one for joining from the first edge.
+    """
+    if not store:
+        return
     config = EdgeConfig.load(folder)
-    if first.process is None:
-        first.secret = init_cluster(config)
+    if secrets:
+        join_cluster(config, secrets[0])
     else:
-        join_cluster(config, first.secret)
+        secrets.append(init_cluster(config))
 
 
 @contextmanager
