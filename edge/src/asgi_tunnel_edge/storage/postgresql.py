@@ -53,6 +53,7 @@ _LOST: Final = ("08", "57P")
 
 _REASONS: Final = {
     "25006": "takes no writes; name the primary server, not a standby, in `store`",
+    "25P03": "has ended a change that stood still for too long; try again",
     "42501": "does not let this edge's user do that; make the user the owner of the database",
     "53300": "has no room for one more connection; raise max_connections of PostgreSQL",
     "55P03": "is locked by another process; try again",
