@@ -19,7 +19,6 @@ from edge.tests.live import live_edge
 from edge.tests.login.test_login import app
 
 from asgi_tunnel_edge.storage import Store
-from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.tokens import TokenRecord, secret_digest
 
 CHROMIUM: Final = shutil.which("chromium")
@@ -191,7 +190,7 @@ async def world(
             created_at=0,
         )
         Store(path).create_token(record)
-        generation = Store(AccessStore(path).path).generation()
+        generation = Store(path).generation()
         async with asyncio.timeout(10):
             while live.edge.directory.snapshot.generation < generation:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -74,7 +74,8 @@ def test_whole_numbers_are_seconds_too(tmp_path: Path) -> None:
 
 
 KNOWN = (
-    "domain, listen, http_listen, public_url, tls, acme, limits, proxies, access_log, pages, "
+    "domain, listen, http_listen, public_url, workers, store, bus, node, peer_listen, "
+    "peer_address, edge_address, tls, acme, limits, proxies, access_log, pages, "
     "tracing, alerts, metrics, guards, access, oidc, inbox, dashboard, hostnames"
 )
 
