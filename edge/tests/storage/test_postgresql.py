@@ -308,6 +308,20 @@ def test_what_is_for_one_use_is_used_once(url: str, what: str) -> None:
     assert sum(one is not None for one in results) == 1
 
 
+def test_a_migration_may_take_its_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a million rows it needs longer than any other statement may."""
+    monkeypatch.setattr(postgresql, "ANSWER_TIMEOUT", 0.2)
+    database = postgresql.PostgreSQL(url)
+    connection = database.connect()
+    database.take_time(connection)
+    connection.execute("SELECT pg_sleep(0.5)")
+    connection.close()
+    bounded = database.connect()
+    with pytest.raises(psycopg.OperationalError):
+        bounded.execute("SELECT pg_sleep(0.5)")
+    bounded.close()
+
+
 def test_an_edge_that_has_a_file_loads_no_driver() -> None:
     """What few need costs the others nothing."""
     code = (

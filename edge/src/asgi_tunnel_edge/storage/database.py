@@ -107,6 +107,7 @@ class Database:
         config.set_main_option("script_location", "asgi_tunnel_edge.storage:migrations")
         config.set_main_option("path_separator", "os")
         with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            self._dialect.take_time(connection.connection.driver_connection)
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")

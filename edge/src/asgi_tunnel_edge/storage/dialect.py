@@ -80,6 +80,9 @@ class Dialect(Protocol):
         moment.
         """
 
+    def take_time(self, connection: Any) -> None:
+        """Let statements of a connection last as long as they need: those of migrations."""
+
     def moment(self) -> AbstractContextManager[Select]:
         """Read what is true now, over a connection of its own."""
 

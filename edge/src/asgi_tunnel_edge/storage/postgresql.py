@@ -58,6 +58,7 @@ _REASONS: Final = {
     "53300": "has no room for one more connection; raise max_connections of PostgreSQL",
     "55P03": "is locked by another process; try again",
 }
+_UNBOUNDED: Final = "asgi_tunnel_takes_time"  # what marks a connection
 _NO_TABLE, _NO_COLUMN = "42P01", "42703"
 
 _Result = TypeVar("_Result")
@@ -134,6 +135,10 @@ class PostgreSQL:
             f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_TIMEOUT * 1000)};"
             f"SELECT pg_advisory_xact_lock({_WRITERS})"
         )
+
+    def take_time(self, connection: psycopg.Connection[Any]) -> None:
+        """See :class:`.dialect.Dialect`."""
+        vars(connection)[_UNBOUNDED] = True
 
     @contextmanager
     def moment(self) -> Iterator[Select]:
@@ -290,7 +295,8 @@ def _bounded(driver: ModuleType) -> type[psycopg.Connection[Any]]:
             interval: float = 0.1,
             timeout: float | None = None,
         ) -> _Result:
-            bound = ANSWER_TIMEOUT if timeout is None else timeout
+            is_bounded = timeout is None and _UNBOUNDED not in vars(self)
+            bound = ANSWER_TIMEOUT if is_bounded else timeout
             result: _Result = super().wait(gen, interval, bound)
             return result
 

@@ -69,6 +69,9 @@ class SQLite:
         """
         connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
 
+    def take_time(self, connection: sqlite3.Connection) -> None:
+        """See :class:`.dialect.Dialect`: they have no bound."""
+
     @contextmanager
     def moment(self) -> Iterator[Select]:
         """See :class:`.dialect.Dialect`."""
