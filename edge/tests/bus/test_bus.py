@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from asgi_tunnel_edge.bus import MAX_EVENT, Node, decode_event, encode_event
 
-from .world import Member, World, all_know_each_other, until
+from .world import Chaos, Member, World, all_know_each_other, until
 
 SHOP = "shop.example.org"
 
@@ -117,6 +119,18 @@ async def test_many(world: World) -> None:
         one.bus.release(name)
     for name in (names[0], names[1500], names[-1]):
         await other.finds(name)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_order(world: World, seed: int) -> None:
+    """Whatever nodes hold and release, in whatever order: at the end all find what is held."""
+    members = [await world.member(str(number)).start() for number in range(4)]
+    await all_know_each_other(members)
+    chaos = Chaos(members, seed)
+    for _ in range(10):
+        chaos.change(30)
+        await asyncio.sleep(0)
+    await chaos.settle()
 
 
 async def test_broadcast(world: World) -> None:

@@ -17,7 +17,7 @@ from asgi_tunnel_edge.bus import nats
 from asgi_tunnel_edge.bus.nats import NatsBus
 
 from .processes import node_process
-from .world import Member, ServiceWorld, all_know_each_other, until
+from .world import Chaos, Member, ServiceWorld, all_know_each_other, until
 
 SHOP, NEW, GONE = "shop.example.org", "new.example.org", "gone.example.org"
 
@@ -98,6 +98,27 @@ async def test_all_servers_die(world: ServiceWorld, three: NatsServers) -> None:
     await other.finds(SHOP, one)
     other.bus.broadcast({"kind": "drain"})
     await until(lambda: one.heard.events == [(other.node.id, {"kind": "drain"})])
+
+
+async def test_changes_while_servers_come_and_go(world: ServiceWorld, three: NatsServers) -> None:
+    """Servers that die and start lose no change."""
+    members = [await world.member(str(number)).start() for number in range(3)]
+    await all_know_each_other(members)
+    chaos = Chaos(members, seed=1)
+    for number in (0, 1, 2):
+        chaos.change(50)
+        await asyncio.sleep(0.01)
+        three.kill(number)
+        chaos.change(50)
+        await asyncio.sleep(0.01)
+        three.kill((number + 1) % 3)
+        chaos.change(50)
+        await asyncio.sleep(0.1)
+        chaos.change(50)
+        three.start()
+    await until(lambda: all(member.bus.is_connected for member in members))
+    chaos.change(50)
+    await chaos.settle()
 
 
 async def test_who_does_not_come_back(

@@ -16,7 +16,7 @@ from asgi_tunnel_edge.bus import postgresql
 from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
 
 from .processes import node_process
-from .world import Member, ServiceWorld, all_know_each_other, until
+from .world import Chaos, Member, ServiceWorld, all_know_each_other, until
 
 if TYPE_CHECKING:
     from edge.tests.postgres import PostgresServer
@@ -48,6 +48,15 @@ async def two(world: ServiceWorld) -> tuple[Member, Member]:
     return one, other
 
 
+async def end_sessions(url: str) -> None:
+    """End all others that a database has, as an administrator may."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
 @pytest.mark.parametrize("is_crash", [False, True])
 async def test_the_server_goes_and_comes(
     world: ServiceWorld, postgres: PostgresServer, *, is_crash: bool
@@ -70,6 +79,29 @@ async def test_the_server_goes_and_comes(
     await until(lambda: one.heard.events == [(other.node.id, {"kind": "drain"})])
     assert not one.heard.gone
     assert not other.heard.gone
+
+
+async def test_changes_while_it_comes_and_goes(
+    world: ServiceWorld, postgres: PostgresServer, url: str
+) -> None:
+    """Servers that stop, crash and start, and sessions that end, lose no change."""
+    members = [await world.member(str(number)).start() for number in range(3)]
+    await all_know_each_other(members)
+    chaos = Chaos(members, seed=1)
+    for end in (postgres.stop, postgres.kill, postgres.stop):
+        chaos.change(50)
+        await asyncio.sleep(0.01)
+        end()
+        chaos.change(50)
+        await until(lambda: not any(member.bus.is_connected for member in members))
+        chaos.change(50)
+        postgres.start()
+        chaos.change(50)
+        await until(lambda: any(member.bus.is_connected for member in members))
+        chaos.change(50)
+        await end_sessions(url)
+    chaos.change(50)
+    await chaos.settle()
 
 
 async def test_who_does_not_come_back(
@@ -120,11 +152,7 @@ async def test_a_server_that_is_frozen(world: ServiceWorld, postgres: PostgresSe
 async def test_a_session_that_is_ended(world: ServiceWorld, url: str) -> None:
     """A node whose session an administrator ends comes back, with all that it holds."""
     one, other = await two(world)
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as admin:
-        await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+    await end_sessions(url)
     await until(lambda: one.bus.is_connected and other.bus.is_connected)
     one.bus.hold(NEW)
     await other.finds(NEW, one)

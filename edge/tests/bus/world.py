@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import socket
 import subprocess
@@ -249,6 +250,47 @@ async def until_true(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT):
         while not await is_so():  # noqa: ASYNC110 - any form of the bus, and what it is asked
             await asyncio.sleep(0.005)
+
+
+class Chaos:
+    """Holds and releases by chance, and knows what should be found after it.
+
+    Args:
+        members: That have joined.
+        seed: Of the chance, so that a failure can be repeated.
+    """
+
+    NAMES: Final = [f"app-{number}.example.org" for number in range(20)]
+
+    def __init__(self, members: Sequence[Member], seed: int) -> None:
+        self._members = members
+        self._random = random.Random(seed)
+        self._held: set[tuple[int, str]] = set()
+
+    def change(self, count: int) -> None:
+        """Make so many changes."""
+        for _ in range(count):
+            number, name = (
+                self._random.randrange(len(self._members)),
+                self._random.choice(self.NAMES),
+            )
+            if self._random.random() < 0.6:
+                self._held.add((number, name))
+                self._members[number].bus.hold(name)
+            else:
+                self._held.discard((number, name))
+                self._members[number].bus.release(name)
+
+    async def settle(self) -> None:
+        """Wait until each finds exactly what is held by the others."""
+        for number, member in enumerate(self._members):
+            for name in self.NAMES:
+                holders = [
+                    other
+                    for index, other in enumerate(self._members)
+                    if index != number and (index, name) in self._held
+                ]
+                await member.finds(name, *holders)
 
 
 async def all_know_each_other(members: Sequence[Member]) -> None:

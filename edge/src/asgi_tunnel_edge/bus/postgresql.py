@@ -66,6 +66,9 @@ MAX_EVENTS: Final = 1000
 MAX_NAMES: Final = 1000
 """Changes of hostnames in one transaction: some 30 KB, a few notifications."""
 
+MAX_JOINED: Final = 10_000
+"""Hostnames that a node writes at once when it joins; the others read them when it has."""
+
 _log = logging.getLogger("asgi_tunnel_edge.bus")
 
 
@@ -219,9 +222,14 @@ class PostgresqlBus:
                     "INSERT INTO asgi_tunnel_bus.nodes VALUES (%s, %s, %s, clock_timestamp())",
                     (self._node.id, lock, node),
                 )
-                await self._write(connection, list(self._own.held), [])
-                await self._notify(connection, [self._note(j=1)])
+        held = list(self._own.held)
+        for start in range(0, len(held), MAX_JOINED):
+            with answering(connection):  # each part: a hundred thousand at once may take seconds
+                await self._write(connection, held[start : start + MAX_JOINED], [])
+        with answering(connection):
+            await self._notify(connection, [self._note(j=1)])
             await self._beat(connection, keeps=True)
+        with answering(connection):
             await self._read_unknown(connection)
         self._joined.set()
 
