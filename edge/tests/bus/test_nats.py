@@ -160,12 +160,15 @@ async def test_a_frozen_server(world: ServiceWorld, three: NatsServers) -> None:
     three.kill(1)
     three.kill(2)
     await until(lambda: one.bus.is_connected and other.bus.is_connected)
-    three.signal(0, signal.SIGSTOP)
-    three.start(1, 2)
-    await until(lambda: not one.bus.is_connected)
-    await until(lambda: one.bus.is_connected and other.bus.is_connected)
     await other.finds(SHOP, one)
-    three.kill(0)
+    three.signal(0, signal.SIGSTOP)
+    try:
+        three.start(1, 2)
+        await until(lambda: not one.bus.is_connected)
+        await until(lambda: one.bus.is_connected and other.bus.is_connected)
+        await other.finds(SHOP, one)
+    finally:
+        three.kill(0)
 
 
 async def test_what_others_publish(three: NatsServers, caplog: pytest.LogCaptureFixture) -> None:
