@@ -349,6 +349,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/cluster/reach.py": "edge/tests/cluster/test_membership.py",
     "edge/src/asgi_tunnel_edge/commands/cluster_init.py": "edge/tests/cluster/test_membership.py",
     "edge/src/asgi_tunnel_edge/commands/cluster_join.py": "edge/tests/cluster/test_membership.py",
+    "edge/src/asgi_tunnel_edge/commands/cluster_rm.py": "edge/tests/cluster/test_membership.py",
     "edge/src/asgi_tunnel_edge/commands/cluster_status.py": "edge/tests/cluster/test_membership.py",
     "edge/src/asgi_tunnel_edge/parent/hub.py": "edge/tests/bus/test_parent.py",
     "edge/src/asgi_tunnel_edge/parent/later.py": "edge/tests/parent/test_main.py",

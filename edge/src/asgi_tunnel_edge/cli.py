@@ -29,6 +29,7 @@ from .commands.cert_list import list_certificates
 from .commands.cert_renew import renew
 from .commands.cluster_init import init as init_cluster
 from .commands.cluster_join import join
+from .commands.cluster_rm import remove_edge
 from .commands.cluster_status import cluster_status
 from .commands.config_check import check
 from .commands.config_pages import write_pages
@@ -296,6 +297,7 @@ store.add_command(move)
 cluster.add_command(init_cluster)
 cluster.add_command(join)
 cluster.add_command(cluster_status)
+cluster.add_command(remove_edge)
 remake.add_command(certificate)
 remake.add_command(database)
 access.add_command(list_access)

@@ -160,6 +160,18 @@ async def test_status(make_edge: MakeEdge) -> None:
             assert found["edges"][1]["seconds"] < 3
 
 
+def test_an_edge_that_is_no_more(make_edge: MakeEdge) -> None:
+    """It is off the list; one that never joined cannot be taken off."""
+    one = make_edge("a")
+    secret = asked("init", one)["secret"]
+    asked("join", make_edge("b", is_new=True), input=secret)
+    assert "no edge c has joined" in refused(cluster("rm", one, "c"))
+    assert asked("rm", one, "b") == {"removed": "b"}
+    assert [edge["name"] for edge in asked("status", one)["edges"]] == ["a"]
+    asked("init", one)
+    assert "is off the list" in cluster("rm", one, "a").stdout
+
+
 def test_a_file_of_something_else(tmp_path: Path) -> None:
     """Where there is no certificate for other edges, it is said how to get one."""
     with pytest.raises(CertificateError, match="cluster join"):

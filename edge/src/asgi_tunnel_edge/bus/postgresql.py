@@ -75,6 +75,8 @@ _log = logging.getLogger("asgi_tunnel_edge.bus")
 class PostgresqlBus:
     """See :class:`.bus.Bus`.
 
+    Large because what is said and what is heard share one session and its losses.
+
     Args:
         url: ``postgresql://``, as libpq takes it.
         node: This one.
