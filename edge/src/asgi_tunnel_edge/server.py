@@ -578,7 +578,7 @@ class Edge:
             await self._serve_metrics(counter, config.metrics_address)
 
     def _count_together(self) -> None:
-        """Let rates hold for all nodes together, where this one has others."""
+        """Let rates, marks and the end of logins hold for all nodes, where this one has others."""
         if self.events.bus is None:
             return
         interval = CLUSTER_INTERVAL if self.config.is_cluster else INTERVAL
@@ -586,6 +586,7 @@ class Edge:
         self.limiter.join(spending)
         self.guards.join(spending)
         self.tunnels.join(spending)
+        self.inbox.join(self.events)
         if self._entrance is not None:
             self._entrance.join(spending, self.events)
 

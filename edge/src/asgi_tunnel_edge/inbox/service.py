@@ -22,6 +22,8 @@ from typing import Final, NamedTuple
 
 from asgi_tunnel.protocol.head import RequestHead
 
+from ..bus.bus import Event
+from ..bus.events import Events
 from ..context import EdgeContext
 from ..directory import LocalDirectory
 from ..errors import StorageError
@@ -59,6 +61,10 @@ FIRST_LOOK: Final = 5.0
 CLEAN_EVERY: Final = 60.0
 """Seconds between two looks for what is too old."""
 
+MAX_TOLD: Final = 2048
+"""Characters of marks that other nodes are told: an event has 4,096 bytes. Longer ones they hear of
+when they first ask the node that has the app."""
+
 DRAIN: Final = 5.0
 """Seconds in which all has to be on disk when the edge ends."""
 
@@ -84,6 +90,7 @@ class Inbox:
         store = InboxStore(config.inbox_path, config.acme_key_path, max_bytes=settings.max_file)
         self._journal = Journal(store)
         self.book = Book(settings, self._journal, directory.find, self._notify)
+        self._events: Events | None = None  # None: this node is alone
         self._lanes: dict[Lane, DeliveryLane] = {}
         self._rules: dict[tuple[str, str], tuple[str, ...]] = {}  # by token id and hostname
         self._lead = _Lock(config.inbox_lock_path)
@@ -128,19 +135,39 @@ class Inbox:
                 )
             return
         for hostname in entry.hostnames:
-            self.learn(entry.token.id, hostname, rules)
+            if self.learn(entry.token.id, hostname, rules) and self._events is not None:
+                told = {"token": entry.token.id, "hostname": hostname, "rules": list(rules)}
+                if sum(map(len, rules)) <= MAX_TOLD:
+                    self._events.broadcast({"kind": "marks", **told})
 
-    def learn(self, token_id: str, hostname: str, rules: Sequence[str]) -> None:
-        """An app has said which routes of a hostname it marks, here or at another node."""
+    def join(self, events: Events) -> None:
+        """Tell the other nodes what apps mark here, and hear what they mark there, from now on."""
+        self._events = events
+
+        def hear(event: Event, _node_id: str) -> None:
+            rules = list(map(str, event["rules"]))
+            self.learn(str(event["token"]), str(event["hostname"]), rules)
+
+        events.on("marks", hear)
+
+    def learn(self, token_id: str, hostname: str, rules: Sequence[str]) -> bool:
+        """Note what an app marks of a hostname, here or at another node; return whether it is new.
+
+        Args:
+            token_id: Of the app.
+            hostname: Or wildcard.
+            rules: As it has said them.
+        """
         found = Marks(rules).rules
         if not self._settings.enabled or self._rules.get((token_id, hostname), ()) == found:
-            return
+            return False
         self._set(token_id, hostname, found)
         self._activate()
         self._unwritten += 1
         change = partial(_set_marks, token_id, hostname, found)
         self._journal.write(change, self._written, is_kept=True)
         _log.info("%s of token %s marks: %s", hostname, token_id, ", ".join(found))
+        return True
 
     def _written(self, _result: object) -> None:
         self._unwritten -= 1
