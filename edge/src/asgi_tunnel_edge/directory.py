@@ -66,7 +66,6 @@ class LocalDirectory:
         judge: See :attr:`.route.Route.judge`.
 
     Attributes:
-        hides_offline: As above.
         shares: What each token has and does.
         moved_by_ended: Bytes that sessions which are over have sent and received.
         holds: The visitors that wait for an app.
@@ -86,7 +85,7 @@ class LocalDirectory:
         self.moved_by_ended = 0
         self.holds = HoldCounts()
         self._limiter = limiter
-        self.hides_offline = hides_offline
+        self._hides_offline = hides_offline
         # By hostname; kept as long as somebody waits. Visitors make the names up, but no more of
         # them than they have connections, and requests between two calls of `wake_all`.
         self._unknown: dict[str, Route] = {}
@@ -122,7 +121,7 @@ class LocalDirectory:
             wildcard = wildcard_of(hostname)
             if wildcard is not None:
                 route = self._routes.get(wildcard)
-            if route is None and self.hides_offline:
+            if route is None and self._hides_offline:
                 route = self._unknown.get(hostname)
                 if route is None:
                     route = self._unknown[hostname] = Route(hostname, "", holds=self.holds)

@@ -222,3 +222,20 @@ async def test_one_hop(tmp_path: Path) -> None:
         assert route is not None
         link = world.peers(2).link_to(stranger)
         assert await world.peers(2).describe(link, route) is None
+
+
+async def test_known_before_the_first_visitor(tmp_path: Path) -> None:
+    """What an app wants is known at other nodes before somebody comes, also a door."""
+    app = App()
+    policy = SentPolicy(rules=(PolicyRule(path="/admin", access="family"),))
+    family = {"family": {"users": ["anna"]}}
+    async with nodes(tmp_path, access=family, guards={"hide_offline": True}) as world:
+        await world[0].connect(app, policy=policy)
+        route = world[1].edge.directory.find(SHOP)
+        assert route is not None
+        await until(lambda: route.policy is not None and route.choose() is not None)
+        async with Client(world[1]) as client:
+            answer = await client.ask("GET", "/admin")
+            assert answer.status in (302, 303, 401, 403), answer
+            assert (await client.ask("GET", "/open")).status == 200
+        assert app.paths == ["/open"]
