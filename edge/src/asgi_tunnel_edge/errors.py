@@ -60,6 +60,7 @@ __all__ = [
     "HostnameTakenError",
     "KeptRequestNotFoundError",
     "NameTakenError",
+    "PeerError",
     "ProxyHeaderError",
     "RequestError",
     "SolverError",

@@ -712,6 +712,7 @@ class Edge:
             certificates=self._certificates,
             acceptor=self._acceptor,
             inbox=self.inbox.book,
+            nodes=self.neighbours.status,
             generation=1 if self._parent is None else self._parent.generation,
         )
         self.instruments.read_metrics(parts, self._link_to_others)

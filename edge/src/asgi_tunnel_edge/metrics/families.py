@@ -76,6 +76,11 @@ _ALL: Final = (
     _counter("refused", "Requests and connections that were turned away", "reason"),
     _counter("scanner_probes", "Requests for what only scanners ask for"),
     _gauge("bans", "Bans that are in force", "source", of_all="max"),
+    # other nodes
+    _gauge("peers", "Other nodes, by the connection to them", "state"),
+    _counter("forwarded_requests", "Exchanges that were sent to another node"),
+    _counter("forwarded_gone", "Those of them for which it had no session any longer"),
+    _counter("served_for_nodes", "Exchanges of other nodes that were given to a session"),
     # visitors' connections
     _gauge("visitor_connections", "Connections of visitors that are open"),
     _gauge("visitor_connections_limit", "How many of them there may be"),
@@ -133,6 +138,9 @@ _ALL: Final = (
     Family("process_open_fds", "gauge", "File descriptors that are open"),
     Family("process_max_fds", "gauge", "How many there may be"),
 )
+
+PEER_STATES: Final = ("ready", "suspect", "lost", "unused")
+"""Of a connection to another node; the last one: nobody has needed it."""
 
 FAMILIES: Final = {one.name: one for one in _ALL}
 """By name."""

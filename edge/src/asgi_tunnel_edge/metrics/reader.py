@@ -11,7 +11,7 @@ import platform
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client.process_collector import ProcessCollector
 
@@ -22,10 +22,10 @@ from ..exchange.placement import FULL, OFFLINE
 from ..observers.request_counter import HostCounts
 from ..readiness import REASONS as UNREADY
 from ..replies import TOO_MANY_WAITING
-from .families import FAMILIES, Values, add
+from .families import FAMILIES, PEER_STATES, Values, add
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..admission.tunnels import TunnelAcceptor
     from ..connections.limiter import ConnectionLimiter
@@ -80,6 +80,7 @@ class EdgeParts:
     acceptor: TLSAcceptor | None  #: likewise
     inbox: Book
     generation: int  #: of this process
+    nodes: Callable[[], dict[str, Any]] = dict  #: what passes between it and others; empty: none
 
 
 class MetricsReader:
@@ -123,6 +124,7 @@ class MetricsReader:
         add(values, "inbox_stored_total", inbox.stored)
         add(values, "inbox_delivered_total", inbox.delivered)
         add(values, "inbox_refused_total", inbox.refused)
+        self._read_nodes(values)
         for reason, count in self._refused().items():
             add(values, "refused_total", count, reason)
         add(values, "scanner_probes_total", parts.guards.scanner.probes)
@@ -159,6 +161,15 @@ class MetricsReader:
             "connections": table.full,
             **parts.counter.refused,
         }
+
+    def _read_nodes(self, values: Values) -> None:
+        found = self._parts.nodes()
+        add(values, "forwarded_requests_total", found.get("forwarded", 0))
+        add(values, "forwarded_gone_total", found.get("gone", 0))
+        add(values, "served_for_nodes_total", found.get("served", 0))
+        states = [one["state"] for one in found.get("peers", ())]
+        for state in PEER_STATES:
+            add(values, "peers", states.count(state), state)
 
     def _read_visitors(self, values: Values) -> None:
         parts = self._parts
