@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import os
@@ -47,12 +48,15 @@ async def app(scope, receive, send):
 
 
 @contextmanager
-def edge_of(folder: Path, workers: int, *, settings: str = "", metrics: str = "") -> Iterator[Edge]:
+def edge_of(
+    folder: Path, workers: int, *, settings: str = "", metrics: str = "", dashboard: str = ""
+) -> Iterator[Edge]:
     """An edge of so many processes, all of which serve."""
     with running_edge(folder, settings=settings, metrics=metrics) as edge:
         edge.stop()
         file = edge.folder / "edge.toml"
-        file.write_text(f"workers = {workers}\n{file.read_text()}")
+        text = file.read_text().replace("[dashboard]\n", f"[dashboard]\n{dashboard}\n", 1)
+        file.write_text(f"workers = {workers}\n{text}")
         edge.start()
         control = edge.folder / "edge.control"
         wait_until(control.exists, timeout=90, what="the first process serves")
@@ -277,3 +281,39 @@ def test_metrics_are_of_all(tmp_path: Path) -> None:
         for _ in range(10):
             assert ask(edge, token.hostnames[0]).status == 200
         wait_until(lambda: count() == 40, what="what the one that is gone had stays")
+
+
+DASHBOARD = 'hostname = "admin.example.test"\noperators = ["anna"]'
+
+
+def test_the_api_is_about_all(tmp_path: Path) -> None:
+    """Whichever process answers: each tunnel is there, counted once, and can be ended."""
+    with edge_of(tmp_path, 2, dashboard=DASHBOARD) as edge, apps(tmp_path, edge, 3) as tokens:
+        made = json.loads(
+            edge.command("service-token", "create", "ci", "--access", "dashboard", "--json")
+        )
+        name = f"{made['id']}:{made['secret']}".encode()
+        fields = {"Authorization": f"Basic {base64.b64encode(name).decode()}"}
+
+        def get(path: str, *, body: bytes | None = None) -> Any:
+            response = ask(edge, "admin.example.test", f"/api/v1{path}", body=body, fields=fields)
+            text = response.text  # type: ignore[attr-defined]
+            assert text.startswith("{"), (path, response.status, text)
+            return json.loads(text)
+
+        host, path = "admin.example.test", "/api/v1/tunnels"
+        wait_until(
+            lambda: {ask(edge, host, path, fields=fields).status for _ in range(12)} == {200},
+            what="all know the service token",
+        )
+        for _ in range(20):
+            found = get("/tunnels")
+            assert (found["total"], {one["token"] for one in found["items"]}) == (
+                3,
+                {"app0", "app1", "app2"},
+            )
+            assert [one["token"] for one in get("/tunnels/app1")["sessions"]] == ["app1"]
+        for _ in range(4):
+            assert get("/tunnels/app2/kick", body=b"")["sessions"] == 1
+            wait_until(lambda: get("/tunnels")["total"] == 3, timeout=30, what="it is back")
+        assert ask(edge, tokens[2].hostnames[0]).status == 200

@@ -91,6 +91,16 @@ class DashboardContext:
             raise PageError(400, "This cannot be shown", f"{reply['error']}.")
         return reply
 
+    async def connected_elsewhere(self) -> set[str]:
+        """Return the ids of tokens that have a tunnel to another serving process of this edge.
+
+        Cancelling it loses nothing.
+        """
+        if self.link is None:
+            return set()
+        found = await self.link.ask_others({"command": "connected"})
+        return {str(token) for one in found for token in one.get("tokens", ())}
+
     async def moment(self) -> Moment:
         """Return what the edge does now, for a page that is opened. Cancelling it loses nothing."""
         return await self.look(None)

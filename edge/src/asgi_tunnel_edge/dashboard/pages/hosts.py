@@ -53,6 +53,7 @@ async def _show(hit: Hit) -> Response:
     totals = await context.history.totals(span, names)
     closed = {one.hostname: one for one in context.snapshot.maintenance}
     directory, doors = context.edge().directory, context.config.own_hostnames
+    elsewhere = await context.connected_elsewhere()
     hosts = []
     for token in context.tokens(hit.viewer):
         for name in token.hostnames:
@@ -64,7 +65,8 @@ async def _show(hit: Hit) -> Response:
                 _Host(
                     name=name,
                     token=token,
-                    is_online=route is not None and route.choose() is not None,
+                    is_online=token.id in elsewhere
+                    or (route is not None and route.choose() is not None),
                     is_end_to_end=name in token.end_to_end,
                     policy=None if own is None else own.access,
                     closed=closed.get(name),
