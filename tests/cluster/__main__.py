@@ -112,7 +112,7 @@ def run(folder: Path, bus: str, options: argparse.Namespace) -> int:
         for fault in _chosen(options, one):
             times: dict[str, float] = {}
             if options.quick:
-                times = {"before": 1.5, "after": 2.0, "lasts": min(fault.lasts, 5.0)}
+                times = {"before": 1.0, "after": 1.5, "lasts": min(fault.lasts, 4.0)}
             counts = run_fault(fault, one, **times)
             wrong = judge(fault, counts)
             bad += bool(wrong)

@@ -116,9 +116,19 @@ class ClusterEdge:
 
     def start(self) -> None:
         """Start it, and return when it listens."""
+        self.spawn()
+        self.wait()
+
+    def spawn(self) -> None:
+        """Start it."""
         command = [str(BIN / "asgi-tunnel-edge"), "run", "--data", str(self.folder)]
         self.process = spawn([*self.machine.prefix, *command], self.folder)
-        self.process.wait_for("listening on ", timeout=60)
+
+    def wait(self) -> None:
+        """Return when all its workers listen."""
+        workers = self.settings.get("workers", 1)
+        assert isinstance(workers, int)
+        self.running.wait_for("listening on ", timeout=60, count=workers)
 
     def command(self, *arguments: str) -> str:
         """Run ``asgi-tunnel-edge ... --data FOLDER`` in this process; return what it printed."""

@@ -250,7 +250,9 @@ def world(
             _join(one)
         one._make_tokens(apps)
         for edge in one.edges:
-            edge.start()
+            edge.spawn()
+        for edge in one.edges:
+            edge.wait()
         yield one
 
 
