@@ -94,7 +94,7 @@ async def live_edge(
     """
     table = {"domain": "example.test", "listen": "127.0.0.1:0", "tls": {"mode": "off"}}
     config = EdgeConfig.from_table({**table, **settings}, folder)
-    Store(config.database_path).migrate()
+    Store(config.database).migrate()
     edge = Edge(config)
     await edge.start()
     secret = new_secret() if token is None else token.secret
@@ -107,7 +107,7 @@ async def live_edge(
         hostnames=(SHOP, PLAIN),
         created_at=0,
     )
-    access = Store(config.database_path).snapshot().access
+    access = Store(config.database).snapshot().access
     edge._apply(Snapshot.of(1, [record], access=access))
     live = Live(edge, token)
     try:

@@ -105,8 +105,8 @@ async def door(folder: Path, **more: Any) -> AsyncIterator[World]:
             hostnames=(SHOP,),
             created_at=0,
         )
-        Store(live.edge.config.database_path).create_token(token)
-        store = AccessStore(live.edge.config.database_path)
+        Store(live.edge.config.database).create_token(token)
+        store = AccessStore(live.edge.config.database)
         store.create_user(UserRecord(name="anna", email="a@example.org"), password=HASHED)
         store.create_user(UserRecord(name="ben", groups=("admin",)), password=HASHED)
         world = World(live, store)
@@ -222,7 +222,7 @@ async def test_a_session_survives_a_restart_of_the_edge(tmp_path: Path) -> None:
         await world.log_in(browser)
         cookie = browser.headers["cookie"]
     async with live_edge(tmp_path, app, token=world.live.token, **SETTINGS) as live:
-        world = World(live, AccessStore(live.edge.config.database_path))
+        world = World(live, AccessStore(live.edge.config.database))
         async with world.browser(cookie=cookie) as browser:
             assert (await browser.get("/")).status_code == 200
 
