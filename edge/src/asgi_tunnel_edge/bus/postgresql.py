@@ -227,9 +227,9 @@ class PostgresqlBus:
         held = list(self._own.held)
         for start in range(0, len(held), MAX_JOINED):
             with answering(connection):  # each part: a hundred thousand at once may take seconds
-                await self._write(connection, held[start : start + MAX_JOINED], [])
+                await self._say(connection, [], held[start : start + MAX_JOINED])
         with answering(connection):
-            await self._notify(connection, [self._note(j=1)])
+            await self._say(connection, [self._note(j=1)])
             await self._beat(connection, keeps=True)
         with answering(connection):
             await self._read_unknown(connection)
@@ -254,6 +254,7 @@ class PostgresqlBus:
 
     async def _wait(self, connection: Connection, until: float) -> None:
         """Wait for something to send, something to read, or the next heartbeat."""
+        self._collect(connection)  # it may have come with the reply to a statement
         if self._notes:
             return
         loop = asyncio.get_running_loop()
@@ -272,7 +273,7 @@ class PostgresqlBus:
             await connection.execute(
                 "DELETE FROM asgi_tunnel_bus.nodes WHERE id = %s", (self._node.id,)
             )
-            await self._notify(connection, [self._note(g=None)])
+            await self._say(connection, [self._note(g=None)])
 
     # -- what is said ------------------------------------------------------------------------
 
@@ -280,9 +281,7 @@ class PostgresqlBus:
         while self._own.has_changes:
             hold, release = self._own.take(MAX_NAMES)
             try:
-                async with connection.transaction():
-                    await self._write(connection, hold, release)
-                    await self._notify(connection, self._changes(hold, release))
+                await self._say(connection, self._changes(hold, release), hold, release)
             except BaseException:
                 self._own.take_back([*hold, *release])
                 raise
@@ -290,27 +289,29 @@ class PostgresqlBus:
             notes: list[str] = []
             while self._events and len(notes) < 100:
                 notes.append(self._note(e=msgspec.Raw(self._events.popleft())))
-            await self._notify(connection, notes)
+            await self._say(connection, notes)
 
-    async def _write(
-        self, connection: Connection, hold: Sequence[str], release: Sequence[str]
+    async def _say(
+        self,
+        connection: Connection,
+        notes: Sequence[str],
+        hold: Sequence[str] = (),
+        release: Sequence[str] = (),
     ) -> None:
-        if hold:
-            await connection.execute(
-                "INSERT INTO asgi_tunnel_bus.holds SELECT %s, unnest(%s::text[])"
-                " ON CONFLICT DO NOTHING",
-                (self._node.id, list(hold)),
-            )
-        if release:
-            await connection.execute(
-                "DELETE FROM asgi_tunnel_bus.holds WHERE node = %s AND hostname = ANY(%s)",
-                (self._node.id, list(release)),
-            )
-
-    async def _notify(self, connection: Connection, notes: Sequence[str]) -> None:
+        """Write changes and notify the others: all or nothing, in one statement."""
         await connection.execute(
-            "SELECT pg_notify(%s, note) FROM unnest(%s::text[]) AS notes (note)",
-            (CHANNEL, list(notes)),
+            "WITH held AS (INSERT INTO asgi_tunnel_bus.holds"
+            " SELECT %(node)s, unnest(%(hold)s::text[]) ON CONFLICT DO NOTHING),"
+            " released AS (DELETE FROM asgi_tunnel_bus.holds"
+            " WHERE node = %(node)s AND hostname = ANY(%(release)s::text[]))"
+            " SELECT pg_notify(%(channel)s, note) FROM unnest(%(notes)s::text[]) AS notes (note)",
+            {
+                "node": self._node.id,
+                "hold": list(hold),
+                "release": list(release),
+                "channel": CHANNEL,
+                "notes": list(notes),
+            },
         )
 
     def _note(self, **what: Any) -> str:
@@ -335,10 +336,13 @@ class PostgresqlBus:
 
     # -- what is heard -----------------------------------------------------------------------
 
-    def _read_notes(self, connection: Connection) -> None:
+    def _collect(self, connection: Connection) -> None:
         connection.pgconn.consume_input()
         while (note := connection.pgconn.notifies()) is not None:
-            self._notes.append(note.extra.decode())
+            self._notes.append(note.extra.decode(errors="replace"))
+
+    def _read_notes(self, connection: Connection) -> None:
+        self._collect(connection)
         while self._notes:
             text = self._notes.popleft()
             try:
