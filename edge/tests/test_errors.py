@@ -23,6 +23,7 @@ from asgi_tunnel_edge.errors import (
     HostnameTakenError,
     KeptRequestNotFoundError,
     NameTakenError,
+    PeerError,
     ProxyHeaderError,
     RequestError,
     SolverError,
@@ -126,6 +127,7 @@ SENTENCES: list[tuple[EdgeError, str]] = [
     ),
     (StorageError("locked"), "locked"),
     (ChangeError("edge.toml: x"), "edge.toml: x"),
+    (PeerError("it does not reply"), "it does not reply"),
     (
         EdgeNotRunningError("data"),
         "no edge runs in data; start it with `asgi-tunnel-edge run --data data`",
