@@ -33,7 +33,7 @@ LOOPBACK: Final = 0.0005
 SLOWDOWN_WORK: Final = 0.3
 """Seconds of work by which it is measured what other programs leave of a core."""
 
-AGREES: Final = 2.0
+AGREES: Final = 2.5
 """The simulation is right to this factor, or to half a second: what other programs of the machine
 do in the meantime is not in it."""
 
@@ -75,7 +75,7 @@ class Measured:
 
 
 HEAD = """\
-| storm | connections | CPU of the edge, ms | of the app, ms | p50, s | p90, s | all, s |
+| storm | connections | edge, ms | app, ms | p50, s | p90, s | all, s |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
 

@@ -94,12 +94,12 @@ def test_machines() -> None:
 @pytest.mark.parametrize(
     ("name", "connections", "edge_ms", "app_ms", "away", "p50", "p90"),
     [
-        ("restart", 100, 2.10, 4.31, 2.7, 3.05, 3.69),
-        ("restart", 400, 2.29, 4.68, 3.7, 4.97, 6.02),
-        ("restart", 1000, 2.97, 6.08, 3.8, 13.66, 22.62),
-        ("loss", 100, 2.28, 4.56, 0.0, 1.16, 1.49),
-        ("loss", 400, 2.87, 5.27, 0.0, 3.16, 4.24),
-        ("loss", 1000, 4.63, 7.98, 0.0, 16.57, 21.55),
+        ("restart", 100, 3.89, 7.95, 1.2, 1.46, 1.69),
+        ("restart", 400, 6.24, 10.67, 2.0, 4.48, 5.90),
+        ("restart", 1000, 4.88, 9.83, 1.6, 5.77, 8.60),
+        ("loss", 100, 2.45, 4.03, 0.0, 0.42, 0.70),
+        ("loss", 400, 3.96, 6.34, 0.0, 3.10, 4.29),
+        ("loss", 1000, 5.04, 8.44, 0.0, 6.26, 9.33),
     ],
 )
 def test_it_agrees_with_what_was_measured(
@@ -111,7 +111,7 @@ def test_it_agrees_with_what_was_measured(
     p50: float,
     p90: float,
 ) -> None:
-    """Within a factor of 2.5 of `python -m benchmarks.storm` on two cores that others used, too."""
+    """As near to `python -m benchmarks.storm`, on two cores that others used, as it says it is."""
     costs = Costs(edge_ms / 1e3, app_ms / 1e3, 256, 0.0005)
     if name == "restart":
         storm = restart(connections, away=away, costs=costs)
@@ -121,7 +121,7 @@ def test_it_agrees_with_what_was_measured(
     assert len(back) == connections
     for measured, share in ((p50, 0.5), (p90, 0.9)):
         simulated = quantile(back, share)
-        assert abs(measured - simulated) < 0.5 or 0.4 < simulated / measured < 2.5
+        assert abs(measured - simulated) < 0.5 or 1 / AGREES < simulated / measured < AGREES
 
 
 def test_what_agrees() -> None:
