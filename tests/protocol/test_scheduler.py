@@ -148,3 +148,21 @@ def test_budget_starts_no_further_frame() -> None:
     assert fill(scheduler, DATA_QUANTUM + 10)[0] == [(1, DATA_QUANTUM + 10)]
     frames, _ = fill(scheduler, 3 * DATA_QUANTUM)
     assert frames == [(1, DATA_PIECE), (1, DATA_QUANTUM)]
+
+
+def test_files_of_a_piece_are_not_cut() -> None:
+    """The second file leaves whole beside the first one, though their headers exceed the budget."""
+    scheduler = Scheduler()
+    for stream_id in (1, 2):
+        scheduler.add(make_stream(stream_id, queued=DATA_PIECE))
+    assert fill(scheduler, 2 * DATA_PIECE)[0] == [(1, DATA_PIECE), (2, DATA_PIECE)]
+
+
+def test_a_small_budget_cuts_a_file() -> None:
+    """A slow line takes no more than it asked for."""
+    scheduler = Scheduler()
+    scheduler.add(make_stream(1, queued=DATA_PIECE))
+    scheduler.add(make_stream(2, queued=DATA_PIECE))
+    frames, _ = fill(scheduler, DATA_PIECE)
+    assert frames == [(1, DATA_PIECE)]
+    assert fill(scheduler, DATA_QUANTUM)[0] == [(2, DATA_QUANTUM)]

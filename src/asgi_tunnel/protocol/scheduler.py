@@ -80,8 +80,8 @@ class Scheduler:
             room = budget - size
             if room < DATA_QUANTUM:
                 room = DATA_QUANTUM
-            elif room > DATA_PIECE:
-                room = DATA_PIECE
+            elif room > DATA_PIECE or budget > DATA_PIECE:
+                room = DATA_PIECE  # also of what is left: a file of 64 KiB is not cut for 100 bytes
             count, length = stream.take(parts, room)
             if count:
                 frames += count
