@@ -3,6 +3,8 @@
 GET /               5 bytes
 GET /64k            64 KiB
 GET /asset/N        2 KiB
+GET /json           2 KiB of JSON, encoded for each request
+GET /bytes/N        N bytes in one piece, at most 256 KiB
 POST /echo-size     answers the length of the body
 GET /down?bytes=N   N bytes, sent in pieces of 64 KiB
 POST /up            answers the length of the body, which may be endless
@@ -13,6 +15,7 @@ WebSocket /ws       sends each message back
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -24,6 +27,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 _PIECE = bytes(64 * 1024)
 _ASSET = b"a" * 2048
+_FILE = bytes(256 * 1024)
+_RECORDS = [
+    {"id": number, "name": f"item {number:04}", "tags": ["new", "in stock"], "price": 19.9}
+    for number in range(26)
+]
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -47,6 +55,10 @@ async def _http(scope: Message, receive: Receive, send: Send) -> None:
         await _answer(send, _ASSET)
     elif path == "/64k":
         await _answer(send, _PIECE)
+    elif path == "/json":
+        await _answer(send, json.dumps(_RECORDS).encode(), kind=b"application/json")
+    elif path.startswith("/bytes/"):
+        await _answer(send, _FILE[: int(path[7:])])
     elif path in ("/echo-size", "/up"):
         await _answer(send, str(await _body_size(receive)).encode())
     elif path == "/down":
@@ -61,9 +73,11 @@ def _number(scope: Message, name: str) -> int:
     return int(parse_qs(scope["query_string"].decode())[name][0])
 
 
-async def _answer(send: Send, body: bytes, *, status: int = 200) -> None:
+async def _answer(
+    send: Send, body: bytes, *, status: int = 200, kind: bytes = b"text/plain"
+) -> None:
     length = str(len(body)).encode()
-    headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+    headers = [(b"content-type", kind), (b"content-length", length)]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -55,9 +55,12 @@ def init(
 
 
 @contextmanager
-def edge(data: Path, *, prefix: Sequence[str] = ()) -> Iterator[Process]:
+def edge(
+    data: Path, *, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> Iterator[Process]:
     """Run the edge of a folder; it listens when the block starts."""
-    with running("edge", [*prefix, str(COMMAND), "run", "--data", str(data)], data) as process:
+    line = [*prefix, str(COMMAND), "run", "--data", str(data)]
+    with running("edge", line, data, env=env) as process:
         process.wait_for("listening on ")
         yield process
 

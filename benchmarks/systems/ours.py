@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks.drivers.launch import ROOT
 from benchmarks.model import HTTPS_HOSTNAME, Running, System
 from benchmarks.process import free_port
 from benchmarks.scenes import edge as own
@@ -21,16 +23,24 @@ _MODULES = {
 }
 """A module of each distribution that is compiled where anything is."""
 
+_SOURCES = (ROOT / "src", ROOT / "edge" / "src")
+"""Where plain Python is, for an environment that has it compiled."""
+
 _SETTINGS = "both ends as installed; plain HTTP (--tls off) on loopback; access log on"
 
 
 @contextmanager
-def _runner(folder: Path) -> Iterator[Running]:
+def _runner(folder: Path, *, is_plain: bool = False) -> Iterator[Running]:
     data = own.init(folder)
-    with own.edge(data) as edge, own.app(folder, own.create_token(data)) as app:
+    env = {"PYTHONPATH": os.pathsep.join(map(str, _SOURCES))} if is_plain else {}
+    with (
+        own.edge(data, env=env) as edge,
+        own.app(folder, own.create_token(data), env=env) as app,
+    ):
         port = own.port(data)
         edge.wait_for_app(port)
-        yield Running(RUNNER.name, "127.0.0.1", port, {"edge": edge.pid, "app": app.pid})
+        name = (PLAIN if is_plain else RUNNER).name
+        yield Running(name, "127.0.0.1", port, {"edge": edge.pid, "app": app.pid})
 
 
 @contextmanager
@@ -78,6 +88,13 @@ def _tls(folder: Path, *, is_end_to_end: bool) -> Iterator[Running]:
             yield Running(name, "127.0.0.1", port, {"edge": edge.pid, "app": app.pid}, root)
 
 
+def _not_plain() -> str:
+    """Return why there is no plain Python beside what is measured anyway, or an empty string."""
+    if _form(_MODULES["asgi-tunnel"]) == "plain Python":
+        return "what is installed is plain Python already"
+    return "" if all(one.is_dir() for one in _SOURCES) else "there are no sources"
+
+
 def _versions() -> str:
     """Return what this interpreter has: the ends run with it."""
     return ", ".join(f"{one} {version(one)} ({_form(module)})" for one, module in _MODULES.items())
@@ -90,6 +107,12 @@ def _form(module: str) -> str:
 
 
 RUNNER = System("asgi-tunnel run", _runner, lambda: f"{_versions()}; {_SETTINGS}")
+PLAIN = System(
+    "asgi-tunnel run, plain",
+    partial(_runner, is_plain=True),
+    lambda: "as asgi-tunnel run, with nothing compiled: what a machine without a wheel gets",
+    missing=_not_plain,
+)
 MIDDLEWARE = System(
     "asgi-tunnel in uvicorn",
     _middleware,
@@ -112,4 +135,4 @@ END_TO_END = System(
     lambda: "as asgi-tunnel run, TLS; visitors' TLS is spoken by the app, the edge passes it on",
     is_tls=True,
 )
-SYSTEMS = (RUNNER, MIDDLEWARE, SERVICES, TLS, END_TO_END)
+SYSTEMS = (RUNNER, PLAIN, MIDDLEWARE, SERVICES, TLS, END_TO_END)

@@ -87,14 +87,21 @@ def load(
     }
 
 
-def _pages(running: Running, scale: Scale) -> dict[str, float]:
+def pages(running: Running, scale: Scale, *how: str) -> dict[str, float]:
     """Open pages, one after another.
+
+    Args:
+        running: The system.
+        scale: How long.
+        how: Options of the driver.
 
     Raises:
         DriverError: No page came whole.
     """
     options = ["--host", running.host, "--port", running.port, "--name", running.hostname]
-    with driver("page", *options, "--seconds", scale.seconds) as visitor:
+    if running.root is not None:
+        options += ["--root", running.root]
+    with driver("page", *options, "--seconds", scale.seconds, *how) as visitor:
         meter = Meter(running)
         result = visitor.run()
         cpu = meter.figures("cpu_us", scale=1e6 / result["pages"])
@@ -120,12 +127,24 @@ WORKLOADS = (
         )
         for connections in (1, 32, 256)
     ),
+    *(
+        Workload(
+            name="get-64k" if connections == 32 else f"get-64k-{connections}",
+            title=f"GET of 64 KiB, {connections} connection{'s' if connections > 1 else ''}",
+            figures=FIGURES,
+            run=partial(load, path="/64k", connections=connections),
+            missing=missing,
+            is_quick=connections == 32,
+        )
+        for connections in (1, 32)
+    ),
     Workload(
-        name="get-64k",
-        title="GET of 64 KiB, 32 connections",
+        name="json-2k",
+        title="GET of 2 KiB of JSON, 32 connections",
         figures=FIGURES,
-        run=partial(load, path="/64k", connections=32),
+        run=partial(load, path="/json", connections=32),
         missing=missing,
+        is_quick=False,
     ),
     Workload(
         name="post-10k",
@@ -138,6 +157,20 @@ WORKLOADS = (
         name="page-40",
         title="Page of 40 assets of 2 KiB over 6 new connections",
         figures=PAGE_FIGURES,
-        run=_pages,
+        run=pages,
+    ),
+    Workload(
+        name="page-40-kept",
+        title="Page of 40 assets of 2 KiB over 6 connections that are kept",
+        figures=PAGE_FIGURES,
+        run=lambda running, scale: pages(running, scale, "--kept"),
+        is_quick=False,
+    ),
+    Workload(
+        name="page-mix",
+        title="Page of 40 responses of 1 to 200 KiB, 1 MiB together, over 6 new connections",
+        figures=PAGE_FIGURES,
+        run=lambda running, scale: pages(running, scale, "--mix"),
+        is_quick=False,
     ),
 )

@@ -66,6 +66,14 @@ def _rows(
             for count in connections
         ),
         Workload(
+            name=f"{prefix}-page-40",
+            title=f"Page of 40 assets of 2 KiB over 6 new connections and HTTPS, {where}",
+            figures=http.PAGE_FIGURES,
+            run=http.pages,
+            systems=systems,
+            is_quick=False,
+        ),
+        Workload(
             name=f"{prefix}-handshakes",
             title=f"A TLS 1.3 handshake and a GET on each connection, {where}, 4 visitors",
             figures=HANDSHAKE_FIGURES,
