@@ -117,6 +117,7 @@ NAVIGATION: Final[Sequence[tuple[str, Sequence[Section]]]] = (
                 (
                     "architecture.md",
                     "reliability.md",
+                    "scale.md",
                     "security.md",
                     "threats.md",
                     "performance.md",

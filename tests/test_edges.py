@@ -138,7 +138,7 @@ def test_when_all_are_away() -> None:
     assert edges.has_ready
 
 
-def test_a_home_that_does_not_come_back() -> None:
+def test_an_own_edge_that_does_not_come_back() -> None:
     """It is forgotten after ten minutes, and where the app is becomes its place."""
     edges, clock = known(A, B)
     edges.failed(A)

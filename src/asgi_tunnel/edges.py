@@ -53,7 +53,7 @@ that are left get all apps of one that has died."""
 class Edges:
     """The edges that are known, and the connections' places among them.
 
-    The first connection's home is the edge that the token's URL has led to. The others follow in an
+    The own edge of the first connection is the one that the token's URL has led to. The others follow in an
     order that differs from process to process and stays the same for one: so apps spread over all
     edges, and move as little as possible when one is added.
 
@@ -75,7 +75,7 @@ class Edges:
         self._instance = instance
         self._clock = clock
         self._order: tuple[str, ...] = ()
-        self._home = ""
+        self._first = ""
         self._is_public = False  # the edge that named the others is on the internet
         self._named: dict[str, tuple[str, ...]] = {}  # by edge, what it named last
         self._places: dict[int, str] = {}  # by connection: where it is, or goes now
@@ -158,10 +158,10 @@ class Edges:
             self._down.pop(one, None)
         self._places[number] = place
         self._named[place] = tuple(dict.fromkeys(usable))
-        self._home = self._home or place
-        if place == self._home:
+        self._first = self._first or place
+        if place == self._first:
             self._is_public = _is_public(peer)
-        kept = {self._home, *self._places.values()}
+        kept = {self._first, *self._places.values()}
         self._named = {one: names for one, names in self._named.items() if one in kept}
         self._set_order()
         return place
@@ -184,7 +184,7 @@ class Edges:
         """Return the edge that a connection should move to; None: there is no better one now."""
         if not self._order:
             return None
-        self._replace_home()
+        self._replace_first()
         url = self._preferred(number)
         return None if self._places.get(number) == url or not self._is_ready(url) else url
 
@@ -200,17 +200,17 @@ class Edges:
     def _is_ready(self, url: str) -> bool:
         return self._down.get(url, (0.0, 0.0))[1] <= self._clock()
 
-    def _replace_home(self) -> None:
+    def _replace_first(self) -> None:
         """Let another edge be the first one's own, once that was away for long."""
-        since, _ = self._down.get(self._home, (math.inf, 0.0))
+        since, _ = self._down.get(self._first, (math.inf, 0.0))
         place = self._places.get(0, "")
-        if self._clock() - since > FORGET and place != self._home and place in self._named:
-            self._home = place
+        if self._clock() - since > FORGET and place != self._first and place in self._named:
+            self._first = place
             self._set_order()
 
     def _set_order(self) -> None:
-        others = [one for one in self._named[self._home] if one != self._home]
-        order = (self._home, *sorted(others, key=self._rank))
+        others = [one for one in self._named[self._first] if one != self._first]
+        order = (self._first, *sorted(others, key=self._rank))
         if order == self._order:
             return
         self._order = order
@@ -224,7 +224,7 @@ class Edges:
         return sha256(f"{self._instance} {url}".encode()).digest()
 
     def _forget_all(self) -> None:
-        self._order, self._home = (), ""
+        self._order, self._first = (), ""
         self._named.clear()
         self._places.clear()
         self._down.clear()
