@@ -121,6 +121,21 @@ async def test_many(world: World) -> None:
         await other.finds(name)
 
 
+async def test_long_names(world: World) -> None:
+    """Hostnames as long as DNS has them fit into what the service takes at once."""
+    one, other = await two(world)
+    names = [".".join(["x" * 63, "y" * 63, "z" * 63, f"{number:061}"]) for number in range(200)]
+    assert {len(name) for name in names} == {253}
+    for name in names:
+        one.bus.hold(name)
+    for name in names:
+        await other.finds(name, one)
+    for name in names:
+        one.bus.release(name)
+    for name in names:
+        await other.finds(name)
+
+
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_order(world: World, seed: int) -> None:
     """Whatever nodes hold and release, in whatever order: at the end all find what is held."""

@@ -250,7 +250,8 @@ class NatsBus:
                 _log.exception("the bus is joined again after a defect")
             finally:
                 self._joined.clear()
-                with contextlib.suppress(Error, OSError, TimeoutError):
+                # AssertionError: of a client that had not begun to connect.
+                with contextlib.suppress(Error, OSError, TimeoutError, AssertionError):
                     await client.close()
             # By itself it comes back; here it was refused: by a password that was changed, say.
             await asyncio.sleep(HEARTBEAT)
@@ -270,6 +271,7 @@ class NatsBus:
         async def on_closed() -> None:
             self._wake.set()
 
+        options = await asyncio.to_thread(lambda: self._service.options)  # it may read files
         await client.connect(
             self._service.servers,
             name=f"asgi-tunnel-edge {self._node.edge}",
@@ -283,7 +285,7 @@ class NatsBus:
             disconnected_cb=on_lost,
             reconnected_cb=on_back,
             closed_cb=on_closed,
-            **self._service.options,
+            **options,
         )
 
     async def _subscribe_own(self, client: Client) -> None:
