@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from benchmarks.process import Process
 
 CONNECTIONS = 64
-IDLE = 5.0
+IDLE = 3.0
 """Seconds in which nothing comes."""
 
 
@@ -149,7 +149,9 @@ def main() -> None:
     found: dict[Case, list[Found]] = {case: [] for case in cases}
     for _ in range(options.rounds):
         for case in cases:
-            found[case].append(measure(case, options.seconds))
+            one = measure(case, options.seconds)
+            sys.stderr.write(f"{case}: {one}\n")
+            found[case].append(one)
     lines = [f"{'':22}    req/s  p50 us  p99 us  edge us  app us  crossed   idle  errors"]
     for case, rounds in found.items():
         one = Found(*map(statistics.median, zip(*rounds, strict=True)))
