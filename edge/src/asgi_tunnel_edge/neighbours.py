@@ -186,6 +186,7 @@ class Neighbours:
             "forwarded": peers.forwarding.sent,
             "gone": peers.forwarding.gone,
             "served": peers.relay.served,
+            "carried": 0 if self.carrier is None else self.carrier.carried,
             "peers": peers.status(),
         }
 

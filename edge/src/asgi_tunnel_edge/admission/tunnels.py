@@ -69,6 +69,13 @@ MAX_PENDING_HANDSHAKES: Final = 256
 """Connections that may be between the two at one time: caps what a reconnect storm costs. Those of
 tokens with a session to resume have as many places again, which no other token can take."""
 
+CARRY_AT_MOST: Final = 30.0
+"""Seconds that a session which goes on over another process is used as before while it carries
+something; then a fresh one is asked for in its place, as at once where it is empty."""
+
+CARRY_LOOK: Final = 0.5
+"""Seconds between two looks whether it is empty."""
+
 _TOO_BUSY: Final = "the token sent too many frames without content"
 _FULL: Final = "this edge has no room for another tunnel right now"
 _CROWDED: Final = "the token has as many tunnels as it may have (max_tunnels)"
@@ -316,7 +323,7 @@ class TunnelAcceptor:
 
         def on_hello(pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
             self._reply_to(pending, hello, rest)
-            self._directory.renew_one(entry)  # so that a direct connection follows
+            self._renew_later(entry, entry.resumed, asyncio.get_running_loop().time())
 
         pending = PendingTunnel(
             websocket,
@@ -328,6 +335,21 @@ class TunnelAcceptor:
         )
         websocket.start(pending)
         return True
+
+    def _renew_later(self, entry: SessionEntry, resumed: int, since: float) -> None:
+        """Ask for a fresh session, so that a direct connection follows.
+
+        Once this one is empty, or has been carried for long: an app resumes the session that it
+        has, and not one that drains, so what is in progress would not outlive another cut.
+        """
+        session = entry.session
+        if session.is_over or not session.is_attached or entry.resumed != resumed:
+            return  # it ends, or comes again
+        loop = asyncio.get_running_loop()
+        if not session.connection.open_streams or loop.time() - since >= CARRY_AT_MOST:
+            self._directory.renew_one(entry)
+        else:
+            loop.call_later(CARRY_LOOK, self._renew_later, entry, resumed, since)
 
     def _reply_to(self, pending: PendingTunnel, hello: Hello, rest: bytes) -> None:
         """Resume a session, start one, or refuse; reply to who only asks."""
