@@ -53,9 +53,9 @@ that are left get all apps of one that has died."""
 class Edges:
     """The edges that are known, and the connections' places among them.
 
-    The own edge of the first connection is the one that the token's URL has led to. The others follow in an
-    order that differs from process to process and stays the same for one: so apps spread over all
-    edges, and move as little as possible when one is added.
+    The own edge of the first connection is the one that the token's URL has led to. The others
+    follow in an order that differs from process to process and stays the same for one: so apps
+    spread over all edges, and move as little as possible when one is added.
 
     Args:
         config: Where the token leads, and what may be dialed without TLS.
