@@ -14,14 +14,17 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import uvloop
+
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 
 from .app import app
 
-BATCH = 20
-"""Apps that are started together, each 50 ms: a crowd's first arrival is no part of the test."""
+AT_ONCE = 40
+"""Apps that have no connection yet: a crowd's first arrival is no part of the test, and one process
+that begins with thousands of handshakes replies to no PING of those that are done."""
 
 EVERY = 0.25
 """Seconds between two lines."""
@@ -32,14 +35,14 @@ async def main(tokens: list[str], connections: int, lines: TextIO) -> None:
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     connectors: list[Connector] = []
     writing = asyncio.get_running_loop().create_task(_write(connectors, lines))
-    for number, token in enumerate(tokens):
+    for token in tokens:
         environ = {**os.environ, "ASGI_TUNNEL_STATUS": "off", "ASGI_TUNNEL_TOKEN": token}
         config = TunnelConfig.from_env(environ, connections=connections)
         assert config is not None
         connectors.append(Connector(config, Origin(app)))
         connectors[-1].start()
-        if number % BATCH == BATCH - 1:
-            await asyncio.sleep(0.05)
+        while sum(len(_places(one)) < connections for one in connectors[-AT_ONCE:]) >= AT_ONCE:
+            await asyncio.sleep(0.02)
     await ended
     writing.cancel()
 
@@ -65,5 +68,6 @@ def _places(connector: Connector) -> list[str]:
 
 if __name__ == "__main__":
     with Path(sys.argv[3]).open("w") as file:
-        asyncio.run(main(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), file))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), file))
     os._exit(0)  # as a process that is killed: nobody waits for 10,000 closing handshakes
