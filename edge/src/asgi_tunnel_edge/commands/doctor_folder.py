@@ -66,9 +66,7 @@ def check_database(config: EdgeConfig) -> Finding:
     store = Store(config.database)
     path = store.label
     why = "the edge goes on without it, with the tokens that it knew last, or does not start"
-    restart = "put a copy back, or see `asgi-tunnel-edge remake database`"
-    if config.store is not None:
-        restart = "fill it from an edge's folder with `asgi-tunnel-edge store move`"
+    restart = store.repair
     try:
         damage = store.find_damage()
         revision = store.revision()

@@ -53,6 +53,11 @@ class Database:
         """What sentences call it; without a password."""
         return self._dialect.label
 
+    @property
+    def repair(self) -> str:
+        """What to do where it is lost, for sentences."""
+        return self._dialect.repair
+
     def migrate(self) -> None:
         """Make the tables, or bring them to this version; all or nothing.
 

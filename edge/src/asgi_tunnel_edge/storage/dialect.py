@@ -51,6 +51,7 @@ class Dialect(Protocol):
     """
 
     label: str  #: for sentences; never with a password
+    repair: str  #: what to do where it is lost, for sentences
 
     @property
     def alchemy(self) -> str:

@@ -76,6 +76,7 @@ class PostgreSQL:
     def __init__(self, url: str) -> None:
         self._url = url
         self.label = _without_secrets(url)
+        self.repair = "fill it from an edge's folder with `asgi-tunnel-edge store move`"
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
@@ -191,10 +192,7 @@ class PostgreSQL:
         if state in _REASONS:
             return f"the database {label} {_REASONS[state]}"
         if state == _NO_TABLE and ('"tokens"' in said or '"meta"' in said):
-            return (
-                f"the database {label} has no tables; fill it from an edge's folder with "
-                "`asgi-tunnel-edge store move`"
-            )
+            return f"the database {label} has no tables; {self.repair}"
         if state in (_NO_TABLE, _NO_COLUMN):
             return older_version(label)
         if state.startswith(_LOST) or (not state and isinstance(error, _driver().OperationalError)):

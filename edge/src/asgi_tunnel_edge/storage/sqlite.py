@@ -30,6 +30,7 @@ class SQLite:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.label = str(path)
+        self.repair = "put a copy back, or make a new one with `asgi-tunnel-edge remake database`"
 
     def load(self) -> None:
         """See :class:`.dialect.Dialect`: it comes with Python."""
@@ -114,20 +115,15 @@ class SQLite:
         """See :class:`.dialect.Dialect`."""
         said, path = str(error), self.path
         if not path.exists():
-            return (
-                f"there is no database {path}; put a copy back, or make a new one with "
-                "`asgi-tunnel-edge remake database`, which says what is lost"
-            )
+            return f"there is no database {path}; {self.repair}, which says what is lost"
         if "locked" in said or "busy" in said:
             return f"the database {path} is locked by another process; try again"
         is_empty = "no such table: tokens" in said or "no such table: meta" in said
         if "no such column" in said or ("no such table" in said and not is_empty):
             return older_version(self.label)
         if "not a database" in said or "malformed" in said or is_empty:
-            return (
-                f"the database {path} is broken ({said}); put a copy back, or make a new one "
-                "with `asgi-tunnel-edge remake database`, which says what is lost"
-            )
+            what = f"the database {path} is broken ({said})"
+            return f"{what}; {self.repair}, which says what is lost"
         return f"the database {path} cannot be used ({said}); check its disk and permissions"
 
 

@@ -87,6 +87,7 @@ class SnapshotReader:
         self._snapshot: Snapshot | None = None
         self.read_at = 0.0  # seconds since 1970
         self._failing = False
+        self._why = ""  # the last failure
         self._file_failing = False
         self._bans_failing = False
         self._uses_failing = False
@@ -112,12 +113,9 @@ class SnapshotReader:
             try:
                 snapshot = load_snapshot_file(self._file)
             except StorageError as error:
-                sentence = (
-                    f"neither the database {self._dialect.label} nor the snapshot {self._file} can "
-                    "be read; put a copy of the database back, or make a new one with "
-                    "`asgi-tunnel-edge remake database`"
-                )
-                raise StorageError(sentence) from error
+                label, file = self._dialect.label, self._file
+                sentence = f"neither the database {label} nor the snapshot {file} can be read"
+                raise StorageError(f"{sentence} ({self._why}); {self._dialect.repair}") from error
             _log.warning(
                 "started with the snapshot %s of generation %d, without the database",
                 self._file,
@@ -136,10 +134,11 @@ class SnapshotReader:
             snapshot = self._read()
         except self._trouble as error:
             self.close()
+            self._why = " ".join(str(error).split())
             if not self._failing:
                 self._failing = True
                 _log.warning(
-                    "the database %s cannot be read, going on without it: %s", label, error
+                    "the database %s cannot be read, going on without it: %s", label, self._why
                 )
             return None
         finally:
