@@ -41,10 +41,14 @@ async def main(tokens: list[str], connections: int, lines: TextIO) -> None:
         assert config is not None
         connectors.append(Connector(config, Origin(app)))
         connectors[-1].start()
-        while sum(len(_places(one)) < connections for one in connectors[-AT_ONCE:]) >= AT_ONCE:
-            await asyncio.sleep(0.02)
+        await _wait_for_room(connectors[-AT_ONCE:], connections)
     await ended
     writing.cancel()
+
+
+async def _wait_for_room(newest: list[Connector], connections: int) -> None:
+    while sum(len(_places(one)) < connections for one in newest) >= AT_ONCE:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # a connector tells nobody
 
 
 async def _write(connectors: list[Connector], lines: TextIO) -> None:
@@ -67,7 +71,9 @@ def _places(connector: Connector) -> list[str]:
 
 
 if __name__ == "__main__":
-    with Path(sys.argv[3]).open("w") as file:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), file))
+    with (
+        Path(sys.argv[3]).open("w") as file,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(main(Path(sys.argv[1]).read_text().split(), int(sys.argv[2]), file))
     os._exit(0)  # as a process that is killed: nobody waits for 10,000 closing handshakes
