@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asgi_tunnel import connector as connector_module
+from asgi_tunnel import slot as slot_module
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import BASE, CAP, SHARE, STABLE_AFTER, Backoff
 from asgi_tunnel.config import TunnelConfig
@@ -97,7 +97,7 @@ async def test_a_session_that_is_cut_at_once_is_no_busy_loop(
         """Leave the clock alone: it sleeps as well."""
 
     monkeypatch.setattr(Connector, "_watch_machine", awake)
-    monkeypatch.setattr(connector_module, "dial", dialled)
+    monkeypatch.setattr(slot_module, "dial", dialled)
     monkeypatch.setattr(anyio, "sleep", noted)
     config = TunnelConfig.from_env({"ASGI_TUNNEL_TOKEN": TOKEN}, connections=1)
     assert config is not None

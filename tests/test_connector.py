@@ -12,12 +12,13 @@ import pytest
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import Backoff
 from asgi_tunnel.config import TunnelConfig
-from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.connector import Connector
 from asgi_tunnel.errors import BanError, VersionMismatchError
 from asgi_tunnel.greeting import greet
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.handshake import Hello, Welcome, encode_handshake
 from asgi_tunnel.protocol.policy import POLICY, PolicyRule
+from asgi_tunnel.slot import Slot
 from asgi_tunnel.token import Token
 from asgi_tunnel.transport import Receiver, Transport, WebSocketTransport
 
@@ -109,7 +110,7 @@ def test_an_outage_is_logged_from_time_to_time(
     caplog.set_level(logging.INFO)
     clock = Clock()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
-    slot, backoff = _Slot(connector(), 0), Backoff(0.0)
+    slot, backoff = Slot(connector(), 0), Backoff(0.0)
     times = []
     for second in range(600):
         clock.now = float(second)

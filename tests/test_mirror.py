@@ -140,6 +140,7 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/findings.py": (
         "tests/commands/test_doctor.py edge/tests/commands/test_doctor.py"
     ),
+    "src/asgi_tunnel/slot.py": "tests/test_connector.py tests/test_reconnect.py",
     "src/asgi_tunnel/greeting.py": "tests/test_connector.py tests/test_probe.py",
     "src/asgi_tunnel/loading.py": "tests/asgi/test_runner.py",
     "src/asgi_tunnel/middleware.py": "tests/asgi/test_middleware.py tests/e2e/test_servers.py",

@@ -11,10 +11,11 @@ import pytest
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.backoff import BASE, CAP, Backoff
 from asgi_tunnel.config import TunnelConfig
-from asgi_tunnel.connector import Connector, _Slot
+from asgi_tunnel.connector import Connector
 from asgi_tunnel.edge_tls import EdgeTLSError
 from asgi_tunnel.errors import HandshakeError
 from asgi_tunnel.protocol.codes import RefuseCode
+from asgi_tunnel.slot import Slot
 from asgi_tunnel.token import Token
 
 TOKEN = Token(edge="ws://127.0.0.1:1", id="tok_1", secret="secret").format()
@@ -29,7 +30,7 @@ class LongOutage(Backoff):
 
 
 @pytest.fixture
-def slot() -> _Slot:
+def slot() -> Slot:
     """A slot that has never connected."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -38,7 +39,7 @@ def slot() -> _Slot:
     config = TunnelConfig.from_env({}, token=TOKEN)
     assert config is not None
     assert config.connections == 2
-    return _Slot(Connector(config, Origin(app)), 0)
+    return Slot(Connector(config, Origin(app)), 0)
 
 
 @pytest.mark.parametrize(
@@ -51,18 +52,18 @@ def slot() -> _Slot:
         (EdgeTLSError("the certificate has expired"), CAP),
     ],
 )
-async def test_waits_by_cause(slot: _Slot, error: Exception, most: float) -> None:
+async def test_waits_by_cause(slot: Slot, error: Exception, most: float) -> None:
     """What costs the edge nothing is tried again soon, what it can see is spread."""
     assert slot._unreached(error, LongOutage(0.0)) == most
 
 
-async def test_a_refusal_with_a_hint(slot: _Slot) -> None:
+async def test_a_refusal_with_a_hint(slot: Slot) -> None:
     """The edge's hint comes first and the spread behind it: all of a crowd get the same hint."""
     refusal = HandshakeError(RefuseCode.OVERLOAD, "busy", retry_after=2.0)
     assert slot._refused(refusal, LongOutage(0.0)) == 2.0 + CAP
 
 
-async def test_a_drain_with_a_hint(slot: _Slot) -> None:
+async def test_a_drain_with_a_hint(slot: Slot) -> None:
     """An edge that goes away has spread its apps itself."""
     slot.retiring.append(object())  # type: ignore[arg-type]
     slot._hint = 0.3

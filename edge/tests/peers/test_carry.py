@@ -92,9 +92,7 @@ async def test_resumes_across_processes(tmp_path: Path) -> None:
             await slow.send("GET", f"/size/{size}")
             await until(lambda: len(app.paths) == 2)
             first = world[0].edge.directory.entries[0]
-            for times, number in enumerate(
-                (1, 1, 0, 1), 1
-            ):  # there and back
+            for times, number in enumerate((1, 1, 0, 1), 1):  # there and back
                 wire.port = world[number].edge.address.port
                 wire.cut()
                 await until(lambda times=times: first.resumed == times)  # type: ignore[misc]
