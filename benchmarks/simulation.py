@@ -36,7 +36,7 @@ OPEN_CPU: Final = 0.857e-3
 """Seconds of a core of an edge to open one tunnel over TLS (performance.md, `idle`)."""
 
 TURNED_AWAY_CPU: Final = 50e-6
-"""Seconds to accept a connection, or to turn it away (limits.md, `server.BACKLOG`)."""
+"""Seconds to accept a connection, or to turn it away (limits.md, `ports.BACKLOG`)."""
 
 IDLE_BYTES: Final = 29.5 * 1024
 """Resident bytes of an edge for one idle tunnel over TLS (performance.md, `idle`)."""

@@ -77,7 +77,7 @@ async def test_ipv6_wildcard_serves_ipv4_too(
             writer.close()
     finally:
         await edge.stop()
-    assert all(sock.fileno() == -1 for sock in edge._sockets)
+    assert all(sock.fileno() == -1 for sock in edge.ports._sockets)
     logged = capfd.readouterr().out
     assert "127.0.0.1" in logged
     assert "::ffff:" not in logged

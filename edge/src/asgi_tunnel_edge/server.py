@@ -35,7 +35,6 @@ from .connections.table import ConnectionTable
 from .cluster.files import read_identity
 from .context import EdgeContext
 from .descriptors import (
-    DescriptorWatch,
     available_descriptors,
     has_terminal,
     raise_limit,
@@ -51,18 +50,11 @@ from .guards import Guards
 from .hostname import is_address
 from .http1.connection import HTTP1Connection
 from .http1.front import HTTP1Front
-from .http1.responses import encode_reply
 from .identity.proxies import Proxies
-from .identity.proxy_protocol import Preamble
 from .inbox.service import Inbox
 from .instruments import Instruments
 from .known_edges import KnownEdges
 from .leaving import SPREAD, STOP_GRACE, Ending, Leaving
-from .listeners.acceptor import TLSAcceptor
-from .listeners.advice import listen_advice
-from .listeners.plain import PlainAcceptor
-from .listeners.proxy_header import ProxyHeaderFactory
-from .listeners.sockets import listen
 from .login import Entrance
 from .neighbours import BusOpener, IdentityReader, Neighbours
 from .observers.access_log import AccessLog
@@ -71,11 +63,11 @@ from .observers.log_handler import logging_to_stderr
 from .observers.request_counter import RequestCounter
 from .observers.rotation import Rotation
 from .pages import load_pages
+from .ports import Ports, bound
 from .questions import LiveEdge, answer
 from .quotas import fitting_limits, share_of
 from .readiness import Readiness
 from .redirect import Redirector
-from .replies import Reply
 from .settings.config import CONFIG_FILE, EdgeConfig, Limits, ListenAddress, parse_public_url
 from .shown import ShownCertificates
 from .spending import CLUSTER_INTERVAL, INTERVAL, Spending
@@ -91,15 +83,7 @@ if TYPE_CHECKING:
     from .listeners.client_hello import ClientHello
     from .policy.matcher import AppPolicy
 
-_NEEDS_TLS: Final = Reply(
-    400, "this port speaks HTTPS: write https:// in place of http://", reason="https-only"
-)
-
 _log = logging.getLogger("asgi_tunnel_edge.server")
-
-BACKLOG: Final = 4096
-"""Connections the kernel keeps for us to accept, or as many as it allows. Accepting one, or turning
-it away, takes 50 us; when the queue is full, others come again only after a second."""
 
 _EXPIRY_CHECK: Final = 0.5
 
@@ -171,11 +155,7 @@ class Edge:
         )
         self._watcher: SnapshotWatcher | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._proxy_headers: ProxyHeaderFactory | None = None  # where they come first
-        self._acceptor: TLSAcceptor | None = None  # of the port that speaks TLS
-        self._plain: list[PlainAcceptor] = []  # of those that do not
-        self._sockets: list[socket.socket] = []
-        self._descriptors: DescriptorWatch | None = None
+        self.ports = Ports(self._held, parent)
         self._certificates: ShownCertificates | None = None  # None: TLS is off
         self.guards: Guards
         self.directory: LocalDirectory
@@ -288,7 +268,7 @@ class Edge:
         try:
             await self._listen_everywhere()
         except OSError:
-            self._close_listeners()
+            self.ports.close()
             await self.neighbours.stop()
             await self._stop_pages()
             if self._certificates is not None:
@@ -350,29 +330,21 @@ class Edge:
 
     def _leave(self) -> Leaving:
         """Accept no more."""
-        self._close_listeners()
+        self.ports.close()
         return Leaving(
             self.context,
             self.directory,
             self.table,
-            is_arriving=lambda: self._is_arriving,
+            is_arriving=lambda: self.ports.is_arriving,
             has_others=self.known_edges.has_others,
         )
-
-    @property
-    def _is_arriving(self) -> bool:
-        headers, acceptor = self._proxy_headers, self._acceptor
-        return bool(headers and headers.waiting) or bool(acceptor and acceptor.is_busy)
 
     async def _take_apart(self, sessions: list[Session]) -> None:
         self.directory.close()
         for session in sessions:
             session.terminate(GoawayCode.SHUTDOWN, "the edge has stopped", retry_after=0.5)
         await asyncio.sleep(0.05)  # the last frames leave
-        if self._proxy_headers is not None:
-            self._proxy_headers.stop()
-        if self._acceptor is not None:
-            self._acceptor.stop()
+        self.ports.stop()
         self._sweep.stop()
         self.table.end()
         if self._spending is not None:
@@ -565,7 +537,7 @@ class Edge:
             self.directory,
             tunnels=self.tunnels,
             inbox=self.inbox,
-            open_sockets=self._open_to_the_end,
+            open_sockets=self.ports.open_to_the_end,
         )
         self._count_together()
         self.address = await self._listen(config.listen_address)
@@ -596,25 +568,21 @@ class Edge:
         Raises:
             OSError: The address cannot be listened on.
         """
-        sockets = await self._open("listen", address)
-        watch = self._descriptors = DescriptorWatch(sockets[0].fileno())
         if self._certificates is None:
-            await self._accept_plain(self._protocol_factory(), sockets, watch)
-        else:
-            self._acceptor = TLSAcceptor(
-                TLSChoice(self.front, self.directory, self.guards, self._certificates).choose,
-                sockets,
-                self.limiter,
-                plain_reply=self._plain_reply,
-                watch=watch,
-            )
-            if self._dashboard is not None:
-                self._acceptor.on_connected = self._dashboard.traces.connected
-            if self.workers > 1 and self._parent is not None:
-                self._acceptor.pass_on = self._pass_on
-                self._parent.on_connection(self._acceptor.take)
-            self._acceptor.start()
-        return _address(address, sockets)
+            return await self.ports.serve_front(address, self.front)
+        choice = TLSChoice(self.front, self.directory, self.guards, self._certificates)
+        found = await self.ports.serve_tls(
+            address, choice, limiter=self.limiter, context=self.context
+        )
+        acceptor = self.ports.acceptor
+        assert acceptor is not None
+        if self._dashboard is not None:
+            acceptor.on_connected = self._dashboard.traces.connected
+        if self.workers > 1 and self._parent is not None:
+            acceptor.pass_on = self._pass_on
+            self._parent.on_connection(acceptor.take)
+        acceptor.start()
+        return found
 
     def _pass_on(self, hello: ClientHello, sock: socket.socket, address: str, data: bytes) -> bool:
         """Let each process have its part of the apps' connections; see ``parent.spread``."""
@@ -648,10 +616,9 @@ class Edge:
             ),
             tunnels=None,
         )
-        sockets = await self._open("http_listen", address)
-        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
-        await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
-        return _address(address, sockets)
+        return await self.ports.serve(
+            "http_listen", address, lambda: HTTP1Connection(front).as_protocol()
+        )
 
     async def _listen_for_dashboard(self, address: ListenAddress) -> ListenAddress:
         """Serve the dashboard on this machine; return the address with its port.
@@ -668,10 +635,9 @@ class Edge:
             dispatcher=self._dashboard.dispatcher(self.guards, self._entrance),
             tunnels=None,
         )
-        sockets = await self._open("dashboard", address)
-        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
-        await self._accept_plain(lambda: HTTP1Connection(front).as_protocol(), sockets, watch)
-        return _address(address, sockets)
+        return await self.ports.serve(
+            "dashboard", address, lambda: HTTP1Connection(front).as_protocol()
+        )
 
     async def _stop_pages(self) -> None:
         await self.instruments.stop_metrics()
@@ -710,7 +676,7 @@ class Edge:
             watcher=self._watcher,
             readiness=self.readiness,
             certificates=self._certificates,
-            acceptor=self._acceptor,
+            acceptor=self.ports.acceptor,
             inbox=self.inbox.book,
             nodes=self.neighbours.status,
             generation=1 if self._parent is None else self._parent.generation,
@@ -718,9 +684,9 @@ class Edge:
         self.instruments.read_metrics(parts, self._link_to_others)
         if self.worker:
             return
-        sockets = await self._open_to_the_end("metrics", address)
-        self.metrics_address = _address(address, sockets)
-        watch = self._descriptors or DescriptorWatch(sockets[0].fileno())
+        sockets = await self.ports.open_to_the_end("metrics", address)
+        self.metrics_address = bound(address, sockets)
+        watch = self.ports.watch(sockets)
         await self.instruments.serve_metrics(parts, sockets, self.metrics_address, watch)
 
     @property
@@ -733,69 +699,6 @@ class Edge:
         if route is None or self._certificates is None:
             return False
         return route.is_end_to_end or self._certificates.find(hostname) is not None
-
-    async def _open_to_the_end(self, purpose: str, address: ListenAddress) -> list[socket.socket]:
-        """Open sockets that stay open while an edge that stops drains."""
-        sockets = await self._open(purpose, address)
-        self._sockets = [one for one in self._sockets if one not in sockets]
-        return sockets
-
-    async def _open(self, purpose: str, address: ListenAddress) -> list[socket.socket]:
-        sockets = self._held.take(purpose, str(address))
-        if not sockets:
-            try:
-                sockets = await listen(address.host, address.port, backlog=BACKLOG)
-            except OSError as error:
-                advice = listen_advice(error, address)
-                why = f"cannot listen on {address} ({error.strerror or error}); {advice}"
-                _log.error("%s", why)
-                if self._parent is not None:
-                    self._parent.failed(why)
-                raise
-            self._held.opened(purpose, str(address), sockets)
-        self._sockets += sockets
-        return sockets
-
-    async def _accept_plain(
-        self,
-        make: Callable[[], asyncio.Protocol],
-        sockets: list[socket.socket],
-        watch: DescriptorWatch,
-    ) -> None:
-        acceptor = PlainAcceptor(make, sockets, backlog=BACKLOG, watch=watch)
-        self._plain.append(acceptor)
-        await acceptor.start()
-
-    def _close_listeners(self) -> None:
-        for acceptor in self._plain:
-            acceptor.close()
-        if self._acceptor is not None:
-            self._acceptor.close()
-        for sock in self._sockets:
-            sock.close()
-
-    def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
-        proxies = self.front.proxies
-        if proxies is not None and proxies.reads_preamble:
-            self._proxy_headers = ProxyHeaderFactory(self._make_plain, proxies)
-            return self._proxy_headers
-        return self._make_plain
-
-    def _make_plain(self, preamble: Preamble | None = None) -> asyncio.Protocol:
-        return HTTP1Connection(self.front, preamble=preamble).as_protocol()
-
-    def _plain_reply(self, address: str) -> bytes:
-        """What a visitor hears that speaks HTTP where TLS is spoken; noted."""
-        request_id = self.context.next_request_id()
-        self.context.note_reply(_NEEDS_TLS, None, address.encode(), request_id)
-        return encode_reply(
-            _NEEDS_TLS,
-            self.context.pages,
-            accept=b"",
-            request_id=request_id,
-            method=b"",
-            keep_alive=False,
-        )
 
     def _apply(self, snapshot: Snapshot) -> None:
         self.directory.apply(snapshot)
@@ -833,8 +736,8 @@ class Edge:
             self._certificates.look(now, self._dialed_names)
             if self._certificates.pins != pins:
                 self.directory.renew_all(SPREAD)  # so that apps hear of the next one in time
-        if self._descriptors is not None and not self.context.is_stopping:
-            self._descriptors.look()
+        if not self.context.is_stopping:
+            self.ports.look()
         self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _pins(self) -> tuple[str, ...]:
@@ -867,8 +770,3 @@ def _rotation(config: EdgeConfig) -> Rotation | None:
     if path is None or not (log.rotate_bytes or log.rotate_after):
         return None
     return Rotation(path, max_bytes=log.rotate_bytes, max_age=log.rotate_after, keep=log.keep)
-
-
-def _address(address: ListenAddress, sockets: list[socket.socket]) -> ListenAddress:
-    """The same address, with the port that the system chose."""
-    return ListenAddress(address.host, int(sockets[0].getsockname()[1]))

@@ -128,8 +128,8 @@ async def test_a_handshake_belongs_to_the_first_request(tmp_path: Path) -> None:
     async with live_edge(tmp_path, tls=tls, limits={"hold_timeout": 0.1}) as live:
         edge = live.edge
         ring = edge.context.traces = TraceRing()
-        assert edge._acceptor is not None
-        edge._acceptor.on_connected = ring.connected
+        assert edge.ports.acceptor is not None
+        edge.ports.acceptor.on_connected = ring.connected
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         reader, writer = await asyncio.open_connection(
