@@ -392,6 +392,7 @@ class Edge:
 
         async def reply(request: Message) -> Message:
             if request.get("command") == "retire":
+                self._close_listeners()  # now: who hears that it is done may look
                 self._ending.retire(float(request["seconds"]))
                 return {"ok": True, **await answer(live, {"command": "status"})}
             if request.get("command") == "end":
