@@ -129,6 +129,7 @@ def run(folder: Path, bus: str, options: argparse.Namespace) -> int:
             "rate": RATE,
             "streams": STREAMS,
             "cores": os.cpu_count(),
+            "load": os.getloadavg()[2],
         },
         "rows": rows,
     }

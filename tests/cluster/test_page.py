@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .page import BEGIN, END, render, with_section
+from pathlib import Path
+
+from .page import BEGIN, END, PAGE, RESULTS, read_results, render, with_section
+
+ROOT = Path(__file__).parents[2]
 
 ROW = {
     "fault": "SIGKILL of an edge",
@@ -26,6 +30,7 @@ RUN = {
         "rate": 135.0,
         "streams": 10,
         "cores": 2,
+        "load": 1.2,
     },
     "rows": [ROW],
 }
@@ -54,3 +59,9 @@ def test_the_section_is_replaced() -> None:
     first = with_section("# Page\n\nText.\n", "one")
     assert first == f"# Page\n\nText.\n\n{BEGIN}\n\none\n{END}\n"
     assert with_section(first + "more\n", "two") == first.replace("one", "two") + "more\n"
+
+
+def test_the_page_shows_the_newest_results() -> None:
+    """The file of figures and the page change together."""
+    page = (ROOT / PAGE).read_text()
+    assert with_section(page, render(read_results(ROOT / RESULTS))) == page
