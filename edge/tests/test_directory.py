@@ -730,3 +730,35 @@ async def test_which_tokens_were_used() -> None:
     session.terminate(GoawayCode.NO_ERROR, "")
     assert directory.take_used() == {"shop", "blog"}
     assert directory.take_used() == {"blog"}
+
+
+class Others:
+    """Other nodes, which note what they are told."""
+
+    def __init__(self) -> None:
+        self.held: list[str] = []
+
+    def elsewhere(self, route: Route) -> None:
+        """They have nothing."""
+
+    def hold(self, hostname: str) -> None:
+        """Note it."""
+        self.held.append(hostname)
+
+    def release(self, hostname: str) -> None:
+        """Note it."""
+        self.held.remove(hostname)
+
+
+async def test_who_leaves_is_sent_nothing_any_more() -> None:
+    """What its sessions serve is withdrawn at once, and no late session is told of."""
+    directory, others = make_directory(), Others()
+    directory.join(others)  # type: ignore[arg-type]
+    join(directory)
+    assert sorted(others.held) == ["*.shop.test", "shop.test"]
+    directory.withdraw()
+    assert others.held == []
+    join(directory, instance="b")
+    join(directory, BLOG)
+    directory.withdraw()
+    assert others.held == []

@@ -22,7 +22,7 @@ from asgi_tunnel.connector import Connector
 
 from .app import app
 
-AT_ONCE = 40
+AT_ONCE = 10
 """Apps that have no connection yet: a crowd's first arrival is no part of the test, and one process
 that begins with thousands of handshakes replies to no PING of those that are done."""
 

@@ -101,6 +101,7 @@ class LocalDirectory:
         self._used: set[str] = set()  # ids of tokens whose sessions have ended; no more than known
         self._neighbours: Neighbourhood | None = None  # None: this node is alone
         self._told: set[str] = set()  # hostnames that they know to be served here
+        self._is_withdrawn = False
         self.apply(snapshot)
 
     def __len__(self) -> int:
@@ -157,9 +158,17 @@ class LocalDirectory:
             route = None if wildcard is None else self._routes.get(wildcard)
         return route
 
+    def withdraw(self) -> None:
+        """Let other nodes send nothing here from now on: this one leaves."""
+        self._is_withdrawn = True
+        if self._neighbours is not None:
+            for hostname in self._told:
+                self._neighbours.release(hostname)
+        self._told.clear()
+
     def _tell(self, routes: Iterable[Route]) -> None:
         neighbours, told = self._neighbours, self._told
-        if neighbours is None:
+        if neighbours is None or self._is_withdrawn:
             return
         for route in routes:
             if route.is_served != (route.hostname in told):

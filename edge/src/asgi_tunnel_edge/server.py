@@ -329,8 +329,9 @@ class Edge:
             await self._take_apart(leaving.sessions)
 
     def _leave(self) -> Leaving:
-        """Accept no more."""
-        self.ports.close()
+        """Accept no more, neither here nor from other nodes."""
+        self._close_listeners()
+        self.directory.withdraw()
         return Leaving(
             self.context,
             self.directory,
