@@ -44,13 +44,15 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,alerts api certificates commands dashboard history inspection login metrics \
-	oauth operations pages parent questions settings storage \
-	$(addprefix test_,cli.py client.py issuance.py proofs.py limits_page.py monitor.py readiness.py supervision.py)) \
-	$(addprefix tests/,blocks commands contrib typing \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster commands dashboard history inspection login \
+	metrics oauth operations pages parent questions settings storage \
+	$(addprefix test_,accounts.py channel.py cli.py client.py control.py descriptors.py files.py issuance.py known_edges.py \
+	limits_page.py maintenance.py monitor.py proofs.py readiness.py running.py shown.py supervision.py)) \
+	$(addprefix tests/,blocks cluster commands contrib typing \
+	$(addprefix e2e/test_,edges.py store.py two_edges.py) \
 	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py) \
-	$(addprefix test_,benchmarks.py build_site.py demo.py deploy.py docs.py mirror.py outermost.py realapps.py \
-	release_files.py sharing.py status.py supervisor.py))
+	$(addprefix test_,benchmarks.py build_site.py demo.py dependencies.py deploy.py docs.py env_file.py logs.py mirror.py \
+	outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test blocks hour compiled faults hostile attack cluster acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
