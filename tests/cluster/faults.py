@@ -131,7 +131,8 @@ FAULTS: Final = (
     Fault("SIGSTOP of an edge", _freeze, lasts=20.0, back=None),
     Fault("drain of an edge", _drain, may_lose=False, is_quick=True),
     Fault("each edge restarted in turn", _restart_each, may_lose=False, lasts=2.0),
-    Fault("each edge upgraded in turn", _upgrade_each, needs="", may_lose=False, lasts=2.0),
+    # So long that the processes that were replaced have ended: after `drain_timeout`.
+    Fault("each edge upgraded in turn", _upgrade_each, needs="", may_lose=False, lasts=60.0),
     Fault("PostgreSQL killed for 60 s", _kill_postgresql, needs="bus", may_lose=False, lasts=60.0),
     *(
         Fault(
