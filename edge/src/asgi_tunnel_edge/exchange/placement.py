@@ -155,7 +155,7 @@ class Placement:
         if upstream is None:
             self._wait(exchange)
         else:
-            self._open(exchange, upstream)
+            self._open_again(exchange, upstream)
         return True
 
     def stalled(self, exchange: Placed, stream_id: int, lost_for: float, hold: float) -> None:
@@ -177,7 +177,7 @@ class Placement:
         other = self._route.choose() if may_move else None
         if other is not None:
             upstream.reset_stream(stream_id, ResetCode.CANCELLED)
-            self._open(exchange, other)
+            self._open_again(exchange, other)
         elif min(lost_for, time.perf_counter() - self.started) >= hold:
             upstream.reset_stream(stream_id, ResetCode.CANCELLED)
             exchange.refuse(OFFLINE)
@@ -233,7 +233,7 @@ class Placement:
         exchange = self._end_wait(RESUMED)
         if exchange is None:
             return
-        deny = None if self._route.policy is self._policy else self._judge(exchange)
+        deny = self._judge(exchange)
         if deny is None:
             self._open(exchange, session)
             self._writer.release()
@@ -241,8 +241,18 @@ class Placement:
             self._writer.release()
             exchange.refuse(deny)
 
+    def _open_again(self, exchange: Placed, upstream: Upstream) -> None:
+        """Send it to another session, whose app may want it refused by now."""
+        deny = self._judge(exchange)
+        if deny is None:
+            self._open(exchange, upstream)
+        else:
+            exchange.refuse(deny)
+
     def _judge(self, exchange: Placed) -> Reply | None:
-        """Hold what an app wants refused that it had not said when the exchange began to wait."""
+        """Hold what an app wants refused that it had not said when the exchange was let in."""
+        if self._route.policy is self._policy:
+            return None
         policy = self._policy = self._route.policy
         request, judge = exchange.request, self._route.judge
         if policy is None or request is None or judge is None:
