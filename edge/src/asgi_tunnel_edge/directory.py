@@ -261,6 +261,7 @@ class LocalDirectory:
         entry = self._entries.get(session)
         if entry is not None:
             for route in self._routes_of(entry):
+                route.follow_here()
                 route.wake()
 
     def draining(self, session: Session, *, is_renewed: bool = False) -> None:

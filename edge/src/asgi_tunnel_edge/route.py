@@ -317,6 +317,7 @@ class Route:
 
     __slots__ = (
         "_entries",
+        "_is_described",
         "_only",
         "_policy_instance",
         "_waiting",
@@ -349,6 +350,7 @@ class Route:
         self.is_closed = False  # the edge ends: what is lost now is not tried again
         self.policy: AppPolicy | None = None
         self._policy_instance = ""  # the process that it is of
+        self._is_described = False  # another node has said it, and no session here
         self.elsewhere: Elsewhere | None = None
         self.marks: Marked | None = None  # which requests are kept while its app is away
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
@@ -379,15 +381,39 @@ class Route:
         if entry.instance != self._policy_instance and is_known:
             return
         self._policy_instance = entry.instance
+        self._is_described = False
         old, new = self.policy, entry.policy
         if old is None or new is None or not old.says(new.rules, new.routes):
             self.policy = new  # else it stays, and who waits is not asked again
 
-    def follow_described(self, policy: AppPolicy | None) -> None:
-        """Let what another node says of the app hold: it has its sessions."""
+    def follow_described(self, policy: AppPolicy | None) -> bool:
+        """Let what another node says of the app hold: it has its sessions.
+
+        Where a session here may get requests, too, what holds here stays: a process of before may
+        be at the other node, and the one of now here.
+
+        Returns:
+            Whether both agree now; otherwise nothing may be sent there.
+        """
         old = self.policy
-        if old is None or policy is None or not old.says(policy.rules, policy.routes):
-            self.policy = policy
+        if old is policy or (
+            old is not None and policy is not None and old.says(policy.rules, policy.routes)
+        ):
+            return True
+        if any(one.session.is_attached and not one.is_draining for one in self._entries):
+            return False
+        self.policy = policy
+        self._is_described = True
+        return True
+
+    def follow_here(self) -> None:
+        """A session is back: what its app wants refused holds again, whatever others have said."""
+        if not self._is_described:
+            return
+        for entry in self._entries:
+            if entry.instance == self._policy_instance:
+                self.follow_policy(entry)
+                return
 
     @property
     def is_served(self) -> bool:

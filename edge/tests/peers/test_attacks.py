@@ -5,14 +5,59 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+from edge.tests.live import SHOP
 from edge.tests.peers.app import App
 from edge.tests.peers.client import Client
 from edge.tests.peers.world import nodes, until
 
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.policy import PolicyRule
+from asgi_tunnel.session import Session
+from asgi_tunnel_edge.peers.holders import Holders
+from asgi_tunnel_edge.route import SessionEntry
 
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_an_older_process_elsewhere_takes_no_rule_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cut: bool
+) -> None:
+    """What another node says of an older process does not hold for the newer one that is here."""
+    old, new = App(), App()
+    async with nodes(tmp_path) as world:
+        await world[0].connect(old)
+        await world[1].connect(new, policy=CLOSED)
+        assert (await world[1].get("/secret")).status == 404
+        directory = world[1].edge.directory
+        route = directory.find(SHOP)
+        assert route is not None
+        (entry,) = route.entries
+        # A visitor waits here for a moment, as while the app was not heard, or its line is cut.
+        with monkeypatch.context() as patch:
+            ready, session = SessionEntry.is_ready.fget, entry.session
+            patch.setattr(
+                SessionEntry, "is_ready", property(lambda one: one is not entry and ready(one))
+            )
+            if is_cut:
+                attached = Session.is_attached.fget
+                patch.setattr(
+                    Session,
+                    "is_attached",
+                    property(lambda one: one is not session and attached(one)),
+                )
+            async with Client(world[1]) as client:
+                waiting = asyncio.create_task(client.ask("GET", "/open"))
+                elsewhere = route.elsewhere
+                assert isinstance(elsewhere, Holders)
+                await until(lambda: elsewhere._asked_at > 0)
+                await until(lambda: elsewhere._task is None)
+                patch.undo()
+                directory.attached(entry.session)
+                assert (await waiting).status == 200
+        assert (await world[1].get("/secret")).status == 404
+        assert "/secret" not in new.paths
 
 
 async def test_judged_again_before_it_is_sent_again(tmp_path: Path) -> None:

@@ -123,7 +123,11 @@ class Holders:
                 self._digests = None
 
     def stale(self, link: PeerLink) -> None:
-        """A node holds another policy than it has described."""
+        """A node holds another policy than it has described.
+
+        Its new one is asked for, but not without end where two nodes have two: each description
+        costs milliseconds at both ends, and visitors come as fast as they like.
+        """
         self.forget(link)
         self.look(asyncio.get_running_loop().time())
 
@@ -149,7 +153,8 @@ class Holders:
             return
         if description is None or not description.is_ready or self.route.elsewhere is not self:
             return
-        self.route.follow_described(description.policy)
+        if not self.route.follow_described(description.policy):
+            return  # it would refuse what is sent by the rules that hold here
         self._nodes.described(self.route, description)
         if self._digests is None:
             self._digests = {}
