@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge.tests.live import SHOP
@@ -72,3 +73,30 @@ async def test_judged_again_before_it_is_sent_again(tmp_path: Path) -> None:
             world.peers(0).listener.close()
             assert (await asking).status == 404
         assert new.paths == []
+
+
+async def test_two_nodes_with_two_policies(tmp_path: Path) -> None:
+    """Visitors of an app whose processes disagree do not make nodes describe it without end."""
+    asked = 0
+    async with nodes(tmp_path, 2, limits={"hold_timeout": 1.0}) as world:
+        await world[0].connect(App(), policy=CLOSED)
+        route = world[1].edge.directory.find(SHOP)
+        assert route is not None
+        assert isinstance(route.elsewhere, Holders)
+        assert (await world[1].get("/open")).status == 200
+        holders, began = route.elsewhere, asyncio.get_running_loop().time()
+        look = holders._nodes.describe
+
+        async def describe(link: Any, route: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await look(link, route)
+
+        holders._nodes.describe = describe  # type: ignore[method-assign]
+        while asyncio.get_running_loop().time() < began + 1:
+            (link,) = holders.links or (None,)
+            if link is None:
+                await asyncio.sleep(0)
+                continue
+            holders.stale(link)  # as each visitor's request would do
+        assert asked <= 12

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, ValidationError, convert, to_builtins
@@ -15,7 +16,7 @@ from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, Fields, RequestHead, ResponseHead, add_peer
-from asgi_tunnel.protocol.policy import read_routes, read_rules
+from asgi_tunnel.protocol.policy import PolicyRule, read_routes, read_rules
 
 from ..errors import PeerError
 from ..policy.matcher import AppPolicy
@@ -125,9 +126,14 @@ def read_description(data: bytes, token_id: str) -> Description:
         ValidationError,
     ) as error:
         raise PeerError(f"describes an app in a way that cannot be read: {error}") from None
-    has_rules = bool(rules or routes)
-    policy = AppPolicy(rules, routes, token_id=token_id) if has_rules else None
+    policy = _compiled(rules, routes, token_id) if rules or routes else None
     return Description(policy=policy, marks=marks, is_ready=is_ready, processes=processes)
+
+
+@lru_cache(maxsize=64)
+def _compiled(rules: tuple[PolicyRule, ...], routes: tuple[str, ...], token_id: str) -> AppPolicy:
+    """Compile what an app wants, which takes milliseconds, once for nodes that say the same."""
+    return AppPolicy(rules, routes, token_id=token_id)
 
 
 def question(hostname: str, request_id: bytes) -> RequestHead:

@@ -129,7 +129,7 @@ class Holders:
         costs milliseconds at both ends, and visitors come as fast as they like.
         """
         self.forget(link)
-        self.look(asyncio.get_running_loop().time())
+        self.seek()
 
     async def _seek(self) -> None:
         try:
