@@ -23,7 +23,7 @@ from ..cluster.tls import server_name
 from ..errors import PeerError
 from ..settings.addresses import parse_listen
 from .greeting import PEER, PEER_SETTINGS, Greeting, peer_session
-from .sockets import connect_unix
+from .sockets import connect_unix, is_same_user
 
 if TYPE_CHECKING:
     import ssl
@@ -205,6 +205,9 @@ async def open_transport(own: Node, node: Node, tls: ssl.SSLContext | None) -> W
     try:
         if node.edge == own.edge and node.unix:
             sock = connect_unix(Path(node.unix))
+            if not is_same_user(sock):  # whoever can write to the bus may name any path
+                sock.close()
+                raise PeerError("its socket is another user's")
             await loop.create_unix_connection(websocket.as_protocol, sock=sock)
         elif node.peer and tls is not None:
             address = parse_listen(node.peer, setting="peer_address", file="")
