@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +27,13 @@ from asgi_tunnel.session import Session
 from asgi_tunnel.transport import WebSocketTransport
 
 from .. import __version__
+from ..address import networks_of
 from ..cluster.tls import peer_edge
+from ..descriptors import DescriptorWatch
 from ..errors import CertificateError, PeerError
+from ..listeners.accepting import ListeningSockets
+from ..shares.ledger import ERRORS, Ledger
+from ..shares.pool import FairPool
 from .greeting import CARRY, PEER, PEER_SETTINGS, PEER_TIMING, Greeting, peer_session
 from .link import open_transport
 from .sockets import is_same_user, listen_unix
@@ -48,6 +54,17 @@ _log = logging.getLogger("asgi_tunnel_edge.peers")
 
 MAX_ARRIVING: Final = 256
 """Connections whose first frame has not come: more than there are nodes in most clusters."""
+
+MAX_HANDSHAKES: Final = 256
+"""Connections from other machines before the end of their TLS handshake; above it the oldest of the
+address that has the most gives way. It may be anybody's: a node's is over in two round trips."""
+
+HANDSHAKE_SHARES: Final = (128, 192, 256)
+"""The same of one address (IPv6: of one /64), one /56 and one /48. Half for one address: all
+processes of a machine dial again when this one was away."""
+
+HANDSHAKE_TIMEOUT: Final = 2.0
+"""Seconds for a handshake: the node that dials gives up after 1.5 s."""
 
 Carried = Callable[[WebSocketTransport, Hello, bytes], None]
 """Gets a connection whose HELLO says that an app's follows, and what came behind it."""
@@ -74,6 +91,12 @@ class PeerListener:
         self._own = own
         self._relay = relay
         self._servers: list[asyncio.Server] = []
+        self._listening: list[ListeningSockets] = []
+        self._sockets: list[socket.socket] = []
+        self._handshakes: FairPool[_Handshake] = FairPool(
+            MAX_HANDSHAKES, HANDSHAKE_SHARES, replaces_own=True
+        )
+        self._errors = Ledger(ERRORS)
         self._path: Path | None = None
         self._arriving = 0
         self.sessions: dict[Session, str] = {}
@@ -97,16 +120,25 @@ class PeerListener:
             sockets: That listen.
             tls: Asks for a certificate of the cluster's CA.
         """
-        loop = asyncio.get_running_loop()
         for sock in sockets:
-            server = await loop.create_server(lambda: _Arrival(self), sock=sock, ssl=tls)
-            self._servers.append(server)
+            sock.setblocking(False)
+            watch = DescriptorWatch(sock.fileno())
+            listening = ListeningSockets([sock], partial(self._accepted, tls), watch)
+            self._listening.append(listening)
+            self._sockets.append(sock)
+            listening.start()
 
     def close(self) -> None:
         """Take no more, and end those that are there; may be called twice."""
-        for server in self._servers:
-            server.close()
+        for listening in self._listening:
+            listening.close()
+        for one in (*self._servers, *self._sockets):
+            one.close()
+        self._listening.clear()
         self._servers.clear()
+        self._sockets.clear()
+        for handshake in self._handshakes:
+            handshake.end()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
@@ -116,6 +148,25 @@ class PeerListener:
             session.terminate(GoawayCode.SHUTDOWN, "this node ends")
 
     # -- for arrivals ------------------------------------------------------------------------
+
+    def _accepted(self, tls: ssl.SSLContext, sock: socket.socket, address: str) -> None:
+        """Begin with a connection from another machine, whoever it may be."""
+        path = networks_of(address)
+        if self._errors.wait(path, asyncio.get_running_loop().time()) > 0:
+            sock.close()
+            return
+        handshake = _Handshake(self, sock, path)
+        victim = self._handshakes.enter(handshake, path).victim
+        if victim is not None:
+            victim.end()
+        handshake.start(tls)
+
+    def shaken(self, handshake: _Handshake, error: Exception | None) -> None:
+        """A handshake is over."""
+        self._handshakes.leave(handshake)
+        if error is not None:
+            _log.debug("a TLS handshake of another edge failed: %s", error)
+            self._errors.add(handshake.path, asyncio.get_running_loop().time())
 
     def arrived(self, transport: asyncio.Transport) -> None:
         """Read the first frame of a connection that may be a node's."""
@@ -214,6 +265,51 @@ class PeerListener:
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
         self.sessions.pop(session, None)
+
+
+class _Handshake:
+    """A connection from another machine before the end of its TLS handshake.
+
+    Args:
+        listener: Has accepted it.
+        sock: Non-blocking.
+        path: The groups of its address.
+    """
+
+    __slots__ = ("_has_begun", "_listener", "_sock", "_task", "path")
+
+    def __init__(self, listener: PeerListener, sock: socket.socket, path: Sequence[str]) -> None:
+        self.path = path
+        self._listener = listener
+        self._sock = sock
+        self._has_begun = False
+        self._task: asyncio.Task[None]
+
+    def start(self, tls: ssl.SSLContext) -> None:
+        """Begin."""
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(tls), name="asgi-tunnel-edge peer handshake")
+
+    def end(self) -> None:
+        """Give it up; may be called at any time."""
+        self._task.cancel()
+        if not self._has_begun:
+            self._sock.close()
+
+    async def _run(self, tls: ssl.SSLContext) -> None:
+        self._has_begun = True
+        error: Exception | None = None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: _Arrival(self._listener),
+                self._sock,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            )
+        except OSError as failed:  # of TLS, too
+            error = failed
+        finally:
+            self._listener.shaken(self, error)
 
 
 class _Arrival(asyncio.Protocol):
