@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from edge.tests.live import SHOP
@@ -40,3 +41,21 @@ async def test_kept_and_delivered(tmp_path: Path) -> None:
             await connect()
             await until(lambda: app.paths.count("/hook") == 2)
         assert app.paths == ["/one", "/hook", "/hook"]
+
+
+async def test_marks_that_cannot_be_read(tmp_path: Path) -> None:
+    """An app whose marks are no marks, and too long for an event, is connected all the same."""
+    inbox = {"enabled": True, "patience": 0.2}
+    async with nodes(tmp_path, inbox=inbox) as world:
+        token = world[0].token
+        config = TunnelConfig(token=token, text=token.format(), grace=2.0)
+        strange = tuple("\x01" * 8 for _ in range(200))
+        world[0].connector = Connector(config, Origin(App()), inbox=("POST /hook", *strange))
+        world[0].connector.start()
+        async with asyncio.timeout(10):
+            await world[0].connector.wait_connected()
+        assert (await world[1].get("/one")).status == 200
+        route = world[1].edge.directory.find(SHOP)
+        assert route is not None
+        assert route.marks is not None
+        assert route.marks.rules == ("POST /hook",)

@@ -11,6 +11,7 @@ has just stored. The system takes both locks from a process that has ended, howe
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -62,7 +63,7 @@ CLEAN_EVERY: Final = 60.0
 """Seconds between two looks for what is too old."""
 
 MAX_TOLD: Final = 2048
-"""Characters of marks that other nodes are told: an event has 4,096 bytes. Longer ones they hear of
+"""Bytes of marks, as JSON, that other nodes are told: an event has 4,096. Longer ones they hear of
 when they first ask the node that has the app."""
 
 DRAIN: Final = 5.0
@@ -136,8 +137,9 @@ class Inbox:
             return
         for hostname in entry.hostnames:
             if self.learn(entry.token.id, hostname, rules) and self._events is not None:
-                told = {"token": entry.token.id, "hostname": hostname, "rules": list(rules)}
-                if sum(map(len, rules)) <= MAX_TOLD:
+                found = list(Marks(rules).rules)  # without what no node could read
+                told = {"token": entry.token.id, "hostname": hostname, "rules": found}
+                if len(json.dumps(found)) <= MAX_TOLD:
                     self._events.broadcast({"kind": "marks", **told})
 
     def join(self, events: Events) -> None:
