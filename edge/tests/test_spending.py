@@ -7,11 +7,15 @@ import json
 from functools import partial
 from typing import Any, cast
 
+from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel_edge.admission.failures import FAILURES, FailureLimiter
 from asgi_tunnel_edge.bus.bus import MAX_EVENT, Bus
 from asgi_tunnel_edge.bus.events import Events
-from asgi_tunnel_edge.guards.guard import RateLimit
+from asgi_tunnel_edge.guards.app_policy import AppPolicyGuard
+from asgi_tunnel_edge.guards.guard import RateLimit, VisitorAddress
 from asgi_tunnel_edge.guards.rate import RateGuard
+from asgi_tunnel_edge.network import Networks
+from asgi_tunnel_edge.policy.matcher import AppPolicy
 from asgi_tunnel_edge.shares.ledger import Allowance, Ledger
 from asgi_tunnel_edge.spending import MAX_KEYS, Spending
 
@@ -117,3 +121,39 @@ async def test_a_flood() -> None:
     assert len(room.sizes) == 2
     assert max(room.sizes) <= MAX_EVENT
     spending.stop()
+
+
+async def test_who_fills_one_limiter_hides_nothing_of_another() -> None:
+    """Probes and wrong tokens owe no time, and are told beside a thousand addresses that do."""
+    room = Room()
+    first, second = Spending(room.node(), interval=0.01), Spending(room.node(), interval=0.01)
+    guard, failures = RateGuard(), [FailureLimiter(), FailureLimiter()]
+    guard.spent = first.share("rate", lambda _key, _seconds: None)
+    for one, spending in zip(failures, (first, second), strict=True):
+        one.join(spending, lambda: 5.0)
+    for number in range(1000):
+        guard.take(f"10.0.{number // 250}.{number % 250}", RATE, 5.0)
+    for number in range(10):
+        failures[0].count("192.0.2.7", f"token {number}", 5.0)
+    await told(room, 1)
+    assert room.sizes[0] <= MAX_EVENT
+    counts = [failures[1].count("192.0.2.7", f"other {number}", 5.0) for number in range(FAILURES)]
+    assert counts.index(True) == FAILURES - 10
+
+
+async def test_rates_of_apps() -> None:
+    """What an app's rule lets pass in one process counts in the others, whatever its path is."""
+    room = Room()
+    guards = [AppPolicyGuard(), AppPolicyGuard()]
+    for one in guards:
+        one.join(Spending(room.node(), interval=0.01), lambda: 5.0)
+    rule = PolicyRule(path="/anm\u00e4lan/\u0000" + "x" * 200, rate=5, per=60.0)
+    policy = AppPolicy((rule,), (), token_id="one")
+    match, visitor = policy._matches[0], VisitorAddress("192.0.2.7", Networks([]))
+    assert match is not None
+    assert [guards[0].check(match, visitor, 5.0) for _ in range(5)] == [None] * 5
+    await told(room, 1)
+    reply = guards[1].check(match, visitor, 5.0)
+    assert reply is not None
+    assert reply.status == 429
+    assert guards[1]._keys == 1

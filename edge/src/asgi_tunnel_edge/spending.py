@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from .bus.bus import MAX_EVENT
@@ -29,7 +30,7 @@ CLUSTER_INTERVAL: Final = 1.0
 """The same between edges on other machines: an event there costs a commit, or a broker's work."""
 
 MAX_KEYS: Final = 128
-"""Keys in one word, those that owe the most first: the others have taken next to nothing."""
+"""Keys in one word: of each limiter in turn, those that owe the most first."""
 
 _ROOM: Final = MAX_EVENT - 96  # bytes for keys: what is around them takes less
 
@@ -95,15 +96,16 @@ class Spending:
 
     def _tell(self) -> None:
         self._timer = None
-        taken = [
-            (name, key, seconds)
-            for name, table in self._tables.items()
-            for key, seconds in table.take().items()
-        ]
-        taken.sort(key=lambda one: -abs(one[2]))
+        taken = []
+        for name, table in self._tables.items():
+            of_table = [(name, key, seconds) for key, seconds in table.take().items()]
+            of_table.sort(key=lambda one: -abs(one[2]))
+            taken += enumerate(of_table[:MAX_KEYS])
+        # In turn: who fills one of them hides nothing of the others, such as probes, which owe 0.
+        taken.sort(key=itemgetter(0))
         told: dict[str, dict[str, float]] = {}
         room = _ROOM
-        for name, key, seconds in taken[:MAX_KEYS]:
+        for _, (name, key, seconds) in taken[:MAX_KEYS]:
             value = round(seconds, 4)
             # As JSON: quotes, a colon, a comma; each letter that has to be escaped takes six.
             size = len(key) + 5 * key.count(_SEPARATOR) + len(repr(value)) + 4

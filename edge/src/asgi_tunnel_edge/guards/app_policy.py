@@ -10,7 +10,7 @@ there lets nobody in (503): the app counts on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from asgi_tunnel.protocol.policy import PolicyRule
@@ -18,6 +18,7 @@ from asgi_tunnel.protocol.policy import PolicyRule
 from ..policy.matcher import Match
 from ..replies import Reply
 from ..shares.rate import RateLimit
+from ..shares.spent import Spending, SpentTable, mark_of
 from .guard import Rules, VisitorAddress
 from .rate import MAX_KEYS, RateGuard
 
@@ -30,6 +31,8 @@ _LOOK_EVERY: Final = 64
 """Keys that are forgotten of one token before it is looked which one has the most."""
 
 _MAX_NOTE: Final = 200
+
+_SEPARATOR: Final = "\0"  # between token and key, in what other processes are told
 
 _RATE: Final = "the app takes no more such requests from this address right now"
 _UNKNOWN_PATH: Final = Reply(
@@ -51,7 +54,7 @@ class AppPolicyGuard:
         access: Names of the access policies of ``edge.toml``.
     """
 
-    __slots__ = ("_access", "_evicted", "_keys", "_largest", "_rates", "denied")
+    __slots__ = ("_access", "_evicted", "_keys", "_largest", "_rates", "_spent", "denied")
 
     def __init__(self, access: Collection[str] = ()) -> None:
         self.denied = 0
@@ -60,6 +63,19 @@ class AppPolicyGuard:
         self._keys = 0  # in all of them
         self._largest = ""  # the token that had most of them at the last look
         self._evicted = 0  # keys that were forgotten for others
+        self._spent: SpentTable | None = None
+
+    def join(self, spending: Spending, now: Callable[[], float]) -> None:
+        """Count together with the other serving processes from now on."""
+
+        def charge(told: str, seconds: float) -> None:
+            owner, _, key = told.partition(_SEPARATOR)
+            table = self._table(owner)
+            before, at = len(table), now()
+            table.charge(key, seconds, at)
+            self._grown(len(table) - before, at)
+
+        self._spent = spending.share("policy", charge)
 
     def check(self, match: Match, visitor: VisitorAddress, now: float) -> Reply | None:
         """Decide about one request.
@@ -85,13 +101,27 @@ class AppPolicyGuard:
         return None
 
     def _take(self, owner: str, key: str, limit: RateLimit, now: float) -> float:
-        """Count a request; of all tokens the one with the most keys makes room for a new one."""
+        """Count a request."""
+        spent = self._spent
+        if spent is not None:  # a path may be long, and have any letters
+            key = f"{mark_of(key):x}"
+        table = self._table(owner)
+        before = len(table)
+        wait = table.take(key, limit, now)
+        if not wait and spent is not None:
+            spent.note(f"{owner}{_SEPARATOR}{key}", limit.interval)
+        self._grown(len(table) - before, now)
+        return wait
+
+    def _table(self, owner: str) -> RateGuard:
         table = self._rates.get(owner)
         if table is None:
             table = self._rates[owner] = RateGuard()
-        before = len(table)
-        wait = table.take(key, limit, now)
-        self._keys += len(table) - before
+        return table
+
+    def _grown(self, by: int, now: float) -> None:
+        """Of all tokens the one with the most keys makes room for a new one."""
+        self._keys += by
         if self._keys > MAX_KEYS:
             if self._evicted % _LOOK_EVERY == 0 or self._largest not in self._rates:
                 self._largest = max(self._rates, key=self._size)
@@ -101,7 +131,6 @@ class AppPolicyGuard:
             self._keys -= 1
             if not len(largest):
                 del self._rates[self._largest]
-        return wait
 
     def _size(self, owner: str) -> int:
         return len(self._rates[owner])

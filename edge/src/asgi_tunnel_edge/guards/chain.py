@@ -94,6 +94,7 @@ class Guards:
         rate, now = self.rate, self.now
         rate.spent = spending.share("rate", lambda key, seconds: rate.charge(key, seconds, now()))
         self.scanner.join(spending, now)
+        self.app_policy.join(spending, now)
 
     def visitor_address(self, address: str) -> VisitorAddress:
         """Return what guards know of an address; kept by the connection."""
