@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ async def test_two_edges(make_edge: MakeEdge) -> None:
 
     one = make_edge("a")
     secret = (await asyncio.to_thread(asked, "init", one))["secret"]
-    other = make_edge("b", is_new=True)
+    other = make_edge("b", is_new=True, port=9444)
     found = await asyncio.to_thread(asked, "join", other, input=f"{secret}\n")
     assert found == {"node": "b"}
     for name in ("store.key", "certificate.pem", "key.pem"):
@@ -73,7 +75,7 @@ def test_for_a_person(make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch) -> N
     secret = said.splitlines()[2].strip()
     assert len(secret) == 39
     assert "asgi-tunnel-edge cluster join" in said
-    other = make_edge("b", is_new=True)
+    other = make_edge("b", is_new=True, port=9444)
     monkeypatch.setenv(SECRET_VARIABLE, secret.lower().replace("-", " "))
     assert "Edge b is in the cluster" in cluster("join", other).stdout
     said = cluster("status", one).stdout
@@ -89,7 +91,7 @@ def test_another_secret(make_edge: MakeEdge) -> None:
     before = load_identity(one).authority
     new = asked("init", one)["secret"]
     assert load_identity(one).authority == before
-    other = make_edge("b", is_new=True)
+    other = make_edge("b", is_new=True, port=9444)
     for secret in (old, "", "é", "AAAA-AAAA"):
         said = refused(cluster("join", other, input=f"{secret}\n"))
         assert "is not the one that `cluster init` has printed last" in said
@@ -101,7 +103,7 @@ def test_a_new_authority(make_edge: MakeEdge) -> None:
     """It makes all certificates worthless; edges join again, in the same folder."""
     one = make_edge("a")
     secret = asked("init", one)["secret"]
-    other = make_edge("b", is_new=True)
+    other = make_edge("b", is_new=True, port=9444)
     asked("join", other, input=secret)
     secret = asked("init", one, "--new-authority")["secret"]
     assert load_identity(one).authority != load_identity(other).authority
@@ -112,11 +114,59 @@ def test_a_new_authority(make_edge: MakeEdge) -> None:
 def test_a_folder_with_secrets(make_edge: MakeEdge) -> None:
     """A folder whose own secrets would be lost does not join."""
     secret = asked("init", make_edge("a"))["secret"]
-    other = make_edge("b", is_new=True)
+    other = make_edge("b", is_new=True, port=9444)
     (other / "tls").mkdir()
     (other / "tls/store.key").write_text("another\n")
     assert "has a key of its own" in refused(cluster("join", other, input=secret))
     assert (other / "tls/store.key").read_text() == "another\n"
+
+
+def test_settings_that_were_copied(make_edge: MakeEdge) -> None:
+    """The name and the address of an edge that has joined are not taken from it by a copy."""
+    one = make_edge("a")
+    secret = asked("init", one)["secret"]
+    other = make_edge("b", is_new=True)
+    assert "peer_listen: is 127.0.0.1:9443, where edge a is" in refused(
+        cluster("join", other, input=secret)
+    )
+    file = other / "edge.toml"
+    written = file.read_text()
+    file.write_text(written.replace('node = "b"', 'node = "a"').replace(":9443", ":9444"))
+    said = refused(cluster("join", other, input=secret))
+    assert "node: is a, and that edge has joined, at 127.0.0.1:9443; choose another name" in said
+    assert not (other / "tls").exists()
+    file.write_text(written.replace(":9443", ":9444"))
+    asked("join", other, input=secret)
+    file.write_text(written.replace(":9443", ":9445"))
+    asked("join", other, input=secret)  # it has moved
+    found = asked("status", one)["edges"]
+    assert [edge["peer_address"] for edge in found] == ["127.0.0.1:9443", "127.0.0.1:9445"]
+
+
+def test_init_where_join_is_meant(make_edge: MakeEdge) -> None:
+    """A second edge does not get a key of its own, with which it could not join any more."""
+    one = make_edge("a")
+    secret = asked("init", one)["secret"]
+    other = make_edge("b", is_new=True, port=9444)
+    assert "`asgi-tunnel-edge cluster join`" in refused(cluster("init", other))
+    assert not (other / "tls").exists()
+    asked("join", other, input=secret)
+
+
+def test_a_start_before_it_joins(make_edge: MakeEdge) -> None:
+    """An edge that has not joined says that, not which of its files is missing."""
+    asked("init", make_edge("a"))
+    other = make_edge("b", is_new=True, port=9444)
+    done = subprocess.run(
+        [sys.executable, "-m", "asgi_tunnel_edge", "run", "--data", str(other)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "run `asgi-tunnel-edge cluster join`" in done.stderr
+    assert "remake" not in done.stderr
 
 
 def test_no_cluster(make_edge: MakeEdge) -> None:
@@ -139,8 +189,8 @@ async def test_status(make_edge: MakeEdge) -> None:
     )
     async with accepts:
         port = accepts.sockets[0].getsockname()[1]
-        for name in ("b", "c"):
-            folder = make_edge(name, is_new=True, port=port)
+        for name, at in (("b", port), ("c", 9444)):
+            folder = make_edge(name, is_new=True, port=at)
             await asyncio.to_thread(asked, "join", folder, input=secret)
         # Edge a is not where its settings say; where b and c should be, is a.
         found = await asyncio.to_thread(asked, "status", one)
@@ -164,7 +214,7 @@ def test_an_edge_that_is_no_more(make_edge: MakeEdge) -> None:
     """It is off the list; one that never joined cannot be taken off."""
     one = make_edge("a")
     secret = asked("init", one)["secret"]
-    asked("join", make_edge("b", is_new=True), input=secret)
+    asked("join", make_edge("b", is_new=True, port=9444), input=secret)
     assert "no edge c has joined" in refused(cluster("rm", one, "c"))
     assert asked("rm", one, "b") == {"removed": "b"}
     assert [edge["name"] for edge in asked("status", one)["edges"]] == ["a"]

@@ -24,11 +24,12 @@ from msgspec import Struct
 from ..certificates.internal import InternalCertificate, next_certificate
 from ..errors import EdgeConfigError
 from ..files import PRIVATE_DIRECTORY, write_atomically
+from ..settings.config import CONFIG_FILE
 from ..storage import Store
 from ..storage.cluster import ClusterStore, NodeRecord
 from ..storage.encryption import SecretBox
 from .authority import Authority
-from .folder import save_identity
+from .folder import identity_path, save_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,13 +64,19 @@ def init_cluster(config: EdgeConfig, *, new_authority: bool = False) -> str:
         The secret, for a person to type.
 
     Raises:
-        EdgeConfigError: The settings say nothing of a cluster.
+        EdgeConfigError: The settings say nothing of a cluster, or name another edge; or the
+            store has a cluster that this edge is not in.
         StorageError: The store cannot be used.
         OSError: A file cannot be written.
     """
     _check(config)
     Store(config.database).migrate()
     store, box = ClusterStore(config.database), SecretBox(config.acme_key_path)
+    if not box.path.exists() and store.secret(_AUTHORITY) is not None:
+        # A key of its own would be in the way when the edge joins.
+        fix = f"let edge {config.node} join it: `asgi-tunnel-edge cluster join`"
+        raise EdgeConfigError("store", "has a cluster already, of other edges", fix)
+    _check_place(config, store)
     box.path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     box.create()
     fresh = box.seal(msgspec.json.encode(Authority.create()), purpose=_AUTHORITY)
@@ -93,7 +100,8 @@ def join_cluster(config: EdgeConfig, secret: str) -> None:
         secret: What ``cluster init`` has printed.
 
     Raises:
-        EdgeConfigError: The secret is another one, or the folder belongs to another edge.
+        EdgeConfigError: The secret is another one, the folder belongs to another edge, or the
+            settings have the name or the address of one.
         StorageError: The store cannot be used.
         OSError: A file cannot be written.
     """
@@ -108,6 +116,7 @@ def join_cluster(config: EdgeConfig, secret: str) -> None:
     if box.path.exists() and box.path.read_bytes().strip() != parcel.store_key.strip():
         why = f"has a key of its own, {box.path}, and with it secrets that the cluster cannot read"
         raise EdgeConfigError("--data", why, "take a folder with nothing but its edge.toml")
+    _check_place(config, store)
     box.path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     write_atomically(box.path, parcel.store_key)
     paths = _files(config)
@@ -123,6 +132,27 @@ def _check(config: EdgeConfig) -> None:
         raise EdgeConfigError("bus", "is not set: an edge without a bus is alone", fix)
 
 
+def _check_place(config: EdgeConfig, store: ClusterStore) -> None:
+    """Refuse the name and the address of another edge: whose edge.toml was copied, most likely."""
+    address = _address(config)
+    for one in store.nodes():
+        if one.name == config.node and one.peer_address == address:
+            continue  # a machine that is made anew, or a command that is repeated
+        if one.name == config.node and not identity_path(config.data_dir).exists():
+            why = f"is {one.name}, and that edge has joined, at {one.peer_address}"
+            fix = f"choose another name, or first `asgi-tunnel-edge cluster rm {one.name}` there"
+            raise EdgeConfigError("node", why, fix, file=CONFIG_FILE)
+        if one.name != config.node and one.peer_address == address:
+            setting = "peer_listen" if config.peer_address is None else "peer_address"
+            why = f"is {address}, where edge {one.name} is"
+            fix = f"write this edge's own, or first `asgi-tunnel-edge cluster rm {one.name}` there"
+            raise EdgeConfigError(setting, why, fix, file=CONFIG_FILE)
+
+
+def _address(config: EdgeConfig) -> str:
+    return config.peer_address or config.peer_listen or ""
+
+
 def _become_member(config: EdgeConfig, store: ClusterStore, authority: Authority) -> None:
     assert config.node is not None
     identity = authority.issue(config.node)
@@ -130,7 +160,7 @@ def _become_member(config: EdgeConfig, store: ClusterStore, authority: Authority
     store.add_node(
         NodeRecord(
             name=config.node,
-            peer_address=config.peer_address or config.peer_listen or "",
+            peer_address=_address(config),
             certificate=identity.certificate,
             joined_at=int(time.time()),
         )
@@ -171,5 +201,7 @@ def _open(secret: str, sealed: bytes) -> bytes:
         return _cipher(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], _PARCEL.encode())
     except (binascii.Error, InvalidTag, ValueError) as error:
         why = "is not the one that `cluster init` has printed last"
-        fix = "run `asgi-tunnel-edge cluster init` on the first edge for a new one"
+        fix = (
+            "give it again, or run `asgi-tunnel-edge cluster init` on the first edge for a new one"
+        )
         raise EdgeConfigError("the secret for joining", why, fix) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from asgi_tunnel_edge.cluster.folder import read_identity
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.running import marked_as_running
 from asgi_tunnel_edge.settings.cluster import MAX_WORKERS, worker_count
@@ -48,6 +49,7 @@ def _serve(data_dir: Path, parent: ParentLink | None, workers: int | None) -> in
         config = EdgeConfig.from_text(parent.text, data_dir)
         if not parent.workers:
             parent.workers = worker_count(config.workers if workers is None else workers)
+    read_identity(config)  # first: an edge that has not joined lacks other files, too
     _bring_up_to_date(config)
     # Here, so that the other commands do not wait for the server's modules.
     from asgi_tunnel_edge.server import run as run_server
