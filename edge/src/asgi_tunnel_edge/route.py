@@ -1,4 +1,7 @@
-"""One registered hostname: the sessions that serve it, and the visitors who wait for one."""
+"""One registered hostname: the sessions that serve it, and the visitors who wait for one.
+
+Large because what exchanges ask of a session, of a route and of other nodes is said in one place.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from edge.tests.cluster.meeting import meet
 from jsonschema import Draft202012Validator
 
 from asgi_tunnel_edge.cli import main
@@ -21,7 +22,6 @@ from asgi_tunnel_edge.commands.cluster_join import SECRET_VARIABLE
 from asgi_tunnel_edge.errors import CertificateError
 
 from .conftest import MakeEdge
-from .test_tls import meet
 
 SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
 
