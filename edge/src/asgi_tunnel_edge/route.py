@@ -1,6 +1,6 @@
 """One registered hostname: the sessions that serve it, and the visitors who wait for one.
 
-Large because what exchanges ask of a session, of a route and of other nodes is said in one place.
+Large because a session is one of its route's entries, and both change together.
 """
 
 from __future__ import annotations

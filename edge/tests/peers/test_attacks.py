@@ -18,12 +18,7 @@ from edge.tests.peers.world import nodes, until
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel.session import Session
-from asgi_tunnel_edge.address import networks_of
-from asgi_tunnel_edge.bus import Node
-from asgi_tunnel_edge.errors import PeerError
 from asgi_tunnel_edge.peers.holders import Holders
-from asgi_tunnel_edge.peers.link import PeerLink
-from asgi_tunnel_edge.peers.listening import HANDSHAKE_SHARES
 from asgi_tunnel_edge.route import SessionEntry
 
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
