@@ -78,61 +78,6 @@ async def test_judged_again_before_it_is_sent_again(tmp_path: Path) -> None:
         assert new.paths == []
 
 
-async def test_silent_connections_do_not_close_the_port_for_edges(tmp_path: Path) -> None:
-    """Who opens connections and shows nothing gets a share of them, and only for two seconds."""
-    async with nodes(tmp_path, are_edges=True) as world:
-        host, _, port = world[0].edge.neighbours.node.peer.rpartition(":")
-        listener = world.peers(0).listener
-        async with AsyncExitStack() as stack:
-            for _ in range(300):
-                sock = stack.enter_context(socket.create_connection((host, int(port))))
-            await until(lambda: len(listener._handshakes) == HANDSHAKE_SHARES[0])
-            await world[0].connect(App())
-            async with Client(world[1]) as client:
-                assert (await client.ask("GET", "/one")).body == b"/one"
-            # All are closed, also those that gave way before their handshake had begun.
-            await until(lambda: not len(listener._handshakes))
-            sock.settimeout(10)
-            assert sock.recv(1) == b""
-
-
-async def test_strangers_at_the_port_for_edges_are_turned_away(tmp_path: Path) -> None:
-    """Handshakes without a certificate of the cluster are not worked at as fast as they come."""
-    async with nodes(tmp_path, 1, are_edges=True) as world:
-        host, _, port = world[0].edge.neighbours.node.peer.rpartition(":")
-        errors = world.peers(0).listener._errors
-        path = networks_of(host)
-        now = asyncio.get_running_loop().time
-        for _ in range(200):
-            _, writer = await asyncio.open_connection(host, int(port))
-            writer.write(b"GET / HTTP/1.1\r\n\r\n")
-            writer.close()
-            if errors.wait(path, now()) > 0:
-                break
-        await until(lambda: errors.wait(path, now()) > 0)
-        reader, writer = await asyncio.open_connection(host, int(port))
-        assert await reader.read() == b""
-        writer.close()
-
-
-async def test_a_socket_of_another_user_is_no_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who can write to the bus may name a socket of their own: nothing is sent there."""
-    path = tmp_path / "evil.sock"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(str(path))
-        listening.listen()
-        monkeypatch.setattr(os, "getuid", lambda: 12345)
-        own, node = Node(id="a" * 16, edge="one"), Node(id="b" * 16, edge="one", unix=str(path))
-        link = PeerLink(own, node, tls=None, on_lost=lambda _link: None)
-        with pytest.raises(PeerError, match="another user"):
-            await link.connect()
-        taken, _ = listening.accept()
-        with taken:
-            assert taken.recv(1) == b""
-
-
 async def test_two_nodes_with_two_policies(tmp_path: Path) -> None:
     """Visitors of an app whose processes disagree do not make nodes describe it without end."""
     asked = 0
