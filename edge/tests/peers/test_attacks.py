@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,10 @@ from edge.tests.peers.world import nodes, until
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel.session import Session
+from asgi_tunnel_edge.bus import Node
+from asgi_tunnel_edge.errors import PeerError
 from asgi_tunnel_edge.peers.holders import Holders
+from asgi_tunnel_edge.peers.link import PeerLink
 from asgi_tunnel_edge.route import SessionEntry
 
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
@@ -76,6 +78,24 @@ async def test_judged_again_before_it_is_sent_again(tmp_path: Path) -> None:
             world.peers(0).listener.close()
             assert (await asking).status == 404
         assert new.paths == []
+
+
+async def test_a_socket_of_another_user_is_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can write to the bus may name a socket of their own: nothing is sent there."""
+    path = tmp_path / "evil.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        own, node = Node(id="a" * 16, edge="one"), Node(id="b" * 16, edge="one", unix=str(path))
+        link = PeerLink(own, node, tls=None, on_lost=lambda _link: None)
+        with pytest.raises(PeerError, match="another user"):
+            await link.connect()
+        taken, _ = listening.accept()
+        with taken:
+            assert taken.recv(1) == b""
 
 
 async def test_two_nodes_with_two_policies(tmp_path: Path) -> None:
