@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from edge.tests.peers.world import nodes, until
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel.session import Session
+from asgi_tunnel_edge.address import networks_of
 from asgi_tunnel_edge.bus import Node
 from asgi_tunnel_edge.errors import PeerError
 from asgi_tunnel_edge.peers.holders import Holders
 from asgi_tunnel_edge.peers.link import PeerLink
+from asgi_tunnel_edge.peers.listening import HANDSHAKE_SHARES
 from asgi_tunnel_edge.route import SessionEntry
 
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
@@ -78,6 +81,43 @@ async def test_judged_again_before_it_is_sent_again(tmp_path: Path) -> None:
             world.peers(0).listener.close()
             assert (await asking).status == 404
         assert new.paths == []
+
+
+async def test_silent_connections_do_not_close_the_port_for_edges(tmp_path: Path) -> None:
+    """Who opens connections and shows nothing gets a share of them, and only for two seconds."""
+    async with nodes(tmp_path, are_edges=True) as world:
+        host, _, port = world[0].edge.neighbours.node.peer.rpartition(":")
+        listener = world.peers(0).listener
+        async with AsyncExitStack() as stack:
+            for _ in range(300):
+                sock = stack.enter_context(socket.create_connection((host, int(port))))
+            await until(lambda: len(listener._handshakes) == HANDSHAKE_SHARES[0])
+            await world[0].connect(App())
+            async with Client(world[1]) as client:
+                assert (await client.ask("GET", "/one")).body == b"/one"
+            # All are closed, also those that gave way before their handshake had begun.
+            await until(lambda: not len(listener._handshakes))
+            sock.settimeout(10)
+            assert sock.recv(1) == b""
+
+
+async def test_strangers_at_the_port_for_edges_are_turned_away(tmp_path: Path) -> None:
+    """Handshakes without a certificate of the cluster are not worked at as fast as they come."""
+    async with nodes(tmp_path, 1, are_edges=True) as world:
+        host, _, port = world[0].edge.neighbours.node.peer.rpartition(":")
+        errors = world.peers(0).listener._errors
+        path = networks_of(host)
+        now = asyncio.get_running_loop().time
+        for _ in range(200):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            writer.close()
+            if errors.wait(path, now()) > 0:
+                break
+        await until(lambda: errors.wait(path, now()) > 0)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_socket_of_another_user_is_no_node(

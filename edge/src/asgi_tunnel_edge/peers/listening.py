@@ -132,8 +132,10 @@ class PeerListener:
         """Take no more, and end those that are there; may be called twice."""
         for listening in self._listening:
             listening.close()
-        for one in (*self._servers, *self._sockets):
-            one.close()
+        for server in self._servers:
+            server.close()
+        for sock in self._sockets:
+            sock.close()
         self._listening.clear()
         self._servers.clear()
         self._sockets.clear()
