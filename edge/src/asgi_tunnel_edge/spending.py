@@ -96,7 +96,7 @@ class Spending:
 
     def _tell(self) -> None:
         self._timer = None
-        taken = []
+        taken: list[tuple[int, tuple[str, str, float]]] = []
         for name, table in self._tables.items():
             of_table = [(name, key, seconds) for key, seconds in table.take().items()]
             of_table.sort(key=lambda one: -abs(one[2]))
