@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .bus import Bus
     from .bus.events import Events
     from .cluster.authority import NodeIdentity
+    from .connections.memory import Evictable
     from .context import EdgeContext
     from .directory import LocalDirectory
     from .inbox.service import Inbox
@@ -176,6 +177,10 @@ class Neighbours:
     def buffered(self) -> int:
         """Bytes that are kept for other nodes."""
         return 0 if self.peers is None else self.peers.buffered
+
+    def relayed(self) -> Mapping[str, Collection[Evictable]]:
+        """Return the responses that are kept for other nodes, by the id of their token."""
+        return {} if self.peers is None else self.peers.relayed()
 
     def status(self) -> dict[str, Any]:
         """Say what passes between this node and others, as ``status`` shows it."""

@@ -521,6 +521,7 @@ class Edge:
             self.directory,
             self._access_log,
             kept_for_nodes=lambda: self.neighbours.buffered,
+            relayed=self.neighbours.relayed,
         )
 
     def _proxies(self) -> Proxies | None:

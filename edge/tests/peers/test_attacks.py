@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from edge.tests.live import SHOP
-from edge.tests.peers.app import App
+from edge.tests.peers.app import MIB, App
 from edge.tests.peers.client import Client
 from edge.tests.peers.world import nodes, until
 
@@ -20,6 +20,7 @@ from asgi_tunnel.protocol.policy import PolicyRule
 from asgi_tunnel.session import Session
 from asgi_tunnel_edge.address import networks_of
 from asgi_tunnel_edge.bus import Node
+from asgi_tunnel_edge.connections.memory import MemoryBudget
 from asgi_tunnel_edge.errors import PeerError
 from asgi_tunnel_edge.peers.holders import Holders
 from asgi_tunnel_edge.peers.link import PeerLink
@@ -45,12 +46,12 @@ async def test_an_older_process_elsewhere_takes_no_rule_away(
         (entry,) = route.entries
         # A visitor waits here for a moment, as while the app was not heard, or its line is cut.
         with monkeypatch.context() as patch:
-            ready, session = SessionEntry.is_ready.fget, entry.session
+            ready, session = vars(SessionEntry)["is_ready"].fget, entry.session
             patch.setattr(
                 SessionEntry, "is_ready", property(lambda one: one is not entry and ready(one))
             )
             if is_cut:
-                attached = Session.is_attached.fget
+                attached = vars(Session)["is_attached"].fget
                 patch.setattr(
                     Session,
                     "is_attached",
@@ -89,8 +90,9 @@ async def test_silent_connections_do_not_close_the_port_for_edges(tmp_path: Path
         host, _, port = world[0].edge.neighbours.node.peer.rpartition(":")
         listener = world.peers(0).listener
         async with AsyncExitStack() as stack:
+            sock = stack.enter_context(socket.create_connection((host, int(port))))
             for _ in range(300):
-                sock = stack.enter_context(socket.create_connection((host, int(port))))
+                stack.enter_context(socket.create_connection((host, int(port))))
             await until(lambda: len(listener._handshakes) == HANDSHAKE_SHARES[0])
             await world[0].connect(App())
             async with Client(world[1]) as client:
@@ -163,3 +165,25 @@ async def test_two_nodes_with_two_policies(tmp_path: Path) -> None:
                 continue
             holders.stale(link)  # as each visitor's request would do
         assert asked <= 12
+
+
+async def test_slow_readers_at_another_node_do_not_close_this_one(tmp_path: Path) -> None:
+    """Where they keep the memory of the app's node, they are ended there, and nobody else is."""
+    app = App()
+    async with nodes(tmp_path, limits={"max_buffered_bytes": 8 * MIB}) as world:
+        await world[0].connect(app)
+        # Their own node has enough.
+        assert world[1].edge._sweep is not None
+        world[1].edge._sweep._budget = MemoryBudget(1024 * MIB)
+        context = world[0].edge.context
+        sessions = {one.session for one in world[0].edge.directory.entries}
+        async with AsyncExitStack() as stack:
+            for _ in range(40):
+                client = await stack.enter_async_context(Client(world[1]))
+                await client.send("GET", "/endless")
+                client._reader._transport.pause_reading()  # type: ignore[attr-defined]
+            await until(lambda: context.is_overloaded)
+            await until(lambda: not context.is_overloaded)
+            assert world[0].edge.neighbours.buffered <= 8 * MIB
+            assert (await world[0].get("/one")).status == 200
+            assert sessions <= {one.session for one in world[0].edge.directory.entries}

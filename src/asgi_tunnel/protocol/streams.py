@@ -116,6 +116,11 @@ class Streams:
         """Bytes in the outboxes."""
         return sum(stream.queued for stream in self._table.streams.values())
 
+    def queued_on(self, stream_id: int) -> int:
+        """Bytes in the outbox of one stream."""
+        stream = self._table.streams.get(stream_id)
+        return 0 if stream is None else stream.queued
+
     def has_queued(self, *, is_held: bool) -> bool:
         """Whether :meth:`fill` has anything to give; with ``is_held``, only heads count."""
         return bool(self._heads) or (not is_held and bool(self._table.scheduler))

@@ -18,6 +18,7 @@ __all__ = [
     "CEILING",
     "PATIENCE",
     "RELIEF",
+    "Evictable",
     "Holding",
     "MemoryBudget",
     "Stalling",
@@ -47,6 +48,13 @@ class Holding(Protocol):
     @property
     def buffered(self) -> int:
         """Bytes."""
+
+
+class Evictable(Holding, Protocol):
+    """Whoever can be ended to free them."""
+
+    def evict(self) -> None:
+        """End it."""
 
 
 class Stalling(Holding, Protocol):

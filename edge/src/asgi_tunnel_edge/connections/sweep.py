@@ -21,7 +21,7 @@ from ..directory import LocalDirectory
 from ..observers.access_log import AccessLog
 from ..replies import RETRY_AFTER
 from ..tokens import TokenRecord
-from .memory import MemoryBudget, choose_culprits, choose_stalled
+from .memory import Evictable, MemoryBudget, choose_culprits, choose_stalled
 from .table import ConnectionTable, Tracked
 
 _log = logging.getLogger("asgi_tunnel_edge.connections")
@@ -54,6 +54,7 @@ class Sweep:
         directory: Who waits there, and which sessions hold memory.
         access_log: Flushed at each look.
         kept_for_nodes: Says how many bytes are kept for other nodes.
+        relayed: Returns the responses that they are of, by the id of their token.
 
     Attributes:
         lag: How late its looks were, in seconds: what else the event loop did meanwhile.
@@ -67,8 +68,10 @@ class Sweep:
         access_log: AccessLog,
         *,
         kept_for_nodes: Callable[[], int] = int,
+        relayed: Callable[[], Mapping[str, Collection[Evictable]]] = dict,
     ) -> None:
         self._kept_for_nodes = kept_for_nodes
+        self._relayed = relayed
         self._context = context
         self._table = table
         self._directory = directory
@@ -129,9 +132,11 @@ class Sweep:
             excess -= connection.buffered
             connection.evict()
         if excess > 0:
-            holders: dict[str, Collection[Session | Tracked]] = {
+            holders: dict[str, Collection[Session | Evictable]] = {
                 _name(token): sessions for token, sessions in self._sessions_by_token()
             }
+            for token_id, streams in self._relayed().items():
+                holders[f"visitors of the token {token_id} at other processes"] = streams
             groups: dict[str, list[Tracked]] = {}
             for connection in connections:
                 groups.setdefault(networks_of(connection.address)[-1], []).append(connection)
@@ -148,7 +153,7 @@ class Sweep:
         return found.values()
 
     def _end_largest(
-        self, holders: Mapping[str, Collection[Session | Tracked]], excess: int
+        self, holders: Mapping[str, Collection[Session | Evictable]], excess: int
     ) -> int:
         """End who keeps the most; return the bytes that are freed."""
         ended: dict[str, list[int]] = {}

@@ -8,6 +8,7 @@ stalls is an outbox and a window in each direction, whatever is sent.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from asgi_tunnel.asgi.types import StreamHandler
@@ -48,6 +49,7 @@ ACCEPTED: Final = ResponseHead(100, [(PEER, b"")])
 
 _SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _BUSY: Final = "this node has no memory left for it"
+_SHORT: Final = "this node keeps too much for it"
 _APP: Final = "the app takes no requests at the moment"
 _JSON: Final = [(b"content-type", b"application/json")]
 _HTTP: Final = StreamKind.HTTP
@@ -94,6 +96,17 @@ class Relay:
             self.refused += 1
             return _end(peer, event, ResetCode.REFUSED, _BUSY)
         return self._join(peer, event, session)
+
+    def kept(self, peers: Iterable[Session]) -> dict[str, list[_FromApp]]:
+        """Return what sends to other nodes, by the id of the token whose app it comes from."""
+        found: dict[str, list[_FromApp]] = {}
+        for peer in peers:
+            for handler in peer.handlers.values():
+                if isinstance(handler, _Direction) and isinstance(handler.other, _FromApp):
+                    entry = self._directory.entry_of(handler.other.source)
+                    if entry is not None:
+                        found.setdefault(entry.token.id, []).append(handler.other)
+        return found
 
     def _join(self, peer: Session, event: StreamOpened, session: Session) -> StreamHandler:
         head, kind = event.head, event.kind
@@ -274,6 +287,21 @@ class _FromApp(_Direction):
         super().__init__(source, sink, sink_id)
         self.is_safe = self.gives_up = False
         self._has_head = False
+
+    @property
+    def source(self) -> Session:
+        """The app's session."""
+        return self._source
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that wait for the visitor's node, because its visitor takes them slowly."""
+        return self._sink.connection.streams.queued_on(self._sink_id)
+
+    def evict(self) -> None:
+        """End both halves: memory is short."""
+        self._source.reset_stream(self.source_id, ResetCode.CANCELLED)
+        self._sink.reset_stream(self._sink_id, ResetCode.CANCELLED, _SHORT)
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """As above."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import ssl
 
     from ..bus import Bus, Node
+    from ..connections.memory import Evictable
     from ..context import EdgeContext
     from ..directory import LocalDirectory
     from ..route import Route
@@ -125,6 +126,10 @@ class Peers:
         sessions = [*self.listener.sessions]
         sessions += [one.session for one in self._links.values() if one.session is not None]
         return sum(one.buffered for one in sessions)
+
+    def relayed(self) -> Mapping[str, Collection[Evictable]]:
+        """Return the responses that are kept for other nodes, by the id of their token."""
+        return self.relay.kept(self.listener.sessions)
 
     def status(self) -> list[dict[str, Any]]:
         """Describe the connections, as ``status`` shows them."""
