@@ -78,6 +78,7 @@ def test_users(store: AccessStore, path: Location) -> None:
     assert store.users() == [(ANNA, True, 0)]
     assert store.password_of("anna") == "hash"
     assert store.password_of("ben") == ""
+    assert store.password_of("an\0na") == ""
     changed = store.change_user("anna", email="", groups=["z"])
     assert (changed.email, changed.groups, changed.epoch) == ("", ("z",), 7)
     assert store.change_user("anna", password="new").epoch == 8

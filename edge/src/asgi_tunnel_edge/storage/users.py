@@ -78,6 +78,8 @@ class UserStore(Database):
 
     def password_of(self, name: str) -> str:
         """Return the hashed password of a user; empty: there is none, or no such user."""
+        if "\0" in name:  # of a visitor: PostgreSQL would refuse it, and the try would not count
+            return ""
         with self._errors(), self._read() as session:
             row = session.get(AccessUser, name)
             if row is None or row.disabled_at is not None:
