@@ -13,7 +13,8 @@ import pytest
 from edge.tests.live import SHOP
 from edge.tests.peers.app import MIB, App
 from edge.tests.peers.client import Client
-from edge.tests.peers.world import nodes, until
+from edge.tests.peers.world import HOME, nodes, until
+from msgspec.structs import replace
 
 from asgi_tunnel.policy.collect import SentPolicy
 from asgi_tunnel.protocol.policy import PolicyRule
@@ -26,6 +27,7 @@ from asgi_tunnel_edge.peers.holders import Holders
 from asgi_tunnel_edge.peers.link import PeerLink
 from asgi_tunnel_edge.peers.listening import HANDSHAKE_SHARES
 from asgi_tunnel_edge.route import SessionEntry
+from asgi_tunnel_edge.tokens import Snapshot
 
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
 
@@ -187,3 +189,15 @@ async def test_slow_readers_at_another_node_do_not_close_this_one(tmp_path: Path
             assert world[0].edge.neighbours.buffered <= 8 * MIB
             assert (await world[0].get("/one")).status == 200
             assert sessions <= {one.session for one in world[0].edge.directory.entries}
+
+
+async def test_a_node_that_does_not_know_that_a_name_is_end_to_end(tmp_path: Path) -> None:
+    """Nothing that an edge can read reaches a name whose TLS is the app's."""
+    app = App()
+    async with nodes(tmp_path, limits={"hold_timeout": 0.5}) as world:
+        await world[0].connect(app)
+        edge = world[1].edge
+        (record,) = edge.directory.snapshot.tokens.values()
+        edge._apply(Snapshot.of(2, [replace(record, end_to_end=())]))  # its store is behind
+        assert (await world[1].get("/secret", host=HOME)).status in (502, 503)
+        assert app.paths == []

@@ -89,7 +89,10 @@ class Relay:
         if session is None or route is None:
             self.refused += 1
             return _end(peer, event, ResetCode.REFUSED, GONE)
-        if not inspects and digest != digest_of(route.policy):
+        # The store of the visitor's node may be behind: nothing that an edge can read goes to an
+        # app that speaks TLS itself, and no TLS to one that does not.
+        is_sealed = event.kind is StreamKind.BYTES
+        if not inspects and (digest != digest_of(route.policy) or is_sealed != route.is_end_to_end):
             self.refused += 1
             return _end(peer, event, ResetCode.REFUSED, STALE)
         if self._context.is_overloaded:
