@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asgi_tunnel_edge.bus import open_bus
+from asgi_tunnel_edge.bus.edge import EdgeBus
 from asgi_tunnel_edge.bus.nats import NatsBus
 from asgi_tunnel_edge.bus.parent import ParentBus
 from asgi_tunnel_edge.bus.postgresql import PostgresqlBus
@@ -45,7 +46,12 @@ CLUSTER = (
 
 
 def test_a_cluster() -> None:
-    """Each process of an edge of a cluster is on the service, and has no need of its parent."""
+    """Each process of an edge of a cluster is on the service; several workers are on both."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = ParentLink(Channel(ours), {"sockets": {}, "workers": 2})
+        bus = open_bus(load(f'{CLUSTER}bus = "nats://db"\n'), new_node(), link)
+        assert isinstance(bus, EdgeBus)
     for url, kind in (("postgresql://edge@db/edge", PostgresqlBus), ("nats://db", NatsBus)):
         bus = open_bus(load(f'{CLUSTER}bus = "{url}"\n'), new_node(), None)
         assert isinstance(bus, kind)

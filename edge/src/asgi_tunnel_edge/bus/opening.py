@@ -29,13 +29,17 @@ def open_bus(config: EdgeConfig, node: Node, link: Link | None) -> Bus | None:
     Raises:
         EdgeConfigError: The driver of the service is not installed.
     """
-    if config.bus is not None:
-        return _open_service(config.bus, node)
+    service = None if config.bus is None else _open_service(config.bus, node)
     if link is None or (link.workers or worker_count(config.workers)) == 1:
-        return None
+        return service
     from .parent import ParentBus
 
-    return ParentBus(link, node)
+    workers = ParentBus(link, node)
+    if service is None:
+        return workers
+    from .edge import EdgeBus
+
+    return EdgeBus(workers, service)
 
 
 def _open_service(url: str, node: Node) -> Bus:
