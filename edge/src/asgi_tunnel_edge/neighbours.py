@@ -184,10 +184,11 @@ class Neighbours:
 
     def status(self) -> dict[str, Any]:
         """Say what passes between this node and others, as ``status`` shows it."""
-        peers = self.peers
-        if peers is None:
+        peers, bus = self.peers, self._bus
+        if peers is None or bus is None:
             return {}
         return {
+            **({} if self._config.bus is None else {"is_bus_connected": bus.is_connected}),
             "forwarded": peers.forwarding.sent,
             "gone": peers.forwarding.gone,
             "served": peers.relay.served,

@@ -21,6 +21,8 @@ from tests.e2e.harness import BIN, Edge, running_edge, spawn, wait_until
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.cli import main as edge_cli
+from asgi_tunnel_edge.commands.running import tunnels_back
+from asgi_tunnel_edge.commands.status import status_lines
 from asgi_tunnel_edge.endpoints.health import HEALTH_PATH
 
 SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
@@ -346,3 +348,38 @@ def test_one_that_cannot_start(tmp_path: Path) -> None:
     assert process.popen.wait(30) == 2
     assert process.output.startswith("error: --data: ")
     assert process.output.count("\n") == 1
+
+
+def test_what_a_worker_misses() -> None:
+    """`status` says of each process whether its database and its bus are away."""
+    one: dict[str, Any] = {
+        "state": "serving",
+        "pid": 7,
+        "version": "1",
+        "generation": 1,
+        "worker": 0,
+        "uptime": 1,
+    }
+    one |= {"replies": True, "tunnels": 0, "is_draining": False}
+    reply: dict[str, Any] = {
+        "version": "1",
+        "generation": 1,
+        "uptime": 1,
+        "addresses": [],
+        "access": None,
+    }
+    reply |= {"parent": {"pid": 6, "version": "1"}, "changing": None, "last_change": None}
+    for more, has in (
+        ({}, False),
+        ({"is_bus_connected": True, "is_database_read": True}, False),
+        ({"is_bus_connected": False, "is_database_read": False}, True),
+    ):
+        said = status_lines({**reply, "workers": [{**one, **more}]})[3]
+        assert ("the bus is away" in said) is has
+        assert ("its database cannot be read" in said) is has
+
+
+def test_tunnels_that_are_back() -> None:
+    """Apps that come from another edge meanwhile are not counted as back."""
+    assert tunnels_back({"tunnels": 2, "tunnels_before": 1}) == "tunnels: 1 of 1 are back"
+    assert tunnels_back({"tunnels": 1, "tunnels_before": 2}) == "tunnels: 1 of 2 are back"

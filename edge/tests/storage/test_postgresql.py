@@ -336,3 +336,14 @@ def test_where_a_store_is_decides(tmp_path: Path) -> None:
     """A path is a file, all else a server's URL."""
     assert location.dialect_of(tmp_path / "a").alchemy == "sqlite://"
     assert location.dialect_of("postgresql://a.test/b").alchemy == "postgresql+psycopg://"
+
+
+def test_a_password_that_is_missing(url: str) -> None:
+    """Who is not let in for it hears where it belongs."""
+    for said in (
+        'connection to server at "127.0.0.1", port 5432 failed: fe_sendauth: no password supplied',
+        'FATAL:  password authentication failed for user "edge"',
+    ):
+        sentence = postgresql.PostgreSQL(url).sentence(psycopg.OperationalError(said))
+        assert "name it by ?passfile=PATH" in sentence
+        assert "see that PostgreSQL runs" not in sentence

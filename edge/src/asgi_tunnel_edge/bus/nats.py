@@ -346,7 +346,9 @@ class NatsBus:
         if self._away_since is None and not self._is_stopping:
             self._away_since = asyncio.get_running_loop().time()
             _log.warning(
-                "the bus is away: %s; what is known of other edges stays, and it is tried again",
+                "the bus is away: %s: %s; see that NATS runs there, and knows this edge's user and"
+                " password; what is known of other edges stays, and it is tried again",
+                ", ".join(self._service.servers),
                 str(error) or type(error).__name__,
             )
 

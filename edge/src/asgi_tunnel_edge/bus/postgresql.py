@@ -193,7 +193,8 @@ class PostgresqlBus:
             self._away_since = asyncio.get_running_loop().time()
             why = str(error).strip().splitlines() or [type(error).__name__]
             _log.warning(
-                "the bus is away: %s; what is known of other edges stays, and it is tried again",
+                "the bus is away: %s; see that PostgreSQL runs there and lets this edge in; what is"
+                " known of other edges stays, and it is tried again",
                 why[0],
             )
 

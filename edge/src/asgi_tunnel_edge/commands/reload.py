@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .options import data_option, json_option
-from .running import change_edge
+from .running import change_edge, tunnels_back
 
 __all__ = ["reload"]
 
@@ -32,8 +32,4 @@ def reload(*, data_dir: Path, as_json: bool) -> None:
             f"changed: {names}; generation {reply['generation']} serves after "
             f"{reply['seconds']:.1f} s (process {reply['pid']})"
         )
-        click.echo(_tunnels(reply))
-
-
-def _tunnels(reply: dict[str, int]) -> str:
-    return f"tunnels: {reply.get('tunnels', 0)} of {reply.get('tunnels_before', 0)} are back"
+        click.echo(tunnels_back(reply))

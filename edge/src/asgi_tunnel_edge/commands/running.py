@@ -14,7 +14,7 @@ from asgi_tunnel_edge.settings.config import CONFIG_FILE, EdgeConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ask_each", "ask_edge", "change_edge", "is_running"]
+__all__ = ["ask_each", "ask_edge", "change_edge", "is_running", "tunnels_back"]
 
 ASK_TIMEOUT: Final = 15.0
 """Seconds for a reply of the edge; it gives up on its own parts after 10."""
@@ -109,3 +109,9 @@ def change_edge(data_dir: Path, command: str) -> dict[str, Any]:
     if not reply.get("ok"):
         raise ChangeError(f"{reply.get('error')}; the edge serves as before")
     return reply
+
+
+def tunnels_back(reply: dict[str, int]) -> str:
+    """Say how many apps' connections are there again after a reload or an upgrade."""
+    before = reply.get("tunnels_before", 0)  # of a cluster's apps more may come than there were
+    return f"tunnels: {min(reply.get('tunnels', 0), before)} of {before} are back"

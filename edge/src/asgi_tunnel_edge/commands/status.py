@@ -17,7 +17,7 @@ from asgi_tunnel_edge.storage.access import AccessStore
 from .options import data_option, duration_text, json_option, utc_time
 from .running import ask_edge
 
-__all__ = ["status"]
+__all__ = ["status", "status_lines"]
 
 
 @click.command()
@@ -29,7 +29,7 @@ def status(*, data_dir: Path, as_json: bool) -> None:
     And how many people, programs and links may pass its doors, where it has some.
     """
     reply = {**ask_edge(data_dir, "status"), "access": count_access(data_dir)}
-    click.echo(json.dumps(reply) if as_json else "\n".join(_lines(reply)))
+    click.echo(json.dumps(reply) if as_json else "\n".join(status_lines(reply)))
 
 
 def count_access(data_dir: Path) -> dict[str, int] | None:
@@ -49,7 +49,8 @@ def count_access(data_dir: Path) -> dict[str, int] | None:
         return None
 
 
-def _lines(reply: dict[str, Any]) -> list[str]:
+def status_lines(reply: dict[str, Any]) -> list[str]:
+    """Return what a person reads of a reply."""
     parent = reply["parent"]
     is_one_of_many = any(one["worker"] for one in reply["workers"])
     what = f"version {reply['version'] or 'unknown'}, generation {reply['generation']}"
@@ -85,4 +86,6 @@ def _worker(one: dict[str, Any], *, is_one_of_many: bool) -> str:
     notes = ", draining" if one["is_draining"] else ""
     if not one.get("is_database_read", True):  # one of an older version does not say
         notes += ", its database cannot be read"
-    return f"{what}: {counts}{notes}"
+    if not one.get("is_bus_connected", True):  # only an edge that has one says
+        notes += ", the bus is away"
+    return f"{what}: {notes}{', draining' if one['is_draining'] else ''}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from .options import data_option, json_option
-from .running import change_edge
+from .running import change_edge, tunnels_back
 
 __all__ = ["upgrade"]
 
@@ -31,4 +31,4 @@ def upgrade(*, data_dir: Path, as_json: bool) -> None:
         f"{reply['generation']} serves after {reply['seconds']:.1f} s (process {reply['pid']})"
     )
     if "tunnels" in reply:
-        click.echo(f"tunnels: {reply['tunnels']} of {reply['tunnels_before']} are back")
+        click.echo(tunnels_back(reply))

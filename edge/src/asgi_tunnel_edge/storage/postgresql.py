@@ -196,10 +196,13 @@ class PostgreSQL:
         if state in (_NO_TABLE, _NO_COLUMN):
             return older_version(label)
         if state.startswith(_LOST) or (not state and isinstance(error, _driver().OperationalError)):
-            return (
-                f"the database {label} cannot be reached ({said}); see that PostgreSQL runs there "
-                "and lets this edge in"
-            )
+            fix = "see that PostgreSQL runs there and lets this edge in"
+            if "no password supplied" in said or "password authentication failed" in said:
+                fix = (
+                    "write HOST:PORT:DATABASE:USER:PASSWORD, with those of this URL, into a file "
+                    "of the edge's user with mode 0600, and name it by ?passfile=PATH"
+                )
+            return f"the database {label} cannot be reached ({said}); {fix}"
         return f"the database {label} cannot be used ({said})"
 
 
