@@ -199,6 +199,9 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/commands/config_check.py": "edge/tests/commands/test_config.py",
     "edge/src/asgi_tunnel_edge/commands/config_show.py": "edge/tests/commands/test_config.py",
     "edge/src/asgi_tunnel_edge/commands/doctor_access.py": "edge/tests/commands/test_access.py",
+    "edge/src/asgi_tunnel_edge/commands/doctor_cluster.py": (
+        "edge/tests/cluster/test_doctor_cluster.py"
+    ),
     "edge/src/asgi_tunnel_edge/commands/doctor_folder.py": "edge/tests/commands/test_doctor.py",
     "edge/src/asgi_tunnel_edge/commands/doctor_machine.py": "edge/tests/commands/test_doctor.py",
     "edge/src/asgi_tunnel_edge/commands/host_add.py": "edge/tests/commands/test_host.py",

@@ -63,6 +63,11 @@ def _examine(config: EdgeConfig, *, offline: bool) -> list[Finding]:
         check_descriptors(config),
         *asyncio.run(check_ports(config)),
     ]
+    if config.is_cluster:
+        from .doctor_cluster import check_bus, check_cluster
+
+        found += check_cluster(config, offline=offline)
+        found.append(asyncio.run(check_bus(config, offline=offline)))
     if config.oidc:
         from .doctor_providers import check_providers
 
