@@ -130,7 +130,10 @@ SENTENCES: list[tuple[EdgeError, str]] = [
     (PeerError("it does not reply"), "it does not reply"),
     (
         EdgeNotRunningError("data"),
-        "no edge runs in data; start it with `asgi-tunnel-edge run --data data`",
+        (
+            "no edge runs in data; start it with `asgi-tunnel-edge run --data data`, or wait until "
+            "one that starts is ready"
+        ),
     ),
     (
         EdgeNotRunningError("data", "Permission denied"),

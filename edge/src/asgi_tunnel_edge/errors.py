@@ -135,7 +135,7 @@ class EdgeNotRunningError(EdgeError):
         if self.why:
             return f"the edge that runs in {self.folder} cannot be asked ({self.why})"
         start = f"start it with `asgi-tunnel-edge run --data {self.folder}`"
-        return f"no edge runs in {self.folder}; {start}"
+        return f"no edge runs in {self.folder}; {start}, or wait until one that starts is ready"
 
 
 class ChangeError(EdgeError):

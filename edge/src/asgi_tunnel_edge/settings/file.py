@@ -37,6 +37,16 @@ listen = {listen}
 # TLS for this edge, or behind a forwarded port.
 # public_url = {public_url}
 
+# Processes that serve; 0: one for each core of this machine.
+# workers = 1
+
+# Several edges on several machines need these, in each one's file:
+# store = "postgresql://edge@db.example.org/edge?passfile=/etc/asgi-tunnel/pgpass"
+# bus = "postgresql://edge@db.example.org/edge?passfile=/etc/asgi-tunnel/pgpass"
+# node = "a"
+# peer_listen = "10.0.0.1:9443"
+# edge_address = "203.0.113.1:443"
+
 [tls]
 # "internal": this edge's own certificate, pinned in every token; browsers warn.
 # "acme":     certificates from a CA, ordered and renewed by this edge; see [acme].
