@@ -43,12 +43,14 @@ def init(*, new_authority: bool, data_dir: Path, as_json: bool) -> None:
                 "On each other edge:",
                 "",
                 f"1. Copy {data_dir / 'edge.toml'} there, and change `node`, `peer_listen` and, if",
-                "   they are set, `peer_address` and `edge_address`.",
+                "   they are set, `peer_address` and `edge_address`; `listen`, too, where it",
+                "   names an address. An edge that joins again keeps its own.",
                 "2. Let it join:",
                 "   asgi-tunnel-edge cluster join",
                 "",
-                "Then start this edge, or start it again:",
+                "Then start this edge, or, where it runs, give it its new certificate:",
                 f"   {shell_command('run', '--data', data_dir)}",
+                f"   {shell_command('upgrade', '--data', data_dir)}",
             ]
         )
     )

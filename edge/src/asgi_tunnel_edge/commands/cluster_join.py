@@ -36,8 +36,10 @@ def join(*, data_dir: Path, as_json: bool) -> None:
         click.echo(json_text({"node": config.node}))
         return
     click.echo(
-        f"Edge {config.node} is in the cluster. Start it, or start it again:\n\n"
-        f"   {shell_command('run', '--data', data_dir)}"
+        f"Edge {config.node} is in the cluster. Start it, or, where it runs, give it its new "
+        "certificate:\n\n"
+        f"   {shell_command('run', '--data', data_dir)}\n"
+        f"   {shell_command('upgrade', '--data', data_dir)}"
     )
 
 
