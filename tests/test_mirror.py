@@ -15,9 +15,7 @@ PACKAGES: Final = {
 }
 
 ELSEWHERE: Final[dict[str, str]] = {
-    "edge/src/asgi_tunnel_edge/ports.py": (
-        "edge/tests/test_server.py edge/tests/listeners/test_acceptor.py"
-    ),
+    "edge/src/asgi_tunnel_edge/ports.py": "edge/tests/test_server.py",
     "edge/src/asgi_tunnel_edge/admission/pending.py": "edge/tests/hostile/test_quotas.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_drop.py": "edge/tests/commands/test_inbox.py",
     "edge/src/asgi_tunnel_edge/commands/inbox_choice.py": "edge/tests/commands/test_inbox.py",

@@ -12,17 +12,19 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from tests.cluster.crowd import storm
+from tests.cluster.faults import FAULTS, Fault, is_possible, run_fault
+from tests.cluster.page import PAGE, RESULTS, read_results, render, with_section, write_results
+from tests.cluster.world import ROOT, World, world
 from tests.e2e.harness import slowdown
 
-from .counting import Counts
-from .crowd import storm
-from .faults import FAULTS, Fault, is_possible, run_fault
-from .page import PAGE, RESULTS, read_results, render, with_section, write_results
-from .world import ROOT, World, world
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.cluster.counting import Counts
 
 BUSES: Final = ("postgresql", "nats")
 EDGES: Final = 3

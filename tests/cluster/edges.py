@@ -6,18 +6,20 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.e2e.harness import BIN, Process, edge_command, spawn, wait_until
 
 from asgi_tunnel_edge.cluster.membership import init_cluster, join_cluster
 from asgi_tunnel_edge.settings.config import EdgeConfig
 
-from .network import Machine
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.cluster.network import Machine
 
 __all__ = ["DOMAIN", "HOST", "ClusterEdge"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge.tests.postgres import MISSING, PostgresServer, find_programs
 from tests.e2e.harness import BIN, Process, spawn
 
-from .network import free_port
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["NatsServer", "nats_cluster", "postgresql_server"]
 

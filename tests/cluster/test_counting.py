@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .counting import apps_back, count
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _write(folder: Path, *rows: list[object]) -> Path:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tests.e2e.harness import Token
 
 from asgi_tunnel_edge.operations.issuing import issue_token
-from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store, models
 from asgi_tunnel_edge.storage.database import GENERATION, raise_number
 from asgi_tunnel_edge.tokens import new_token_id, secret_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asgi_tunnel_edge.settings.config import EdgeConfig
 
 __all__ = ["make"]
 

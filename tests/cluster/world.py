@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +24,8 @@ from .services import NatsServer, nats_cluster, postgresql_server
 from .visitors import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.tests.postgres import PostgresServer
 
 ROOT: Final = Path(__file__).parents[2]
