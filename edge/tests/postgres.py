@@ -77,6 +77,8 @@ class PostgresServer:
         self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8",
                   "--locale=C", "--locale-provider=icu", "--icu-locale=en",
                   "--no-sync")  # fmt: skip
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {host}/24 trust\n")
         atexit.register(self.remove)
 
     @property

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .counting import count
-from .edges import descendants
-from .world import World, now, world
+from tests.cluster.counting import count
+from tests.cluster.edges import descendants
+from tests.cluster.world import World, now, world
 
 if TYPE_CHECKING:
     from tests.e2e.harness import Process

@@ -141,6 +141,10 @@ class ClusterEdge:
         self._signal(signal.SIGKILL, descendants(self.running.popen.pid))
         self.running.popen.wait()
 
+    def kill_worker(self) -> None:
+        """End one of its serving processes; the parent replaces it."""
+        self._signal(signal.SIGKILL, descendants(self.running.popen.pid)[1:2])
+
     def freeze(self) -> None:
         """Stop all its processes: sockets stay open, and nobody is at home."""
         self._stopped = descendants(self.running.popen.pid)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from .counting import Counts, apps_back, count
-from .world import World, now
+from tests.cluster.counting import Counts, apps_back, count
+from tests.cluster.world import World, now
 
 __all__ = ["FAULTS", "Fault", "run_fault"]
 
@@ -26,7 +26,7 @@ class Fault:
         name: For the table.
         harm: Does it; returns what mends it.
         lasts: Seconds until it is mended.
-        needs: What the run must have: "cables", "edges" (more than one), a bus, or nothing.
+        needs: What the run must have: "cables", "edges" (more than one), "workers", "bus", "nats".
         is_quick: It is part of the short form.
         may_lose: POSTs may be unknown to their visitors: connections to an edge are cut.
         back: Seconds within which event streams and WebSockets have to be back where a core is
@@ -50,6 +50,11 @@ def _nothing(world: World) -> Mend:
 def _kill(world: World) -> Mend:
     world.edges[0].kill()
     return lambda world: world.edges[0].start()
+
+
+def _kill_worker(world: World) -> Mend:
+    world.edges[0].kill_worker()
+    return lambda world: None
 
 
 def _pull_cable(world: World) -> Mend:
@@ -124,6 +129,7 @@ def _kill_all_nats(world: World) -> Mend:
 
 FAULTS: Final = (
     Fault("nothing", _nothing, needs="", may_lose=False, lasts=5.0),
+    Fault("SIGKILL of one worker", _kill_worker, needs="workers"),
     Fault("SIGKILL of an edge", _kill, is_quick=True),
     Fault(
         "cable of an edge pulled", _pull_cable, needs="cables", is_quick=True, lasts=20.0, back=None
@@ -152,6 +158,7 @@ def is_possible(fault: Fault, world: World) -> bool:
     return {
         "": True,
         "edges": len(world.edges) > 1,
+        "workers": world.workers > 1,
         "cables": len(world.edges) > 1 and world.net.has_cables,
         "bus": bool(world.bus),
         "nats": world.bus == "nats",

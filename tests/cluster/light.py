@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TextIO
 
 import uvloop
+from tests.cluster.app import app
 
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
-
-from .app import app
 
 AT_ONCE = 10
 """Apps that have no connection yet: a crowd's first arrival is no part of the test, and one process

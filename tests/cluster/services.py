@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from edge.tests.postgres import MISSING, PostgresServer, find_programs
+from tests.cluster.network import free_port
 from tests.e2e.harness import BIN, Process, spawn
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from .counting import apps_back, count
+from tests.cluster.counting import apps_back, count
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .page import BEGIN, END, PAGE, RESULTS, read_results, render, with_section
+from tests.cluster.page import BEGIN, END, PAGE, RESULTS, read_results, render, with_section
 
 ROOT = Path(__file__).parents[2]
 

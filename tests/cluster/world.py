@@ -12,16 +12,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.cluster import tokens
+from tests.cluster.authority import make_authority
+from tests.cluster.edges import DOMAIN, HOST, ClusterEdge
+from tests.cluster.network import Machine, Network, free_port, network
+from tests.cluster.services import NatsServer, nats_cluster, postgresql_server
+from tests.cluster.visitors import Spec
 from tests.e2e.harness import BIN, Process, Token, spawn, wait_until
 
 from asgi_tunnel_edge.settings.config import EdgeConfig
-
-from . import tokens
-from .authority import make_authority
-from .edges import DOMAIN, HOST, ClusterEdge
-from .network import Machine, Network, free_port, network
-from .services import NatsServer, nats_cluster, postgresql_server
-from .visitors import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +83,7 @@ class World:
     crowds: list[Crowd] = field(default_factory=list)
     real: list[Process] = field(default_factory=list)
     bus: str = ""
+    workers: int = 1
     postgresql: PostgresServer | None = None
     nats: list[NatsServer] = field(default_factory=list)
     _runs: int = 0
@@ -241,6 +241,7 @@ def world(
         if limits:
             tables["limits"] = limits
         one = World(folder, net, [], home, connections, stack, folder / "counted", bus=bus)
+        one.workers = workers
         for machine in machines:
             settings: dict[str, object] = {"workers": workers}
             one.edges.append(ClusterEdge(machine, folder / machine.name, port, settings, tables))

@@ -229,7 +229,6 @@ def running_edge(
     domain: str = "example.test",
     first: str = "",
     settings: str = "",
-    top: str = "",
     limits: str = "",
     proxies: str = "",
     guards: str = "",

@@ -24,6 +24,7 @@ from .settings.addresses import ListenAddress, parse_listen
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from .admission.tunnels import TunnelAcceptor
     from .bus import Bus
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from .settings.config import EdgeConfig
     from .supervision import ParentLink
 
-__all__ = ["BusOpener", "IdentityReader", "Neighbours", "no_identity"]
+__all__ = ["BusOpener", "IdentityReader", "Neighbours"]
 
 _log: Final = logging.getLogger("asgi_tunnel_edge.server")
 
@@ -49,11 +50,6 @@ BusOpener = Callable[["EdgeConfig", Node, "ParentLink | None"], "Bus | None"]
 
 IdentityReader = Callable[["EdgeConfig"], "NodeIdentity | None"]
 """Returns the certificate that an edge shows to others; None: it has none."""
-
-
-def no_identity(_config: EdgeConfig) -> NodeIdentity | None:
-    """Return that an edge has no certificate for others."""
-    return None
 
 
 class Neighbours:

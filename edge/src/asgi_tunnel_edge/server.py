@@ -23,7 +23,6 @@ from asgi_tunnel.session import Session
 
 from .address import PublicAddress, public_address, remove_edge_address, write_edge_address
 from .admission.tunnels import TunnelAcceptor
-from .bus import open_bus
 from .bus.events import Events
 from .bus.opening import open_bus
 from .channel import Message
@@ -32,7 +31,6 @@ from .cluster.folder import read_identity
 from .connections.limiter import ConnectionLimiter
 from .connections.sweep import Sweep
 from .connections.table import ConnectionTable
-from .cluster.files import read_identity
 from .context import EdgeContext
 from .descriptors import (
     available_descriptors,
@@ -330,7 +328,7 @@ class Edge:
 
     def _leave(self) -> Leaving:
         """Accept no more, neither here nor from other nodes."""
-        self._close_listeners()
+        self.ports.close()
         self.directory.withdraw()
         return Leaving(
             self.context,
@@ -393,7 +391,7 @@ class Edge:
 
         async def reply(request: Message) -> Message:
             if request.get("command") == "retire":
-                self._close_listeners()  # now: who hears that it is done may look
+                self.ports.close()  # now: who hears that it is done may look
                 self._ending.retire(float(request["seconds"]))
                 return {"ok": True, **await answer(live, {"command": "status"})}
             if request.get("command") == "end":

@@ -82,8 +82,11 @@ def _worker(one: dict[str, Any], *, is_one_of_many: bool) -> str:
     what += f", up for {duration_text(one['uptime'])}"
     if not one["replies"]:
         return f"{what}: does not reply"
-    counts = ", ".join(f"{one[name]} {name}" for name in ("tunnels", "connections", "exchanges"))
-    notes = ", draining" if one["is_draining"] else ""
+    names = ("tunnels", "connections", "exchanges", "forwarded")
+    notes = ", ".join(f"{one[name]} {name}" for name in names if name in one)
+    lost = [peer["node"] for peer in one.get("peers", ()) if peer["state"] in ("lost", "suspect")]
+    if lost:
+        notes += f", no connection to {', '.join(lost)}"
     if not one.get("is_database_read", True):  # one of an older version does not say
         notes += ", its database cannot be read"
     if not one.get("is_bus_connected", True):  # only an edge that has one says

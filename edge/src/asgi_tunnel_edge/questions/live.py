@@ -38,6 +38,7 @@ class LiveEdge:
     counts: LiveCounts
     access_log: AccessLog
     addresses: tuple[ListenAddress, ...]  #: where it listens
+    watcher: SnapshotWatcher | None = None  #: follows the store
     nodes: Callable[[], dict[str, Any]] = dict  #: says what passes between it and other nodes
     processes: Callable[[Sequence[str]], Awaitable[list[RemoteProcess]]] = nowhere
     """Finds the processes of an app at other nodes, by the hostnames of its token."""

@@ -23,4 +23,5 @@ async def answer(edge: LiveEdge, _request: dict[str, Any]) -> dict[str, Any]:
         "is_draining": edge.context.is_stopping,
         "is_overloaded": edge.context.is_overloaded,
         "is_database_read": edge.watcher is None or not edge.watcher.is_failing,
+        **edge.nodes(),
     }

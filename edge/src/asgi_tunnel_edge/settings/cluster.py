@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -9,9 +10,6 @@ from msgspec import Meta
 
 from ..errors import EdgeConfigError
 from .addresses import parse_listen
-
-if TYPE_CHECKING:
-    from .config import EdgeConfig
 
 __all__ = [
     "BusUrl",
@@ -22,6 +20,7 @@ __all__ = [
     "check_cluster",
     "check_store",
     "is_verified",
+    "worker_count",
 ]
 
 MAX_WORKERS: Final = 64
@@ -128,7 +127,7 @@ def is_verified(url: str) -> bool:
     return is_here or "sslmode=verify-full" in parts.query.split("&")
 
 
-def check_cluster(config: EdgeConfig, *, file: str) -> None:
+def check_cluster(config: Settings, *, file: str) -> None:
     """Check what belongs together.
 
     Raises:
