@@ -43,13 +43,14 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 # Tests start hundreds of processes: without cached bytecode each of them compiles every module, 0.3 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests of what wheels have as plain Python, too: `make test COMPILED=1` leaves them out.
+# Tests of what wheels have as plain Python, too, or of frameworks: `make test COMPILED=1` leaves them out.
 NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster commands dashboard history inspection login \
 	metrics oauth operations pages parent questions settings storage \
 	$(addprefix test_,accounts.py channel.py cli.py client.py control.py descriptors.py files.py issuance.py known_edges.py \
 	limits_page.py maintenance.py monitor.py proofs.py readiness.py running.py shown.py supervision.py)) \
 	$(addprefix tests/,blocks cluster commands contrib typing \
-	$(addprefix e2e/test_,edges.py store.py two_edges.py) \
+	$(addprefix e2e/test_,django.py edges.py examples.py framework_commands.py frameworks.py litestar.py saved_test.py servers.py \
+	store.py two_edges.py) \
 	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py) \
 	$(addprefix test_,benchmarks.py build_site.py demo.py dependencies.py deploy.py docs.py env_file.py logs.py mirror.py \
 	outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py))

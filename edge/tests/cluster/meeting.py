@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+from typing import TYPE_CHECKING
 
 from asgi_tunnel_edge.cluster.tls import peer_edge, server_name
+
+if TYPE_CHECKING:
+    import ssl
 
 
 async def meet(dials: ssl.SSLContext, accepts: ssl.SSLContext, *, means: str) -> tuple[str, str]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from edge.tests.cluster.commands import asked
 from edge.tests.nats_server import MISSING, NatsServers, find_program
 
 from asgi_tunnel_edge.cli import main
 from asgi_tunnel_edge.commands.doctor_cluster import check_bus
 from asgi_tunnel_edge.settings.config import EdgeConfig
 
-from .conftest import MakeEdge
-from .test_membership import asked
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import MakeEdge
 
 
 @pytest.fixture

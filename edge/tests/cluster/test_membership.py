@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from click.testing import CliRunner, Result
+from edge.tests.cluster.commands import asked, cluster
 from edge.tests.cluster.meeting import meet
-from jsonschema import Draft202012Validator
 
-from asgi_tunnel_edge.cli import main
 from asgi_tunnel_edge.cluster.authority import NodeIdentity
 from asgi_tunnel_edge.cluster.folder import identity_path, load_identity, save_identity
 from asgi_tunnel_edge.cluster.tls import accepting_context
 from asgi_tunnel_edge.commands.cluster_join import SECRET_VARIABLE
 from asgi_tunnel_edge.errors import CertificateError
 
-from .conftest import MakeEdge
+if TYPE_CHECKING:
+    from pathlib import Path
 
-SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
+    from click.testing import Result
 
-
-def cluster(command: str, folder: Path, *options: str, **extra: Any) -> Result:
-    """Run a command of the group."""
-    return CliRunner().invoke(main, ["cluster", command, "--data", str(folder), *options], **extra)
-
-
-def asked(command: str, folder: Path, *options: str, **extra: Any) -> Any:
-    """What a command says in JSON, as its schema has it."""
-    done = cluster(command, folder, "--json", *options, **extra)
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    schema = json.loads((SCHEMAS / f"cluster-{command}.json").read_text())
-    Draft202012Validator(schema).validate(found)
-    return found
+    from .conftest import MakeEdge
 
 
 def refused(done: Result, code: int = 2) -> str:
