@@ -32,6 +32,7 @@ from asgi_tunnel_edge.tokens import Snapshot
 CLOSED = SentPolicy(rules=(PolicyRule(path="/small", max_body=10),), routes=("/small", "/open"))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("is_cut", [False, True])
 async def test_an_older_process_elsewhere_takes_no_rule_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_cut: bool
