@@ -33,6 +33,8 @@ def several(request: pytest.FixtureRequest, tmp_path: Path) -> Several:
     """Make a world of two workers, or of two edges."""
     if request.param == "workers":
         return partial(world, tmp_path, workers=2)
+    if "ATTACK_LONG" not in os.environ:
+        pytest.skip("only in the long form: each edge and PostgreSQL take seconds to start")
     postgres: PostgresServer = request.getfixturevalue("postgres")
     return partial(world, tmp_path, store=postgres.create())
 
