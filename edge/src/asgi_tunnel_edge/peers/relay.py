@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from asgi_tunnel.asgi.origin import Idle
 from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.events import StreamOpened
@@ -327,33 +328,7 @@ class _FromApp(_Direction):
             self._sink.reset_stream(self._sink_id, ResetCode.SESSION_LOST, reason)
 
 
-class _Idle:
-    """The handler of a stream that is over."""
-
-    __slots__ = ()
-
-    def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
-        """Nobody listens."""
-
-    def on_data(
-        self, data: Buffer, flow_controlled_size: int, end: bool, text: bool, more: bool
-    ) -> None:
-        """Nobody listens."""
-
-    def on_trailers(self, fields: Fields) -> None:
-        """Nobody listens."""
-
-    def on_close(self, code: int, reason: str) -> None:
-        """Nobody listens."""
-
-    def on_writable(self) -> None:
-        """Nobody waits."""
-
-    def on_reset(self, code: int, reason: str) -> None:
-        """It is over already."""
-
-
-_IDLE: Final = _Idle()
+_IDLE: Final = Idle()
 
 
 def _code(code: int) -> ResetCode:
