@@ -22,6 +22,8 @@ from asgi_tunnel_edge.issuance import (
     wanted_certificates,
 )
 from asgi_tunnel_edge.listeners.client_hello import ClientHello
+from asgi_tunnel_edge.ports import Ports
+from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.acme import AcmeConfig
 from asgi_tunnel_edge.settings.config import EdgeConfig, TlsConfig
 from asgi_tunnel_edge.storage import SnapshotWatcher, Store
@@ -183,6 +185,28 @@ async def test_a_renewal_wakes_the_issuer(tmp_path: Path, monkeypatch: pytest.Mo
         assert len(woken) == 2
     finally:
         await issuance.stop()
+
+
+async def test_an_edge_that_stops_orders_no_more_before_its_ports_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CA that looks for a proof at closed ports ends the order: the next start has a failure."""
+    config = config_of(tmp_path)
+    edge = Edge(replace(config, limits=replace(config.limits, drain_timeout=0.1)))
+    await edge.start()
+    ordering = [one for one in asyncio.all_tasks() if one.get_name() == "certificates"]
+    seen: list[bool] = []
+
+    def close() -> None:
+        seen.append(all(one.cancelling() for one in ordering))
+        Ports.close(edge.ports)
+
+    monkeypatch.setattr(edge.ports, "close", close)
+    await edge.stop()
+    assert len(ordering) == 1
+    assert seen
+    assert all(seen)
+    assert ordering[0].done()
 
 
 async def test_port_53_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -160,10 +160,18 @@ class Issuance:
                 self._install(names, chain, key)
             return None
 
-    async def stop(self) -> None:
-        """Order no more; an order in progress goes on at the next start. May be called twice."""
-        if self._task is not None:
+    def retire(self) -> None:
+        """Order no more; an order in progress goes on at the next start. May be called twice.
+
+        Before the ports close: a CA that looks for a proof at closed ones ends the order for good.
+        """
+        if self._task is not None and not self._task.cancelling():
             self._task.cancel()
+
+    async def stop(self) -> None:
+        """Order no more, and wait until proofs are taken away. May be called twice."""
+        self.retire()
+        if self._task is not None:
             await asyncio.wait({self._task})
             self._task = None
         await self._shared.stop()

@@ -320,14 +320,14 @@ class Edge:
         self.inbox.retire()  # the other one delivers now
         self.instruments.retire()
         try:
-            if self._certificates is not None:
-                await self._certificates.stop()  # the other one orders now
             await leaving.retire(self._ending)
         finally:
             await self._take_apart(leaving.sessions)
 
     def _leave(self) -> Leaving:
-        """Accept no more, neither here nor from other nodes."""
+        """Accept no more, neither here nor from other nodes; order no certificates."""
+        if self._certificates is not None:
+            self._certificates.retire()  # first: a CA that looks now finds closed ports
         self.ports.close()
         self.directory.withdraw()
         return Leaving(

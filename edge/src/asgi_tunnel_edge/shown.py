@@ -140,8 +140,13 @@ class ShownCertificates:
                 error.strerror,
             )
 
+    def retire(self) -> None:
+        """Order no more; see :meth:`.issuance.Issuance.retire`."""
+        if self._issuance is not None:
+            self._issuance.retire()
+
     async def stop(self) -> None:
-        """Order no more."""
+        """Order no more, and wait until proofs are taken away."""
         if self._issuance is not None:
             await self._issuance.stop()
 

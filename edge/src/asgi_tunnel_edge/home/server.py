@@ -144,16 +144,17 @@ class HomeServer:
     def shut_down(self) -> None:
         """The app ends: all connections close once they are idle. May be called again."""
         self._is_stopping = True
+        self._certificates.stop()  # before a CA looks for a proof where nobody answers
         for front in self._fronts.values():
             front.shut_down()
 
     def stop(self) -> None:
         """End all connections."""
+        self._certificates.stop()
         for front in self._fronts.values():
             front.end()
         self._fronts.clear()
         self._upstream.stop()
-        self._certificates.stop()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
