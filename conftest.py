@@ -59,8 +59,8 @@ def _own_pins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _quick_databases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tests about other things than the store have a new database at once."""
-    if "storage" not in request.path.parts and (found := quick_upgrade()) is not None:
+    """Let tests about other things than making tables have a new database at once."""
+    if request.node.get_closest_marker("makes_tables") is None and (found := quick_upgrade()):
         monkeypatch.setattr(found[0], "_upgrade", found[1])
 
 

@@ -70,6 +70,7 @@ class PostgresServer:
         self._data = self.folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
+        self._shared = ""
         self.port = _free_port(host)
         if self._user is not None:
             shutil.chown(self.folder, self._user, pwd.getpwnam(self._user).pw_gid)
@@ -145,6 +146,22 @@ class PostgresServer:
                 psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
             )
         return self.url(name)
+
+    def create_schema(self) -> str:
+        """Return the URL of a new schema without tables, in a database that has others.
+
+        It takes a millisecond, where a database takes 100. Locks are those of all of them.
+        """
+        import psycopg
+
+        if not self._shared:
+            self._shared = self.create()
+        name = f"schema{next(self._names)}"
+        with psycopg.connect(self._shared, autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(name))
+            )
+        return f"{self._shared}?options=-csearch_path%3D{name}"
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""

@@ -26,7 +26,7 @@ Place = Callable[[], "Location"]
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Makes places for stores, each another one, without tables."""
     if request.param == "postgresql":
-        return cast("PostgresServer", request.getfixturevalue("postgres")).create
+        return cast("PostgresServer", request.getfixturevalue("postgres")).create_schema
     made: list[Path] = []
 
     def create() -> Path:

@@ -130,6 +130,7 @@ def test_a_writer_that_hangs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     frozen.close()
 
 
+@pytest.mark.makes_tables
 def test_two_that_make_the_tables_at_once(postgres: PostgresServer) -> None:
     """Two edges of a new version that start together: one migrates, the other finds it done."""
     url = postgres.create()
@@ -151,6 +152,7 @@ def test_two_that_make_the_tables_at_once(postgres: PostgresServer) -> None:
     assert Store(url).read() == (0, [])
 
 
+@pytest.mark.makes_tables
 def test_order_is_that_of_bytes(postgres: PostgresServer) -> None:
     """As in SQLite, whatever the server's locale: `-` comes before letters, `Z` before `a`."""
     store = Store(postgres.create())
@@ -308,6 +310,7 @@ def test_what_is_for_one_use_is_used_once(url: str, what: str) -> None:
     assert sum(one is not None for one in results) == 1
 
 
+@pytest.mark.makes_tables
 def test_a_migration_may_take_its_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a million rows it needs longer than any other statement may."""
     monkeypatch.setattr(postgresql, "ANSWER_TIMEOUT", 0.2)

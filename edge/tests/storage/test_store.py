@@ -48,6 +48,7 @@ def dump(store: Store) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
+@pytest.mark.makes_tables
 def test_migrations_make_the_models(store: Store) -> None:
     """The tables that migrations make are those of the models, and the newest is known."""
 
@@ -74,6 +75,7 @@ def test_migrating_again_changes_nothing(store: Store) -> None:
     assert dump(store) == before
 
 
+@pytest.mark.makes_tables
 def test_failed_migration_leaves_nothing(
     location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
