@@ -53,6 +53,12 @@ class _Group(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
+def _add(group: click.Group, commands: dict[str, str]) -> None:
+    """Give a group commands: where each is, by its name."""
+    assert isinstance(group, _Group)
+    group.later.update(commands)
+
+
 class _OneSentence(_Group):
     """Says what went wrong in one sentence, where click prints several lines."""
 
@@ -216,7 +222,8 @@ def remake() -> None:
     """Make anew what was lost: the edge's own certificate, the database."""
 
 
-main.later.update(
+_add(
+    main,
     {
         "init": "init:init",
         "run": "run:run",
@@ -229,48 +236,55 @@ main.later.update(
         "upgrade": "upgrade:upgrade",
         "top": "top:top",
         "logs": "logs:logs",
-    }
+    },
 )
-alert.later.update(
+_add(
+    alert,
     {
         "test": "alert_test:send_test",
-    }
+    },
 )
-cert.later.update(
+_add(
+    cert,
     {
         "list": "cert_list:list_certificates",
         "renew": "cert_renew:renew",
-    }
+    },
 )
-inbox.later.update(
+_add(
+    inbox,
     {
         "list": "inbox_list:list_requests",
         "show": "inbox_show:show_request",
         "retry": "inbox_retry:retry_requests",
         "drop": "inbox_drop:drop_requests",
-    }
+    },
 )
-config.later.update(
+_add(
+    config,
     {
         "check": "config_check:check",
         "show": "config_show:show_config",
         "pages": "config_pages:write_pages",
-    }
+    },
 )
-service.later.update(
+_add(
+    service,
     {
         "install": "service_install:install",
-    }
+    },
 )
-tunnel.later.update(
+_add(
+    tunnel,
     {
         "list": "tunnel_list:list_tunnels",
         "show": "tunnel_show:show_tunnel",
         "kick": "tunnel_kick:kick",
         "drain": "tunnel_drain:drain",
-    }
+    },
 )
-token.later.update(
+_add(
+    token,
     {
         "create": "token_create:create",
         "change": "token_change:change",
@@ -279,54 +293,62 @@ token.later.update(
         "revoke": "token_revoke:revoke",
         "rotate": "token_rotate:rotate",
         "show": "token_show:show",
-    }
+    },
 )
-host.later.update(
+_add(
+    host,
     {
         "add": "host_add:add_hosts",
         "list": "host_list:list_hosts",
         "rm": "host_rm:remove_hosts",
-    }
+    },
 )
-maintenance.later.update(
+_add(
+    maintenance,
     {
         "on": "host_maintenance:close_hosts",
         "off": "host_maintenance:open_hosts",
-    }
+    },
 )
-ban.later.update(
+_add(
+    ban,
     {
         "add": "ban_add:add",
         "list": "ban_list:list_bans",
         "rm": "ban_rm:rm",
-    }
+    },
 )
-store.later.update(
+_add(
+    store,
     {
         "move": "store_move:move",
-    }
+    },
 )
-cluster.later.update(
+_add(
+    cluster,
     {
         "init": "cluster_init:init",
         "join": "cluster_join:join",
         "status": "cluster_status:cluster_status",
         "rm": "cluster_rm:remove_edge",
-    }
+    },
 )
-remake.later.update(
+_add(
+    remake,
     {
         "certificate": "remake:certificate",
         "database": "remake:database",
-    }
+    },
 )
-access.later.update(
+_add(
+    access,
     {
         "list": "access_list:list_access",
         "test": "access_test:check_access",
-    }
+    },
 )
-user.later.update(
+_add(
+    user,
     {
         "create": "user_create:create_user",
         "list": "user_list:list_users",
@@ -335,25 +357,28 @@ user.later.update(
         "invite": "user_invite:invite",
         "sign-out": "user_sign_out:sign_out",
         "rm": "user_rm:remove_user",
-    }
+    },
 )
-service_token.later.update(
+_add(
+    service_token,
     {
         "create": "service_token_create:create_service_token",
         "list": "service_token_list:list_service_tokens",
         "revoke": "service_token_revoke:revoke_service_token",
-    }
+    },
 )
-link.later.update(
+_add(
+    link,
     {
         "create": "link_create:create_link",
         "list": "link_list:list_links",
         "revoke": "link_revoke:revoke_link",
-    }
+    },
 )
-session.later.update(
+_add(
+    session,
     {
         "list": "session_list:list_sessions",
         "end": "session_end:end_sessions",
-    }
+    },
 )

@@ -6,6 +6,7 @@ else may run on these pages, frame them, or take their forms.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,6 +98,7 @@ class Site:
         return Response(text, media_type=kind, headers=fields)
 
 
+@functools.cache  # new settings make a new site, of the same templates
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
