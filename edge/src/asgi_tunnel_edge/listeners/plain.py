@@ -1,14 +1,14 @@
 """Accepts connections that no TLS of ours comes before: those of a proxy in front, and port 80's.
 
 The event loop's own server accepts, for it makes a transport at about half the cost, but uvloop's
-takes one connection in a turn. So a connection is also the sign to look for more: those that wait
-behind it are taken here, all in the next turn.
+takes one connection in a turn. So after some that came one behind the other there may be many more:
+those that wait are taken here, all in the next turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .accepting import accept_all
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ..descriptors import DescriptorWatch
 
 __all__ = ["PlainAcceptor"]
+
+IN_A_ROW: Final = 8
+"""Connections after which those that wait are looked for: a browser opens six for a page. Who comes
+last waits for eight turns of the event loop, and not for one for each who came before."""
+
+PAUSE: Final = 0.25
+"""Seconds without one after which they are counted anew: longer than a turn in a flood."""
 
 
 class PlainAcceptor:
@@ -45,7 +52,8 @@ class PlainAcceptor:
         self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._servers: list[asyncio.Server] = []  # one a socket
-        self._is_looking = False  # for more, in the next turn
+        self._in_a_row = 0
+        self._last = 0.0  # when the last one came
         self._tasks: set[asyncio.Task[None]] = set()  # transports that are being made
 
     async def start(self) -> None:
@@ -63,13 +71,15 @@ class PlainAcceptor:
             server.close()
 
     def _accepted(self) -> asyncio.Protocol:
-        if not self._is_looking:
-            self._is_looking = True
+        now = self._loop.time()
+        self._in_a_row = self._in_a_row + 1 if now - self._last < PAUSE else 1
+        self._last = now
+        if self._in_a_row == IN_A_ROW:
             self._loop.call_soon(self._look_for_more)
         return self._make_protocol()
 
     def _look_for_more(self) -> None:
-        self._is_looking = False
+        self._in_a_row = 0
         for sock in self._sockets:
             try:
                 accept_all(sock, self._take)
