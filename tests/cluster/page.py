@@ -21,7 +21,7 @@ _TEXT: Final = """\
 `make cluster` does this: {edges} edges with {workers} serving {process} each, {apps} apps with
 {connections} connections, at most {rate:.0f} requests a second of visitors that try the next
 address when one fails, {streams} event streams and as many WebSockets; all on {cores} cores
-together, and beside other programs (the load was {load:.0f}): the seconds are long ones.
+together (the load was {load:.0f}).
 *Failed* are requests that got anything but 200 at the last address. A POST that was on its way to
 an edge that ended is *unknown* to its visitor, who must not send it again; what counts is that no
 app executed one *twice*. *Back* is the longest silence that a client saw whose stream was cut, and

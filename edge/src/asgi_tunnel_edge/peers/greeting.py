@@ -37,9 +37,9 @@ of a tunnel four times, because it carries what many tunnels do."""
 PEER_STREAMS: Final = 65_536
 """Streams between two nodes at one time, in one direction: those of four full tunnels."""
 
-PEER_TIMING: Final = Timing(heartbeat_interval=0.5, heartbeat_timeout=1.75, resume_window=0.0)
-"""A node that is frozen or cut off is suspect after 1.5 s and lost after 1.75: what visitors had
-through it is back within two. Three repeats of a lost packet (0.2, 0.4, 0.8 s) fit in. Nothing
+PEER_TIMING: Final = Timing(heartbeat_interval=0.5, heartbeat_timeout=1.5, resume_window=0.0)
+"""A node that is frozen or cut off is lost after 1.5 s: what visitors had through it is back within
+two. A PING that is lost twice on its way (0.2 and 0.4 s until it is sent again) fits in. Nothing
 resumes: who dials again is there at once, and each exchange follows its own rule."""
 
 PEER_SETTINGS: Final = Settings(
