@@ -47,9 +47,9 @@ HEARTBEAT_CPU: Final = 26.4e-6
 REQUEST_CPU: Final = 52.9e-6
 """Seconds of an edge for a small GET over HTTPS (performance.md, `tls-get-32`)."""
 
-FORWARD_CPU: Final = 11e-6
-"""Seconds that a request costs which goes over another edge or worker, both of them together
-(prototype; the design's figure for a Unix socket)."""
+FORWARD_CPU: Final = 58e-6
+"""Seconds that a request costs more which goes over another edge or worker, both of them together
+(performance.md, `benchmarks.workers`: over a Unix socket)."""
 
 BULK_CPU: Final = 3.27 / 2**30
 """Seconds of an edge for a byte down over HTTPS (performance.md, `tls-bulk-down`)."""

@@ -52,12 +52,15 @@ def edge_of(
     folder: Path, workers: int, *, settings: str = "", metrics: str = "", dashboard: str = ""
 ) -> Iterator[Edge]:
     """An edge of so many processes, all of which serve."""
-    with running_edge(folder, settings=settings, metrics=metrics) as edge:
-        edge.stop()
-        file = edge.folder / "edge.toml"
-        text = file.read_text().replace("[dashboard]\n", f"[dashboard]\n{dashboard}\n", 1)
-        file.write_text(f"workers = {workers}\n{text}")
-        edge.start()
+
+    def prepare(data: Path) -> None:
+        file = data / "edge.toml"
+        file.write_text(file.read_text().replace("[dashboard]\n", f"[dashboard]\n{dashboard}\n", 1))
+
+    first = f"workers = {workers}"
+    with running_edge(
+        folder, first=first, settings=settings, metrics=metrics, prepare=prepare
+    ) as edge:
         control = edge.folder / "edge.control"
         wait_until(control.exists, timeout=90, what="the first process serves")
         wait_until(lambda: len(serving(edge)) == workers, timeout=90, what="all serve")

@@ -99,11 +99,7 @@ def test_one_that_ends() -> None:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """An edge of two processes that its tests leave as they found it: serving."""
-    with running_edge(tmp_path_factory.mktemp("workers")) as edge:
-        edge.stop()
-        file = edge.folder / "edge.toml"
-        file.write_text(f"workers = 2\n{file.read_text()}")
-        edge.start()
+    with running_edge(tmp_path_factory.mktemp("workers"), first="workers = 2") as edge:
         wait_until(lambda: has_all(edge, 2), timeout=60, what="both serve")
         yield edge
 
@@ -210,11 +206,7 @@ def test_one_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     source = Path(asgi_tunnel_edge.__file__).parent
     shutil.copytree(source, tmp_path / "code" / source.name)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
-    with running_edge(tmp_path, settings="") as edge:
-        edge.stop()
-        file = edge.folder / "edge.toml"
-        file.write_text(f"workers = 2\n{file.read_text()}")
-        edge.start()
+    with running_edge(tmp_path, first="workers = 2") as edge:
         wait_until(lambda: has_all(edge, 2), timeout=60, what="both serve")
         before = serving(edge)
         server = tmp_path / "code" / source.name / "server.py"

@@ -92,11 +92,7 @@ def tunnels(edge: Edge) -> list[int]:
 def test_apps(tmp_path: Path) -> None:
     """Each app's connections come to all processes, and do again after a reload."""
     (tmp_path / "hello.py").write_text(APP)
-    with running_edge(tmp_path, tls="internal") as edge:
-        edge.stop()
-        file = edge.folder / "edge.toml"
-        file.write_text(f"workers = 2\n{file.read_text()}")
-        edge.start()
+    with running_edge(tmp_path, tls="internal", first="workers = 2") as edge:
         tokens = [edge.create_token(f"one{number}") for number in range(3)]
         env = {"ASGI_TUNNEL_CONNECTIONS": "2"}
         wait_until((edge.folder / "edge.control").exists, timeout=60)
@@ -106,6 +102,7 @@ def test_apps(tmp_path: Path) -> None:
             running_app(tmp_path, tokens[2], "hello:app", env=env),
         ):
             wait_until(lambda: tunnels(edge) == [3, 3], timeout=30, what="each has its part")
+            file = edge.folder / "edge.toml"
             file.write_text(file.read_text().replace("[limits]\n", "[limits]\nmax_body = 777\n", 1))
             assert json.loads(edge.command("reload", "--json"))["tunnels"] == 6
             assert tunnels(edge) == [3, 3]
