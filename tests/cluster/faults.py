@@ -131,10 +131,8 @@ FAULTS: Final = (
     Fault("nothing", _nothing, needs="", may_lose=False, lasts=5.0),
     Fault("SIGKILL of one worker", _kill_worker, needs="workers"),
     Fault("SIGKILL of an edge", _kill, is_quick=True),
-    Fault(
-        "cable of an edge pulled", _pull_cable, needs="cables", is_quick=True, lasts=20.0, back=None
-    ),
-    Fault("SIGSTOP of an edge", _freeze, lasts=20.0, back=None),
+    Fault("cable of an edge pulled", _pull_cable, needs="cables", is_quick=True, lasts=20.0),
+    Fault("SIGSTOP of an edge", _freeze, lasts=20.0),
     Fault("drain of an edge", _drain, may_lose=False, is_quick=True),
     Fault("each edge restarted in turn", _restart_each, may_lose=False, lasts=2.0),
     # So long that the processes that were replaced have ended: after `drain_timeout`.
