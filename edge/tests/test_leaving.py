@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from asgi_tunnel.protocol.codes import DrainReason
+from asgi_tunnel_edge import leaving as module
 from asgi_tunnel_edge.leaving import LAST_ARRIVALS, STOP_GRACE, Ending, Leaving
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Session:
@@ -29,7 +33,7 @@ class Edge:
 
     def __init__(self, *sessions: Session) -> None:
         self.session_list = list(sessions)
-        self.is_replaced = self.is_stopping = self.is_busy = False
+        self.is_replaced = self.is_stopping = self.is_ending = self.is_busy = False
         self.connections = {object()}
         self.calls: list[str] = []
 
@@ -71,6 +75,7 @@ async def test_replaced() -> None:
     edge.connections.clear()
     await asyncio.wait_for(task, 10)
     assert edge.calls == ["retire", "shut down"]
+    assert edge.is_ending
 
 
 async def test_where_apps_go() -> None:
@@ -101,6 +106,23 @@ async def test_visitors_on_their_way_to_one_of_several_edges() -> None:
     assert time.monotonic() - began >= 0.9 * LAST_ARRIVALS
     edge.session_list[0].is_over = True
     await stopping
+
+
+async def test_nothing_of_other_nodes_begins_in_the_last_moments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An edge with an open event stream cuts it in the end, and no POST that came a moment before."""
+    monkeypatch.setattr(module, "STOP_GRACE", 1.5)
+    edge = Edge(Session())
+    stopping = asyncio.ensure_future(leaving(edge).stop())
+    began = time.monotonic()
+    while not edge.is_ending:
+        assert not stopping.done()
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - began >= 0.4
+    assert not stopping.done()
+    await stopping
+    assert time.monotonic() - began >= 1.4
 
 
 async def test_no_time_left() -> None:

@@ -1,4 +1,4 @@
-"""What all parts of one edge share: limits, clock, request ids, observers, and three switches.
+"""What all parts of one edge share: limits, clock, request ids, observers, and switches.
 
 It knows nothing of connections, sessions or fronts, and everybody may hold it. ``server`` makes
 it; :mod:`.connections.sweep` and ``server`` set the switches.
@@ -43,6 +43,7 @@ class EdgeContext:
         refusals: Sums up the replies to what visitors do wrong, for the observers.
         is_stopping: The edge drains: connections close once they are idle.
         is_replaced: Another process serves in its place: what is connected may stay for a while.
+        is_ending: All that is in progress is cut in a moment: what other nodes send is for another.
         is_overloaded: No memory is left for new work.
         tracer: Makes spans of exchanges; None: nobody does.
         traces: Keeps where the time of exchanges went; None: nobody looks.
@@ -68,6 +69,7 @@ class EdgeContext:
             self.observers = (RefusalFilter(self.refusals, observers, BY_SHARE, self.now),)
         self.is_stopping = False
         self.is_replaced = False
+        self.is_ending = False
         self.is_overloaded = False
         self.tracer: ExchangeTracer | None = None
         self.traces: TraceRing | None = None

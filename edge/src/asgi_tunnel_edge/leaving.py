@@ -36,6 +36,11 @@ LAST_ARRIVALS: Final = 1.0
 stops: over a connection that was accepted, or is idle. Visitors go to another edge meanwhile; what
 is closed under their POST they must not send again."""
 
+LAST_MOMENTS: Final = 1.0
+"""Seconds before the end in which nothing begins that another node has sent: it has that served
+elsewhere, where it is not cut in the middle. What began before is over by then, or goes on for
+long, as event streams do."""
+
 _POLL: Final = 0.02
 _LOOK: Final = 0.1  # seconds between two looks of a process that was replaced
 
@@ -117,6 +122,8 @@ class Leaving:
         if self._has_others:
             await asyncio.sleep(LAST_ARRIVALS)
         self._table.shut_down()
+        await self._wait(deadline - LAST_MOMENTS)
+        self._context.is_ending = True
         await self._wait(deadline)
 
     async def retire(self, ending: Ending) -> None:
@@ -131,8 +138,10 @@ class Leaving:
         while (now := time.monotonic()) < ending.deadline:
             await asyncio.sleep(_LOOK)
             self._drain(ending.deadline - now)  # some have only come now
+            self._context.is_ending = now > ending.deadline - LAST_MOMENTS
             if not (self._is_arriving() or self._table.connections or self._has_streams()):
                 break
+        self._context.is_ending = True
         self._table.shut_down()
         await self._wait(time.monotonic() + CLOSE_GRACE)
 

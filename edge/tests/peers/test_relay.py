@@ -56,6 +56,23 @@ async def test_small(tmp_path: Path) -> None:
         await until(lambda: streams(world) == 0)
 
 
+async def test_a_node_that_ends_in_a_moment_begins_nothing(tmp_path: Path) -> None:
+    """A POST that would be cut there is served elsewhere, once; its body has not been lost."""
+    app = App()
+    async with nodes(tmp_path) as world:
+        await world[0].connect(app)
+        async with Client(world[1]) as client:
+            assert (await client.ask("POST", "/digest", b"one")).status == 200
+            world.lives[0].edge.context.is_ending = True
+            late = asyncio.ensure_future(client.ask("POST", "/digest", b"two"))
+            await until(lambda: world.peers(1).forwarding.gone == 1)
+            await world[1].connect(app)
+            answer = await late
+            digest = hashlib.sha256(b"two").hexdigest()
+            assert (answer.status, answer.body.decode()) == (200, f"3 {digest}")
+        assert world.peers(0).relay.served == 1
+
+
 async def test_wildcard(tmp_path: Path) -> None:
     """What a wildcard covers is found at the node that holds the wildcard."""
     async with nodes(tmp_path) as world:

@@ -87,7 +87,7 @@ class Relay:
             return self._describe(peer, event, route)
         inspects = bool(fields) and fields[-1][0] == INSPECT
         session = _inspected(digest, route) if inspects else _ready(route)
-        if session is None or route is None:
+        if session is None or route is None or self._context.is_ending:
             self.refused += 1
             return _end(peer, event, ResetCode.REFUSED, GONE)
         # The store of the visitor's node may be behind: nothing that an edge can read goes to an
