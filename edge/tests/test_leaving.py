@@ -111,7 +111,7 @@ async def test_visitors_on_their_way_to_one_of_several_edges() -> None:
 async def test_nothing_of_other_nodes_begins_in_the_last_moments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An edge with an open event stream cuts it in the end, and no POST that came a moment before."""
+    """An event stream is cut in the end, and no POST that came a moment before."""
     monkeypatch.setattr(module, "STOP_GRACE", 1.5)
     edge = Edge(Session())
     stopping = asyncio.ensure_future(leaving(edge).stop())

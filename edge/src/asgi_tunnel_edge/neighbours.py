@@ -155,6 +155,11 @@ class Neighbours:
         directory.join(peers)
         await bus.start(self)
 
+    def retire(self) -> None:
+        """Another process of this edge takes what other machines open from now on."""
+        if self.peers is not None:
+            self.peers.listener.retire()
+
     async def stop(self) -> None:
         """Leave: what is in progress between nodes is lost. May be called twice."""
         if self._bus is not None:

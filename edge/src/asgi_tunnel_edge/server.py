@@ -319,6 +319,7 @@ class Edge:
         leaving = self._leave()
         self.inbox.retire()  # the other one delivers now
         self.instruments.retire()
+        self.neighbours.retire()
         try:
             await leaving.retire(self._ending)
         finally:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from edge.tests.peers.app import MIB, App
 from edge.tests.peers.client import Client
-from edge.tests.peers.world import nodes, until
+from edge.tests.peers.world import Nodes, nodes, until
 from msgspec.structs import replace
 
 from asgi_tunnel_edge.bus import Node
 from asgi_tunnel_edge.cluster.authority import Authority
-from asgi_tunnel_edge.cluster.tls import dialing_context
+from asgi_tunnel_edge.cluster.tls import accepting_context, dialing_context
 from asgi_tunnel_edge.errors import PeerError
+from asgi_tunnel_edge.peers import link
 from asgi_tunnel_edge.peers.link import PeerLink
 
 
@@ -80,21 +81,24 @@ async def test_strangers(tmp_path: Path) -> None:
             await PeerLink(own, node, tls=None, on_lost=lambda _link: None).connect()
 
 
+def _make_one_edge(world: Nodes) -> None:
+    """The first two nodes become processes of one edge, with the port of the first."""
+    first, second = world[0].edge.neighbours.node, world[1].edge.neighbours.node
+    node = replace(second, edge="edge0", worker=1, peer=first.peer)
+    neighbours = world[1].edge.neighbours
+    neighbours.node = node
+    bus = neighbours._bus
+    assert bus is not None
+    bus.node = node  # type: ignore[attr-defined]
+    world.peers(1)._own = node
+    world.peers(1).listener._own = node
+
+
 async def test_one_port_for_all_processes(tmp_path: Path) -> None:
     """Another edge knows one port; the process that accepts passes on what another one has."""
     app = App()
     async with nodes(tmp_path, 3, are_edges=True) as world:
-        # The first two are processes of one edge, and the second one's port is the first one's.
-        first, second = world[0].edge.neighbours.node, world[1].edge.neighbours.node
-        merged = replace(second, edge="edge0", worker=1, peer=first.peer)
-        for number, node in ((1, merged),):
-            neighbours = world[number].edge.neighbours
-            neighbours.node = node
-            bus = neighbours._bus
-            assert bus is not None
-            bus.node = node  # type: ignore[attr-defined]
-            world.peers(number)._own = node
-            world.peers(number).listener._own = node
+        _make_one_edge(world)
         await world[1].connect(app)
         async with Client(world[2]) as client:
             assert (await client.ask("GET", "/one")).body == b"/one"
@@ -106,3 +110,33 @@ async def test_one_port_for_all_processes(tmp_path: Path) -> None:
         await until(lambda: world.peers(2).status()[1]["state"] == "lost")
         async with Client(world[2]) as client:
             assert (await asyncio.wait_for(client.ask("GET", "/two"), 10)).body == b"/two"
+
+
+async def test_a_connection_that_is_passed_on_gives_way_to_a_direct_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade the old process passes on what it has accepted; nothing is lost with it."""
+    monkeypatch.setattr(link, "DIRECT_AFTER", 0.05)
+    app = App()
+    async with nodes(tmp_path, 3, are_edges=True) as world:
+        _make_one_edge(world)
+        await world[1].connect(app)
+        async with Client(world[2]) as client:
+            assert (await client.ask("GET", "/one")).body == b"/one"
+            (way,) = [one for one in world.peers(2)._links.values() if one.is_ready]
+            passed = way.session
+            assert passed is not None
+            await client.send("GET", f"/size/{8 * MIB}", b"", is_chunked=False)
+            await until(lambda: passed.in_flight == 1)
+            identity = world.authority.issue("edge0")
+            sockets = [one.dup() for one in world.peers(0).listener._sockets]
+            await world.peers(1).listen_on(sockets, accepting_context(identity))
+            world[0].edge.neighbours.retire()
+            await until(lambda: way.session is not passed)
+            await asyncio.sleep(2 * link.IDLE_LOOK)
+            assert not passed.is_over  # something is in progress on it
+            assert len((await client.answer()).body) == 8 * MIB
+            await until(lambda: passed.is_over)
+            world.peers(0).pumps.close()
+            assert (await client.ask("GET", "/two")).body == b"/two"
+        assert way.is_ready

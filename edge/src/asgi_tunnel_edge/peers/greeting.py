@@ -19,13 +19,17 @@ from asgi_tunnel.session import Session
 if TYPE_CHECKING:
     from asgi_tunnel.transport import Transport, WebSocketTransport
 
-__all__ = ["CARRY", "PEER", "PEER_SETTINGS", "PEER_TIMING", "Greeting", "peer_session"]
+__all__ = ["CARRY", "PASSED", "PEER", "PEER_SETTINGS", "PEER_TIMING", "Greeting", "peer_session"]
 
 PEER: Final = "peer"
 """Capability of a HELLO that comes from another node."""
 
 CARRY: Final = "carry"
 """The same, where what follows is the connection of an app (:mod:`.carry`)."""
+
+PASSED: Final = "passed"
+"""Capability of a WELCOME: another process of that edge has accepted the connection, and passes
+on what is sent, as long as it lives."""
 
 GREETING_TIMEOUT: Final = 1.0
 """Seconds for both frames: a healthy node replies within a round trip and a turn of its loop."""

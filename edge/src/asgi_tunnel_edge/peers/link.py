@@ -22,7 +22,7 @@ from .. import __version__
 from ..cluster.tls import server_name
 from ..errors import PeerError
 from ..settings.addresses import parse_listen
-from .greeting import PEER, PEER_SETTINGS, Greeting, peer_session
+from .greeting import PASSED, PEER, PEER_SETTINGS, Greeting, peer_session
 from .sockets import connect_unix, is_same_user
 
 if TYPE_CHECKING:
@@ -42,6 +42,18 @@ DIAL_TIMEOUT: Final = 1.5
 
 REDIAL_AFTER: Final = 0.25
 """Seconds in which a node that could not be reached is not dialed again."""
+
+
+DIRECT_AFTER: Final = 1.0
+"""Seconds after which a connection that another process passes on is dialed again, and then twice
+as many: that process may be leaving, and what is on it would end with it."""
+
+DIRECT_TRIES: Final = 5
+"""Such tries, 31 s: of processes that stay, the port gives any."""
+
+IDLE_LOOK: Final = 0.5
+"""Seconds between two looks whether nothing is in progress on a connection that has another in its
+place."""
 
 
 class LinkUser(Protocol):
@@ -86,6 +98,9 @@ class PeerLink:
         self._dialing: asyncio.Task[Session] | None = None
         self._failed_at = -REDIAL_AFTER
         self._is_closed = False
+        self._replaced: set[Session] = set()  # with what was in progress on them
+        self._timer: asyncio.TimerHandle | None = None  # for a direct one
+        self._replacing: asyncio.Task[None] | None = None
 
     @property
     def session(self) -> Session | None:
@@ -123,10 +138,14 @@ class PeerLink:
     def close(self) -> None:
         """End it for good."""
         self._is_closed = True
-        if self._dialing is not None:
-            self._dialing.cancel()
-        if self._session is not None:
-            self._session.terminate(GoawayCode.SHUTDOWN, "this node ends, or the other one is gone")
+        for task in (self._dialing, self._replacing):
+            if task is not None:
+                task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        for session in (self._session, *self._replaced):
+            if session is not None:
+                session.terminate(GoawayCode.SHUTDOWN, "this node ends, or the other one is gone")
 
     async def _dial(self) -> Session:
         try:
@@ -134,6 +153,12 @@ class PeerLink:
                 websocket, welcome, rest = await self._greet()
         except TimeoutError:
             raise PeerError(f"it was not reached in {DIAL_TIMEOUT:g} s") from None
+        session = self._attach(websocket, welcome, rest)
+        if PASSED in welcome.capabilities:
+            self._look_for_direct(session, tries=0)
+        return session
+
+    def _attach(self, websocket: WebSocketTransport, welcome: Welcome, rest: bytes) -> Session:
         session = peer_session(Role.EDGE, welcome.settings, name=f"to {name_of(self.node)}")
         session.takes_visitor = session.tells_duration = True
         session.on_end = self._on_end
@@ -143,6 +168,43 @@ class PeerLink:
             session.data_received(rest)
         websocket.start(session)
         return session
+
+    # -- a direct one in the place of one that is passed on ----------------------------------
+
+    def _look_for_direct(self, passed: Session, tries: int) -> None:
+        if tries < DIRECT_TRIES and not self._is_closed and self._session is passed:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(DIRECT_AFTER * 2**tries, self._replace, passed, tries)
+
+    def _replace(self, passed: Session, tries: int) -> None:
+        loop = asyncio.get_running_loop()
+        work = self._dial_direct(passed, tries)
+        self._replacing = loop.create_task(work, name="asgi-tunnel-edge direct peer")
+
+    async def _dial_direct(self, passed: Session, tries: int) -> None:
+        """Dial again; what is in progress stays where it is. Cancelling it leaves nothing."""
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                websocket, welcome, rest = await self._greet()
+        except (PeerError, TimeoutError) as error:
+            _log.debug("%s is not reached directly: %s", name_of(self.node), error)
+            self._look_for_direct(passed, tries + 1)
+            return
+        if PASSED in welcome.capabilities or self._session is not passed:
+            websocket.abort()
+            self._look_for_direct(passed, tries + 1)
+            return
+        self._attach(websocket, welcome, rest)
+        self._replaced.add(passed)
+        self._end_when_idle(passed)
+
+    def _end_when_idle(self, session: Session) -> None:
+        if session not in self._replaced:
+            return
+        if session.in_flight:
+            asyncio.get_running_loop().call_later(IDLE_LOOK, self._end_when_idle, session)
+        else:
+            session.terminate(GoawayCode.NO_ERROR, "another connection is in its place")
 
     async def _greet(self) -> tuple[WebSocketTransport, Welcome, bytes]:
         websocket = await open_transport(self._own, self.node, self._tls)
@@ -186,6 +248,7 @@ class PeerLink:
         self._failed_at = asyncio.get_running_loop().time()
 
     def _on_end(self, session: Session, event: SessionTerminated) -> None:
+        self._replaced.discard(session)
         if session is not self._session:
             return
         self._session, self.since = None, 0.0

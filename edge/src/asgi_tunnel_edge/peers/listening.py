@@ -34,7 +34,7 @@ from ..errors import CertificateError, PeerError
 from ..listeners.accepting import ListeningSockets
 from ..shares.ledger import ERRORS, Ledger
 from ..shares.pool import FairPool
-from .greeting import CARRY, PEER, PEER_SETTINGS, PEER_TIMING, Greeting, peer_session
+from .greeting import CARRY, PASSED, PEER, PEER_SETTINGS, PEER_TIMING, Greeting, peer_session
 from .link import open_transport
 from .sockets import is_same_user, listen_unix
 
@@ -128,10 +128,14 @@ class PeerListener:
             self._sockets.append(sock)
             listening.start()
 
-    def close(self) -> None:
-        """Take no more, and end those that are there; may be called twice."""
+    def retire(self) -> None:
+        """Take no more from other machines: another process accepts on the same sockets."""
         for listening in self._listening:
             listening.close()
+
+    def close(self) -> None:
+        """Take no more, and end those that are there; may be called twice."""
+        self.retire()
         for server in self._servers:
             server.close()
         for sock in self._sockets:
@@ -215,10 +219,11 @@ class PeerListener:
         session.on_stream = self._on_stream
         session.on_end = self._on_end
         self.sessions[session] = who
+        is_passed = not name and hello.group != self._own.edge
         welcome = Welcome(
             session=self._own.id,
             agent=f"asgi-tunnel-edge/{__version__}",
-            capabilities=(PEER,),
+            capabilities=(PEER, PASSED) if is_passed else (PEER,),
             settings=PEER_SETTINGS,
             timing=PEER_TIMING,
         )
