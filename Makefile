@@ -1,6 +1,6 @@
 # Each verb sets up what it needs: `make demo` and `make test` work in a fresh clone with Python 3.11 or later.
 # PYTHON=python3.12   the Python that makes .venv
-# WORKERS=6           test processes, which mostly wait (0: none, for a debugger); ARGS="-k name": more arguments for pytest
+# WORKERS=5           test processes, which mostly wait (0: none, for a debugger); ARGS="-k name": more arguments for pytest
 # COMPILED=1          `make test`, `faults`, `hostile`, `attack` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page
@@ -35,7 +35,7 @@ SCAN_READY := $(SCAN_VENV)/.ready
 # What tests run in, and with.
 TESTED := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 PYTEST := $(if $(COMPILED),$(COMPILED_VENV)/bin/python -m pytest --compiled,$(BIN)/python -m pytest)
-WORKERS ?= 6
+WORKERS ?= 5
 ARGS ?=
 SECONDS ?= 60
 SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
@@ -44,16 +44,17 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too, or of frameworks: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,access alerts api bus certificates cluster commands dashboard history home inbox inspection login \
-	metrics oauth operations pages parent questions settings storage \
+NEVER_COMPILED := $(addprefix edge/tests/,access alerts api bus certificates cluster commands dashboard guards/test_hide_offline.py history home inbox inspection login \
+	metrics oauth observers/test_log_handler.py operations pages parent policy questions settings storage \
 	$(addprefix test_,accounts.py channel.py cli.py client.py control.py descriptors.py files.py issuance.py known_edges.py \
 	limits_page.py maintenance.py monitor.py proofs.py readiness.py running.py shown.py supervision.py)) \
-	$(addprefix tests/,asgi/test_runner.py blocks cluster commands contrib typing \
-	$(addprefix e2e/test_,django.py edges.py examples.py framework_commands.py frameworks.py litestar.py saved_test.py servers.py \
+	$(addprefix examples/,fastapi_app django_app) $(addprefix tests/,asgi/test_runner.py blocks cluster commands contrib typing \
+	$(addprefix e2e/test_,behind_a_proxy.py django.py edge_restart.py edges.py examples.py framework_commands.py frameworks.py litestar.py saved_test.py servers.py \
 	store.py tokens.py two_edges.py workers.py) \
+	faults/test_generations.py faults/test_restart.py \
 	$(addprefix inspector/test_,curl.py diff.py edits.py har.py har_reader.py literals.py signatures.py testcase.py) \
 	$(addprefix test_,benchmarks.py build_site.py demo.py dependencies.py deploy.py docs.py env_file.py group.py logs.py mirror.py \
-	names.py outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py))
+	names.py outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py testing.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test blocks hour compiled faults hostile attack cluster acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
