@@ -198,7 +198,7 @@ def test_a_ca_for_customers_only(pebble_built: None, tmp_path: Path) -> None:
         acme_edge(tmp_path, pebble, "--no-check", "--dns", "none") as one,
     ):
         wait_until(lambda: one.state().failures, timeout=45)
-        assert "an edge takes them by `init --eab-key-id`" in one.edge.running.output
+        one.edge.running.wait_for("an edge takes them by `init --eab-key-id`")
         key = tmp_path / "key"
         key.write_text(f"{MAC_KEY}\n")
         given = ("--eab-key-id", "kid-1", "--eab-hmac-key", str(key))
