@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -81,8 +83,19 @@ async def test_strangers(tmp_path: Path) -> None:
             await PeerLink(own, node, tls=None, on_lost=lambda _link: None).connect()
 
 
+@asynccontextmanager
+async def one_port(folder: Path) -> AsyncIterator[Nodes]:
+    """Three nodes, of which the first two are processes of one edge, with the port of the first.
+
+    An app is connected to the second.
+    """
+    async with nodes(folder, 3, are_edges=True) as world:
+        _make_one_edge(world)
+        await world[1].connect(App())
+        yield world
+
+
 def _make_one_edge(world: Nodes) -> None:
-    """The first two nodes become processes of one edge, with the port of the first."""
     first, second = world[0].edge.neighbours.node, world[1].edge.neighbours.node
     node = replace(second, edge="edge0", worker=1, peer=first.peer)
     neighbours = world[1].edge.neighbours
@@ -96,10 +109,7 @@ def _make_one_edge(world: Nodes) -> None:
 
 async def test_one_port_for_all_processes(tmp_path: Path) -> None:
     """Another edge knows one port; the process that accepts passes on what another one has."""
-    app = App()
-    async with nodes(tmp_path, 3, are_edges=True) as world:
-        _make_one_edge(world)
-        await world[1].connect(app)
+    async with one_port(tmp_path) as world:
         async with Client(world[2]) as client:
             assert (await client.ask("GET", "/one")).body == b"/one"
             assert len((await client.ask("GET", f"/size/{8 * MIB}")).body) == 8 * MIB
@@ -117,10 +127,7 @@ async def test_a_connection_that_is_passed_on_gives_way_to_a_direct_one(
 ) -> None:
     """After an upgrade the old process passes on what it has accepted; nothing is lost with it."""
     monkeypatch.setattr(link, "DIRECT_AFTER", 0.05)
-    app = App()
-    async with nodes(tmp_path, 3, are_edges=True) as world:
-        _make_one_edge(world)
-        await world[1].connect(app)
+    async with one_port(tmp_path) as world:
         async with Client(world[2]) as client:
             assert (await client.ask("GET", "/one")).body == b"/one"
             (way,) = [one for one in world.peers(2)._links.values() if one.is_ready]

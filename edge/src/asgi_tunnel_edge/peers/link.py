@@ -99,8 +99,7 @@ class PeerLink:
         self._failed_at = -REDIAL_AFTER
         self._is_closed = False
         self._replaced: set[Session] = set()  # with what was in progress on them
-        self._timer: asyncio.TimerHandle | None = None  # for a direct one
-        self._replacing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()  # which find direct ones
 
     @property
     def session(self) -> Session | None:
@@ -117,6 +116,12 @@ class PeerLink:
             and session.connection.can_open
             and not session.is_suspect
         )
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that are kept for the node, on a connection that was replaced, too."""
+        kept = sum(one.buffered for one in self._replaced)
+        return kept if self._session is None else kept + self._session.buffered
 
     async def connect(self) -> Session:
         """Return the connection; all who ask meanwhile wait for the same. Cancelling it is safe.
@@ -138,14 +143,12 @@ class PeerLink:
     def close(self) -> None:
         """End it for good."""
         self._is_closed = True
-        for task in (self._dialing, self._replacing):
-            if task is not None:
-                task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        for session in (self._session, *self._replaced):
-            if session is not None:
-                session.terminate(GoawayCode.SHUTDOWN, "this node ends, or the other one is gone")
+        if self._dialing is not None:
+            self._dialing.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._session is not None:
+            self._session.terminate(GoawayCode.SHUTDOWN, "this node ends, or the other one is gone")
 
     async def _dial(self) -> Session:
         try:
@@ -155,7 +158,10 @@ class PeerLink:
             raise PeerError(f"it was not reached in {DIAL_TIMEOUT:g} s") from None
         session = self._attach(websocket, welcome, rest)
         if PASSED in welcome.capabilities:
-            self._look_for_direct(session, tries=0)
+            work = self._find_direct(session)
+            task = asyncio.get_running_loop().create_task(work, name="asgi-tunnel-edge direct peer")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return session
 
     def _attach(self, websocket: WebSocketTransport, welcome: Welcome, rest: bytes) -> Session:
@@ -169,42 +175,33 @@ class PeerLink:
         websocket.start(session)
         return session
 
-    # -- a direct one in the place of one that is passed on ----------------------------------
+    async def _find_direct(self, passed: Session) -> None:
+        """Put a direct connection in the place of one that is passed on, and end that when idle.
 
-    def _look_for_direct(self, passed: Session, tries: int) -> None:
-        if tries < DIRECT_TRIES and not self._is_closed and self._session is passed:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(DIRECT_AFTER * 2**tries, self._replace, passed, tries)
-
-    def _replace(self, passed: Session, tries: int) -> None:
-        loop = asyncio.get_running_loop()
-        work = self._dial_direct(passed, tries)
-        self._replacing = loop.create_task(work, name="asgi-tunnel-edge direct peer")
-
-    async def _dial_direct(self, passed: Session, tries: int) -> None:
-        """Dial again; what is in progress stays where it is. Cancelling it leaves nothing."""
-        try:
-            async with asyncio.timeout(DIAL_TIMEOUT):
-                websocket, welcome, rest = await self._greet()
-        except (PeerError, TimeoutError) as error:
-            _log.debug("%s is not reached directly: %s", name_of(self.node), error)
-            self._look_for_direct(passed, tries + 1)
-            return
-        if PASSED in welcome.capabilities or self._session is not passed:
+        Cancelling it ends the other one.
+        """
+        for tries in range(DIRECT_TRIES):
+            await asyncio.sleep(DIRECT_AFTER * 2**tries)
+            if self._session is not passed:
+                return
+            try:
+                async with asyncio.timeout(DIAL_TIMEOUT):
+                    websocket, welcome, rest = await self._greet()
+            except (PeerError, TimeoutError) as error:
+                _log.debug("%s is not reached directly: %s", name_of(self.node), error)
+                continue
+            if self._session is passed and PASSED not in welcome.capabilities:
+                break
             websocket.abort()
-            self._look_for_direct(passed, tries + 1)
+        else:
             return
         self._attach(websocket, welcome, rest)
         self._replaced.add(passed)
-        self._end_when_idle(passed)
-
-    def _end_when_idle(self, session: Session) -> None:
-        if session not in self._replaced:
-            return
-        if session.in_flight:
-            asyncio.get_running_loop().call_later(IDLE_LOOK, self._end_when_idle, session)
-        else:
-            session.terminate(GoawayCode.NO_ERROR, "another connection is in its place")
+        try:
+            while passed.in_flight:  # noqa: ASYNC110 - a look is cheap
+                await asyncio.sleep(IDLE_LOOK)
+        finally:
+            passed.terminate(GoawayCode.NO_ERROR, "another connection is in its place")
 
     async def _greet(self) -> tuple[WebSocketTransport, Welcome, bytes]:
         websocket = await open_transport(self._own, self.node, self._tls)

@@ -123,9 +123,8 @@ class Peers:
     @property
     def buffered(self) -> int:
         """Bytes that are kept for other nodes."""
-        sessions = [*self.listener.sessions]
-        sessions += [one.session for one in self._links.values() if one.session is not None]
-        return sum(one.buffered for one in sessions)
+        kept = sum(session.buffered for session in self.listener.sessions)
+        return kept + sum(link.buffered for link in self._links.values())
 
     def relayed(self) -> Mapping[str, Collection[Evictable]]:
         """Return the responses that are kept for other nodes, by the id of their token."""
