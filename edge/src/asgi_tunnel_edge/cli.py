@@ -22,41 +22,35 @@ from . import __version__
 from .errors import AlertError, ChangeError, EdgeNotRunningError, StorageError, code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["error_code", "main"]
 
 
 class _Group(click.Group):
-    """Imports a command when it is called: all of them take 0.8 s, and a serving process one.
+    """Imports a command when it is called: all of them take 0.8 s, and each process needs one.
 
-    Attributes:
+    Args:
         later: Where each command is, ``module:function`` in :mod:`.commands`, by its name.
     """
 
     group_class = type  # of the groups below it: the same
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(self, *args: Any, later: Mapping[str, str], **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.later: dict[str, str] = {}
+        self._later = later
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command's name, as help shows them."""
-        return sorted({*self.commands, *self.later})
+        return sorted({*self.commands, *self._later})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; None: there is none of this name."""
-        if cmd_name not in self.commands and cmd_name in self.later:
-            module, function = self.later[cmd_name].split(":")
+        if cmd_name not in self.commands and cmd_name in self._later:
+            module, function = self._later[cmd_name].split(":")
             found = getattr(import_module(f"{__package__}.commands.{module}"), function)
             self.add_command(found, cmd_name)
         return super().get_command(ctx, cmd_name)
-
-
-def _add(group: click.Group, commands: dict[str, str]) -> None:
-    """Give a group commands: where each is, by its name."""
-    assert isinstance(group, _Group)
-    group.later.update(commands)
 
 
 class _OneSentence(_Group):
@@ -125,106 +119,7 @@ def _usage_sentence(error: click.UsageError) -> str:
 @click.group(
     "asgi-tunnel-edge",
     cls=_OneSentence,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-@click.version_option(__version__, prog_name="asgi-tunnel-edge")
-def main() -> None:
-    """Run the public side of asgi-tunnel: apps behind NAT are served through this machine."""
-
-
-@main.group()
-def alert() -> None:
-    """See whether alerts arrive at your webhook."""
-
-
-@main.group()
-def cert() -> None:
-    """Show and renew the certificates that a CA issues for this edge."""
-
-
-@main.group()
-def token() -> None:
-    """Make, show, limit and take back the tokens that apps connect with."""
-
-
-@main.group()
-def host() -> None:
-    """Give hostnames to tokens, show whose they are, and take them back."""
-
-
-@host.group()
-def maintenance() -> None:
-    """Close hostnames for visitors for a while, and open them again."""
-
-
-@main.group()
-def access() -> None:
-    """Show who can see what, and try a door before you trust it."""
-
-
-@main.group()
-def user() -> None:
-    """Make, show, change, invite and remove the people who may log in at doors."""
-
-
-@main.group()
-def store() -> None:
-    """Move what this edge keeps into another database."""
-
-
-@main.group()
-def cluster() -> None:
-    """Let several edges serve the same apps, and show whether they reach each other."""
-
-
-@main.group("service-token")
-def service_token() -> None:
-    """Make, show and take back what programs pass doors with."""
-
-
-@main.group()
-def link() -> None:
-    """Share one path with whoever has a link; show what is shared, and take it back."""
-
-
-@main.group()
-def session() -> None:
-    """Show who is logged in, and sign people out."""
-
-
-@main.group()
-def ban() -> None:
-    """Shut addresses out, show who is, and let them in again."""
-
-
-@main.group()
-def tunnel() -> None:
-    """Show the apps that are connected, end their connections, or let them connect anew."""
-
-
-@main.group()
-def inbox() -> None:
-    """Show the requests that wait for apps which are away, and those that failed."""
-
-
-@main.group()
-def config() -> None:
-    """Check the settings, and show those that hold."""
-
-
-@main.group()
-def service() -> None:
-    """Let the system run this edge."""
-
-
-@main.group()
-def remake() -> None:
-    """Make anew what was lost: the edge's own certificate, the database."""
-
-
-_add(
-    main,
-    {
+    later={
         "init": "init:init",
         "run": "run:run",
         "doctor": "doctor:doctor",
@@ -237,55 +132,34 @@ _add(
         "top": "top:top",
         "logs": "logs:logs",
     },
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_add(
-    alert,
-    {
+@click.version_option(__version__, prog_name="asgi-tunnel-edge")
+def main() -> None:
+    """Run the public side of asgi-tunnel: apps behind NAT are served through this machine."""
+
+
+@main.group(
+    later={
         "test": "alert_test:send_test",
-    },
+    }
 )
-_add(
-    cert,
-    {
+def alert() -> None:
+    """See whether alerts arrive at your webhook."""
+
+
+@main.group(
+    later={
         "list": "cert_list:list_certificates",
         "renew": "cert_renew:renew",
-    },
+    }
 )
-_add(
-    inbox,
-    {
-        "list": "inbox_list:list_requests",
-        "show": "inbox_show:show_request",
-        "retry": "inbox_retry:retry_requests",
-        "drop": "inbox_drop:drop_requests",
-    },
-)
-_add(
-    config,
-    {
-        "check": "config_check:check",
-        "show": "config_show:show_config",
-        "pages": "config_pages:write_pages",
-    },
-)
-_add(
-    service,
-    {
-        "install": "service_install:install",
-    },
-)
-_add(
-    tunnel,
-    {
-        "list": "tunnel_list:list_tunnels",
-        "show": "tunnel_show:show_tunnel",
-        "kick": "tunnel_kick:kick",
-        "drain": "tunnel_drain:drain",
-    },
-)
-_add(
-    token,
-    {
+def cert() -> None:
+    """Show and renew the certificates that a CA issues for this edge."""
+
+
+@main.group(
+    later={
         "create": "token_create:create",
         "change": "token_change:change",
         "limit": "token_limit:limit",
@@ -293,63 +167,45 @@ _add(
         "revoke": "token_revoke:revoke",
         "rotate": "token_rotate:rotate",
         "show": "token_show:show",
-    },
+    }
 )
-_add(
-    host,
-    {
+def token() -> None:
+    """Make, show, limit and take back the tokens that apps connect with."""
+
+
+@main.group(
+    later={
         "add": "host_add:add_hosts",
         "list": "host_list:list_hosts",
         "rm": "host_rm:remove_hosts",
-    },
+    }
 )
-_add(
-    maintenance,
-    {
+def host() -> None:
+    """Give hostnames to tokens, show whose they are, and take them back."""
+
+
+@host.group(
+    later={
         "on": "host_maintenance:close_hosts",
         "off": "host_maintenance:open_hosts",
-    },
+    }
 )
-_add(
-    ban,
-    {
-        "add": "ban_add:add",
-        "list": "ban_list:list_bans",
-        "rm": "ban_rm:rm",
-    },
-)
-_add(
-    store,
-    {
-        "move": "store_move:move",
-    },
-)
-_add(
-    cluster,
-    {
-        "init": "cluster_init:init",
-        "join": "cluster_join:join",
-        "status": "cluster_status:cluster_status",
-        "rm": "cluster_rm:remove_edge",
-    },
-)
-_add(
-    remake,
-    {
-        "certificate": "remake:certificate",
-        "database": "remake:database",
-    },
-)
-_add(
-    access,
-    {
+def maintenance() -> None:
+    """Close hostnames for visitors for a while, and open them again."""
+
+
+@main.group(
+    later={
         "list": "access_list:list_access",
         "test": "access_test:check_access",
-    },
+    }
 )
-_add(
-    user,
-    {
+def access() -> None:
+    """Show who can see what, and try a door before you trust it."""
+
+
+@main.group(
+    later={
         "create": "user_create:create_user",
         "list": "user_list:list_users",
         "show": "user_show:show_user",
@@ -357,28 +213,126 @@ _add(
         "invite": "user_invite:invite",
         "sign-out": "user_sign_out:sign_out",
         "rm": "user_rm:remove_user",
-    },
+    }
 )
-_add(
-    service_token,
-    {
+def user() -> None:
+    """Make, show, change, invite and remove the people who may log in at doors."""
+
+
+@main.group(
+    later={
+        "move": "store_move:move",
+    }
+)
+def store() -> None:
+    """Move what this edge keeps into another database."""
+
+
+@main.group(
+    later={
+        "init": "cluster_init:init",
+        "join": "cluster_join:join",
+        "status": "cluster_status:cluster_status",
+        "rm": "cluster_rm:remove_edge",
+    }
+)
+def cluster() -> None:
+    """Let several edges serve the same apps, and show whether they reach each other."""
+
+
+@main.group(
+    "service-token",
+    later={
         "create": "service_token_create:create_service_token",
         "list": "service_token_list:list_service_tokens",
         "revoke": "service_token_revoke:revoke_service_token",
     },
 )
-_add(
-    link,
-    {
+def service_token() -> None:
+    """Make, show and take back what programs pass doors with."""
+
+
+@main.group(
+    later={
         "create": "link_create:create_link",
         "list": "link_list:list_links",
         "revoke": "link_revoke:revoke_link",
-    },
+    }
 )
-_add(
-    session,
-    {
+def link() -> None:
+    """Share one path with whoever has a link; show what is shared, and take it back."""
+
+
+@main.group(
+    later={
         "list": "session_list:list_sessions",
         "end": "session_end:end_sessions",
-    },
+    }
 )
+def session() -> None:
+    """Show who is logged in, and sign people out."""
+
+
+@main.group(
+    later={
+        "add": "ban_add:add",
+        "list": "ban_list:list_bans",
+        "rm": "ban_rm:rm",
+    }
+)
+def ban() -> None:
+    """Shut addresses out, show who is, and let them in again."""
+
+
+@main.group(
+    later={
+        "list": "tunnel_list:list_tunnels",
+        "show": "tunnel_show:show_tunnel",
+        "kick": "tunnel_kick:kick",
+        "drain": "tunnel_drain:drain",
+    }
+)
+def tunnel() -> None:
+    """Show the apps that are connected, end their connections, or let them connect anew."""
+
+
+@main.group(
+    later={
+        "list": "inbox_list:list_requests",
+        "show": "inbox_show:show_request",
+        "retry": "inbox_retry:retry_requests",
+        "drop": "inbox_drop:drop_requests",
+    }
+)
+def inbox() -> None:
+    """Show the requests that wait for apps which are away, and those that failed."""
+
+
+@main.group(
+    later={
+        "check": "config_check:check",
+        "show": "config_show:show_config",
+        "pages": "config_pages:write_pages",
+    }
+)
+def config() -> None:
+    """Check the settings, and show those that hold."""
+
+
+@main.group(
+    later={
+        "install": "service_install:install",
+    }
+)
+def service() -> None:
+    """Let the system run this edge."""
+
+
+@main.group(
+    later={
+        "certificate": "remake:certificate",
+        "database": "remake:database",
+    }
+)
+def remake() -> None:
+    """Make anew what was lost: the edge's own certificate, the database."""
