@@ -46,10 +46,12 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command; None: there is none of this name."""
-        if cmd_name not in self.commands and cmd_name in self._later:
-            module, function = self._later[cmd_name].split(":")
-            found = getattr(import_module(f"{__package__}.commands.{module}"), function)
-            self.add_command(found, cmd_name)
+        if cmd_name not in self.commands:
+            # For a mistyped name click looks through those it has for one that is near.
+            for name in [cmd_name] if cmd_name in self._later else self._later:
+                module, function = self._later[name].split(":")
+                found = getattr(import_module(f"{__package__}.commands.{module}"), function)
+                self.add_command(found, name)
         return super().get_command(ctx, cmd_name)
 
 

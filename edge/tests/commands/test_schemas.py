@@ -56,6 +56,17 @@ def test_each_command_is_found_by_its_own_name() -> None:
         assert one.name == name.split()[-1]
 
 
+@pytest.mark.parametrize(
+    ("words", "near"), [("reloda", "reload"), ("token lst", "list"), ("tokn list", "token")]
+)
+def test_a_mistyped_name_is_told_the_nearest(words: str, near: str) -> None:
+    """Also where its command is not imported yet."""
+    program = "from asgi_tunnel_edge.cli import main; main()"
+    command = [sys.executable, "-c", program, *words.split()]
+    done = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert f"Did you mean '{near}'?" in done.stderr
+
+
 def test_a_command_imports_no_other() -> None:
     """All of them take 0.8 s, which each command and each serving process would wait."""
     program = "import sys, asgi_tunnel_edge.cli; print(*sys.modules)"
