@@ -140,7 +140,7 @@ def test_a_tunnel(here: World, folder: Path, capsys: pytest.CaptureFixture[str])
         here.store.revoke_tokens(["shop"])
         here.follow()
         text = wait_for(capsys, "NOT CONNECTED")
-        wait_for(capsys, "the token was revoked")
+        wait_for(capsys, "was revoked")
         (process,) = asked(capsys, 1)["processes"]
         assert not process["is_connected"]
     assert asked(capsys, 1) == {"ok": False, "processes": []}
