@@ -191,7 +191,7 @@ def edge_command(*arguments: str) -> str:
     done = CliRunner().invoke(edge_cli, arguments)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 
