@@ -21,6 +21,7 @@ from asgi_tunnel_edge.replies import Reply
 from asgi_tunnel_edge.route import (
     ACK_TIMEOUT,
     BULK_RATE,
+    CROWD_RATE,
     MAX_WAITING,
     Route,
     SessionEntry,
@@ -159,6 +160,12 @@ def open_stream(session: Session) -> int:
     return session.open_stream(StreamKind.HTTP, HEAD, Ignore(), end=True)  # type: ignore[arg-type]
 
 
+def serve_crowd(session: Session) -> None:
+    """Put as many streams through as a crowd has in a quarter of a second; none stays."""
+    for _ in range(CROWD_RATE // 4 + 1):
+        session.reset_stream(open_stream(session), ResetCode.CANCELLED)
+
+
 async def test_exact_name_beats_the_wildcard_of_another_token() -> None:
     """T29: a wildcard serves what nobody has by name, one label deep, and nothing else."""
     directory = make_directory()
@@ -196,18 +203,47 @@ async def test_small_exchanges_avoid_a_bulk_transfer() -> None:
     route = directory.find("shop.test")
     assert route is not None
     directory.sample_throughput(0.0)
-    bulk.moved += 1_000_000
+    bulk.streamed += 1_000_000
     directory.sample_throughput(0.25)
     for _ in range(3):
         assert route.choose() is other
         open_stream(other)
     assert route.choose(avoid=other) is bulk
     neighbour = join(directory, instance="b")
-    neighbour.moved += 1_000_000
-    directory.sample_throughput(0.5)  # `bulk` has moved nothing in between, `neighbour` has
+    neighbour.streamed += 1_000_000
+    directory.sample_throughput(0.5)  # `bulk` has streamed nothing in between, `neighbour` has
     assert route.choose() is bulk
     open_stream(bulk)
     assert route.choose() is neighbour
+
+
+async def test_a_crowd_stays_on_one_connection() -> None:
+    """Many exchanges of a process stay together, but not beside bulk; processes share alike."""
+    directory = make_directory()
+    first, second = join(directory), join(directory, slot=1)
+    route = directory.find("shop.test")
+    assert route is not None
+    directory.sample_throughput(0.0)
+    serve_crowd(second)
+    open_stream(second)
+    assert route.choose() is first
+    directory.sample_throughput(0.25)
+    assert route.choose() is second
+    second.streamed += 1_000_000
+    serve_crowd(second)
+    directory.sample_throughput(0.5)
+    assert route.choose() is first  # behind bulk it would wait
+    serve_crowd(second)
+    directory.sample_throughput(0.75)
+    assert route.choose() is second
+    directory.sample_throughput(1.0)
+    assert route.choose() is first  # the crowd has gone
+    serve_crowd(second)
+    directory.sample_throughput(1.25)
+    assert route.choose() is second
+    other = join(directory, instance="b")
+    open_stream(first)
+    assert route.choose() is other  # processes share alike
 
 
 async def test_choice_does_not_depend_on_the_order_of_arrival() -> None:
@@ -216,7 +252,7 @@ async def test_choice_does_not_depend_on_the_order_of_arrival() -> None:
         directory = make_directory()
         sessions = {place: join(directory, instance=place[0], slot=place[1]) for place in places}
         directory.sample_throughput(0.0)
-        sessions["a", 0].moved += 1_000_000
+        sessions["a", 0].streamed += 1_000_000
         directory.sample_throughput(0.25)
         for place, streams in ((("a", 1), 3), (("b", 0), 1)):
             for _ in range(streams):
@@ -234,7 +270,7 @@ async def test_busy_is_a_rate(size: float, seconds: float, is_busy: bool) -> Non
     for late in (1, 4):
         start = 100.0 * late
         directory.sample_throughput(start)
-        session.moved += int(BULK_RATE * size * seconds * late)
+        session.streamed += int(BULK_RATE * size * seconds * late)
         directory.sample_throughput(start + seconds * late)
         assert [entry.is_busy for entry in directory.entries] == [is_busy]
 

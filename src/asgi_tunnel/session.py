@@ -66,6 +66,7 @@ class Session:
         on_ask: Called with what the app's side wants (edge), or with what became of it; with the
             number of both.
         moved: Bytes sent and received so far.
+        streamed: Those of them that belong to bodies and messages in more than one piece, about.
         takes_asks: Whether the edge takes ASK frames.
         tells_duration: Whether the peer says how long its app took, where it is asked.
         takes_visitor: Whether the peer understands the line that says who a visitor is.
@@ -92,6 +93,7 @@ class Session:
         self.on_ask: Callable[[Session, int, dict[str, Any]], None] | None = None
         self.handlers: dict[int, StreamHandler] = {}
         self.moved = 0
+        self.streamed = 0
         self.takes_asks = False
         self.tells_duration = False
         self.takes_visitor = False
@@ -244,6 +246,8 @@ class Session:
     ) -> bool:
         """Queue bytes; False when the caller should wait for ``on_writable``."""
         ok = self._streams.send_data(stream_id, data, end=end, text=text, more=more)
+        if not end:
+            self.streamed += len(data)
         if self._schedule_exchange(is_whole=end):
             self._pacing.note_interactive()
         return ok
@@ -377,6 +381,8 @@ class Session:
 
     def _on_data(self, event: DataReceived) -> None:
         stream_id, data, flow_controlled_size, end, text, more = event
+        if not end:
+            self.streamed += flow_controlled_size
         handler = self.handlers.get(stream_id)
         if handler is not None:
             handler.on_data(data, flow_controlled_size, end, text, more)

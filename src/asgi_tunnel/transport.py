@@ -515,7 +515,7 @@ class WebSocketTransport:
             # The kernel holds up to `room` unsent bytes itself, so the buffer above it only has to
             # bridge one turn of the loop.  A quarter of its limit is asyncio's own low-water mark.
             self._transport.set_write_buffer_limits(high=room // 2, low=room // 8)
-            tune_socket(self._transport, room)
+            _tune_socket(self._transport, room)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the session, once."""
@@ -527,7 +527,7 @@ class WebSocketTransport:
             receiver.transport_lost(self, exc or self._error)
 
 
-def tune_socket(transport: asyncio.BaseTransport, room: int = MAX_ROOM) -> None:
+def _tune_socket(transport: asyncio.BaseTransport, room: int) -> None:
     """Set ``TCP_NODELAY`` and ``TCP_NOTSENT_LOWAT`` where the socket and the system have them.
 
     Args:

@@ -19,7 +19,7 @@ from .listeners.acceptor import TLSAcceptor
 from .listeners.advice import listen_advice
 from .listeners.plain import PlainAcceptor
 from .listeners.proxy_header import ProxyHeaderFactory
-from .listeners.sockets import listen
+from .listeners.sockets import commit_late, listen
 from .replies import Reply
 from .settings.addresses import ListenAddress
 
@@ -158,6 +158,7 @@ class Ports:
                     self._parent.failed(why)
                 raise
             self._held.opened(purpose, str(address), sockets)
+        commit_late(sockets)
         self._sockets += sockets
         return sockets
 

@@ -50,10 +50,17 @@ BULK_RATE: Final = 512 * 1024
 """Bytes a second, averaged from one sample to the next, above which a session counts as busy with
 a bulk transfer: 4 Mbit/s."""
 
+CROWD_RATE: Final = 1000
+"""Exchanges a second, likewise, from which those of one process stay on one of its connections:
+what leaves in one turn of the event loop is one message then, and one for each connection before.
+Below it they are spread: over a long line two connections begin faster than one."""
+
 # What is added to the streams in flight of a session that should come later; no session has so
 # many streams.
 _BESIDE_BULK: Final = 1 << 30
 _AVOIDED: Final = 1 << 31
+
+_FEW: Final = 8  # sessions that are looked at when one goes; a process has no more
 
 
 class Judged(Protocol):
@@ -160,6 +167,7 @@ class SessionEntry:
         is_draining: It takes no new streams.
         is_renewed: The app was asked for a fresh session in its place.
         is_busy: It carries a bulk transfer, behind which small exchanges would have to wait.
+        is_crowded: It carries so many exchanges that they should stay together.
         is_outdated: Its WELCOME named other end-to-end hostnames than the token has now.
         told_shared: The names that its WELCOME named as served by another group, too.
         address: Where its connection comes from; that of the last one, while it has none.
@@ -171,6 +179,7 @@ class SessionEntry:
     __slots__ = (
         "_acknowledged",
         "_acknowledged_at",
+        "_opened",
         "_sampled",
         "_services",
         "_told",
@@ -181,6 +190,7 @@ class SessionEntry:
         "hostnames",
         "instance",
         "is_busy",
+        "is_crowded",
         "is_draining",
         "is_outdated",
         "is_renewed",
@@ -241,8 +251,9 @@ class SessionEntry:
         self.group = group or instance
         self.is_draining = False
         self.is_renewed = False
-        self.is_busy = False
-        self._sampled = 0  # bytes moved up to the last sample
+        self.is_busy = self.is_crowded = False
+        self._sampled = 0  # bytes streamed up to the last sample
+        self._opened = 0  # exchanges up to the last sample
         self._acknowledged: int | None = None  # frames, at the last look; None: no ACK was due
         self._acknowledged_at = 0.0  # when that changed, or when nothing had to be acknowledged
 
@@ -267,10 +278,13 @@ class SessionEntry:
         )
 
     def sample_throughput(self, seconds: float) -> None:
-        """See whether it was busy in the ``seconds`` since the last sample."""
-        moved = self.session.moved
-        self.is_busy = moved - self._sampled > BULK_RATE * seconds
-        self._sampled = moved
+        """See whether it was busy or crowded in the ``seconds`` since the last sample."""
+        streamed = self.session.streamed
+        self.is_busy = streamed - self._sampled > BULK_RATE * seconds
+        self._sampled = streamed
+        opened = self.session.connection.last_stream_id
+        self.is_crowded = opened - self._opened > CROWD_RATE * seconds
+        self._opened = opened
 
     def is_acknowledgement_overdue(self, now: float) -> bool:
         """Whether the peer is there, and has said for too long nothing of what it received."""
@@ -321,6 +335,7 @@ class Route:
     __slots__ = (
         "_entries",
         "_is_described",
+        "_is_of_one",
         "_only",
         "_policy_instance",
         "_waiting",
@@ -358,6 +373,7 @@ class Route:
         self.marks: Marked | None = None  # which requests are kept while its app is away
         self._entries: dict[SessionEntry, None] = {}  # in order of arrival
         self._only: SessionEntry | None = None  # where there is one: nothing is to be chosen
+        self._is_of_one = False  # all are of one process
         # Most names never have anybody who waits: a pool for each would be 10 MB for 10,000.
         self._waiting: FairPool[Waiter] | None = None
 
@@ -368,8 +384,12 @@ class Route:
 
     def add(self, entry: SessionEntry) -> None:
         """Let a session serve it."""
-        self._entries[entry] = None
-        self._only = entry if len(self._entries) == 1 else None
+        entries = self._entries
+        entries[entry] = None
+        self._only = entry if len(entries) == 1 else None
+        self._is_of_one = entry is self._only or (
+            self._is_of_one and entry.instance == next(iter(entries)).instance
+        )
 
     def follow_policy(self, entry: SessionEntry, *, is_known: bool = False) -> None:
         """Let what a session wants refused hold.
@@ -425,13 +445,17 @@ class Route:
 
     def remove(self, entry: SessionEntry) -> None:
         """A session does not serve it any longer."""
-        self._entries.pop(entry, None)
-        self._only = next(iter(self._entries)) if len(self._entries) == 1 else None
+        entries = self._entries
+        entries.pop(entry, None)
+        self._only = next(iter(entries)) if len(entries) == 1 else None
+        if len(entries) <= _FEW:
+            self._is_of_one = len({one.instance for one in entries}) == 1
 
     def remove_all(self) -> None:
         """No session serves it, until they are added again."""
         self._entries.clear()
         self._only = None
+        self._is_of_one = False
 
     def choose(self, avoid: Upstream | None = None) -> Upstream | None:
         """Return the ready session with the fewest streams in flight, or None.
@@ -458,6 +482,8 @@ class Route:
         Args:
             avoid: As above.
         """
+        if avoid is None and self._is_of_one:
+            return self._choose_of_one()
         best: SessionEntry | None = None
         lowest = 0
         quiet: set[str] | None = None
@@ -472,6 +498,22 @@ class Route:
                     quiet = self._quiet_instances(avoid)
                 if entry.instance in quiet:
                     rank += _BESIDE_BULK
+            if best is None or rank < lowest:
+                best, lowest = entry, rank
+        return None if best is None else best.session
+
+    def _choose_of_one(self) -> Session | None:
+        """The same, where all are connections of one process, as most are."""
+        best: SessionEntry | None = None
+        lowest = 0
+        for entry in self._entries:
+            if not entry.is_ready:
+                continue
+            rank = entry.session.connection.open_streams
+            if entry.is_busy:
+                rank += _BESIDE_BULK
+            elif entry.is_crowded:
+                return entry.session
             if best is None or rank < lowest:
                 best, lowest = entry, rank
         return None if best is None else best.session

@@ -147,6 +147,32 @@ async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
     assert not outbox_of(visitor).is_paused
 
 
+async def test_the_last_piece_of_a_response_leaves_at_once() -> None:
+    """Nothing follows it, so no turn is waited for; copied as the others where it may have to be."""
+    visitor, sock = connect()
+    piece = memoryview(pieces()[0])
+    outbox_of(visitor).write_large([b"head", piece], is_last=True)
+    assert sock.calls == 1
+    assert sock.written == [b"head", piece]
+    assert all(type(one) is bytes for one in sock.written)
+    fast, sock = await connect_fast()
+    outbox_of(fast).write_large([piece], is_last=True)
+    assert sock.written[0] is piece
+    assert not outbox_of(fast).is_paused
+
+
+async def test_the_last_piece_stays_behind_those_that_wait() -> None:
+    """What a turn has collected leaves before it, and in one write with it."""
+    visitor, sock = await connect_fast()
+    first, last = pieces()[:2]
+    outbox_of(visitor).write_large([first])
+    outbox_of(visitor).write_large([last], is_last=True)
+    assert sock.calls == 0
+    await asyncio.sleep(0)
+    assert sock.calls == 1
+    assert sock.written == [first, last]
+
+
 async def test_slow_visitor_keeps_its_bytes_and_not_what_they_were_cut_from() -> None:
     """Once its socket takes no more, what waits is copied; what the socket has counts as a read."""
     visitor, sock = await connect_fast()

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from asgi_tunnel_edge.listeners.sockets import listen
+from asgi_tunnel.transport import MAX_ROOM
+from asgi_tunnel_edge.listeners.sockets import commit_late, listen
 
 _real_socket = socket.socket
 
@@ -94,3 +95,20 @@ async def test_a_name_without_one_of_its_addresses(monkeypatch: pytest.MonkeyPat
     sockets = await listen("localhost", 0, backlog=8)
     assert [one.getsockname()[0] for one in sockets] == ["127.0.0.1"]
     close(sockets)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_connections_inherit_how_little_the_kernel_holds(host: str) -> None:
+    """The option is set once for a listening socket, and each connection has it."""
+    sockets = await listen(host, 0, backlog=8)
+    try:
+        commit_late(sockets)
+        with socket.create_connection((host, sockets[0].getsockname()[1]), timeout=5):
+            sockets[0].settimeout(5)
+            connection, _ = sockets[0].accept()
+            with connection:
+                option = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+        assert option == MAX_ROOM
+    finally:
+        close(sockets)

@@ -99,21 +99,35 @@ class Outbox:
         else:
             self._wait(data)
 
-    def write_large(self, pieces: Iterable[Buffer]) -> None:
+    def write_large(self, pieces: Iterable[Buffer], *, is_last: bool = False) -> None:
         """Send pieces behind those that wait: all of a turn together, to a fast visitor uncopied.
 
         The visitor counts as paused until then: its app gets its window back when the socket has
         taken them.  Dropped when the visitor is gone.
+
+        Args:
+            pieces: Of a response or a message.
+            is_last: Nothing follows that could leave together with them.
         """
         if self._is_closed:
             return
         if not self.is_paused:
+            if is_last:
+                self._write_now(pieces)
+                return
             self._go_on_soon()
         # A slow one keeps its bytes, and not the reads of the tunnel that they were cut from.
         is_fast = self._is_due and self._is_trusted
         for piece in pieces:
             self._written += len(piece)
             self._wait(piece if is_fast else bytes(piece))
+
+    def _write_now(self, pieces: Iterable[Buffer]) -> None:
+        is_fast = self._is_trusted
+        kept = [piece if is_fast else bytes(piece) for piece in pieces]
+        for piece in kept:
+            self._written += len(piece)
+        self._transport.writelines(kept)  # may pause
 
     def _go_on_soon(self) -> None:
         self.is_paused = self._is_due = True

@@ -16,7 +16,6 @@ from typing import Final, cast
 
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.overhead import Allowance
-from asgi_tunnel.transport import tune_socket
 
 from ..admission.tunnels import TunnelAcceptor
 from ..dispatch import OVERLOADED, is_tunnel
@@ -155,7 +154,6 @@ class HTTP1Connection(Line):
         )
         self.address = arrival.address
         self._writer = HTTP1Writer(self, transport, self.resume_writing)
-        tune_socket(transport)
         self._deadlines.await_head()
         reply = front.table.enter(self)
         # One that speaks TLS was let in before its handshake.
@@ -171,7 +169,7 @@ class HTTP1Connection(Line):
             self._writer.outbox.close()
         self._front.table.leave(self)
         self._enter(_CLOSED)
-        self._deadlines = Deadlines(self._context.limits, self._context.now)
+        self._deadlines.stop()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandon(ResetCode.CANCELLED, "visitor left", 499)

@@ -131,6 +131,11 @@ class Deadlines:
         if self._exchange_due < math.inf and state in _NO_EXCHANGE:
             self._exchange_due = math.inf
 
+    def stop(self) -> None:
+        """Stop all clocks: the connection is gone."""
+        self._state_due = self._exchange_due = self.write_due = math.inf
+        self._half_closed_due = self._unread_due = math.inf
+
     def expired(self, now: float, state: State) -> Clock | None:
         """Stop and return one clock that has run out, or None."""
         if now >= self._half_closed_due:

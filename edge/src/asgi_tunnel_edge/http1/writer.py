@@ -379,7 +379,7 @@ class HTTP1Writer(ResponseWriter):
             parts.append(b"0\r\n\r\n")
         self._has_started = True
         if size >= LARGE:
-            self.outbox.write_large(parts)
+            self.outbox.write_large(parts, is_last=end)
         elif parts:
             self.outbox.write(b"".join(parts))
         if end and framing is _LENGTH and self._left:

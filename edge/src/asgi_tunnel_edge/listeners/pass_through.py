@@ -17,7 +17,7 @@ from typing import Final, cast
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Arrival, RequestHead
-from asgi_tunnel.transport import LONG_READ, tune_socket
+from asgi_tunnel.transport import LONG_READ
 
 from ..connections.outbox import Outbox
 from ..connections.table import ConnectionTable
@@ -116,7 +116,6 @@ class PassThroughConnection(ByteLine):
         # uvloop's transports are none of asyncio's classes, so this cannot be checked.
         self._transport = transport = cast(asyncio.Transport, transport)
         self._outbox = Outbox(transport, self.resume_writing)
-        tune_socket(transport)
         _keep_alive(transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         local = transport.get_extra_info("sockname") or ("", 0)

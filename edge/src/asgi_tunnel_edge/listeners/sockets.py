@@ -10,9 +10,12 @@ import asyncio
 import errno
 import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["listen"]
+from asgi_tunnel.transport import MAX_ROOM
+
+__all__ = ["commit_late", "listen"]
 
 _TRIES: Final = 8
 """Ports that are tried where any is asked for: a free one may be taken in the other family."""
@@ -42,6 +45,21 @@ async def listen(host: str, port: int, *, backlog: int) -> list[socket.socket]:
             if port or not left or error.errno != errno.EADDRINUSE:
                 raise
     raise AssertionError
+
+
+def commit_late(sockets: Iterable[socket.socket]) -> None:
+    """Let the kernel hold little of what is written to the connections of listening sockets.
+
+    Linux hands ``TCP_NOTSENT_LOWAT`` on to each connection that it accepts.
+
+    Args:
+        sockets: Listening; others' connections, and other systems', keep what the system takes.
+    """
+    if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        return
+    for sock in sockets:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_ROOM)
 
 
 async def _addresses(host: str) -> tuple[list[_Address], int]:

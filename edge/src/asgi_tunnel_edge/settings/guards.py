@@ -7,6 +7,7 @@ holds both tables.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final, NamedTuple
 
 from msgspec import Meta, Struct
@@ -38,6 +39,7 @@ class Pace(NamedTuple):
     need: float  #: bytes that it has moved by then, if it goes on
 
     @classmethod
+    @lru_cache  # of a handful of settings, asked for by each connection
     def of(cls, rate: int, grace: float) -> Pace:
         """Return that of ``min_body_rate`` and ``body_grace``; without a rate it is one byte."""
         return cls(grace, max(rate * grace, 1.0))
