@@ -48,7 +48,7 @@ A connector sends it at once; over a line of 10 kB/s 64 KiB take 7 seconds."""
 
 BULK_RATE: Final = 512 * 1024
 """Bytes a second, averaged from one sample to the next, above which a session counts as busy with
-a bulk transfer: 4 Mbit/s."""
+a bulk transfer: 4 Mbit/s. What is complete in one frame does not count."""
 
 CROWD_RATE: Final = 1000
 """Exchanges a second, likewise, from which those of one process stay on one of its connections:
@@ -60,7 +60,8 @@ Below it they are spread: over a long line two connections begin faster than one
 _BESIDE_BULK: Final = 1 << 30
 _AVOIDED: Final = 1 << 31
 
-_FEW: Final = 8  # sessions that are looked at when one goes; a process has no more
+RECOUNTED: Final = 8
+"""Sessions of a name up to which the end of one may leave those of one process: it has no more."""
 
 
 class Judged(Protocol):
@@ -448,7 +449,7 @@ class Route:
         entries = self._entries
         entries.pop(entry, None)
         self._only = next(iter(entries)) if len(entries) == 1 else None
-        if len(entries) <= _FEW:
+        if len(entries) <= RECOUNTED:
             self._is_of_one = len({one.instance for one in entries}) == 1
 
     def remove_all(self) -> None:

@@ -148,7 +148,7 @@ async def test_pieces_of_a_turn_leave_together_and_uncopied() -> None:
 
 
 async def test_the_last_piece_of_a_response_leaves_at_once() -> None:
-    """Nothing follows it, so no turn is waited for; copied as the others where it may have to be."""
+    """Nothing follows it, so no turn is waited for; it is copied where others would be."""
     visitor, sock = connect()
     piece = memoryview(pieces()[0])
     outbox_of(visitor).write_large([b"head", piece], is_last=True)

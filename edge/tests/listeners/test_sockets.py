@@ -97,7 +97,7 @@ async def test_a_name_without_one_of_its_addresses(monkeypatch: pytest.MonkeyPat
     close(sockets)
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such option")
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="no such option here")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_connections_inherit_how_little_the_kernel_holds(host: str) -> None:
     """The option is set once for a listening socket, and each connection has it."""
