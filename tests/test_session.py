@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.pacing import CPUYield, Pacing
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
-from asgi_tunnel.protocol.frames import FrameType, StreamKind, encode_frame
+from asgi_tunnel.protocol.frames import Buffer, FrameType, StreamKind, encode_frame
 from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import TURN_FRAMES, Settings, Timing
 from asgi_tunnel.session import Session
@@ -53,6 +54,10 @@ class Sink:
         self.sent.set()
         self.messages += 1
         self.data += data
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """The same."""
+        self.send(b"".join(pieces))
 
     def close(self) -> None:
         """Nothing to close."""

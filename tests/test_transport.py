@@ -167,6 +167,24 @@ def test_what_nobody_can_see_is_not_copied() -> None:
     assert piece.obj is wire
 
 
+@pytest.mark.parametrize(
+    ("is_masking", "is_private"), [(False, False), (True, True), (True, False)]
+)
+@pytest.mark.parametrize("size", [20, 20_000, 200_000])
+def test_pieces_are_one_message(size: int, is_masking: bool, is_private: bool) -> None:
+    """They arrive as what they are together, and are copied only where they are masked."""
+    large = bytes(range(250)) * (size // 250) + b"!"
+    pieces = [b"small", large, memoryview(large)[1:]]
+    total = sum(map(len, pieces))
+    sender = WebSocketCodec(is_masking=is_masking, is_private=is_private)
+    encoded = sender.encode_pieces(pieces, total)
+    receiver = WebSocketCodec(is_masking=not is_masking, is_private=is_private)
+    found, _, _ = receiver.decode(b"".join(encoded))
+    assert b"".join(found) == b"".join(pieces)
+    assert receiver.is_between_frames
+    assert any(one is large for one in encoded) == (is_private or not is_masking)
+
+
 def test_each_message_has_a_key_of_its_own() -> None:
     """Where somebody may look, no byte passes as the app wrote it, and no key comes twice."""
     codec = WebSocketCodec(is_masking=True)

@@ -4,14 +4,14 @@ import asyncio
 import gc
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 
 from asgi_tunnel.protocol.codes import DrainReason, GoawayCode, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role, State
-from asgi_tunnel.protocol.frames import FrameDecoder, FrameType, StreamKind
+from asgi_tunnel.protocol.frames import Buffer, FrameDecoder, FrameType, StreamKind
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import STREAM_ID_DRAIN, Settings, Timing
 from asgi_tunnel.session import Session
@@ -48,6 +48,10 @@ class Wire:
     def send(self, data: bytes) -> None:
         """Keep it."""
         self.sent.append(data)
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """The same."""
+        self.send(b"".join(pieces))
 
     def close(self) -> None:
         """Nothing to close."""

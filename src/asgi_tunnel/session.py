@@ -38,6 +38,7 @@ from .protocol.events import (
 )
 from .protocol.frames import Buffer, StreamKind
 from .protocol.head import Fields, RequestHead, ResponseHead
+from .protocol.replay import size_of
 from .transport import Transport
 
 _log = logging.getLogger("asgi_tunnel.session")
@@ -349,10 +350,14 @@ class Session:
                 self._schedule()
                 break
             burst -= 1
-            data = connection.data_to_send(transport.room)
-            if not data:
+            pieces = connection.pieces_to_send(transport.room)
+            if not pieces:
                 break
-            self._send(transport, data)
+            if len(pieces) == 1:
+                self._send(transport, bytes(pieces[0]))
+            else:
+                self.moved += size_of(pieces)
+                transport.send_large(pieces)
         self._dispatch()
 
     def _dispatch(self) -> None:

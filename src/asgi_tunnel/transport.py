@@ -17,10 +17,12 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final, Protocol, cast
 
 from .pacing import CPUYield, shared_cpu_yield
+from .protocol.frames import Buffer
 from .protocol.limits import FRAME_HEADER_SIZE, TURN_FRAMES
 
 _BINARY: Final = 0x82  # FIN and opcode 2
@@ -100,6 +102,9 @@ class Transport(Protocol):
 
     def send(self, data: bytes) -> None:
         """Send bytes; dropped when the transport is lost."""
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """The same of pieces that belong together, and do not change any more."""
 
     def close(self) -> None:
         """Send what is left, say goodbye, and be lost within ``CLOSE_TIMEOUT``."""
@@ -183,25 +188,38 @@ class WebSocketCodec:
         """Return the header and the payload of one binary message."""
         return self._encode(_BINARY, data)
 
+    def encode_pieces(self, pieces: Sequence[Buffer], size: int) -> list[Buffer]:
+        """Return the same for a payload in pieces, which are copied only where they are masked.
+
+        Args:
+            pieces: Of the payload.
+            size: Bytes of all.
+        """
+        if self._is_masking and not self._is_private:
+            return list(self._encode(_BINARY, b"".join(pieces)))
+        header = self._header(_BINARY, size)
+        return [header + _NO_KEY if self._is_masking else header, *pieces]
+
     def encode_close(self, code: int = 1000) -> bytes:
         """Return a close frame."""
         return b"".join(self._encode(_CLOSE, code.to_bytes(2, "big")))
 
     def _encode(self, first: int, data: bytes) -> tuple[bytes, bytes]:
-        size = len(data)
-        bit = _MASKED if self._is_masking else 0
-        if size < 126:
-            header = bytes((first, bit | size))
-        elif size < 65536:
-            header = _SHORT.pack(first, bit | 126, size)
-        else:
-            header = _LONG.pack(first, bit | 127, size)
-        if not bit:
+        header = self._header(first, len(data))
+        if not self._is_masking:
             return header, data
         if self._is_private:
             return header + _NO_KEY, data
         key = os.urandom(4)
         return header + key, self._mask(data, key)
+
+    def _header(self, first: int, size: int) -> bytes:
+        bit = _MASKED if self._is_masking else 0
+        if size < 126:
+            return bytes((first, bit | size))
+        if size < 65536:
+            return _SHORT.pack(first, bit | 126, size)
+        return _LONG.pack(first, bit | 127, size)
 
     def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
         """Take bytes off the wire, at most ``TURN_FRAMES`` frames of them.
@@ -384,6 +402,16 @@ class WebSocketTransport:
                 self._transport.writelines((header, payload))
                 if len(payload) >= LONG_READ:
                     self._cpu.yield_now()
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """See :meth:`Transport.send_large`; one binary message, too."""
+        if self._transport is not None and not self._is_closing:
+            size = 0
+            for piece in pieces:
+                size += len(piece)
+            self._transport.writelines(self._codec.encode_pieces(pieces, size))
+            if size >= LONG_READ:
+                self._cpu.yield_now()
 
     def close(self) -> None:
         """Send what is left and a close frame, then close within ``CLOSE_TIMEOUT``."""

@@ -7,7 +7,7 @@ of it happens in turns of one event loop, so :func:`until` and :func:`rest` need
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -67,6 +67,10 @@ class MemoryTransport:
         if self._receiver is not None:
             self.sent += len(data)
             self._loop.call_soon(self.peer.deliver, data)
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """The same."""
+        self.send(b"".join(pieces))
 
     def deliver(self, data: bytes) -> None:
         """Take what the other end sent."""

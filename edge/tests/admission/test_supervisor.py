@@ -17,7 +17,9 @@ from asgi_tunnel_edge.route import SessionEntry
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from asgi_tunnel.protocol.frames import Buffer
 
 TOKEN = TokenRecord(id="a", name="a", secret_sha256="", hostnames=("a.test",), created_at=0)
 
@@ -31,6 +33,9 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Drop it."""
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """Drop them."""
 
     def close(self) -> None:
         """Nothing to close."""

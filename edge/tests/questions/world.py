@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.events import SessionTerminated
-from asgi_tunnel.protocol.frames import StreamKind
+from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Arrival, RequestHead
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
@@ -33,6 +33,9 @@ class _Wire:
 
     def send(self, data: bytes) -> None:
         """Drop it."""
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """Drop them."""
 
     def close(self) -> None:
         """Nothing to close."""

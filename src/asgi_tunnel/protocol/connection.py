@@ -1,7 +1,7 @@
 """One session, either side of it, without input or output (docs/protocol.md sections 3 to 8).
 
 Bytes go in with :meth:`Connection.receive_data`, events come out with :meth:`Connection.events`;
-calls go in, bytes come out with :meth:`Connection.data_to_send`.  Time is an argument.  The
+calls go in, bytes come out with :meth:`Connection.pieces_to_send`.  Time is an argument.  The
 session outlives its transport: after :meth:`Connection.transport_lost` the state stays, and
 :meth:`Connection.resume` goes on where the peer stopped receiving.
 
@@ -56,7 +56,7 @@ from .limits import (
     Settings,
     Timing,
 )
-from .output import Output
+from .output import Output, join_small
 from .overhead import OverheadCount
 from .receiving import FrameReceiver, Role
 from .replay import Sequence
@@ -301,33 +301,43 @@ class Connection:
             self._control.goaway(Goaway(code, last_id, retry_after, reason))
 
     def data_to_send(self, budget: int = FLUSH_BUDGET) -> bytes:
-        """Return frames for the transport; empty when there is nothing to send.
+        """Return :meth:`pieces_to_send` in one."""
+        return b"".join(self.pieces_to_send(budget))
+
+    def pieces_to_send(self, budget: int = FLUSH_BUDGET) -> list[Buffer]:
+        """Return frames for the transport; none when there is nothing to send.
 
         Args:
             budget: Bytes after which no further frame is started.
 
-        What is returned can no longer be overtaken, so ask only when the transport has room.
+        What is returned can no longer be overtaken, so ask only when the transport has room.  A
+        large payload is a piece of its own, as its sender gave it; all else is joined.
         """
         if self.state is State.SUSPENDED:
-            return b""
+            return []
         sequence = self.sequence
         if sequence.is_ack_due:
             self._control.ack()
         control = self._control.take() if self._control else b""
         if sequence.resend:
-            return control + sequence.resend.pop()
+            return [control + sequence.resend.pop()]
         self.streams.queue_heads()
         output = self._output
         budget -= output.size
         parts = output.take()
-        frames = len(parts)
+        small = len(parts)
+        frames = small
         if budget > 0 and not sequence.is_full:
             frames += self.streams.fill(parts, budget)
         if not frames:
-            return control
-        chunk = b"".join(parts)
-        sequence.keep(chunk, frames)
-        return control + chunk if control else chunk
+            return [control] if control else []
+        if frames == small:
+            chunk = b"".join(parts)
+            sequence.keep(chunk, frames)
+            return [control + chunk if control else chunk]
+        pieces = join_small(parts)
+        sequence.keep(pieces, frames)
+        return [control, *pieces] if control else pieces
 
     @property
     def queued_frames(self) -> int:

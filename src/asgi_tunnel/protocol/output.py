@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Final, cast
+
 from .events import Event
 from .frames import Buffer
+
+UNCOPIED: Final = 16 * 1024
+"""Bytes from which a payload is sent, and kept for the peer, as it is: one more piece of a write
+costs 0.2 us, and copying so much 1 us."""
 
 
 class Output:
@@ -44,3 +50,28 @@ class Output:
         """Return the events since the last call."""
         events, self.events = self.events, []
         return events
+
+
+def join_small(parts: list[Buffer]) -> list[Buffer]:
+    """Return parts with all joined that is small; what is large stays as it is.
+
+    A view of much more than it shows is copied: what is kept for the peer would keep all of it.
+
+    Args:
+        parts: Do not change any more.
+    """
+    pieces: list[Buffer] = []
+    small: list[Buffer] = []
+    for part in parts:
+        if len(part) < UNCOPIED:
+            small.append(part)
+            continue
+        if small:
+            pieces.append(b"".join(small))
+            small = []
+        if isinstance(part, memoryview) and len(cast(bytes, part.obj)) > 2 * len(part):
+            part = bytes(part)  # noqa: PLW2901
+        pieces.append(part)
+    if small:
+        pieces.append(b"".join(small))
+    return pieces

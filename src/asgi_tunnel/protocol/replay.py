@@ -2,7 +2,8 @@
 
 Frames have no sequence number on the wire: both sides count the sequenced frames, which a
 reliable ordered transport makes the same count.  What is kept is the chunk of each flush, so that
-the price of resumption is one ``append`` for each flush and not one for each frame.
+the price of resumption is one ``append`` for each flush and not one for each frame; what is large
+in it is kept as its sender gave it, and not copied.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from collections import deque
 
 from ..errors import FlowControlError
 from .codes import GoawayCode
-from .frames import unpack_header
+from .frames import Buffer, unpack_header
 from .limits import ACK_BYTES, ACK_FRAMES, FRAME_HEADER_SIZE, REPLAY_LIMIT
+
+Chunk = bytes | list[Buffer]
+"""Whole frames, one behind the other: joined, or in pieces that do not change any more."""
 
 
 class ReplayBuffer:
@@ -21,7 +25,8 @@ class ReplayBuffer:
     __slots__ = ("_chunks", "_first", "sent", "size")
 
     def __init__(self) -> None:
-        self._chunks: deque[tuple[int, bytes]] = deque()  # (count up to its end, frames)
+        # (count up to its end, its size, frames)
+        self._chunks: deque[tuple[int, int, Chunk]] = deque()
         self._first = 0  # frames acknowledged
         self.sent = 0  # frames ever appended
         self.size = 0  # bytes kept
@@ -37,11 +42,12 @@ class ReplayBuffer:
         is_due = self.size >= ACK_BYTES or self.sent - self._first >= ACK_FRAMES
         return self._first if is_due else None
 
-    def append(self, chunk: bytes, frames: int) -> None:
+    def append(self, chunk: Chunk, frames: int) -> None:
         """Keep a chunk that holds ``frames`` whole frames."""
+        size = len(chunk) if isinstance(chunk, bytes) else size_of(chunk)
         self.sent += frames
-        self.size += len(chunk)
-        self._chunks.append((self.sent, chunk))
+        self.size += size
+        self._chunks.append((self.sent, size, chunk))
 
     def acknowledge(self, count: int) -> bool:
         """Drop what the peer has; False when the count is impossible.
@@ -52,15 +58,17 @@ class ReplayBuffer:
             return False
         chunks = self._chunks
         while chunks and chunks[0][0] <= count:
-            self.size -= len(chunks.popleft()[1])
+            self.size -= chunks.popleft()[1]
         self._first = count
         return True
 
     def remaining(self) -> list[bytes]:
         """Return the unacknowledged frames, in order, each chunk whole frames only."""
-        chunks = [chunk for _, chunk in self._chunks]
+        chunks = [
+            chunk if isinstance(chunk, bytes) else b"".join(chunk) for _, _, chunk in self._chunks
+        ]
         if chunks:
-            last, chunk = self._chunks[0]
+            last, chunk = self._chunks[0][0], chunks[0]
             behind = last - self._first  # frames of the first chunk that the peer lacks
             starts = [0]
             while starts[-1] < len(chunk):
@@ -68,6 +76,14 @@ class ReplayBuffer:
                 starts.append(starts[-1] + FRAME_HEADER_SIZE + size)
             chunks[0] = chunk[starts[len(starts) - 1 - behind] :]
         return chunks
+
+
+def size_of(pieces: list[Buffer]) -> int:
+    """Return the bytes of pieces together."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+    return size
 
 
 class ReceivedFrames:
@@ -131,7 +147,7 @@ class Sequence:
         """Whether the peer keeps so much that an ACK is worth a frame."""
         return self.is_resumable and self.received.is_ack_due
 
-    def keep(self, chunk: bytes, frames: int) -> None:
+    def keep(self, chunk: Chunk, frames: int) -> None:
         """Keep a chunk that leaves, until the peer has it."""
         if self.is_resumable:
             self.replay.append(chunk, frames)

@@ -8,7 +8,7 @@ for each request than a driver of its own would; these are the edge's pages, not
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from asgi_tunnel.asgi.lifespan import Lifespan
@@ -17,6 +17,7 @@ from asgi_tunnel.asgi.types import ASGIApp, StreamHandler, StreamLink
 from asgi_tunnel.protocol.codes import GoawayCode
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.events import StreamOpened
+from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.limits import Settings, Timing
 from asgi_tunnel.session import Session
 
@@ -145,6 +146,10 @@ class _Pipe:
         if self._receiver is not None:
             self._size += len(data)
             self._loop.call_soon(self._deliver, self._receiver, data)
+
+    def send_large(self, pieces: Sequence[Buffer]) -> None:
+        """Join and send them: nothing is copied for it later."""
+        self.send(b"".join(pieces))
 
     def close(self) -> None:
         """Deliver what is under way, then be lost at both ends."""
