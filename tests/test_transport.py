@@ -12,6 +12,7 @@ from websockets.utils import accept_key
 
 from asgi_tunnel.dial import dial
 from asgi_tunnel.pacing import CPUYield
+from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.limits import TURN_FRAMES
 from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 from asgi_tunnel_edge.certificates.files import server_context
@@ -174,7 +175,7 @@ def test_what_nobody_can_see_is_not_copied() -> None:
 def test_pieces_are_one_message(size: int, is_masking: bool, is_private: bool) -> None:
     """They arrive as what they are together, and are copied only where they are masked."""
     large = bytes(range(250)) * (size // 250) + b"!"
-    pieces = [b"small", large, memoryview(large)[1:]]
+    pieces: list[Buffer] = [b"small", large, memoryview(large)[1:]]
     total = sum(map(len, pieces))
     sender = WebSocketCodec(is_masking=is_masking, is_private=is_private)
     encoded = sender.encode_pieces(pieces, total)
