@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from asgi_tunnel.protocol.connection import Connection, Role
 from asgi_tunnel.protocol.events import DataReceived, HeadReceived
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
@@ -62,9 +64,10 @@ def test_what_is_small_is_joined() -> None:
     assert join_small([b"a", bytes(UNCOPIED - 1)]) == [b"a" + bytes(UNCOPIED - 1)]
 
 
-def test_a_view_does_not_keep_what_it_does_not_show() -> None:
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_a_view_does_not_keep_what_it_does_not_show(kind: type[bytes | bytearray]) -> None:
     """Kept for the peer, it would keep the whole read that it was cut from."""
-    read = bytes(8 * UNCOPIED)
+    read = kind(8 * UNCOPIED)
     short, long = memoryview(read)[:UNCOPIED], memoryview(read)[UNCOPIED:]
     pieces = join_small([short, long])
     assert type(pieces[0]) is bytes

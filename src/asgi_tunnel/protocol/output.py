@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Final, cast
 
 from .events import Event
@@ -69,7 +70,7 @@ def join_small(parts: list[Buffer]) -> list[Buffer]:
         if small:
             pieces.append(b"".join(small))
             small = []
-        if isinstance(part, memoryview) and len(cast(bytes, part.obj)) > 2 * len(part):
+        if isinstance(part, memoryview) and len(cast(Sized, part.obj)) > 2 * len(part):
             part = bytes(part)  # noqa: PLW2901
         pieces.append(part)
     if small:
