@@ -7,6 +7,7 @@ dual-stack one: that would name IPv4 visitors ``::ffff:192.0.2.1``, in logs and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -59,7 +60,8 @@ def commit_late(sockets: Iterable[socket.socket]) -> None:
         return
     for sock in sockets:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_ROOM)
+            with contextlib.suppress(OSError):  # it serves without, too
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_ROOM)
 
 
 async def _addresses(host: str) -> tuple[list[_Address], int]:
