@@ -154,7 +154,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/protocol/limits.py": (
         "tests/protocol/test_protocol_page.py edge/tests/test_limits_page.py"
     ),
-    "src/asgi_tunnel/protocol/output.py": "tests/protocol/test_connection.py",
     "src/asgi_tunnel/protocol/receiving.py": (
         "tests/protocol/test_connection.py tests/protocol/test_fuzz.py"
     ),
