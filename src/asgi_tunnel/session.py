@@ -38,7 +38,7 @@ from .protocol.events import (
 )
 from .protocol.frames import Buffer, StreamKind
 from .protocol.head import Fields, RequestHead, ResponseHead
-from .protocol.replay import size_of
+from .protocol.output import size_of
 from .transport import Transport
 
 _log = logging.getLogger("asgi_tunnel.session")
@@ -67,7 +67,7 @@ class Session:
         on_ask: Called with what the app's side wants (edge), or with what became of it; with the
             number of both.
         moved: Bytes sent and received so far.
-        streamed: Those of them that belong to bodies and messages in more than one piece, about.
+        streamed: Bytes of bodies and messages so far, but for those that came with their end.
         takes_asks: Whether the edge takes ASK frames.
         tells_duration: Whether the peer says how long its app took, where it is asked.
         takes_visitor: Whether the peer understands the line that says who a visitor is.

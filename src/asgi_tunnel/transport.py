@@ -24,6 +24,7 @@ from typing import Final, Protocol, cast
 from .pacing import CPUYield, shared_cpu_yield
 from .protocol.frames import Buffer
 from .protocol.limits import FRAME_HEADER_SIZE, TURN_FRAMES
+from .protocol.output import LARGE, size_of
 
 _BINARY: Final = 0x82  # FIN and opcode 2
 _CLOSE: Final = 0x88
@@ -57,9 +58,6 @@ many, read or sent, the other processes come first too: see :mod:`.pacing`."""
 _SHORT_READ: Final = TURN_FRAMES * 6
 """Bytes in which no more frames fit than are taken in one turn: six are the least of a masked one.
 (Of the edge's, which it does not mask, a few more wait in line for no longer.)"""
-
-LARGE: Final = 16 * 1024
-"""Bytes of a message from which two buffers cost less than to copy them into one."""
 
 READ_LIMIT: Final = 64
 """Control frames replied to in one read: a peer that pings in a flood is cut."""
@@ -153,8 +151,8 @@ class WebSocketCodec:
 
     __slots__ = (
         "_control",
+        "_has_key",
         "_is_masking",
-        "_is_private",
         "_left",
         "_mask",
         "_mask_at",
@@ -165,7 +163,7 @@ class WebSocketCodec:
 
     def __init__(self, *, is_masking: bool, is_private: bool = False) -> None:
         self._is_masking = is_masking
-        self._is_private = is_private
+        self._has_key = is_masking and not is_private
         self._mask = load_mask()
         self._partial = b""  # an incomplete header
         self._left = 0  # payload bytes of the current frame still to come
@@ -188,17 +186,11 @@ class WebSocketCodec:
         """Return the header and the payload of one binary message."""
         return self._encode(_BINARY, data)
 
-    def encode_pieces(self, pieces: Sequence[Buffer], size: int) -> list[Buffer]:
-        """Return the same for a payload in pieces, which are copied only where they are masked.
-
-        Args:
-            pieces: Of the payload.
-            size: Bytes of all.
-        """
-        if self._is_masking and not self._is_private:
+    def encode_pieces(self, pieces: Sequence[Buffer]) -> list[Buffer]:
+        """Return the same for a payload in pieces, which are copied only where they are masked."""
+        if self._has_key:
             return list(self._encode(_BINARY, b"".join(pieces)))
-        header = self._header(_BINARY, size)
-        return [header + _NO_KEY if self._is_masking else header, *pieces]
+        return [self._header(_BINARY, size_of(pieces)), *pieces]
 
     def encode_close(self, code: int = 1000) -> bytes:
         """Return a close frame."""
@@ -206,20 +198,21 @@ class WebSocketCodec:
 
     def _encode(self, first: int, data: bytes) -> tuple[bytes, bytes]:
         header = self._header(first, len(data))
-        if not self._is_masking:
+        if not self._has_key:
             return header, data
-        if self._is_private:
-            return header + _NO_KEY, data
         key = os.urandom(4)
         return header + key, self._mask(data, key)
 
     def _header(self, first: int, size: int) -> bytes:
+        """Return a header; behind it comes the key, where there is one that masks anything."""
         bit = _MASKED if self._is_masking else 0
         if size < 126:
-            return bytes((first, bit | size))
-        if size < 65536:
-            return _SHORT.pack(first, bit | 126, size)
-        return _LONG.pack(first, bit | 127, size)
+            header = bytes((first, bit | size))
+        elif size < 65536:
+            header = _SHORT.pack(first, bit | 126, size)
+        else:
+            header = _LONG.pack(first, bit | 127, size)
+        return header + _NO_KEY if bit and not self._has_key else header
 
     def decode(self, data: bytes) -> tuple[list[bytes | memoryview], list[bytes], bool]:
         """Take bytes off the wire, at most ``TURN_FRAMES`` frames of them.
@@ -406,11 +399,8 @@ class WebSocketTransport:
     def send_large(self, pieces: Sequence[Buffer]) -> None:
         """See :meth:`Transport.send_large`; one binary message, too."""
         if self._transport is not None and not self._is_closing:
-            size = 0
-            for piece in pieces:
-                size += len(piece)
-            self._transport.writelines(self._codec.encode_pieces(pieces, size))
-            if size >= LONG_READ:
+            self._transport.writelines(self._codec.encode_pieces(pieces))
+            if size_of(pieces) >= LONG_READ:
                 self._cpu.yield_now()
 
     def close(self) -> None:

@@ -51,9 +51,9 @@ BULK_RATE: Final = 512 * 1024
 a bulk transfer: 4 Mbit/s. What is complete in one frame does not count."""
 
 CROWD_RATE: Final = 1000
-"""Exchanges a second, likewise, from which those of one process stay on one of its connections:
-what leaves in one turn of the event loop is one message then, and one for each connection before.
-Below it they are spread: over a long line two connections begin faster than one."""
+"""Exchanges a second, likewise, from which they stay on one connection, where one process serves
+the name: what leaves in one turn of the event loop is one message then, and one for each connection
+before. Below it they are spread: over a long line two connections begin faster than one."""
 
 # What is added to the streams in flight of a session that should come later; no session has so
 # many streams.

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Final, cast
 
 from .events import Event
 from .frames import Buffer
 
-UNCOPIED: Final = 16 * 1024
-"""Bytes from which a payload is sent, and kept for the peer, as it is: one more piece of a write
-costs 0.2 us, and copying so much 1 us."""
+LARGE: Final = 16 * 1024
+"""Bytes of a payload from which one more buffer of a write costs less than to copy it into one."""
 
 
 class Output:
@@ -64,7 +63,7 @@ def join_small(parts: list[Buffer]) -> list[Buffer]:
     pieces: list[Buffer] = []
     small: list[Buffer] = []
     for part in parts:
-        if len(part) < UNCOPIED:
+        if len(part) < LARGE:
             small.append(part)
             continue
         if small:
@@ -76,3 +75,11 @@ def join_small(parts: list[Buffer]) -> list[Buffer]:
     if small:
         pieces.append(b"".join(small))
     return pieces
+
+
+def size_of(pieces: Iterable[Buffer]) -> int:
+    """Return the bytes of pieces together."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+    return size

@@ -14,6 +14,7 @@ from ..errors import FlowControlError
 from .codes import GoawayCode
 from .frames import Buffer, unpack_header
 from .limits import ACK_BYTES, ACK_FRAMES, FRAME_HEADER_SIZE, REPLAY_LIMIT
+from .output import size_of
 
 Chunk = bytes | list[Buffer]
 """Whole frames, one behind the other: joined, or in pieces that do not change any more."""
@@ -76,14 +77,6 @@ class ReplayBuffer:
                 starts.append(starts[-1] + FRAME_HEADER_SIZE + size)
             chunks[0] = chunk[starts[len(starts) - 1 - behind] :]
         return chunks
-
-
-def size_of(pieces: list[Buffer]) -> int:
-    """Return the bytes of pieces together."""
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-    return size
 
 
 class ReceivedFrames:

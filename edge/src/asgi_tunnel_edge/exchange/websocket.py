@@ -15,8 +15,8 @@ from typing import Final
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead, add_visitor
+from asgi_tunnel.protocol.output import LARGE
 from asgi_tunnel.protocol.overhead import Allowance
-from asgi_tunnel.transport import LARGE
 
 from ..context import EdgeContext
 from ..errors import WebSocketError

@@ -16,7 +16,7 @@ from websockets.utils import accept_key
 
 from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Fields, ResponseHead
-from asgi_tunnel.transport import LARGE
+from asgi_tunnel.protocol.output import LARGE
 
 from ..connections.outbox import Outbox
 from ..exchange.fields import (

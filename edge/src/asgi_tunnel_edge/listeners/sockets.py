@@ -54,7 +54,7 @@ def commit_late(sockets: Iterable[socket.socket]) -> None:
     Linux hands ``TCP_NOTSENT_LOWAT`` on to each connection that it accepts.
 
     Args:
-        sockets: Listening; others' connections, and other systems', keep what the system takes.
+        sockets: Listening; those that are not TCP are left alone.
     """
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         return
