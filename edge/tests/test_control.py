@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def test_a_folder_with_a_long_path(tmp_path: Path, depth: int) -> None:
     assert not list(folder.iterdir())
     with pytest.raises(FileNotFoundError):
         connect_control(str(folder))
+
+
+def test_who_finds_it_can_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in its place only once it listens: a command that waits for it is not refused."""
+    listen = socket.socket.listen
+    is_there: list[bool] = []
+
+    def look(self: socket.socket, backlog: int) -> None:
+        is_there.append((tmp_path / CONTROL_FILE).exists())
+        listen(self, backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", look)
+    sock = open_control(str(tmp_path))
+    assert sock is not None
+    with sock:
+        assert is_there == [False]
+        assert [one.name for one in tmp_path.iterdir()] == [CONTROL_FILE]
 
 
 @pytest.mark.parametrize("reply", [b'{"ok":true}\n', b"", b"[]\n"])

@@ -20,6 +20,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from asgi_tunnel_edge.cli import main as edge_cli
+from asgi_tunnel_edge.control import connect_control
 
 READY_TIMEOUT = 30.0
 """Seconds for a process to say that it is ready, on a loaded machine."""
@@ -156,9 +157,17 @@ class Edge:
             [str(BIN / "asgi-tunnel-edge"), "run", "--data", str(self.folder)], self.folder
         )
         self.process.wait_for("listening on ")
+        wait_until(self._takes_commands, what="its parent takes commands")
         self.port = int((self.folder / "edge.address").read_text().strip().rsplit(":", 1)[1])
         text = (self.folder / "edge.toml").read_text()
         (self.folder / "edge.toml").write_text(text.replace(':0"\n', f':{self.port}"\n', 1))
+
+    def _takes_commands(self) -> bool:
+        try:
+            connect_control(str(self.folder)).close()
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End it with SIGTERM."""

@@ -21,7 +21,7 @@ CONTROL_FILE: Final = "edge.control"
 MAX_REPLY: Final = 16 * 1024 * 1024
 """Bytes of one reply: a list of 10,000 tunnels with 1 KiB of each."""
 
-_LONGEST: Final = 100  # bytes of a socket's path that every system takes; Linux: 107
+_LONGEST: Final = 96  # bytes of a socket's path that every system takes, with .new; Linux: 107
 _BACKLOG: Final = 16
 _READ: Final = 65536
 
@@ -39,10 +39,13 @@ def open_control(folder: str) -> socket.socket | None:
     before = os.umask(0o177)  # the socket is made with the mode that it keeps
     try:
         with _short(folder) as path:
+            new = f"{path}.new"
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # of an edge that was killed
-            sock.bind(path)
-        sock.listen(_BACKLOG)
+                os.unlink(new)
+            sock.bind(new)
+            sock.listen(_BACKLOG)
+            # Whoever finds it can connect. It takes the place of one whose edge was killed.
+            os.rename(new, path)
         sock.setblocking(False)
     except BaseException:
         sock.close()
