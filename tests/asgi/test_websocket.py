@@ -479,6 +479,26 @@ async def test_a_waiting_send_raises_when_the_visitor_leaves() -> None:
     assert [type(one) for one in errors] == [ClientDisconnectedError]
 
 
+async def test_a_send_that_had_room_does_not_raise() -> None:
+    """A62: an app whose message went out hears of a close, right after it, in ``receive()``."""
+    received: list[Message] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await send(data(bytes(1_000_000)))
+        received.append(await receive())
+
+    tunnel = Tunnelled(app)
+    visitor = tunnel.connect(reads=False)
+    await rest(200)
+    handler = tunnel.connector.handlers[visitor.stream_id]
+    handler.on_writable()
+    handler.on_close(1000, "read")  # before the app's turn: both were read at once
+    await tunnel.returned()
+    assert received == [disconnect(1000, "read")]
+
+
 async def test_unread_messages_stop_at_the_window() -> None:
     """A62: what a visitor sends to an app that does not receive is bounded by one window."""
     app = Held()

@@ -84,7 +84,8 @@ class WebSocketExchange:
         self._link = link
         self._inbox = Inbox()
         self._inbox.put({"type": "websocket.connect"})
-        # Set while there is room; made when the visitor is first slower than the app.
+        # Set while there is room; made when the visitor is first slower than the app, taken away
+        # from those who wait when there will be no more.
         self._room: asyncio.Event | None = None
         self._phase = Phase.CONNECTING
         self._is_ended = event.end  # the visitor's direction
@@ -136,9 +137,10 @@ class WebSocketExchange:
         phase = self._phase
         if phase is Phase.OPEN and kind == "websocket.send":
             self._send_message(message)
-            if self._room is not None and not self._room.is_set():
-                await wait_until_set(self._room)
-                if self._phase is Phase.GONE or self._phase is Phase.CLOSING:
+            room = self._room
+            if room is not None and not room.is_set():
+                await wait_until_set(room)
+                if self._room is None:
                     raise ClientDisconnectedError(kind, code=self._code)
         elif phase is Phase.GONE or phase is Phase.CLOSING:
             if kind != "websocket.close":
@@ -178,8 +180,7 @@ class WebSocketExchange:
             self._phase = Phase.CLOSING
             self._code = code
             self._await_answer(reason, patience)
-            if self._room is not None:
-                self._room.set()
+            self._cut_senders()
         elif self._phase is Phase.CONNECTING:
             # Not accepted, so nothing was done: the edge may ask another process or answer 503.
             self._link.reset_stream(self.stream_id, ResetCode.REFUSED, reason)
@@ -368,8 +369,6 @@ class WebSocketExchange:
             self._gone(self._code or ABNORMAL, reason)
         elif self._phase is not Phase.CLOSED:
             self._gone(ABNORMAL, reason)
-        if self._room is not None:
-            self._room.set()
 
     def on_head(self, head: ResponseHead, data: Buffer, end: bool) -> None:
         """Never called: only the app's side sends responses."""
@@ -399,8 +398,14 @@ class WebSocketExchange:
             self._record_end(is_cut=code in _CUT)
             self._stop_waiting()
             self._inbox.put_last(_disconnect(code, reason))
-        if self._room is not None:
-            self._room.set()
+        self._cut_senders()
+
+    def _cut_senders(self) -> None:
+        """Let those raise that wait for room; a message that had it before is sent."""
+        room = self._room
+        if room is not None and not room.is_set():
+            room.set()
+            self._room = None
 
 
 def _denial_fields(status: int, headers: Iterable[Any]) -> Fields:
