@@ -226,6 +226,22 @@ def test_show(app: Shop) -> None:
     assert "2 ids begin like this; give more of it" in app.run("show", document["id"][:8], code=1)
 
 
+def test_an_id_that_begins_with_digits(app: Shop) -> None:
+    """Digits alone may be the beginning of an id; few of them, and a number that is there, are not.
+
+    White box: what ids of a process begin with is random.
+    """
+    inspection = app.connector._inspection
+    assert inspection is not None
+    inspection.recorder._process = "57164500"
+    app.ask("GET", "/only")
+    assert "GET /only HTTP/1.1" in app.run("show", "57164500")
+    assert "no exchange has this id" in app.run("show", "5716450", code=1)
+    app.ask("GET", "/other")
+    assert "2 ids begin like this; give more of it" in app.run("show", "57164500", code=1)
+    assert "GET /other HTTP/1.1" in app.run("show", "2")
+
+
 def test_replay_and_diff(app: Shop) -> None:
     """A request is sent again with edits, and what that changed is shown."""
     app.ask(

@@ -29,6 +29,10 @@ MAX_LISTED: Final = 2000
 MAX_NUMBER_DIGITS: Final = 9
 """Digits of an exchange's number; a longer word is an id."""
 
+PROCESS_ID_LENGTH: Final = 8
+"""Characters with which every id of a process begins; where they are all digits, and no exchange
+has this number, they are meant as the beginning of an id.  Fewer digits are always a number."""
+
 ID_LENGTH: Final = 16
 """Characters of an id; whoever gives less gives its beginning."""
 
@@ -173,31 +177,39 @@ def find_exchange(inspectors: Sequence[Inspector], name: str) -> tuple[Inspector
             raise RefusedError(404, "nothing is recorded yet; send the app a request")
         owner, summary = max(newest, key=lambda pair: float(pair[1]["started"]))
         return owner, owner.ask("GET", f"/exchanges/{summary['id']}")
-    if name.isascii() and name.isdecimal() and len(name) <= MAX_NUMBER_DIGITS:
-        if len(inspectors) > 1:
-            raise RefusedError(
-                400, "several apps run here, so a number does not say which; give the id, or --pid"
-            )
-        begin = {"before": str(int(name) + 1), "limit": "1"}
-        page = inspectors[0].ask("GET", f"/exchanges?{urlencode(begin)}")["exchanges"]
-        matches = [(inspectors[0], one["id"]) for one in page if one["seq"] == int(name)]
-    elif len(name) == ID_LENGTH:
-        matches = [(one, name.lower()) for one in inspectors]
-    else:
-        matches = [
-            (one, found["id"])
-            for one in inspectors
-            for found in _some(one, MAX_LISTED)
-            if found["id"].startswith(name.lower())
-        ]
-        if len(matches) > 1:
-            raise RefusedError(400, f"{len(matches)} ids begin like this; give more of it")
-    for owner, found_id in matches:
+    for owner, found_id in _matches(inspectors, name.lower()):
         with contextlib.suppress(RefusedError):  # another process's
             return owner, owner.ask("GET", f"/exchanges/{quote(found_id, safe='')}")
     raise RefusedError(
         404, "no exchange has this id, or it has given way to newer ones; see the list"
     )
+
+
+def _matches(inspectors: Sequence[Inspector], name: str) -> list[tuple[Inspector, str]]:
+    """Return the id that is meant, with each process that may have it."""
+    is_short = len(name) < PROCESS_ID_LENGTH
+    if name.isascii() and name.isdecimal() and len(name) <= MAX_NUMBER_DIGITS:
+        if len(inspectors) == 1:
+            begin = {"before": str(int(name) + 1), "limit": "1"}
+            page = inspectors[0].ask("GET", f"/exchanges?{urlencode(begin)}")["exchanges"]
+            found = [(inspectors[0], one["id"]) for one in page if one["seq"] == int(name)]
+            if found or is_short:
+                return found
+        elif is_short:
+            raise RefusedError(
+                400, "several apps run here, so a number does not say which; give the id, or --pid"
+            )
+    if len(name) == ID_LENGTH:
+        return [(one, name) for one in inspectors]
+    found = [
+        (one, exchange["id"])
+        for one in inspectors
+        for exchange in _some(one, MAX_LISTED)
+        if exchange["id"].startswith(name)
+    ]
+    if len(found) > 1:
+        raise RefusedError(400, f"{len(found)} ids begin like this; give more of it")
+    return found
 
 
 def _some(one: Inspector, most: int) -> Iterator[dict[str, Any]]:
