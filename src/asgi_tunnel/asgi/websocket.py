@@ -282,7 +282,7 @@ class WebSocketExchange:
             self._phase = Phase.CLOSED
             self._record_end(is_cut=False)
             self._stop_waiting()
-        self._drop_unread()
+        self._drop_unread(ABNORMAL, "")
 
     def _stop_waiting(self) -> None:
         if self._answer_due is not None:
@@ -294,9 +294,7 @@ class WebSocketExchange:
         self._record_end(is_cut=False)
         if self._room is not None:
             self._room.set()
-        unread = self._inbox.put_last(_disconnect(code, reason), drop=True)
-        if unread:
-            self._link.consume(self.stream_id, unread)
+        self._drop_unread(code, reason)
         if self._is_ended:
             self._link.release(self.stream_id)
 
@@ -307,8 +305,8 @@ class WebSocketExchange:
             else:
                 self._record.finish()
 
-    def _drop_unread(self) -> None:
-        unread = self._inbox.put_last(_disconnect(ABNORMAL, ""), drop=True)
+    def _drop_unread(self, code: int, reason: str) -> None:
+        unread = self._inbox.put_last(_disconnect(code, reason), drop=True)
         if unread:
             self._link.consume(self.stream_id, unread)
 
