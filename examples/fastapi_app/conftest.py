@@ -69,7 +69,7 @@ def started(
 
 
 @contextmanager
-def run_under_uvicorn(folder: Path) -> Iterator[RunningApp]:
+def run_under_uvicorn(folder: Path, _request: pytest.FixtureRequest) -> Iterator[RunningApp]:
     """Run it under uvicorn, on a free port of this machine."""
     arguments = ("--app-dir", str(HERE), "home_cloud.main:app", "--port", "0")
     with started(
@@ -78,37 +78,48 @@ def run_under_uvicorn(folder: Path) -> Iterator[RunningApp]:
         yield RunningApp(url=url, folder=folder, process=process)
 
 
+def edge_command(command: str, *arguments: str, data: Path) -> str:
+    """Run `asgi-tunnel-edge COMMAND` on an edge's folder and return what it prints."""
+    words = [sys.executable, "-m", "asgi_tunnel_edge", command, *arguments, "--data", str(data)]
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An edge on this machine; its folder."""
+    data = tmp_path_factory.mktemp("cloud") / "edge"
+    options = ("--domain", "localhost", "--listen", "127.0.0.1:0", "--tls", "off")
+    edge_command("init", *options, data=data)
+    with started("asgi_tunnel_edge", "run", "--data", str(data), ready=r"listening on (\S+)"):
+        yield data
+
+
 @contextmanager
-def run_through_tunnel(folder: Path) -> Iterator[RunningApp]:
-    """Run it without a port, behind an edge on this machine."""
-    edge = [sys.executable, "-m", "asgi_tunnel_edge"]
-    data = ["--data", str(folder.with_name("edge"))]
-    init = ["init", "--domain", "localhost", "--listen", "127.0.0.1:0", "--tls", "off"]
-    subprocess.run([*edge, *init, *data], check=True, stdout=subprocess.DEVNULL)
-    with started(edge[-1], "run", *data, ready=r"listening on (\S+)"):
-        create = ["token", "create", "cloud", "--json"]
-        created = subprocess.run([*edge, *create, *data], check=True, stdout=subprocess.PIPE)
-        with started(
-            "asgi_tunnel",
-            *("run", "--app-dir", str(HERE), "home_cloud.main:app"),
-            ready=r"is live: (http://\S+)",
-            ASGI_TUNNEL_TOKEN=json.loads(created.stdout)["token"],
-            HOME_CLOUD_DIR=str(folder),
-        ) as (process, url):
-            yield RunningApp(url=url, folder=folder, process=process)
+def run_through_tunnel(folder: Path, request: pytest.FixtureRequest) -> Iterator[RunningApp]:
+    """Run it without a port, under a name of its own, behind an edge on this machine."""
+    name = f"cloud-{uuid4().hex[:8]}"
+    created = edge_command("token", "create", name, "--json", data=request.getfixturevalue("edge"))
+    with started(
+        "asgi_tunnel",
+        *("run", "--app-dir", str(HERE), "home_cloud.main:app"),
+        ready=r"is live: (http://\S+)",
+        ASGI_TUNNEL_TOKEN=json.loads(created)["token"],
+        HOME_CLOUD_DIR=str(folder),
+    ) as (process, url):
+        yield RunningApp(url=url, folder=folder, process=process)
 
 
 # Each is a way to reach the example; every test runs through each of them.
-ROUTES: Final[dict[str, Callable[[Path], AbstractContextManager[RunningApp]]]] = {
-    "uvicorn": run_under_uvicorn,
-}
+ROUTES: Final[
+    dict[str, Callable[[Path, pytest.FixtureRequest], AbstractContextManager[RunningApp]]]
+] = {"uvicorn": run_under_uvicorn}
 if importlib.util.find_spec("asgi_tunnel_edge"):  # it is needed on the server only
     ROUTES["tunnel"] = run_through_tunnel
 
 
 @pytest.fixture(scope="session", autouse=True)
 def localhost_names() -> Iterator[None]:
-    """Resolve `cloud.localhost` as browsers do (RFC 6761): not every system knows such names."""
+    """Resolve `x.localhost` as browsers do (RFC 6761): not every system knows such names."""
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
@@ -125,14 +136,14 @@ def base_url(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of the running example, without a slash at the end."""
-    with ROUTES[request.param](tmp_path_factory.mktemp("cloud") / "files") as running:
+    with ROUTES[request.param](tmp_path_factory.mktemp("cloud") / "files", request) as running:
         yield running.url
 
 
 @pytest.fixture(params=ROUTES)
 def own_app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningApp]:
     """An instance for one test alone, which may stop it or look into its folder."""
-    with ROUTES[request.param](tmp_path / "cloud") as running:
+    with ROUTES[request.param](tmp_path / "cloud", request) as running:
         yield running
 
 

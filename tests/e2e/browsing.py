@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 from websockets.sync.client import ClientConnection, connect
 
-from .harness import Edge
+from .harness import NO_TLS, Edge
 
 if TYPE_CHECKING:
     from websockets.typing import Subprotocol
@@ -26,7 +26,10 @@ APPS = "tests.e2e.apps"
 def browse(edge: Edge, hostname: str) -> httpx.Client:
     """A client whose requests go to ``hostname`` on this edge."""
     return httpx.Client(
-        base_url=edge.url(hostname), headers={"host": f"{hostname}:{edge.port}"}, timeout=TIMEOUT
+        base_url=edge.url(hostname),
+        headers={"host": f"{hostname}:{edge.port}"},
+        timeout=TIMEOUT,
+        verify=NO_TLS,
     )
 
 

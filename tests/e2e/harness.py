@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ READY_TIMEOUT = 30.0
 """Seconds for a process to say that it is ready, on a loaded machine."""
 
 BIN = Path(sys.executable).parent
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of plain HTTP, which without it read the machine's CA certificates first: 30 ms."""
 
 
 def wait_until(condition: Callable[[], object], *, timeout: float = 15.0, what: str = "") -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -141,22 +142,53 @@ FAILED: dict[str, dict[str, Any]] = {
 }
 
 
-def run(folder: Path, source: str, *, bug: bool, sent: bytes = b"") -> tuple[int, str]:
-    """Run a test with pytest as a user does; return its exit code and output."""
-    (folder / "shop").mkdir(exist_ok=True)
-    (folder / "shop/main.py").write_text(APP)
-    (folder / "test_saved.py").write_text(source)
+CONFTEST = """
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def expected(request):
+    os.environ["BODY"] = request.path.with_suffix(".sent").read_text()
+"""
+
+
+def run_all(folder: Path, *, bug: bool) -> dict[str, tuple[bool, str]]:
+    """Run the tests of a folder with pytest as a user does; return what became of each."""
     environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
     environment.pop("BUG", None)
+    report = folder / "report.xml"
+    options = ["-p", "no:cacheprovider", "-o", "junit_logging=all", f"--junitxml={report}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_saved.py"],
+        [sys.executable, "-m", "pytest", "-q", *options],
         cwd=folder,
-        env={**environment, "BODY": sent.hex(), **({"BUG": "1"} if bug else {})},
+        env=environment | ({"BUG": "1"} if bug else {}),
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout
+    assert done.returncode == bug, done.stdout
+    return {
+        case.get("classname", ""): (case.find("failure") is None, "".join(case.itertext()))
+        for case in ET.parse(report).iter("testcase")  # noqa: S314 - pytest's own
+    }
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, tuple[bool, str]], dict[str, tuple[bool, str]]]:
+    """What became of the test of each failure: with the bug, and without it."""
+    folder = tmp_path_factory.mktemp("saved")
+    (folder / "shop").mkdir()
+    (folder / "shop/main.py").write_text(APP)
+    (folder / "conftest.py").write_text(CONFTEST)
+    for number, detail in enumerate(FAILED.values()):
+        source = make_test(detail, "shop.main:app").source
+        (folder / f"test_{number}.py").write_text(source)
+        (folder / f"test_{number}.sent").write_text(sent_by(source, folder).hex())
+    return run_all(folder, bug=True), run_all(folder, bug=False)
 
 
 def is_formatted(source: str, width: int) -> bool:
@@ -185,20 +217,18 @@ def test_how_it_reads() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAILED)
-def test_red_until_the_app_is_mended(name: str, tmp_path: Path) -> None:
+def test_red_until_the_app_is_mended(name: str, outcomes: Any, tmp_path: Path) -> None:
     """It fails with the app's own error in its output, and passes without the bug."""
     made = make_test(FAILED[name], "shop.main:app")
     assert made.body is None
     assert is_formatted(made.source, 88)
     assert is_formatted(made.source, 100)
-    sent = sent_by(made.source, tmp_path)
     if name not in ("json", "secrets"):  # their spaces may differ
         kept = FAILED[name]["request"]["body"]
-        assert sent == (b"" if kept is None else _raw(kept))
-    code, output = run(tmp_path, made.source, bug=True, sent=sent)
-    assert (code, "KeyError: 'total'" in output) == (1, True), output
-    code, output = run(tmp_path, made.source, bug=False, sent=sent)
-    assert code == 0, output
+        assert sent_by(made.source, tmp_path) == (b"" if kept is None else _raw(kept))
+    red, green = (run[f"test_{list(FAILED).index(name)}"] for run in outcomes)
+    assert (red[0], "KeyError: 'total'" in red[1]) == (False, True), red[1]
+    assert green[0], green[1]
 
 
 def _raw(kept: dict[str, Any]) -> bytes:

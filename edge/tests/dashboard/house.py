@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx2 as httpx
 from edge.tests.live import Live, live_edge
 from edge.tests.quick_password import quick_hash
+from tests.e2e.harness import NO_TLS
 
 from asgi_tunnel_edge.accounts import ServiceTokenRecord, UserRecord
 from asgi_tunnel_edge.settings.check import toml_value
@@ -62,6 +63,7 @@ class Person:
             base_url=f"http://127.0.0.1:{port}",
             headers={"host": self.host, "accept": "text/html"},
             timeout=20,
+            verify=NO_TLS,
         )
         self.cookie = ""
         self.fields: dict[str, str] = {}  # more of each request

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from edge.tests.live import SHOP, Live, live_edge
 from edge.tests.quick_password import quick_hash
+from tests.e2e.harness import NO_TLS
 
 from asgi_tunnel import Tunnel
 from asgi_tunnel.policy import edge
@@ -75,7 +76,7 @@ class World:
     def browser(self, **fields: str) -> httpx.AsyncClient:
         """A visitor's browser; each has cookies of its own."""
         headers = {"host": SHOP, "origin": f"http://{SHOP}", "accept": "text/html", **fields}
-        return httpx.AsyncClient(base_url=self.url, headers=headers)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, verify=NO_TLS)
 
     async def follow(self) -> None:
         """Wait until the edge has what the store has."""

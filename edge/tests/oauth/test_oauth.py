@@ -17,6 +17,7 @@ import httpx
 import pytest
 from edge.tests.live import SHOP, live_edge
 from edge.tests.login.test_login import HASHED, World, app
+from tests.e2e.harness import NO_TLS
 
 from asgi_tunnel_edge.accounts import UserRecord
 from asgi_tunnel_edge.storage import Store
@@ -44,7 +45,7 @@ class Program:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.http = httpx.AsyncClient(base_url=world.url, headers={"host": SHOP})
+        self.http = httpx.AsyncClient(base_url=world.url, headers={"host": SHOP}, verify=NO_TLS)
         self.browser = world.browser()
         self.verifier = secrets.token_urlsafe(40)
         self.client_id = ""

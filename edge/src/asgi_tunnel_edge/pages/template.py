@@ -65,6 +65,8 @@ def load_pages(config: EdgeConfig) -> Pages:
         EdgeConfigError: A file cannot be used, or a template has a mistake.
     """
     settings = config.pages
+    if settings == PagesConfig():
+        return plain_pages()
     brand = Brand.of(settings, config.data_dir)
     folder = None if settings.templates is None else config.data_dir / settings.templates
     return _make(brand, folder)

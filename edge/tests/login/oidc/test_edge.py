@@ -9,6 +9,7 @@ import httpx
 import pytest
 from edge.tests.live import SHOP, live_edge
 from edge.tests.login.test_login import app
+from tests.e2e.harness import NO_TLS
 
 from asgi_tunnel_edge.access.doors import ACCESS_PATH
 from asgi_tunnel_edge.errors import EdgeConfigError
@@ -30,7 +31,7 @@ class _Browser:
         """Ask for a page."""
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         fields = {"host": SHOP, "accept": "text/html", "cookie": cookie}
-        async with httpx.AsyncClient(base_url=self._base) as client:
+        async with httpx.AsyncClient(base_url=self._base, verify=NO_TLS) as client:
             response = await client.get(url, headers=fields)
         for line in response.headers.get_list("set-cookie"):
             name, _, value = line.partition(";")[0].partition("=")
