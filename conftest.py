@@ -15,9 +15,14 @@ from importlib.machinery import EXTENSION_SUFFIXES
 import pytest
 from edge.tests.postgres import MISSING, PostgresServer, find_programs
 from edge.tests.quick_database import quick_upgrade
+from hypothesis import HealthCheck, settings
 
 import asgi_tunnel.session
 import asgi_tunnel_edge.exchange.http
+
+# How long an example takes says how loaded the machine is, and nothing about the code.
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded")
 
 _FILES = (asgi_tunnel.session.__file__ or "", asgi_tunnel_edge.exchange.http.__file__ or "")
 _PLAIN = [file for file in _FILES if not file.endswith(tuple(EXTENSION_SUFFIXES))]

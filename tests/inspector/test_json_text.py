@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_tunnel.inspector.json_text import redact_json
@@ -78,7 +78,6 @@ def without(value: Any) -> Any:
     return [without(one) for one in value] if isinstance(value, list) else value
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["secret", "a", 'b"', "c\\", "Secret\n"]), JSON),
     st.booleans(),

@@ -19,6 +19,9 @@ from asgi_tunnel_edge.bus.nats import NatsBus
 from .processes import node_process
 from .world import Chaos, Member, ServiceWorld, all_know_each_other, until
 
+# The client forgets the socket of a server that takes a connection and says nothing yet.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 SHOP, NEW, GONE = "shop.example.org", "new.example.org", "gone.example.org"
 
 
@@ -160,8 +163,6 @@ async def test_a_start_without_servers(world: ServiceWorld, three: NatsServers) 
     await other.finds(SHOP, one)
 
 
-# The client forgets the socket of a server that takes a connection and says nothing.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_frozen_server(world: ServiceWorld, three: NatsServers) -> None:
     """Its nodes leave it after some seconds, and are found by way of the others."""
     one, other = await two(world)
