@@ -11,18 +11,14 @@ import os
 import signal
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 
 import pytest
 from edge.tests.postgres import MISSING, PostgresServer, find_programs
 from edge.tests.quick_database import quick_upgrade
-from hypothesis import HealthCheck, settings
 
 import asgi_tunnel.session
 import asgi_tunnel_edge.exchange.http
-
-# How long an example takes says how loaded the machine is, and nothing about the code.
-settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("loaded")
 
 _FILES = (asgi_tunnel.session.__file__ or "", asgi_tunnel_edge.exchange.http.__file__ or "")
 _PLAIN = [file for file in _FILES if not file.endswith(tuple(EXTENSION_SUFFIXES))]
@@ -41,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: A module comes from a source file.
     """
+    _load_profile()
     # A shell starts what it runs in the background with SIGINT ignored, and children inherit it.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,6 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
             f"--compiled, but {_PLAIN[0]} is a source file: run `make test COMPILED=1`, which uses"
             " an environment with compiled wheels."
         )
+
+
+def _load_profile() -> None:
+    """Let no example fail for its time, which says how loaded the machine is."""
+    if find_spec("hypothesis"):  # browsers and MCP clients are tested without it
+        from hypothesis import HealthCheck, settings
+
+        quiet = [HealthCheck.too_slow]
+        settings.register_profile("loaded", deadline=None, suppress_health_check=quiet)
+        settings.load_profile("loaded")
 
 
 @pytest.fixture(scope="session", autouse=True)
