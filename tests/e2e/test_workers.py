@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
 ACCESS = "/.well-known/asgi-tunnel/access/"
 PASSWORD = "correct horse battery"
+THREE = ("app0", "app1", "app2")
 APP = '''
 import os
 
@@ -67,14 +68,23 @@ def edge_of(
         yield edge
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """An edge of two processes with a door, metrics and a dashboard, for tests that leave it so."""
+    folder = tmp_path_factory.mktemp("pair")
+    metrics = 'listen = "127.0.0.1:0"'
+    with edge_of(folder, 2, settings=DOOR, metrics=metrics, dashboard=DASHBOARD) as edge:
+        yield edge
+
+
 @contextmanager
-def apps(folder: Path, edge: Edge, count: int, connections: int = 1) -> Iterator[list[Token]]:
+def apps(folder: Path, edge: Edge, *names: str, connections: int = 1) -> Iterator[list[Token]]:
     """Apps that are connected, each with a token of its own."""
     (folder / "named.py").write_text(APP)
-    tokens = [edge.create_token(f"app{number}") for number in range(count)]
+    tokens = [edge.create_token(name) for name in names]
     with ExitStack() as stack:
-        for number, token in enumerate(tokens):
-            env = {"NAME": f"app{number}", "ASGI_TUNNEL_CONNECTIONS": str(connections)}
+        for name, token in zip(names, tokens, strict=True):
+            env = {"NAME": name, "ASGI_TUNNEL_CONNECTIONS": str(connections)}
             stack.enter_context(running_app(folder, token, "named:app", env=env))
         yield tokens
 
@@ -142,10 +152,10 @@ class Visitors:
                 time.sleep(0.01)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_every_visitor_reaches_every_app(tmp_path: Path, workers: int) -> None:
+def test_every_visitor_reaches_every_app(tmp_path: Path) -> None:
     """Whichever process has the app's one connection, and whichever the visitor comes to."""
-    with edge_of(tmp_path, workers) as edge, apps(tmp_path, edge, 3) as tokens:
+    workers = 4
+    with edge_of(tmp_path, workers) as edge, apps(tmp_path, edge, *THREE) as tokens:
         for _ in range(40):
             for number, token in enumerate(tokens):
                 response = ask(edge, token.hostnames[0], body=b"x" * 100_000)
@@ -156,12 +166,12 @@ def test_every_visitor_reaches_every_app(tmp_path: Path, workers: int) -> None:
         assert sum(one["forwarded"] for one in found) == sum(one["served"] for one in found) > 0
         assert sum(one["forwarded"] > 0 for one in found) >= workers - 1
         names = {one["token"] for one in json.loads(edge.command("tunnel", "list", "--json"))}
-        assert names == {"app0", "app1", "app2"}
+        assert names == set(THREE)
 
 
 def test_a_crash_and_a_reload_under_load(tmp_path: Path) -> None:
     """A process that is killed is back within 2 s, and only what it had is lost; a reload none."""
-    with edge_of(tmp_path, 2) as edge, apps(tmp_path, edge, 2, connections=2) as tokens:
+    with edge_of(tmp_path, 2) as edge, apps(tmp_path, edge, *THREE[:2], connections=2) as tokens:
         names = [token.hostnames[0] for token in tokens]
         with Visitors(edge, names) as visitors:
             wait_until(lambda: visitors.found[200] > 100, timeout=60)
@@ -185,27 +195,26 @@ def test_a_crash_and_a_reload_under_load(tmp_path: Path) -> None:
         assert set(visitors.found) == {200}, visitors.found
 
 
-def test_an_inbox_is_delivered_by_one(tmp_path: Path) -> None:
+def test_an_inbox_is_delivered_by_one(pair: Edge, tmp_path: Path) -> None:
     """Requests that came to all processes reach the app once each, in their order."""
-    with edge_of(tmp_path, 2) as edge:
-        token = edge.create_token("shop")
-        (tmp_path / "keeping.py").write_text(INBOX)
-        env = {"ASGI_TUNNEL_CONNECTIONS": "1"}
-        with running_app(tmp_path, token, "keeping:app", env=env):
-            assert ask(edge, token.hostnames[0], "/hooks/b", body=b"0").status in (200, 202)
-        for number in range(1, 60):
-            assert ask(edge, token.hostnames[0], "/hooks/a", body=b"%d" % number).status == 202
+    token = pair.create_token("shop")
+    (tmp_path / "keeping.py").write_text(INBOX)
+    env = {"ASGI_TUNNEL_CONNECTIONS": "1"}
+    with running_app(tmp_path, token, "keeping:app", env=env):
+        assert ask(pair, token.hostnames[0], "/hooks/b", body=b"0").status in (200, 202)
+    for number in range(1, 60):
+        assert ask(pair, token.hostnames[0], "/hooks/a", body=b"%d" % number).status == 202
 
-        def rows() -> list[Any]:
-            found: list[Any] = json.loads(edge.command("inbox", "list", "--json"))
-            return found
+    def rows() -> list[Any]:
+        found: list[Any] = json.loads(pair.command("inbox", "list", "--json"))
+        return found
 
-        wait_until(lambda: len(rows()) >= 59, what="all are stored")
-        with running_app(tmp_path, token, "keeping:app", env=env):
-            wait_until(lambda: not rows(), timeout=60, what="all are delivered")
-            taken = json.loads(ask(edge, token.hostnames[0], "/taken").text)  # type: ignore[attr-defined]
-        first = taken[:1] if taken[:1] == ["0"] else []  # else the first app has taken it
-        assert taken == first + [str(number) for number in range(1, 60)]
+    wait_until(lambda: len(rows()) >= 59, what="all are stored")
+    with running_app(tmp_path, token, "keeping:app", env=env):
+        wait_until(lambda: not rows(), timeout=60, what="all are delivered")
+        taken = json.loads(ask(pair, token.hostnames[0], "/taken").text)  # type: ignore[attr-defined]
+    first = taken[:1] if taken[:1] == ["0"] else []  # else the first app has taken it
+    assert taken == first + [str(number) for number in range(1, 60)]
 
 
 INBOX = '''
@@ -232,23 +241,25 @@ DOOR = """
 [access.family]
 users = ["anna"]
 
-[hostnames."app0.example.test"]
+[hostnames."home.example.test"]
 access = "family"
 """
 
 
-def test_who_signs_out_is_out_everywhere(tmp_path: Path) -> None:
+def test_who_signs_out_is_out_everywhere(pair: Edge, tmp_path: Path) -> None:
     """A login holds at all processes, and so does its end, at once."""
-    with edge_of(tmp_path, 2, settings=DOOR) as edge, apps(tmp_path, edge, 1) as tokens:
-        database = EdgeConfig.load(edge.folder).database_path
-        store, hostname = AccessStore(database), tokens[0].hostnames[0]
+    with apps(tmp_path, pair, "home") as (token,):
+        store, hostname = (
+            AccessStore(EdgeConfig.load(pair.folder).database_path),
+            token.hostnames[0],
+        )
         store.create_user(UserRecord(name="anna", created_at=1), password=hash_password(PASSWORD))
         fields = {"Origin": f"http://{hostname}", "Accept": "text/html"}
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         body = urlencode({"user": "anna", "password": PASSWORD, "to": "/"}).encode()
 
         def log_in() -> str | None:
-            done = ask(edge, hostname, f"{ACCESS}password", body=body, fields=fields | form)
+            done = ask(pair, hostname, f"{ACCESS}password", body=body, fields=fields | form)
             cookie = done.getheader("set-cookie")
             return None if cookie is None else cookie.partition(";")[0]
 
@@ -260,67 +271,61 @@ def test_who_signs_out_is_out_everywhere(tmp_path: Path) -> None:
         inside = {**fields, "Cookie": cookie}
 
         def seen() -> set[int]:
-            return {ask(edge, hostname, fields=inside).status for _ in range(40)}
+            return {ask(pair, hostname, fields=inside).status for _ in range(40)}
 
         wait_until(lambda: seen() == {200})  # once each process has heard of anna
-        assert ask(edge, hostname, f"{ACCESS}logout", body=b"", fields=inside | form).status == 200
+        assert ask(pair, hostname, f"{ACCESS}logout", body=b"", fields=inside | form).status == 200
         assert seen() == {303}
 
 
-def test_metrics_are_of_all(tmp_path: Path) -> None:
+def test_metrics_are_of_all(pair: Edge, tmp_path: Path) -> None:
     """A scrape has the requests of all processes, whichever they came to, and never fewer."""
-    address = "127.0.0.1:0"
-    with (
-        edge_of(tmp_path, 2, metrics=f'listen = "{address}"') as edge,
-        apps(tmp_path, edge, 1) as (token,),
-    ):
+    with apps(tmp_path, pair, "counted") as (token,):
 
         def count() -> float:
-            lines = edge.command("metrics").splitlines()
-            name = 'asgi_tunnel_edge_requests_total{code="200",hostname="app0.example.test"}'
+            lines = pair.command("metrics").splitlines()
+            name = 'asgi_tunnel_edge_requests_total{code="200",hostname="counted.example.test"}'
             return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
         for _ in range(30):
-            assert ask(edge, token.hostnames[0]).status == 200
+            assert ask(pair, token.hostnames[0]).status == 200
         wait_until(lambda: count() == 30, what="all are counted")
-        os.kill(status(edge)[1]["pid"], signal.SIGKILL)
-        wait_until(lambda: len(serving(edge)) == 2, timeout=60)
+        victim = status(pair)[1]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(serving(pair)) == 2 and victim not in serving(pair), timeout=60)
         for _ in range(10):
-            assert ask(edge, token.hostnames[0]).status == 200
+            assert ask(pair, token.hostnames[0]).status == 200
         wait_until(lambda: count() == 40, what="what the one that is gone had stays")
 
 
 DASHBOARD = 'hostname = "admin.example.test"\noperators = ["anna"]'
 
 
-def test_the_api_is_about_all(tmp_path: Path) -> None:
+def test_the_api_is_about_all(pair: Edge, tmp_path: Path) -> None:
     """Whichever process answers: each tunnel is there, counted once, and can be ended."""
-    with edge_of(tmp_path, 2, dashboard=DASHBOARD) as edge, apps(tmp_path, edge, 3) as tokens:
+    with apps(tmp_path, pair, *THREE) as tokens:
         made = json.loads(
-            edge.command("service-token", "create", "ci", "--access", "dashboard", "--json")
+            pair.command("service-token", "create", "ci", "--access", "dashboard", "--json")
         )
         name = f"{made['id']}:{made['secret']}".encode()
         fields = {"Authorization": f"Basic {base64.b64encode(name).decode()}"}
 
         def get(path: str, *, body: bytes | None = None) -> Any:
-            response = ask(edge, "admin.example.test", f"/api/v1{path}", body=body, fields=fields)
+            response = ask(pair, "admin.example.test", f"/api/v1{path}", body=body, fields=fields)
             text = response.text  # type: ignore[attr-defined]
             assert text.startswith("{"), (path, response.status, text)
             return json.loads(text)
 
         host, path = "admin.example.test", "/api/v1/tunnels"
         wait_until(
-            lambda: {ask(edge, host, path, fields=fields).status for _ in range(12)} == {200},
+            lambda: {ask(pair, host, path, fields=fields).status for _ in range(12)} == {200},
             what="all know the service token",
         )
         for _ in range(20):
             found = get("/tunnels")
-            assert (found["total"], {one["token"] for one in found["items"]}) == (
-                3,
-                {"app0", "app1", "app2"},
-            )
+            assert (found["total"], {one["token"] for one in found["items"]}) == (3, set(THREE))
             assert [one["token"] for one in get("/tunnels/app1")["sessions"]] == ["app1"]
         for _ in range(4):
             assert get("/tunnels/app2/kick", body=b"")["sessions"] == 1
             wait_until(lambda: get("/tunnels")["total"] == 3, timeout=30, what="it is back")
-        assert ask(edge, tokens[2].hostnames[0]).status == 200
+        assert ask(pair, tokens[2].hostnames[0]).status == 200
