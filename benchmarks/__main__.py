@@ -9,15 +9,17 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import page
 from benchmarks.drivers.launch import DriverError
 from benchmarks.model import FULL, QUICK, Running, Scale, Scene, System, Workload
-from benchmarks.process import BrokenSystemError
-from benchmarks.report import Kind, Measured, Report, Result, number, render
+from benchmarks.process import BrokenSystemError, MachineTime
+from benchmarks.report import STOLEN, Kind, Measured, Report, Result, Row, number, render
 from benchmarks.scenes import SCENES
 from benchmarks.systems import SYSTEMS, caddy, nginx, ours
 from benchmarks.workloads import WORKLOADS
@@ -27,6 +29,11 @@ _FAULTS = (BrokenSystemError, DriverError, OSError, subprocess.SubprocessError)
 
 
 _REVERSE_PROXIES = (nginx.SYSTEM, nginx.TLS, caddy.TLS)
+
+
+MAX_STOLEN = 0.02
+"""Share of a round's CPU time that other machines may take. With 3 % the slowest hundredth of small
+requests beside an upload took 5 ms instead of 2, with 30 % half a second."""
 
 
 class UsageError(Exception):
@@ -101,7 +108,7 @@ def _scale(options: argparse.Namespace) -> Scale:
     seconds = scale.seconds if options.seconds is None else options.seconds
     if rounds < 1 or seconds <= 0:
         raise UsageError("--rounds and --seconds have to be more than 0.")
-    return Scale(seconds, rounds, scale.share)
+    return replace(scale, seconds=seconds, rounds=rounds)
 
 
 def select(names: list[str], *, is_quick: bool = False) -> tuple[list[Workload], list[Scene]]:
@@ -204,12 +211,37 @@ def _start(systems: list[System], folder: Path, stack: ExitStack, result: Result
 
 def _drive(workload: Workload, running: Running, scale: Scale, result: Result) -> None:
     try:
-        row = workload.run(running, scale)
+        row = measure(lambda: workload.run(running, scale), scale.repeats)
     except _FAULTS as error:
         result.failures[running.name] = f"{error}"
         return
     result.rounds.setdefault(running.name, []).append(row)
     _show(result, running.name, row)
+
+
+def measure(run: Callable[[], Row], repeats: int) -> Row:
+    """Measure until other machines left this one its CPU time, and return that round.
+
+    Args:
+        run: Measures one round.
+        repeats: How often at most it is measured again.
+
+    Returns:
+        Its figures, with what was stolen as ``STOLEN``; where no round was the machine's own, those
+        of the round of which least was stolen.
+    """
+    found = None
+    for _ in range(repeats + 1):
+        before = MachineTime.now()
+        row = run()
+        row[STOLEN] = MachineTime.now().stolen_since(before)
+        if found is None or row[STOLEN] < found[STOLEN]:
+            found = row
+        if row[STOLEN] <= MAX_STOLEN:
+            break
+        print(f"  (others took {row[STOLEN]:.0%} of the CPU time)", flush=True)
+    assert found is not None
+    return found
 
 
 def _show(result: Result, system: str, row: dict[str, float]) -> None:

@@ -74,15 +74,17 @@ class Scale:
         seconds: Of one load.
         rounds: How often each system is measured, in turn with the others.
         share: Fraction of the sizes and counts that a full run uses.
+        repeats: How often a round is measured again in which the machine was not its own.
     """
 
     seconds: float
     rounds: int
     share: float
+    repeats: int = 3
 
 
 FULL = Scale(seconds=5.0, rounds=5, share=1.0)
-QUICK = Scale(seconds=0.5, rounds=1, share=0.02)
+QUICK = Scale(seconds=0.5, rounds=1, share=0.02, repeats=0)
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,30 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class MachineTime:
+    """CPU time of the whole machine since it was started, in the kernel's ticks.
+
+    Attributes:
+        stolen: What other machines on the same hardware took while this one had work.
+        whole: All of it, idle time too.
+    """
+
+    stolen: int
+    whole: int
+
+    @classmethod
+    def now(cls) -> MachineTime:
+        """Read it: the first line of ``/proc/stat``, whose eighth figure is what was stolen."""
+        with Path("/proc/stat").open() as file:
+            ticks = [int(one) for one in file.readline().split()[1:9]]
+        return cls(ticks[7], sum(ticks))
+
+    def stolen_since(self, before: MachineTime) -> float:
+        """Return which share of the time since then was stolen."""
+        return (self.stolen - before.stolen) / max(self.whole - before.whole, 1)
+
+
 def cpu_seconds(pid: int) -> float:
     """Return the CPU seconds of a process and of its children, with those that have ended."""
     return sum(_clock(one) for one in tree(pid)) + _ended_children(pid)

@@ -17,10 +17,14 @@ from benchmarks.model import Figure
 HOW_TO_READ = (
     "Cells are the median of all rounds, with the smallest and the largest one."
     " Ratios are quotients of medians; CPU is of all processes of a system together."
+    " A round of which other machines took more than 2 % of the CPU time is measured again."
 )
 
 Row = dict[str, float]
 """Figures of one round by key; ``KEY.ROLE`` is the part of one process."""
+
+STOLEN = "stolen"
+"""Key of the share of CPU time that other machines took in a round; in no table."""
 
 
 class Kind(StrEnum):
@@ -167,9 +171,16 @@ def render(report: Report) -> str:
     for result in report.results:
         parts += [f"## {result.title}", f"`{result.name}`", result_table(report, result)]
         parts += [f"- {name}: failed. {why}" for name, why in result.failures.items()]
-    parts += ["## Machine", table(["", ""], [[k, v] for k, v in report.machine.items()])]
+    facts = [[key, value] for key, value in report.machine.items()]
+    facts.append(["CPU time that others took, at most in a round", f"{_stolen(report):.1%}"])
+    parts += ["## Machine", table(["", ""], facts)]
     parts += ["## Systems", "\n".join(describe(report))]
     return "\n\n".join(parts) + "\n"
+
+
+def _stolen(report: Report) -> float:
+    rows = (row for result in report.results for rows in result.rounds.values() for row in rows)
+    return max((row.get(STOLEN, 0.0) for row in rows), default=0.0)
 
 
 def result_table(report: Report, result: Result) -> str:

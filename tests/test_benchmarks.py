@@ -9,7 +9,8 @@ import pytest
 from benchmarks import __main__ as command_line
 from benchmarks import page
 from benchmarks.model import Figure
-from benchmarks.report import Kind, Measured, Report, Result, cell, number, ratio, render
+from benchmarks.process import MachineTime
+from benchmarks.report import STOLEN, Kind, Measured, Report, Result, cell, number, ratio, render
 from benchmarks.summary import lines
 
 RATE = Figure("requests/s", "1/s", more_is_better=True)
@@ -140,6 +141,31 @@ def test_an_unknown_name_is_one_sentence(option: str, capsys: pytest.CaptureFixt
     assert said.startswith("benchmarks: there is no ")
     assert "'fast'; there is " in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("stolen", "kept", "measured"),
+    [((0.01,), 1, 1), ((0.3, 0.02), 2, 2), ((0.3, 0.1, 0.2, 0.4), 2, 4)],
+    ids=["its own at once", "its own the second time", "never its own"],
+)
+def test_a_round_without_its_cpu_time_is_measured_again(
+    stolen: tuple[float, ...], kept: int, measured: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that counts is the first of which others took little, else that of the least."""
+    shares = iter(stolen)
+    monkeypatch.setattr(MachineTime, "stolen_since", lambda *_: next(shares))
+    rounds = iter(range(1, 10))
+    found = command_line.measure(lambda: {"rate": float(next(rounds))}, 3)
+    assert found == {"rate": kept, STOLEN: stolen[kept - 1]}
+    assert next(rounds) == measured + 1
+
+
+def test_stolen_time_is_a_share_of_all() -> None:
+    """From two looks; the kernel's own line can be read."""
+    assert MachineTime(30, 1200).stolen_since(MachineTime(10, 1000)) == 0.1
+    now = MachineTime.now()
+    assert 0 <= now.stolen < now.whole
+    assert now.stolen_since(now) == 0
 
 
 def test_names_are_unique() -> None:
