@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,6 +35,10 @@ _REVERSE_PROXIES = (nginx.SYSTEM, nginx.TLS, caddy.TLS)
 MAX_STOLEN = 0.02
 """Share of a round's CPU time that other machines may take. With 3 % the slowest hundredth of small
 requests beside an upload took 5 ms instead of 2, with 30 % half a second."""
+
+
+PAUSE = 5.0
+"""Seconds before a round is measured again: what takes the CPU time does so for some 10 s."""
 
 
 class UsageError(Exception):
@@ -231,7 +236,9 @@ def measure(run: Callable[[], Row], repeats: int) -> Row:
         of the round of which least was stolen.
     """
     found = None
-    for _ in range(repeats + 1):
+    for number in range(repeats + 1):
+        if number:
+            time.sleep(PAUSE)
         before = MachineTime.now()
         row = run()
         row[STOLEN] = MachineTime.now().stolen_since(before)

@@ -154,6 +154,7 @@ def test_a_round_without_its_cpu_time_is_measured_again(
     """The one that counts is the first of which others took little, else that of the least."""
     shares = iter(stolen)
     monkeypatch.setattr(MachineTime, "stolen_since", lambda *_: next(shares))
+    monkeypatch.setattr(command_line, "PAUSE", 0)
     rounds = iter(range(1, 10))
     found = command_line.measure(lambda: {"rate": float(next(rounds))}, 3)
     assert found == {"rate": kept, STOLEN: stolen[kept - 1]}
