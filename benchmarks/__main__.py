@@ -236,8 +236,8 @@ def measure(run: Callable[[], Row], repeats: int) -> Row:
         of the round of which least was stolen.
     """
     found = None
-    for number in range(repeats + 1):
-        if number:
+    for attempt in range(repeats + 1):
+        if attempt:
             time.sleep(PAUSE)
         before = MachineTime.now()
         row = run()
