@@ -31,11 +31,9 @@ _FAULTS = (BrokenSystemError, DriverError, OSError, subprocess.SubprocessError)
 
 _REVERSE_PROXIES = (nginx.SYSTEM, nginx.TLS, caddy.TLS)
 
-
 MAX_STOLEN = 0.02
 """Share of a round's CPU time that other machines may take. With 3 % the slowest hundredth of small
 requests beside an upload took 5 ms instead of 2, with 30 % half a second."""
-
 
 PAUSE = 5.0
 """Seconds before a round is measured again: what takes the CPU time does so for some 10 s."""
