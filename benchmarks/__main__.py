@@ -36,7 +36,8 @@ MAX_STOLEN = 0.02
 requests beside an upload took 5 ms instead of 2, with 30 % half a second."""
 
 PAUSE = 5.0
-"""Seconds before a round is measured again: what takes the CPU time does so for some 10 s."""
+"""Seconds before a round is measured again: what takes the CPU time mostly does so for longer than
+a round."""
 
 
 class UsageError(Exception):

@@ -17,7 +17,8 @@ from benchmarks.model import Figure
 HOW_TO_READ = (
     "Cells are the median of all rounds, with the smallest and the largest one."
     " Ratios are quotients of medians; CPU is of all processes of a system together."
-    " A round of which other machines took more than 2 % of the CPU time is measured again."
+    " A round of a load of which other machines took more than 2 % of the CPU time was measured"
+    " again, three times at most."
 )
 
 Row = dict[str, float]

@@ -19,8 +19,8 @@ from asgi_tunnel_edge.bus.nats import NatsBus
 from .processes import node_process
 from .world import Chaos, Member, ServiceWorld, all_know_each_other, until
 
-# The client forgets the socket of a server that takes a connection and says nothing yet.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+# The client forgets the socket of a server that takes a connection and says nothing.
+client_forgets = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 SHOP, NEW, GONE = "shop.example.org", "new.example.org", "gone.example.org"
 
@@ -147,6 +147,7 @@ async def test_who_does_not_come_back(
     assert not await other.bus.find(SHOP)
 
 
+@client_forgets
 async def test_a_start_without_servers(world: ServiceWorld, three: NatsServers) -> None:
     """A node starts without them, and joins when they are there."""
     for number in range(3):
@@ -163,6 +164,7 @@ async def test_a_start_without_servers(world: ServiceWorld, three: NatsServers) 
     await other.finds(SHOP, one)
 
 
+@client_forgets
 async def test_a_frozen_server(world: ServiceWorld, three: NatsServers) -> None:
     """Its nodes leave it after some seconds, and are found by way of the others."""
     one, other = await two(world)

@@ -29,12 +29,12 @@ MAX_LISTED: Final = 2000
 MAX_NUMBER_DIGITS: Final = 9
 """Digits of an exchange's number; a longer word is an id."""
 
-PROCESS_ID_LENGTH: Final = 8
-"""Characters with which every id of a process begins; where they are all digits, and no exchange
-has this number, they are meant as the beginning of an id.  Fewer digits are always a number."""
-
 ID_LENGTH: Final = 16
 """Characters of an id; whoever gives less gives its beginning."""
+
+PROCESS_ID_LENGTH: Final = ID_LENGTH // 2
+"""Characters with which every id of a process begins; where they are all digits, and no exchange
+has this number, they are meant as the beginning of an id.  Fewer digits are always a number."""
 
 _PAGE: Final = 500  # exchanges in one reply of a list
 _NONE: Final = "no app with an inspector runs here"
