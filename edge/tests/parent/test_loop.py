@@ -54,5 +54,7 @@ def test_signals(loop: Loop) -> None:
     loop.on_signal(signal.SIGUSR1, lambda: called.append(1))
     os.kill(os.getpid(), signal.SIGUSR1)
     assert not called
+    assert loop.has_signals
     loop.turn()
     assert called == [1]
+    assert not loop.has_signals

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -310,12 +311,18 @@ def test_for_a_service_manager(tmp_path: Path) -> None:
                 assert health(edge.port) == 200
                 # Another version of the same process: the manager's socket, watchdog and all.
                 assert asked(edge, "upgrade")["ok"]
+                # What was due meanwhile comes in one turn, and so would all that has its interval.
+                process.send_signal(signal.SIGSTOP)
+                time.sleep(0.3)
+                process.send_signal(signal.SIGCONT)
                 hear("STATUS=generation 3")
                 wait_until(lambda: "resume" in _command_of(process.pid), what="the new parent")
                 heard.clear()
                 hear(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 3")
                 hear("WATCHDOG=1")
                 assert health(edge.port) == 200
+                # In the moment in which it becomes that version once more.
+                assert asked(edge, "upgrade")["ok"]
                 process.terminate()
                 hear("STOPPING=1")
                 assert process.wait(20) == 0

@@ -71,6 +71,11 @@ class Loop:
         self._signals[number] = callback
         signal.signal(number, _noted)
 
+    @property
+    def has_signals(self) -> bool:
+        """Whether a signal has come whose callback the next turn calls."""
+        return bool(select.select([self._waking], [], [], 0)[0])
+
     def turn(self) -> None:
         """Wait until something happens, and call who waits for it."""
         while self._timers and self._timers[0].callback is None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..channel import Message
     from .change import Change
     from .later import Requests
+    from .loop import Timer
 
 __all__ = ["Parent", "run"]
 
@@ -46,8 +47,6 @@ STATUS_TIMEOUT: Final = 2.0
 
 RENEWAL_TIMEOUT: Final = 60.0
 """Seconds after an upgrade for a moment in which nothing is in progress, to become it as well."""
-
-_LOOK: Final = 0.1  # seconds between two looks for that moment
 
 STREAMS_CHECK: Final = 60.0
 """Seconds between two looks whether the files of standard output and error were renamed."""
@@ -97,6 +96,7 @@ class Parent:
         self._silent: set[int] = set()  # process ids that gave no sign of life when last asked
         self._had_terminal = _has_terminal()
         self._before = before  # what this process was as another version
+        self._renewal: Timer | None = None  # ends the wait for the moment to become another one
 
     def run(self) -> int:
         """See :func:`run`."""
@@ -118,6 +118,8 @@ class Parent:
             self._go_on(self._before)
         while self._code is None:
             self.loop.turn()
+            if self._renewal is not None:
+                self._renew()
         if self._requests is not None:
             self._requests.close()
             self._later.remove_control(self._folder)
@@ -340,33 +342,47 @@ class Parent:
         if not self._signals:
             self._tell_ready()
             self._current.fill()  # some may have ended meanwhile
-            if result["ok"] and result["kind"] == "upgrade":
-                self._renew(time.monotonic() + RENEWAL_TIMEOUT)
+            if result["ok"] and result["kind"] == "upgrade" and hasattr(os, "memfd_create"):
+                if self._renewal is not None:
+                    self._renewal.cancel()
+                why = f"there was something in progress for {RENEWAL_TIMEOUT:g} s"
+                self._renewal = self.loop.call_later(RENEWAL_TIMEOUT, lambda: self._stay(why))
 
     # -- another version of this process ------------------------------------------------------
 
-    def _renew(self, deadline: float) -> None:
-        """Become the version that is installed now, in the next moment that allows it."""
-        if self._signals or not hasattr(os, "memfd_create"):
-            return
+    def _renew(self) -> None:
+        """Become the version that is installed now, if this moment allows it.
+
+        Called after each turn of the loop: looks at fixed intervals could come each time when the
+        watchdog, whose intervals are as long, has just asked the serving processes.
+        """
         document = self._document()
         if document is None:
-            if time.monotonic() < deadline:
-                self.loop.call_later(_LOOK, lambda: self._renew(deadline))
-                return
-            why = f"there was something in progress for {RENEWAL_TIMEOUT:g} s"
-        else:
-            handles = [*self._held.handles, *(one["channel"] for one in document["workers"])]
-            if document["control"] >= 0:
-                handles.append(document["control"])
-            why = self._later.try_out(document) or self._later.renew(document, handles)
-        log("WARNING", f"the parent stays version {__version__}: {why}; serving goes on")
+            return
+        handles = [*self._held.handles, *(one["channel"] for one in document["workers"])]
+        if document["control"] >= 0:
+            handles.append(document["control"])
+        # A signal that comes from here on waits: for the new version, or until this one stays.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._later.BLOCKED)
+        try:
+            if not self.loop.has_signals:
+                self._stay(self._later.try_out(document) or self._later.renew(document, handles))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _stay(self, why: str) -> None:
+        """Do not become the installed version."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        if not self._signals:
+            log("WARNING", f"the parent stays version {__version__}: {why}; serving goes on")
 
     def _document(self) -> Message | None:
         """What another version goes on with; None while something is in progress."""
         requests = self._requests
         is_busy = self._change is not None or self._is_hangup_due or not self._current.is_steady
-        if is_busy or (requests is not None and not requests.is_idle):
+        if self._signals or is_busy or (requests is not None and not requests.is_idle):
             return None
         records = [one.record for one in self._all.values()]
         if None in records:

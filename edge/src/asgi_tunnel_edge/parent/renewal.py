@@ -87,10 +87,11 @@ def renew(document: Message, handles: Sequence[int]) -> str:
     Args:
         document: What the new version goes on with.
         handles: Descriptors that it inherits; those that the document names.
+
+    The caller has blocked the signals :data:`BLOCKED`; the new version lets them come.
     """
     handle = _written(document)
     inherited = [handle, *handles]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     try:
         for one in inherited:
             os.set_inheritable(one, True)
@@ -101,7 +102,6 @@ def renew(document: Message, handles: Sequence[int]) -> str:
         for one in inherited:
             os.set_inheritable(one, False)
         os.close(handle)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _command(kind: str, handle: int, arguments: Sequence[str]) -> list[str]:
