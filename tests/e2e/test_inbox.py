@@ -64,4 +64,4 @@ def test_signatures_verify_later(tmp_path: Path) -> None:
                 what="all were delivered",
             )
             assert paid(edge) == [body, b"second"]
-        assert "marks: POST /hooks/*" in edge.running.output
+        edge.running.wait_for("marks: POST /hooks/*")

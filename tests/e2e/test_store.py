@@ -81,14 +81,14 @@ def test_without_the_server(edges: list[Edge], postgres: PostgresServer, tmp_pat
         postgres.kill()
         wait_until(lambda: not state(first), what="the edge says that its database is away")
         assert "its database cannot be read" in first.command("status")
-        assert "going on without it" in first.running.output
+        first.running.wait_for("going on without it")
         with browse(first, token.hostnames[0]) as web:
             assert web.get("/about").status_code == 200
         # Both are started again while there is no database: the app comes back.
         for one in edges:
             one.stop()
             one.start()
-            assert "started with the snapshot" in one.running.output
+            one.running.wait_for("started with the snapshot")
         process.wait_for("connected again")
         with browse(first, token.hostnames[0]) as web:
             assert web.get("/about").status_code == 200

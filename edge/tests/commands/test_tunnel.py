@@ -196,7 +196,7 @@ def test_kick(world: World) -> None:
     assert done.stdout.startswith("1 session ended")
     assert "token revoke" in done.stdout
     assert not world.wait_attached().keys() & {one, other}
-    assert "has ended: the edge's operator has ended it" in world.edge.running.output
+    world.edge.running.wait_for("has ended: the edge's operator has ended it")
     assert world.get() == 200
 
 

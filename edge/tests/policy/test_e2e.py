@@ -275,7 +275,7 @@ def test_other_ways_to_ask(world: World) -> None:
 
 def test_the_app_is_told_what_does_not_hold(world: World) -> None:
     """A login that edge.toml does not have is a line of its log; commands show all rules."""
-    assert "/admin: edge.toml has no [access.family]" in world.app.output
+    world.app.wait_for("/admin: edge.toml has no [access.family]")
     shown = world.edge.command("tunnel", "show", "shop")
     assert "POST /login: 3 requests in 3600 s" in shown
     assert "/table/**: 1 request in 3600 s" in shown
