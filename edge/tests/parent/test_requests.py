@@ -72,13 +72,29 @@ def test_one_after_the_other(world: World) -> None:
         assert json.loads(world.read(client)) == {"ok": True}
 
 
-@pytest.mark.parametrize("line", [b"nonsense\n", b"[]\n", b'{"command":1}\n'])
+@pytest.mark.parametrize(
+    "line", [b"nonsense\n", b"[]\n", b'{"command":1}\n', b"[" * 20_000 + b"\n"]
+)
 def test_no_request(world: World, line: bytes) -> None:
     """What is no request is said to be none."""
     with world.client() as client:
         client.sendall(line)
         assert json.loads(world.read(client))["ok"] is False
     assert not world.asked
+
+
+@pytest.mark.parametrize("line", [b"\n", b'{"command":"a"}\n'])
+def test_many_at_once(world: World, line: bytes) -> None:
+    """However many come in one piece: each has its reply, and the parent goes on."""
+    count = 2000
+    world.requests.answer = lambda _, reply: reply({"ok": True})
+    with world.client() as client:
+        client.sendall(line * count)
+        found = b""
+        while found.count(b"\n") < count:
+            found += world.read(client)
+        client.sendall(line)
+        assert world.read(client).count(b"\n") == 1
 
 
 def test_too_long(world: World) -> None:

@@ -86,6 +86,7 @@ class _Client:
         self._incoming = b""
         self._outgoing = b""
         self._is_answering = False
+        self._is_going_on = False
         self._timer = requests.loop.call_later(IDLE_TIMEOUT, self.close)
         self._watch()
 
@@ -102,8 +103,7 @@ class _Client:
 
     def _turn(self) -> None:
         try:
-            if self._outgoing:
-                self._outgoing = self._outgoing[self._sock.send(self._outgoing) :]
+            self._send()
             data = self._sock.recv(MAX_REQUEST)
         except (BlockingIOError, InterruptedError):
             self._go_on()
@@ -117,20 +117,29 @@ class _Client:
             return
         self._go_on()
 
+    def _send(self) -> None:
+        if self._outgoing:
+            self._outgoing = self._outgoing[self._sock.send(self._outgoing) :]
+
     def _go_on(self) -> None:
-        """Answer the next request, once the reply to the one before has left."""
-        self._watch()
-        if self._is_answering or self._outgoing:
-            return
-        line, end, rest = self._incoming.partition(b"\n")
-        if not end:
-            return
-        self._incoming = rest
+        """Answer the next requests, each once the reply to the one before has left."""
+        self._is_going_on = True
+        while self._sock.fileno() >= 0 and not (self._is_answering or self._outgoing):
+            line, end, rest = self._incoming.partition(b"\n")
+            if not end:
+                break
+            self._incoming = rest
+            self._answer(line)
+        self._is_going_on = False
+        if self._sock.fileno() >= 0:
+            self._watch()
+
+    def _answer(self, line: bytes) -> None:
         self._is_answering = True
         self._timer.cancel()
         try:
             request = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if isinstance(request, dict) and isinstance(request.get("command"), str):
             self._requests.answer(request, self._reply)
@@ -143,4 +152,12 @@ class _Client:
         self._is_answering = False
         self._timer = self._requests.loop.call_later(IDLE_TIMEOUT, self.close)
         self._outgoing = json.dumps(reply).encode() + b"\n"
-        self._turn()
+        try:
+            self._send()
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self.close()
+            return
+        if not self._is_going_on:
+            self._go_on()
