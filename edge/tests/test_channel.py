@@ -56,6 +56,12 @@ def test_descriptors(pair: Pair) -> None:
     os.write(second, b"x")
     assert os.read(first, 1) == b"x"
     assert not os.get_inheritable(first)
+    one.send({"type": "sockets"}, [reading])
+    assert other.receive() == [{"type": "sockets"}]
+    (left,) = other.descriptors
+    other.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left)
     for handle in (reading, writing, first, second):
         os.close(handle)
 

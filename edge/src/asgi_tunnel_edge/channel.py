@@ -146,5 +146,7 @@ class Channel:
         return taken
 
     def close(self) -> None:
-        """Close it; what waits is lost."""
+        """Close it; what waits is lost, and descriptors that nobody has taken are closed."""
         self._sock.close()
+        for handle in self.take_descriptors(len(self.descriptors)):
+            os.close(handle)

@@ -6,13 +6,11 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
 
 from asgi_tunnel_edge.parent import renewal
 from asgi_tunnel_edge.parent.renewal import FORMAT, renew, try_out
-
-if TYPE_CHECKING:
-    import pytest
 
 DOCUMENT = {"format": FORMAT, "arguments": ["--data", "/somewhere"]}
 
@@ -38,6 +36,21 @@ def test_one_that_cannot_be_tried_out(tmp_path: Path, monkeypatch: pytest.Monkey
     assert try_out(DOCUMENT).endswith(f"(code {-signal.SIGKILL})")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     assert try_out(DOCUMENT) == "it cannot be tried out (No such file or directory)"
+
+
+@pytest.mark.parametrize("call", ["pidfd_open", "memfd_create"])
+def test_a_system_that_refuses(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of system calls, or no room: a sentence, and no process is left behind."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, call, refuse)
+    assert try_out(DOCUMENT).endswith("(Operation not permitted)")
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    if call == "memfd_create":
+        assert renew(DOCUMENT, []).endswith("(Operation not permitted)")
 
 
 def test_one_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,10 @@ def try_out(document: Message) -> str:
 
     It blocks for :data:`TRIAL_TIMEOUT` at the most, and waits for no other child.
     """
-    handle = _written(document)
+    try:
+        handle = _written(document)
+    except OSError as error:
+        return f"what it goes on with cannot be written ({error.strerror})"
     try:
         os.set_inheritable(handle, True)
         pid = os.posix_spawn(
@@ -71,12 +74,15 @@ def try_out(document: Message) -> str:
         return f"it cannot be tried out ({error.strerror})"
     finally:
         os.close(handle)
-    watching = os.pidfd_open(pid)
     try:
-        if not select.select([watching], [], [], TRIAL_TIMEOUT)[0]:
-            os.kill(pid, signal.SIGKILL)
-    finally:
-        os.close(watching)
+        watching = os.pidfd_open(pid)
+    except OSError as error:  # an old kernel, or a filter of system calls
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return f"it cannot be watched ({error.strerror})"
+    if not select.select([watching], [], [], TRIAL_TIMEOUT)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(watching)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return f"the installed version cannot go on from here (code {code})" if code else ""
 
@@ -90,9 +96,10 @@ def renew(document: Message, handles: Sequence[int]) -> str:
 
     The caller has blocked the signals :data:`BLOCKED`; the new version lets them come.
     """
-    handle = _written(document)
-    inherited = [handle, *handles]
+    inherited = list(handles)
     try:
+        handle = _written(document)
+        inherited.append(handle)
         for one in inherited:
             os.set_inheritable(one, True)
         os.execv(sys.executable, _command(_GO, handle, document["arguments"]))  # noqa: S606
@@ -101,7 +108,8 @@ def renew(document: Message, handles: Sequence[int]) -> str:
     finally:
         for one in inherited:
             os.set_inheritable(one, False)
-        os.close(handle)
+        for one in inherited[len(handles) :]:
+            os.close(one)
 
 
 def _command(kind: str, handle: int, arguments: Sequence[str]) -> list[str]:
