@@ -109,6 +109,22 @@ def test_a_child_ends_with_its_parent_while_it_imports(
     wait_until(lambda: not is_there(children(process)[0]), what="the child ends")
 
 
+def test_a_program_that_is_being_replaced(tmp_path: Path) -> None:
+    """A start that the system refuses is tried again, and ends nothing."""
+    program = tmp_path / "program"
+    code = "import logging; from asgi_tunnel.supervisor import Supervisor; logging.basicConfig()\n"
+    code += f"raise SystemExit(Supervisor([{str(program)!r}]).run())"
+    process = spawn([sys.executable, "-c", code], tmp_path)
+    try:
+        process.wait_for("cannot be started (No such file or directory); next try in 1 s")
+        program.write_text("#!/bin/sh\necho it runs\nexec sleep 600\n")
+        program.chmod(0o700)
+        process.wait_for("it runs")
+        assert process.stop() == 0
+    finally:
+        process.popen.kill()
+
+
 @pytest.mark.parametrize("options", [(), *FORMS], ids=" ".join)
 def test_a_closed_terminal_ends_all(
     folder: Path, started: list[Process], options: tuple[str, ...]

@@ -141,8 +141,20 @@ class Supervisor:
         for child in self._children:
             if self._signal or child.process is not None or child.due is None or child.due > now:
                 continue
-            child.process = self._spawn()
+            try:
+                child.process = self._spawn()
+            except OSError as error:  # the program is being replaced, or the system has no room
+                delay = self._put_off(child, now)
+                what = "the app's process cannot be started (%s); next try in %g s"
+                _log.error(what, error.strerror, delay)
             child.started = now
+
+    def _put_off(self, child: _Child, now: float) -> float:
+        """Start a child that died, or did not begin, in a while; return the seconds."""
+        child.deaths = 1 if now - child.started > STABLE_AFTER else child.deaths + 1
+        delay: float = min(RESTART_DELAY * 2 ** min(child.deaths - 1, 10), MAX_RESTART_DELAY)
+        child.due = now + delay
+        return delay
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
@@ -183,10 +195,7 @@ class Supervisor:
                 _log.info("the app did not start; it is started again when a file changes")
                 child.due = None
                 continue
-            now = time.monotonic()
-            child.deaths = 1 if now - child.started > STABLE_AFTER else child.deaths + 1
-            delay = min(RESTART_DELAY * 2 ** min(child.deaths - 1, 10), MAX_RESTART_DELAY)
-            child.due = now + delay
+            delay = self._put_off(child, time.monotonic())
             _log.error(
                 "the app's process %d %s; starting it again in %g s", pid, _ending(code), delay
             )
