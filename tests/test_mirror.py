@@ -359,7 +359,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "edge/src/asgi_tunnel_edge/parent/resume.py": (
         "edge/tests/parent/test_main.py edge/tests/parent/test_renewal.py"
     ),
-    "edge/src/asgi_tunnel_edge/parent/worker.py": "edge/tests/parent/test_main.py",
     "edge/src/asgi_tunnel_edge/questions/live.py": "edge/tests/questions/test_check.py",
     "edge/src/asgi_tunnel_edge/questions/log.py": "edge/tests/commands/test_tunnel.py",
     "edge/src/asgi_tunnel_edge/questions/matching.py": "edge/tests/questions/test_tunnels.py",

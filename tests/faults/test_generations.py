@@ -242,6 +242,25 @@ def test_serving_process_is_killed(one: World, rounds: int, row: Row) -> None:
     assert len(begun) + len(visitors.failed) <= 9 * rounds  # one of each visitor, each time
 
 
+def test_stop_right_after_a_reload(tmp_path: Path) -> None:
+    """What is in progress at the old process gets the time that each exchange gets at a stop."""
+    with world(tmp_path, limits=f"drain_timeout = {DRAIN}") as one:
+        one.app()
+        connection = one.place.connect()
+        path = "/events?count=40&every=0.05"
+        connection.request("GET", path, headers={"Host": one.place.hostname})
+        answer = connection.getresponse()
+        first = answer.readline()
+        file = one.edge.folder / "edge.toml"
+        limit = "[limits]\nmax_tunnels = 9\n"
+        file.write_text(file.read_text().replace("[limits]\n", limit, 1))
+        one.edge.command("reload")
+        one.edge.stop()
+        lines = [first, *answer.read().splitlines()]
+        connection.close()
+        assert sum(each.startswith(b"data: ") for each in lines) == 40
+
+
 @LONG
 def test_reload_between_handshakes(tmp_path: Path, row: Row) -> None:
     """Over TLS each new connection is served, by the old process or by the new one."""

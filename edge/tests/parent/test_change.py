@@ -180,3 +180,16 @@ def test_nobody_serves(loop: Loop) -> None:
     change.cancel()
     assert len(done) == 2
     assert "stopped meanwhile" in done[1]["error"]
+
+
+def test_settings_that_are_checked_too_late(loop: Loop) -> None:
+    """An edge that stops meanwhile starts no process with them."""
+    replies: list[Any] = []
+    process = Process(1)
+    process.ask_first = lambda request, reply, timeout: replies.append(reply)  # type: ignore[method-assign]
+    parent = Parent(loop, process, Process(2))
+    change = Change(parent, "reload", lambda _: None)
+    change.start()
+    change.cancel()
+    replies[0](checked("listen"))
+    assert parent.calls == []

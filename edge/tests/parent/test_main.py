@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from tests.e2e.harness import BIN, Edge, running_edge, spawn, wait_until
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.cli import main as edge_cli
-from asgi_tunnel_edge.commands.running import tunnels_back
+from asgi_tunnel_edge.commands.running import ask_edge, tunnels_back
 from asgi_tunnel_edge.commands.status import status_lines
+from asgi_tunnel_edge.control import connect_control, open_control
 from asgi_tunnel_edge.endpoints.health import HEALTH_PATH
 
 SCHEMAS = Path(__file__).parents[3] / "docs/reference/schemas/edge"
@@ -157,10 +158,15 @@ def test_a_broken_file_changes_nothing(shared: Edge) -> None:
 def test_hangup_reloads(shared: Edge) -> None:
     """SIGHUP to the parent is a reload; what came of it stands in ``status``."""
     set_limit(shared, "max_tunnels_per_token = 7")
-    generation = asked(shared, "status")["generation"]
     shared.running.popen.send_signal(signal.SIGHUP)
-    wait_until(lambda: asked(shared, "status")["generation"] == generation + 1)
+    wait_until(lambda: asked(shared, "status")["changing"] == "reload")
+    # The process that is starting may have read the file: the second signal counts as well.
+    set_limit(shared, "max_visitors_per_token = 7")
+    shared.running.popen.send_signal(signal.SIGHUP)
+    others: list[list[str]] = [[], ["limits.max_visitors_per_token"]]
+    wait_until(lambda: asked(shared, "status")["last_change"].get("changed") in others)
     assert asked(shared, "status")["last_change"]["kind"] == "reload"
+    assert ask_edge(shared.folder, "check")["changed"] == []
 
 
 def test_another_address(shared: Edge) -> None:
@@ -176,11 +182,21 @@ def test_another_address(shared: Edge) -> None:
     shared.port = port
     taken = socket.create_server(("127.0.0.1", 0))
     text = file.read_text()
-    file.write_text(text.replace(f":{port}", f":{taken.getsockname()[1]}"))
+    metrics = f'[metrics]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n'
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        other = free.getsockname()[1]
+    file.write_text(text.replace(f":{port}", f":{other}").replace("[metrics]\n", metrics))
     assert "cannot listen on 127.0.0.1:" in refused(shared, "reload")
+    wait_until(lambda: not is_listening(other), what="what it did open is closed")
     taken.close()
     file.write_text(text)
     assert health(port) == 200
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def scrape(address: str) -> str:
@@ -276,38 +292,56 @@ def test_upgrade(tmp_path: Path, copied: Path, monkeypatch: pytest.MonkeyPatch) 
         wait_until(lambda: not is_alive(pid), what="the serving process ends with its parent")
 
 
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """A service manager: called with a text, it returns once it is told that, after the last."""
+    heard: list[str] = []
+    read = 0
+    address = str(tmp_path / "notify")
+
+    def listen() -> None:
+        while data := sock.recv(4096):
+            heard.append(data.decode())
+
+    def hear(text: str) -> None:
+        nonlocal read
+        wait_until(lambda: any(text in one for one in heard[read:]), what=text)
+        read = next(n for n in range(read, len(heard)) if text in heard[n]) + 1
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield hear
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", address)
+        thread.join()
+
+
 @pytest.mark.timeout(180)  # as above
-def test_for_a_service_manager(tmp_path: Path) -> None:
+def test_for_a_service_manager(tmp_path: Path, manager: Callable[[str], None]) -> None:
     """Its socket is used, it hears what happens, and gets signs of life while there are any."""
     with running_edge(tmp_path) as edge:
         edge.stop()
-        heard: list[str] = []
-        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        manager.bind(str(tmp_path / "notify"))
-
-        def listen() -> None:
-            while data := manager.recv(4096):
-                heard.append(data.decode())
-
-        def hear(text: str) -> None:
-            wait_until(lambda: any(text in one for one in heard), what=text)
-
-        thread = threading.Thread(target=listen)
-        thread.start()
         with socket.create_server(("127.0.0.1", edge.port)) as given:
             given.set_inheritable(True)
             env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
             run = f"exec 3<&{given.fileno()}; export LISTEN_FDS=1 LISTEN_FDNAMES=listen; "
             run += f'LISTEN_PID=$$ exec "{BIN}/asgi-tunnel-edge" run --data "{edge.folder}"'
+            # The edge before this one still drains, and has the control socket.
+            drains = open_control(str(edge.folder))
+            assert drains is not None
             process = _spawned(run, given.fileno(), env)
             try:
-                hear(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 1")
-                hear("WATCHDOG=1")
+                manager(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 1")
+                manager("WATCHDOG=1")
                 assert health(edge.port) == 200
+                drains.close()
+                wait_until(lambda: is_asked(edge), what="the control socket is this edge's")
                 set_limit(edge, "max_tunnels = 8")
                 assert asked(edge, "reload")["ok"]
-                hear("RELOADING=1\nMONOTONIC_USEC=")
-                hear("STATUS=generation 2")
+                manager("RELOADING=1\nMONOTONIC_USEC=")
+                manager("STATUS=generation 2")
                 assert health(edge.port) == 200
                 # Another version of the same process: the manager's socket, watchdog and all.
                 assert asked(edge, "upgrade")["ok"]
@@ -315,24 +349,28 @@ def test_for_a_service_manager(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGSTOP)
                 time.sleep(0.3)
                 process.send_signal(signal.SIGCONT)
-                hear("STATUS=generation 3")
+                manager("STATUS=generation 3")
                 wait_until(lambda: "resume" in _command_of(process.pid), what="the new parent")
-                heard.clear()
-                hear(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 3")
-                hear("WATCHDOG=1")
+                manager(f"READY=1\nMAINPID={process.pid}\nSTATUS=generation 3")
+                manager("WATCHDOG=1")
                 assert health(edge.port) == 200
                 # In the moment in which it becomes that version once more.
                 assert asked(edge, "upgrade")["ok"]
                 process.terminate()
-                hear("STOPPING=1")
+                manager("STOPPING=1")
                 assert process.wait(20) == 0
             finally:
                 process.kill()
                 process.wait()
-                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
-                    last.sendto(b"", str(tmp_path / "notify"))
-                thread.join()
-                manager.close()
+
+
+def is_asked(edge: Edge) -> bool:
+    """Whether it has a control socket."""
+    try:
+        connect_control(str(edge.folder)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _command_of(pid: int) -> str:
@@ -347,6 +385,28 @@ def _spawned(run: str, handle: int, env: dict[str, str]) -> subprocess.Popen[byt
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+@pytest.mark.parametrize("moment", ["imports", "opens"])
+def test_a_stop_while_it_starts(tmp_path: Path, moment: str) -> None:
+    """It ends in order, and starts no second process; nothing has failed."""
+    place = ["--data", str(tmp_path), "--domain", "example.test", "--listen", "127.0.0.1:0"]
+    CliRunner().invoke(edge_cli, ["init", *place, "--tls", "off"], catch_exceptions=False)
+    run = [str(BIN / "asgi-tunnel-edge"), "run", "--data", str(tmp_path), "--workers", "2"]
+    process = spawn(run, tmp_path)
+    children = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children")
+    wait_until(children.read_text, what="the first one is there")
+    if moment == "opens":
+        (pid,) = map(int, children.read_text().split())
+        wait_until(lambda: catches(pid, signal.SIGTERM), what="it has begun to open")
+    assert process.stop() == 0, process.output
+    assert "Traceback" not in process.output
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    mask = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_one_that_cannot_start(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ class Change:
 
     def cancel(self) -> None:
         """The edge stops."""
-        self._finish(False, error="the edge was stopped meanwhile")
+        self._finish(False, rest="", error="the edge was stopped meanwhile")
 
     def on_ready(self) -> None:
         """The new generation serves, beside the old one."""
@@ -130,6 +130,8 @@ class Change:
         self._finish(False, error=why)
 
     def _on_checked(self, reply: Message | None) -> None:
+        if self._done is None:
+            return  # the edge stops
         if reply is None:
             self._finish(False, error="the serving process did not reply; see its log")
         elif not reply.get("ok"):
@@ -165,6 +167,8 @@ class Change:
 
     def _look(self, new: Generation, deadline: float) -> None:
         def on_status(replies: list[Message]) -> None:
+            if self._done is None:
+                return
             tunnels = sum(int(one.get("tunnels", 0)) for one in replies)
             is_late = time.monotonic() >= deadline or not new.is_steady
             if tunnels >= self._tunnels_before or is_late:
@@ -190,14 +194,16 @@ class Change:
             more["tunnels_before"] = self._tunnels_before
         self._finish(True, **more)
 
-    def _finish(self, ok: bool, **more: object) -> None:
+    def _finish(
+        self, ok: bool, *, rest: str = "; what served before goes on", **more: object
+    ) -> None:
         self._stop_timer()
         done, self._done = self._done, None
         if done is None:
             return
         seconds = round(time.monotonic() - self._began, 3)
         if not ok:
-            log("ERROR", f"{self.kind}: {more['error']}; what served before goes on")
+            log("ERROR", f"{self.kind}: {more['error']}{rest}")
         done({"ok": ok, "kind": self.kind, "at": time.time(), "seconds": seconds, **more})
 
     def _stop_timer(self) -> None:

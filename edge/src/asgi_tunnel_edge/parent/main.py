@@ -39,6 +39,15 @@ __all__ = ["Parent", "run"]
 KILL_AFTER: Final = 2.0
 """Seconds that a serving process has for its end after a second signal."""
 
+STOP_TIMEOUT: Final = 18.0
+"""The same after the first one: what is in progress gets 10 s, and systemd waits 20 s."""
+
+LEAVE_MARGIN: Final = 15.0
+"""Seconds that a process which is replaced has for its end, besides those for what it serves."""
+
+CONTROL_RETRY: Final = 1.0
+"""Seconds between two looks whether another edge has left the control socket."""
+
 ASK_TIMEOUT: Final = 10.0
 """Seconds for the serving process to answer what the control socket asks."""
 
@@ -113,7 +122,9 @@ class Parent:
         self._later = later
         self.loop.call_later(STREAMS_CHECK, self._check_streams)
         if self._notifier.interval:
-            self.loop.call_later(self._notifier.interval, self._watchdog)
+            # The last sign of life may be an interval old where this is another version.
+            is_new = self._before is None
+            self.loop.call_later(self._notifier.interval if is_new else 0.0, self._watchdog)
         if self._before is not None:
             self._go_on(self._before)
         while self._code is None:
@@ -121,8 +132,9 @@ class Parent:
             if self._renewal is not None:
                 self._renew()
         if self._requests is not None:
-            self._requests.close()
+            # In this order: the next edge takes its place as soon as nobody listens.
             self._later.remove_control(self._folder)
+            self._requests.close()
         self._notifier.close()
         return self._code
 
@@ -142,13 +154,14 @@ class Parent:
                 worker.signal(signal.SIGTERM)
             else:
                 worker.send({"type": "ask", "id": 0, "request": {"command": "end"}})
-        if self._signals == 2:
-            self.loop.call_later(KILL_AFTER, self._kill)
+        if self._signals <= 2:
+            self.loop.call_later((STOP_TIMEOUT, KILL_AFTER)[self._signals - 1], self._kill)
         if not self._all:
             self._code = 0
 
     def _kill(self) -> None:
         for worker in self._all.values():
+            log("ERROR", f"the process {worker.pid} does not end; it is killed")
             worker.signal(signal.SIGKILL)
 
     def _on_hangup(self) -> None:
@@ -160,6 +173,8 @@ class Parent:
             self.refresh()
             if self._change is None:
                 self._begin_change("reload", lambda _: None)
+            else:
+                self._is_hangup_due = True  # its new process may have read the settings already
 
     def _on_child(self) -> None:
         while True:
@@ -202,6 +217,8 @@ class Parent:
             names = message.get("names", {})
             for name, count in names.items():
                 self._held.hold(name, worker.take_descriptors(count))
+            if self._signals:
+                self._held.close()
         elif kind == "bus":
             self._hub.on_message(worker, message)
         elif kind == "failed":
@@ -215,6 +232,8 @@ class Parent:
 
     def _on_ready(self, worker: Worker, message: Message) -> None:
         worker.state, worker.ready = State.SERVING, message
+        if self._signals:
+            return  # it has the signal too, and no other one is to start
         coming = None if self._change is None else self._change.coming
         if coming is not None and coming.has(worker):
             if coming.on_ready(worker):
@@ -230,23 +249,34 @@ class Parent:
         if self._current.is_steady:
             self._held.keep(self._current.sockets)
             self._tell_ready()
-            if self._is_hangup_due:
-                self._is_hangup_due = False
-                self._on_hangup()
+            self._take_hangup()
 
-    def _open_control(self, folder: str) -> None:
+    def _take_hangup(self) -> None:
+        if self._is_hangup_due and self._current.is_steady:
+            self._is_hangup_due = False
+            self._on_hangup()
+
+    def _open_control(self, folder: str, *, is_again: bool = False) -> None:
+        """Listen for commands, as soon as no other edge does: one that ends may still drain."""
         self._folder = folder
+        if self._signals:
+            return
         try:
             sock = self._later.open_control(folder)
+            why = f"another edge runs in {folder}, and its control socket is that one's"
+            fix = "give each its own folder, or wait until that one has ended"
         except OSError as error:
+            sock = None
             why = f"the control socket in {folder} cannot be opened ({error.strerror})"
-            log("WARNING", f"{why}; the edge goes on, without status, reload and upgrade")
-            return
+            fix = "this edge goes on meanwhile, without status, reload and upgrade"
         if sock is None:
-            why = f"another edge runs in {folder}"
-            log("WARNING", f"{why}, and its control socket is that one's; give each its own folder")
+            if not is_again:
+                log("WARNING", f"{why}; {fix}")
+            self.loop.call_later(CONTROL_RETRY, lambda: self._open_control(folder, is_again=True))
             return
         self._requests = self._later.Requests(self.loop, sock, self._answer)
+        if is_again:
+            log("INFO", f"the control socket in {folder} is this edge's now")
 
     def _on_worker_end(self, worker: Worker, code: int) -> None:
         self._hub.on_end(worker)
@@ -261,16 +291,22 @@ class Parent:
             self._current.lost(worker)
             self._on_crash(worker, code)
         if self._signals and not self._all and self._code is None:
-            self._code = 0
+            self._code = self._worst
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the sockets that only a generation had which did not come to serve."""
+        if self._change is None and self._current.is_steady and not self._signals:
+            self._held.keep(self._current.sockets)
 
     def _on_crash(self, worker: Worker, code: int) -> None:
         if self._signals:
-            self._worst = max(self._worst, code if code >= 0 else 128 - code)
-            if not self._current.workers:
-                self._code = self._worst
+            if code != -signal.SIGTERM:  # else it had only begun to start
+                self._worst = max(self._worst, code if code >= 0 else 128 - code)
         elif not self._has_served:
             self._code = code if code >= 0 else 128 - code
-            self._kill()  # the others, which have begun to start
+            for one in self._all.values():  # which have begun to start
+                one.signal(signal.SIGKILL)
         elif self._change is None or self._change.coming is None:
             self._current.replace(worker, code)
         # Else the next generation is on its way; if it fails, see _on_changed.
@@ -294,7 +330,7 @@ class Parent:
         self._held.keep(generation.sockets)
         old.stop_replacing()
         for worker in old.workers.values():
-            worker.state = State.LEAVING
+            worker.leave(generation.drain_timeout + LEAVE_MARGIN)
             self._leaving.append(worker)
         return old
 
@@ -302,9 +338,8 @@ class Parent:
         """See :class:`Generations`."""
         generation.stop_replacing()
         for worker in generation.workers.values():
-            worker.state = State.LEAVING
+            worker.leave(0.0)
             self._leaving.append(worker)
-            worker.signal(signal.SIGKILL)
 
     def refresh(self) -> None:
         """See :class:`Generations`."""
@@ -342,11 +377,13 @@ class Parent:
         if not self._signals:
             self._tell_ready()
             self._current.fill()  # some may have ended meanwhile
-            if result["ok"] and result["kind"] == "upgrade" and hasattr(os, "memfd_create"):
+            if result["ok"] and result["kind"] == "upgrade" and _CAN_RENEW:
                 if self._renewal is not None:
                     self._renewal.cancel()
                 why = f"there was something in progress for {RENEWAL_TIMEOUT:g} s"
                 self._renewal = self.loop.call_later(RENEWAL_TIMEOUT, lambda: self._stay(why))
+            self._let_go()
+            self.loop.call_later(0.0, self._take_hangup)  # once who asked has the reply
 
     # -- another version of this process ------------------------------------------------------
 
@@ -366,6 +403,8 @@ class Parent:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self._later.BLOCKED)
         try:
             if not self.loop.has_signals:
+                if self._notifier.interval:
+                    self._notifier.alive()  # each process has replied when it was last asked
                 self._stay(self._later.try_out(document) or self._later.renew(document, handles))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -421,6 +460,8 @@ class Parent:
             os.set_inheritable(before["control"], False)
             sock = socket.socket(fileno=before["control"])
             self._requests = self._later.Requests(self.loop, sock, self._answer)
+        else:
+            self._open_control(self._folder, is_again=True)
         self._tell_ready()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._later.BLOCKED)
         self._on_child()  # that ended meanwhile
@@ -531,6 +572,8 @@ class Parent:
         self._silent.intersection_update(self._all)
         self.loop.call_later(self._notifier.interval, self._watchdog)
 
+
+_CAN_RENEW: Final = hasattr(os, "memfd_create") and hasattr(os, "pidfd_open")  # Linux
 
 _OWN: Final = frozenset({"end", "retire"})
 """What only the parent says to a serving process."""

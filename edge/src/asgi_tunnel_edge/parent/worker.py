@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final
 
 from ..channel import Channel, Message
-from .lines import pass_on
+from .lines import log, pass_on
 from .loop import Loop, Timer
 
 __all__ = ["VARIABLE", "State", "Worker", "ending", "last_line", "serving_command"]
@@ -79,6 +79,7 @@ class Worker:
         self._on_end = on_end
         self._channel: Channel
         self._output = -1  # reads what it prints while it starts
+        self._ends_at: float | None = None  # monotonic; None: it has all the time
         self._asked: dict[int, tuple[Reply, Timer]] = {}
         self._next = 0
 
@@ -106,22 +107,22 @@ class Worker:
             OSError: The system has no room for a process.
         """
         ours, theirs = socket.socketpair()
-        inherited = [theirs.fileno(), *(one for handles in sockets.values() for one in handles)]
+        opened = [theirs.detach()]
+        inherited = [*opened, *(one for handles in sockets.values() for one in handles)]
         error = -1
         actions = []
-        opened = [theirs.fileno()]
-        if is_trial:
-            self._output, writing = os.pipe()
-            os.set_blocking(self._output, False)
-            error = os.dup(2)
-            opened += [writing, error]
-            inherited.append(error)
-            actions.append((os.POSIX_SPAWN_DUP2, writing, 2))
-        theirs.detach()
-        # Marked for this moment: the parent has one thread, and starts nothing else.
-        for handle in inherited:
-            os.set_inheritable(handle, True)
         try:
+            if is_trial:
+                self._output, writing = os.pipe()
+                opened.append(writing)
+                os.set_blocking(self._output, False)
+                error = os.dup(2)
+                opened.append(error)
+                inherited.append(error)
+                actions.append((os.POSIX_SPAWN_DUP2, writing, 2))
+            # Marked for this moment: the parent has one thread, and starts nothing else.
+            for handle in inherited:
+                os.set_inheritable(handle, True)
             self.pid = os.posix_spawnp(
                 command[0],
                 list(command),
@@ -135,6 +136,7 @@ class Worker:
             ours.close()
             if self._output >= 0:
                 os.close(self._output)
+                self._output = -1
             raise
         finally:
             for handle in inherited:
@@ -184,6 +186,9 @@ class Worker:
         os.set_inheritable(record["channel"], False)
         worker._channel = Channel(socket.socket(fileno=record["channel"]))
         worker._watch()
+        ends_at = record.get("ends_at")
+        if ends_at is not None:
+            worker.leave(ends_at - time.monotonic())
         return worker
 
     @property
@@ -204,6 +209,7 @@ class Worker:
             "ready": self.ready,
             "next": self._next,
             "channel": self.channel_handle,
+            "ends_at": self._ends_at,
         }
 
     @property
@@ -250,6 +256,20 @@ class Worker:
         if self.state is not State.ENDED:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def leave(self, seconds: float) -> None:
+        """It serves no more; one that has not ended in ``seconds`` is killed, at 0 at once."""
+        self.state = State.LEAVING
+        self._ends_at = time.monotonic() + seconds
+        if seconds > 0:
+            self._loop.call_later(seconds, self._end)
+        else:
+            self.signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        if self.state is not State.ENDED:
+            log("ERROR", f"the process {self.pid}, which was leaving, does not end; it is killed")
+            self.signal(signal.SIGKILL)
 
     def take_descriptors(self, count: int) -> list[int]:
         """Return descriptors that came with its last message."""
