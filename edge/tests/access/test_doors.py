@@ -166,6 +166,10 @@ def test_a_session_ends_in_each_of_its_ways(world: World) -> None:
         assert world.passes(field)
     world.doors.forget("s1")
     assert world.refused(field)[0] == 401
+    # A snapshot that was read before, and applied after: it does not revive the session.
+    for records in (changed(RECORDS, users=(anna,)), changed(RECORDS, ended=("s1",))):
+        world.doors.apply(records)
+        assert world.refused(field)[0] == 401
 
 
 def test_groups_are_those_of_now(world: World) -> None:
