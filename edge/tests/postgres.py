@@ -15,17 +15,19 @@ is in the root's ``conftest.py``; `scripts/postgresql.sh` installs the server.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+
+from tests.e2e.ports import free_port
 
 __all__ = ["MISSING", "PostgresServer", "find_programs"]
 
@@ -71,7 +73,7 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._names = count(1)
         self._shared = ""
-        self.port = _free_port(host)
+        self.port = free_port(host)
         if self._user is not None:
             shutil.chown(self.folder, self._user, pwd.getpwnam(self._user).pw_gid)
         # A locale that sorts as people do, as many servers have: nothing may depend on it.
@@ -125,15 +127,18 @@ class PostgresServer:
 
     def freeze(self) -> list[int]:
         """Stop all its processes (SIGSTOP), as a machine that hangs; return their ids."""
+        os.kill(self.pid, signal.SIGSTOP)  # from now on it starts no others
         listed = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(self.pid)],
             check=True,
             capture_output=True,
             text=True,
         )
-        found = [self.pid, *map(int, listed.stdout.split())]
-        for pid in found:
-            os.kill(pid, signal.SIGSTOP)
+        found = [self.pid]
+        for pid in map(int, listed.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):  # one that has just ended
+                os.kill(pid, signal.SIGSTOP)
+                found.append(pid)
         return found
 
     def create(self) -> str:
@@ -202,9 +207,3 @@ def _user() -> str | None:
         return None
     known = {one.pw_name for one in pwd.getpwall()}
     return "postgres" if "postgres" in known else "nobody"
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -40,6 +40,7 @@ async def _http(path: str, receive: Any, send: Any) -> None:
             digest.update(message.get("body", b""))
             more = message.get("more_body", False)
     if path == "/slow":
+        print("slow begins", flush=True)  # noqa: T201 - the test reads it
         await asyncio.sleep(2.0)
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     if path.startswith("/size/"):

@@ -1,6 +1,7 @@
 """Starts real edges and real apps as processes, and ends exactly those.
 
-Each process gets a temporary folder and port 0; what it printed is part of a failure's message.
+Each process gets a temporary folder and a port that nobody else gets; what it printed is part of a
+failure's message.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +25,8 @@ from click.testing import CliRunner
 
 from asgi_tunnel_edge.cli import main as edge_cli
 from asgi_tunnel_edge.control import connect_control
+
+from .ports import free_port
 
 READY_TIMEOUT = 30.0
 """Seconds for a process to say that it is ready, on a loaded machine."""
@@ -50,6 +55,34 @@ def slowdown() -> float:
     while time.thread_time() - own < 0.1:
         pass
     return max((time.monotonic() - began) / 0.1, 1.0)
+
+
+def allowed(seconds: float, since: float) -> float:
+    """Return how long something may take that is promised in ``seconds``, on this machine now.
+
+    Args:
+        seconds: For a machine with a core that is free.
+        since: When it began, in monotonic seconds: what the machine stood still since is added.
+    """
+    return seconds * slowdown() + sum(late for at, late in _stalls if at >= since)
+
+
+_stalls: deque[tuple[float, float]] = deque(maxlen=1000)
+"""When this process stood still for longer than :data:`_STALL`, and for how long."""
+
+_STALL = 0.03
+
+
+def _watch() -> None:
+    while True:
+        began = time.monotonic()
+        time.sleep(0.05)
+        late = time.monotonic() - began - 0.05
+        if late > _STALL:
+            _stalls.append((time.monotonic(), late))
+
+
+threading.Thread(target=_watch, daemon=True, name="stalls").start()
 
 
 @dataclass
@@ -163,8 +196,9 @@ class Edge:
         self.process.wait_for("listening on ")
         wait_until(self._takes_commands, what="its parent takes commands")
         self.port = int((self.folder / "edge.address").read_text().strip().rsplit(":", 1)[1])
-        text = (self.folder / "edge.toml").read_text()
-        (self.folder / "edge.toml").write_text(text.replace(':0"\n', f':{self.port}"\n', 1))
+        own, table, rest = (self.folder / "edge.toml").read_text().partition("\n[")
+        own = own.replace(':0"', f':{self.port}"', 1)
+        (self.folder / "edge.toml").write_text(f"{own}{table}{rest}")
 
     def _takes_commands(self) -> bool:
         try:
@@ -248,7 +282,7 @@ def running_edge(
     metrics: str = "",
     prepare: Callable[[Path], object] = lambda data: None,
 ) -> Iterator[Edge]:
-    """An edge on loopback and port 0.
+    """An edge on loopback.
 
     Args:
         folder: Gets the edge's own folder.
@@ -264,7 +298,9 @@ def running_edge(
         prepare: Called with the edge's folder before it starts.
     """
     data = folder / "edge"
-    where = ["--data", str(data), "--domain", domain, "--listen", f"{host}:0"]
+    # A port of its own, which it has again after a restart.
+    listen = f"{host}:{free_port(host.strip('[]'))}"
+    where = ["--data", str(data), "--domain", domain, "--listen", listen]
     edge_command("init", *where, "--tls", tls)
     if first or settings or limits or proxies or guards or metrics:
         text = f"{first}\n{(data / 'edge.toml').read_text()}"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.harness import Process, Token, edge_command, slowdown, spawn
+from tests.e2e.harness import Process, Token, allowed, edge_command, spawn
+from tests.e2e.ports import free_port
 
 from asgi_tunnel import edges
 from asgi_tunnel.asgi.origin import Origin
@@ -25,13 +25,6 @@ from asgi_tunnel.connector import Connector
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 SHOP = "shop.example.test"
-
-
-def free_port() -> int:
-    """A port that was free a moment ago: edges have to know each other's before they start."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class KnownEdge:
@@ -216,7 +209,7 @@ async def test_an_edge_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         first.running.kill()
         await until(lambda: here.places() == [second.url] * 2, what="both are at the second")
         took = time.monotonic() - began
-        assert took < 2.0 * slowdown()
+        assert took < allowed(2.0, began)
         await asyncio.to_thread(first.start)
         await until(lambda: here.places() == [first.url, second.url], what="it is back")
         assert await first.get() == (200, b"hello")
@@ -277,7 +270,7 @@ async def test_an_edge_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await until(
             lambda: here.places() == [second.url] * 2, timeout=60, what="both are at the second"
         )
-        assert time.monotonic() - began < 14.0 * slowdown()
+        assert time.monotonic() - began < allowed(14.0, began)
         assert await second.get() == (200, b"hello")
         first.send(signal.SIGCONT)
         await until(lambda: here.places() == [first.url, second.url], what="it is back")

@@ -9,7 +9,6 @@ import secrets
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,7 +198,7 @@ def test_an_edge_that_restarts_finishes_what_is_in_progress(tmp_path: Path) -> N
     """A response that takes its time ends whole; the next one comes from the new edge."""
     with world(tmp_path) as own:
         slow = subprocess.Popen(own.command("/slow"), stdout=subprocess.PIPE)
-        time.sleep(0.5)  # it is with the app by then
+        own.app.wait_for("slow begins")
         own.edge.stop()
         assert slow.communicate()[0] == b"hello\n"
         own.edge.start()
@@ -211,7 +210,7 @@ def test_an_app_that_ends_finishes_what_is_in_progress(tmp_path: Path) -> None:
     """Within its grace."""
     with world(tmp_path) as own:
         slow = subprocess.Popen(own.command("/slow"), stdout=subprocess.PIPE)
-        time.sleep(0.5)
+        own.app.wait_for("slow begins")
         assert own.app.stop() == 0
         assert slow.communicate()[0] == b"hello\n"
         assert "Traceback" not in own.app.output

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from .harness import BIN, Edge, Process, running_edge, spawn, wait_until
+from .ports import free_port
 from .visitor import Head, ask_json, visiting
 
 pytestmark = pytest.mark.e2e
@@ -99,13 +100,6 @@ class World:
             head = visitor.read_head()
             body = b"" if method == "HEAD" or head.status == 304 else visitor.read_body(head)
         return head, body
-
-
-def free_port() -> int:
-    """A port that was free a moment ago, for programs that do not say which one they got."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _service(path: str, to: str, *more: str) -> str:

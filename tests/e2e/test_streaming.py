@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .harness import Edge, Process, running_app, running_edge, slowdown, wait_until
+from .harness import Edge, Process, allowed, running_app, running_edge, wait_until
 from .visitor import TIMEOUT, Visitor, ask_json, blocks, figure, visiting
 
 pytestmark = pytest.mark.e2e
@@ -200,6 +200,7 @@ def test_stalled_visitors_cost_little_and_stop_nobody(fresh: Stage) -> None:
             visitor.ask(f"/stalled?size={256 * MIB}")
         held = fresh.settled("stalled")
         times = []
+        began = time.monotonic()
         for _ in range(10):
             started = time.monotonic()
             bystander.ask("/small")
@@ -210,7 +211,7 @@ def test_stalled_visitors_cost_little_and_stop_nobody(fresh: Stage) -> None:
             f"200 stalled: {held / MIB:.0f} MiB accepted, growth {in_mib(growth)} MiB, "
             f"small GET at most {max(times) * 1000:.1f} ms"
         )
-    assert max(times) < 0.5 * slowdown()
+    assert max(times) < allowed(0.5, began)
     assert max(growth) <= 64 * MIB
 
 
@@ -269,6 +270,7 @@ def in_mib(sizes: list[int]) -> str:
 def test_events_arrive_when_they_are_sent(shared: Stage) -> None:
     """The head comes before the first event, and each event within 0.3 s of its sending."""
     delays = []
+    began = time.monotonic()
     with visiting(shared.edge) as visitor:
         visitor.ask("/events/sse?count=20&interval=0.05")
         visitor.read_head()
@@ -278,7 +280,7 @@ def test_events_arrive_when_they_are_sent(shared: Stage) -> None:
             delays.append(time.monotonic() - float(event.removeprefix(b"data: ")))
         assert visitor.read_chunk() == b""
     figure(f"events: at most {max(delays) * 1000:.1f} ms late")
-    assert max(delays) < 0.3 * slowdown()
+    assert max(delays) < allowed(0.3, began)
 
 
 def test_full_duplex(shared: Stage) -> None:
@@ -366,7 +368,7 @@ def test_app_that_never_listens_stops_nobody_else(shared: Stage, method: str) ->
     for _ in range(20):
         started = time.monotonic()
         assert ask_json(shared.edge, "/small") == "small"
-        assert time.monotonic() - started < 1.0 * slowdown()
+        assert time.monotonic() - started < allowed(1.0, started)
     ask_json(shared.edge, f"/go/{method}")
     wait_until(lambda: "ended" in shared.seen(method), timeout=5)
 
@@ -379,7 +381,7 @@ def check_leaving(found: Stage, visitor: Visitor, key: str, *, reset: bool) -> d
     seen = found.seen(key)
     delay = seen["disconnected"] - left
     figure(f"left during {key}: told after {delay * 1000:.0f} ms")
-    assert delay < 1.0 * slowdown()
+    assert delay < allowed(1.0, left)
     assert seen["late"] == LATE[found.hostname]
     return seen
 

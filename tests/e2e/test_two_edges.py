@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from edge.tests.nats_server import MISSING, NatsServers, find_program
 
 from .harness import Edge, edge_command, running_app, wait_until
+from .ports import free_port
 
 if TYPE_CHECKING:
     from edge.tests.postgres import PostgresServer
@@ -33,12 +33,6 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"hello"})
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def status_of(edge: Edge, hostname: str) -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.harness import slowdown
+from tests.e2e.harness import allowed
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -125,5 +125,5 @@ def test_second_signal(one: World, row: Row) -> None:
     app.stop()
     took = time.monotonic() - began
     connection.close()
-    assert took < min(4 * slowdown(), 20)
+    assert took < min(allowed(4, began), 20)
     row("second SIGTERM with a request in progress", ended_after=f"{took:.1f} s")

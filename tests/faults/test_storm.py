@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import Process, slowdown, spawn
+from tests.e2e.harness import Process, allowed, spawn
 
 from .conftest import Row
 from .world import ROOT, World, world
@@ -45,4 +45,4 @@ def test_crowd_comes_back(one: World, crowd: Process, row: Row) -> None:
     one.edge.running.wait_for("is open from", count=COUNT, timeout=60)
     took = time.monotonic() - began
     row(f"{COUNT} tunnels after a SIGKILL of the edge", back_after=f"{took:.1f} s")
-    assert took <= 5 * slowdown()
+    assert took <= allowed(5, began)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sqlite3
 import ssl
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.ports import free_port
 
 from asgi_tunnel.asgi.origin import Origin
 from asgi_tunnel.config import TunnelConfig
@@ -26,12 +26,6 @@ from asgi_tunnel_edge.settings.config import EdgeConfig
 from asgi_tunnel_edge.storage import Store
 
 from .conftest import Run
-
-
-def free_port() -> int:
-    """A port that is free now: the edge of a token has to be found where it was."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

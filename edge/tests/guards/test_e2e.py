@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import Edge, Process, edge_command, running_app, slowdown, wait_until
+from tests.e2e.harness import Edge, Process, allowed, edge_command, running_app, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +45,7 @@ SETTINGS = """
 [guards]
 exempt = ["127.0.0.1/32"]
 deny = ["127.0.0.66"]
-rate = 0.5
+rate = 0.05
 burst = 20
 
 [hostnames."shop.example.test"]
@@ -205,7 +205,7 @@ def test_one_address_over_its_rate(world: World) -> None:
     assert statuses[:20] == [200] * 20
     status, fields, _ = world.ask("/", address="127.0.0.11")
     assert (statuses[-1], status) == (429, 429)
-    assert 1 <= int(fields["retry-after"]) <= 2
+    assert 1 <= int(fields["retry-after"]) <= 20
     assert world.status("/", address="127.0.0.12") == 200
     assert [world.status("/") for _ in range(50)] == [200] * 50  # exempt
 
@@ -247,7 +247,7 @@ def test_ban_of_a_running_edge(world: World) -> None:
             assert idle.sock.recv(1) == b""
         except ConnectionResetError:
             pass
-        assert time.monotonic() - start < 1.0 * slowdown()
+        assert time.monotonic() - start < allowed(1.0, start)
     assert world.status("/", address=address) == 403
     assert world.status("/", address="127.0.0.21") == 200
     world.edge.command("ban", "rm", address)
@@ -280,14 +280,14 @@ def test_pace_of_one_hostname(world: World) -> None:
         one.endheaders()
         start = time.monotonic()
         assert one.getresponse().status == 408
-        assert 0.4 <= time.monotonic() - start < 3.0 * slowdown()
+        assert 0.4 <= time.monotonic() - start < allowed(3.0, start)
 
 
 def test_time_of_one_hostname(world: World) -> None:
     """A silent app is 504 after ``max_time``; an answer that has begun is cut, and looks cut."""
     start = time.monotonic()
     assert world.status("/silent") == 504
-    assert 1.0 <= time.monotonic() - start < 3.0 * slowdown()
+    assert 1.0 <= time.monotonic() - start < allowed(3.0, start)
     with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
         world.ask("/endless")
     assert world.status("/") == 200

@@ -48,7 +48,7 @@ def ask(edge: Edge, kind: str, host: str) -> tuple[bytes, float, bool]:
         sock.sendall(REQUESTS[kind].format(host=host).encode())
         data = sock.recv(65536)
         seconds = time.monotonic() - start
-        sock.settimeout(0.3)
+        sock.settimeout(1.0)
         try:
             is_open = bool(more := sock.recv(65536))
             data += more

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.e2e.harness import slowdown
+from tests.e2e.harness import allowed
 
 from .conftest import World
 from .wire import request
@@ -23,13 +23,13 @@ class Good:
 
     def p99(self) -> float:
         """The time that one in a hundred exceeds."""
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
+        return sorted(self.seconds)[max(int(len(self.seconds) * 0.99) - 1, 0)]
 
 
 @contextmanager
 def good_visitor(world: World) -> Iterator[Good]:
     """One beside the attack, a request each 20 ms, until the block ends."""
-    good, done = Good(), threading.Event()
+    good, done, began = Good(), threading.Event(), time.monotonic()
 
     def visit() -> None:
         number = 0
@@ -57,4 +57,4 @@ def good_visitor(world: World) -> Iterator[Good]:
         thread.join()
     assert not good.failed
     assert good.seconds
-    assert good.p99() < 1.0 * slowdown()
+    assert good.p99() < allowed(1.0, began)

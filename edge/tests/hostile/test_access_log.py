@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +30,8 @@ def _line(world: World, seen: int) -> tuple[str, str, int, str]:
     def look() -> bool:
         for match in pattern.finditer(world.edge.running.output, seen):
             host, asked, status, outcome = match.groups()
+            if asked.startswith("GET /neighbour/"):
+                continue  # of what came before: it is written within a look of the clock
             found.append((host, asked, int(status), outcome))
         return bool(found)
 
@@ -114,7 +115,6 @@ def test_answer_of_the_edge_is_logged(
     hasty: World, name: str, data: bytes, host: str, asked: str, status: int
 ) -> None:
     """A status that a visitor saw is in the log, with a reason and with nothing unescaped."""
-    time.sleep(0.3)  # lines of what came before are written within a look of the clock
     seen = len(hasty.edge.running.output)
     with hasty.wire() as wire:
         wire.send(data)
@@ -142,7 +142,6 @@ def test_end_by_max_time_is_logged_as_what_it_was(
     brief: World, name: str, data: bytes, status: int
 ) -> None:
     """The log has the status that the visitor got, not 499: it has not left."""
-    time.sleep(0.3)  # as above
     seen = len(brief.edge.running.output)
     with brief.wire() as wire:
         wire.send(data)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.e2e.harness import Edge, running_edge, slowdown, wait_until
+from tests.e2e.harness import Edge, allowed, running_edge, wait_until
 
 from asgi_tunnel_edge.listeners.acceptor import HANDSHAKE_SHARES, HANDSHAKE_TIMEOUT, REFUSED_LINGER
 
@@ -67,7 +67,7 @@ def test_peers_that_have_gone_cost_no_handshake(edge: Edge) -> None:
         socket.create_connection(("127.0.0.1", edge.port)).close()
     start = time.monotonic()
     assert ask(edge) == 404
-    assert time.monotonic() - start < 2 * slowdown()
+    assert time.monotonic() - start < allowed(2, start)
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 200_000], ids=["bare", "with a body"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.e2e.harness import slowdown
+from tests.e2e.harness import allowed
 
 from .conftest import World
 from .good import good_visitor
@@ -83,9 +83,9 @@ def test_slow_visitor_is_ended(
         start = time.monotonic()
         wire.send(head)
         if rest:
-            _drip(wire, rest, seconds=seconds)
+            _drip(wire, rest, seconds=seconds + 3.0)
         data = wire.rest()
-        assert time.monotonic() - start < seconds
+        assert time.monotonic() - start < allowed(seconds, start)
         while data.startswith(b"HTTP/1.1 1"):
             data = data.partition(b"\r\n\r\n")[2]
         found = {answer.status for answer in split_answers(data)}
@@ -100,7 +100,7 @@ def test_idle_connection_is_closed(hasty: World) -> None:
         wire.answer()
         start = time.monotonic()
         assert wire.rest() == b""
-        assert 0.7 < time.monotonic() - start < 2.0 * slowdown()
+        assert 0.7 < time.monotonic() - start < allowed(2.0, start)
 
 
 def test_idle_connection_after_a_large_answer_is_closed(hasty: World) -> None:
@@ -111,7 +111,7 @@ def test_idle_connection_after_a_large_answer_is_closed(hasty: World) -> None:
         assert len(wire.answer().body) == 900_000
         start = time.monotonic()
         assert wire.rest() == b""
-        assert time.monotonic() - start < 2.0 * slowdown()
+        assert time.monotonic() - start < allowed(2.0, start)
 
 
 def test_second_head_has_its_own_deadline(hasty: World) -> None:
@@ -119,7 +119,8 @@ def test_second_head_has_its_own_deadline(hasty: World) -> None:
     with hasty.wire() as wire:
         wire.send(request())
         wire.answer()
-        assert _drip(wire, b"GET /" + ENDLESS, seconds=3.0) < 2.5 * slowdown()
+        start = time.monotonic()
+        assert _drip(wire, b"GET /" + ENDLESS, seconds=6.0) < allowed(2.5, start)
         assert b" 408 " in wire.buffer + wire.rest()
 
 

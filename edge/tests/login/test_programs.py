@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import shutil
-import socket
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator
@@ -19,6 +18,7 @@ import httpx
 import pytest
 from edge.tests.live import PLAIN, SHOP
 from edge.tests.quick_password import quick_hash
+from tests.e2e.ports import free_port
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -177,8 +177,7 @@ async def test_webdav(tmp_path: Path) -> None:
     there.mkdir()
     (here / "big.bin").write_bytes(bytes(range(256)) * 4096)
     (here / "ü ö" / "é#%.txt").write_text("two")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = await asyncio.create_subprocess_exec(
         "rclone", "serve", "webdav", str(there), "--addr", f"127.0.0.1:{port}", "--config", ""
     )

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.e2e.harness import Edge, running_edge, slowdown, wait_until
+from tests.e2e.harness import Edge, allowed, running_edge, wait_until
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.endpoints.health import HEALTH_PATH
@@ -160,7 +160,7 @@ def test_a_crash(shared: Edge, place: int) -> None:
     after = serving(shared)
     assert after[1 - place] == before[1 - place]
     # Promised are 2 s; how loaded the machine is changes from one second to the next.
-    assert took < 5.0 * slowdown()
+    assert took < allowed(5.0, killed)
     shared.running.wait_for(f"{before[place]}, worker {place}, was ended by SIGKILL; another")
 
 

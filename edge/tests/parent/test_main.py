@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from tests.e2e.harness import BIN, Edge, running_edge, spawn, wait_until
+from tests.e2e.ports import free_port
 
 import asgi_tunnel_edge
 from asgi_tunnel_edge.cli import main as edge_cli
@@ -171,8 +172,7 @@ def test_hangup_reloads(shared: Edge) -> None:
 
 def test_another_address(shared: Edge) -> None:
     """A new address is listened on before the old one is closed."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     file = shared.folder / "edge.toml"
     file.write_text(file.read_text().replace(f":{shared.port}", f":{port}"))
     assert asked(shared, "reload")["changed"] == ["listen"]
@@ -183,8 +183,7 @@ def test_another_address(shared: Edge) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     text = file.read_text()
     metrics = f'[metrics]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n'
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        other = free.getsockname()[1]
+    other = free_port()
     file.write_text(text.replace(f":{port}", f":{other}").replace("[metrics]\n", metrics))
     assert "cannot listen on 127.0.0.1:" in refused(shared, "reload")
     wait_until(lambda: not is_listening(other), what="what it did open is closed")

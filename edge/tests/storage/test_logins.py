@@ -34,7 +34,7 @@ def store(location: Location) -> AccessStore:
             hostname=HOST,
             method="password",
             created_at=NOW,
-            expires_at=NOW + 1000,
+            expires_at=NOW + 86400,
         )
         one.add_session(session)
     return one

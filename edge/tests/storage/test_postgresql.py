@@ -117,10 +117,11 @@ def test_a_write_waits_for_another_one(url: str, monkeypatch: pytest.MonkeyPatch
 
 def test_a_writer_that_hangs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen edge in the middle of a change does not stop the others for ever."""
-    monkeypatch.setattr(postgresql, "IDLE_TIMEOUT", 0.2)
     store = postgresql.PostgreSQL(url)
-    frozen = store.connect()
-    store.begin(frozen, writes=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(postgresql, "IDLE_TIMEOUT", 1.0)
+        frozen = store.connect()
+        store.begin(frozen, writes=True)
     frozen.execute("DELETE FROM hostnames")
     Store(url).create_token(record("blog"))
     assert [one.name for one in Store(url).read()[1]] == ["shop", "blog"]

@@ -129,7 +129,13 @@ async def test_a_state_that_is_not_this_browsers_is_refused(tmp_path: Path) -> N
         await _refused(site, await victim.come_back(query), ENDED)
         [name] = browser.attempts
         right = browser.cookies[name]
-        for value in (right[:-2] + "AA", "1." + right[4:], "", "1.", right.rpartition(".")[0]):
+        for value in (
+            right[:-2] + ("BA" if right.endswith("AA") else "AA"),
+            "1." + right[4:],
+            "",
+            "1.",
+            right.rpartition(".")[0],
+        ):
             browser.cookies[name] = value
             await _refused(site, await browser.come_back(query), ENDED)
         browser.cookies[name] = right
