@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from typing import TYPE_CHECKING, Final
 
@@ -66,6 +67,11 @@ def make_routes(
     return routes
 
 
+@functools.cache
+def _document() -> bytes:
+    return msgspec.json.encode(document(PREFIX))
+
+
 class _Served:
     """What all operations have in common."""
 
@@ -74,7 +80,6 @@ class _Served:
     ) -> None:
         self._context = context
         self._identify = identify
-        self._document = msgspec.json.encode(document(PREFIX))
 
     def of(self, operations: dict[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
         """Return what serves one path."""
@@ -91,7 +96,7 @@ class _Served:
             await self._identify(request, False)
         except (EdgeError, APIError) as error:
             return respond(problem_of(error))
-        return json_response(self._document)
+        return json_response(_document())
 
     async def inspector(self, request: Request) -> Response:
         """Hand a request to the inspector of an app's side, where it is theirs."""

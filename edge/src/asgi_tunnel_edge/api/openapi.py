@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,8 +41,9 @@ _SECURITY: Final = {
 }
 
 
+@functools.cache
 def document(prefix: str) -> dict[str, Any]:
-    """Return the document.
+    """Return the document, which nobody changes.
 
     Args:
         prefix: Below which the API is mounted.

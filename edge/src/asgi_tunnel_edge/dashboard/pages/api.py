@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from asgi_tunnel_edge.api.app import PREFIX, make_routes
@@ -56,14 +56,15 @@ def _routes(routes: PageRoutes) -> Sequence[BaseRoute]:
         inspect=InspectorAPI(context, audit.note),
         limited=context.limited,
     )
-    return [routes.view("/api", partial(_describe, _sections())), *make_routes(api, identify)]
+    return [routes.view("/api", _describe), *make_routes(api, identify)]
 
 
-async def _describe(sections: list[dict[str, Any]], hit: Hit) -> Response:
-    values = {"sections": sections, "prefix": PREFIX, "origin": hit.hostname}
+async def _describe(hit: Hit) -> Response:
+    values = {"sections": _sections(), "prefix": PREFIX, "origin": hit.hostname}
     return hit.render("api.html", values)
 
 
+@cache
 def _sections() -> list[dict[str, Any]]:
     """The operations of the document by what they are about, as the page shows them."""
     described = document(PREFIX)
