@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.edge_tls import EdgeTLSError
 from asgi_tunnel.errors import HandshakeError
-from asgi_tunnel.protocol.codes import RefuseCode
+from asgi_tunnel.protocol.codes import GoawayCode, RefuseCode
+from asgi_tunnel.protocol.events import SessionTerminated
 from asgi_tunnel.slot import Slot
 from asgi_tunnel.token import Token
 
@@ -68,3 +71,34 @@ async def test_a_drain_with_a_hint(slot: Slot) -> None:
     slot.retiring.append(object())  # type: ignore[arg-type]
     slot._hint = 0.3
     assert slot._lost(LongOutage(0.0)) == 0.3
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "said"),
+    [
+        (GoawayCode.REVOKED, "the token got another secret", "the token got another secret"),
+        (GoawayCode.REVOKED, "", "REVOKED"),
+        (GoawayCode.NO_ERROR, "the session was renewed", ""),
+        (99, "", ""),
+    ],
+)
+def test_why_a_session_that_is_being_replaced_has_ended(
+    slot: Slot, caplog: pytest.LogCaptureFixture, code: int, reason: str, said: str
+) -> None:
+    """A revocation is told, though the session had been drained: its replacement is refused."""
+    caplog.set_level(logging.INFO, "asgi_tunnel")
+    session: Any = SimpleNamespace(connection=SimpleNamespace(last_stream_id=0))
+    slot.retiring.append(session)
+    slot._on_end(session, SessionTerminated(code, reason, True, None, 0))
+    assert not slot.retiring
+    assert caplog.messages == ([f"the session ended: {said}"] if said else [])
+
+
+def test_an_end_for_a_reason_of_a_newer_edge(slot: Slot, caplog: pytest.LogCaptureFixture) -> None:
+    """A code that this version does not know is told as it is."""
+    caplog.set_level(logging.INFO, "asgi_tunnel")
+    session: Any = SimpleNamespace(connection=SimpleNamespace(last_stream_id=0))
+    slot.session = session
+    slot._on_end(session, SessionTerminated(99, "", True, None, 0))
+    assert slot.session is None
+    assert caplog.messages == ["the session ended: code 99"]

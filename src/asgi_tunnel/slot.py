@@ -521,14 +521,24 @@ class Slot:
         self._connector.asking.end(session)
         if session in self.retiring:
             self.retiring.remove(session)
+            if event.code == GoawayCode.REVOKED and self.session is None:
+                self._say_end(event)  # its replacement, which is on its way, is refused
         elif session is self.session:
             self.session = None
-            if not self._connector.is_stopping:
-                _log.log(
-                    logging.ERROR if event.code == GoawayCode.REVOKED else logging.INFO,
-                    "the session ended: %s",
-                    event.reason or GoawayCode(event.code).name,
-                )
-                self._status.failed(event.reason or "the session ended")
+            self._say_end(event)
             self._hint = event.retry_after
             self._interrupted.set()
+
+    def _say_end(self, event: SessionTerminated) -> None:
+        if self._connector.is_stopping:
+            return
+        level = logging.ERROR if event.code == GoawayCode.REVOKED else logging.INFO
+        _log.log(level, "the session ended: %s", event.reason or _name_of(event.code))
+        self._status.failed(event.reason or "the session ended")
+
+
+def _name_of(code: int) -> str:
+    try:
+        return GoawayCode(code).name
+    except ValueError:  # of a newer edge
+        return f"code {code}"
