@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ..files import PRIVATE
+from ..wal import use_wal
 from .tally import Tally
 
 __all__ = ["HOUR", "MINUTE", "OTHERS", "HistoryFile"]
@@ -112,7 +113,7 @@ class HistoryFile:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE))
         connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_wal(connection, _BUSY)
             connection.execute("PRAGMA synchronous = NORMAL")  # a minute may be lost with the power
             for table in _TABLES.values():
                 connection.execute(_MAKE.format(table=table))

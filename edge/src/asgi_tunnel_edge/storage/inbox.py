@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from asgi_tunnel_edge.errors import StorageError
 from asgi_tunnel_edge.files import PRIVATE, PRIVATE_DIRECTORY
 
+from ..wal import use_wal
 from .encryption import SecretBox
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class InboxStore:
             self._connection = connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, _BUSY_TIMEOUT)
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
         connection.execute(f"PRAGMA journal_size_limit = {_MAX_LOG}")
         if self._max_bytes:

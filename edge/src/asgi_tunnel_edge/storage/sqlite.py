@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asgi_tunnel_edge.files import PRIVATE
 
+from ..wal import use_wal
 from .dialect import BUSY_TIMEOUT, Select, older_version
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SQLite:
         connection = self.open()
         try:
             connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1000)}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_wal(connection, BUSY_TIMEOUT)
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
