@@ -215,6 +215,7 @@ class FakeRoute:
     is_closed = False
     judge: Any = None
     policy: Any = None
+    marks: Any = None
 
     def __init__(self, upstream: Any = None) -> None:
         self.share = TokenShare()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from edge.tests.live import SHOP, Answer, Live, live_edge
+from edge.tests.quick_password import quick_hash
 from msgspec.structs import replace
 
 from asgi_tunnel.asgi.origin import Origin
@@ -17,8 +19,12 @@ from asgi_tunnel.config import TunnelConfig
 from asgi_tunnel.connector import Connector
 from asgi_tunnel.inbox import delivery
 from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel_edge.access.passwords import Outcome, PasswordChecker
+from asgi_tunnel_edge.accounts import UserRecord
 from asgi_tunnel_edge.inbox import book, service
 from asgi_tunnel_edge.inbox.book import ATTEMPT_FIELD, ID_FIELD
+from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage.access import AccessStore
 from asgi_tunnel_edge.storage.inbox import InboxStore
 from asgi_tunnel_edge.tokens import Snapshot
 
@@ -521,3 +527,58 @@ async def test_the_end_of_an_edge_with_much_to_deliver(tmp_path: Path) -> None:
         await until(lambda: not kept(tmp_path))
         first = list(dict.fromkeys(app.bodies))
         assert first == [b"%d" % number for number in range(40)]
+
+
+DOOR: dict[str, Any] = {
+    "access": {"hooks": {"users": ["stripe"], "methods": ["basic"]}},
+    "hostnames": {SHOP: {"access": "hooks"}},
+}
+
+
+def settle(folder: Path) -> None:
+    """Have the user whom the door lets in, before the edge starts."""
+    database = folder / "edge.sqlite3"
+    Store(database).migrate()
+    AccessStore(database).create_user(
+        UserRecord(name="stripe", created_at=1), password=quick_hash("right")
+    )
+
+
+def login(password: str) -> str:
+    """The field of a request with a name and a password."""
+    return f"Authorization: Basic {b64encode(f'stripe:{password}'.encode()).decode()}"
+
+
+async def test_a_sender_whose_password_has_to_be_checked(tmp_path: Path) -> None:
+    """It is stored behind the check, in its order; one with a wrong password is not read."""
+    settle(tmp_path)
+    async with marked(tmp_path, **DOOR) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"x" * 100_000, login("wrong"))).status == 401
+        assert (await post(live, b"", login("wrong"))).status == 401
+        found = [await post(live, body, login("right")) for body in (b"", b"one", b"two")]
+        assert [one.status for one in found] == [202] * 3
+        assert live.edge.directory.shares.of(live.token.id).visitors == 0
+        await connect(live, app)
+        await until(lambda: len(app.got) == 3, "all are delivered")
+        assert app.bodies == [b"", b"one", b"two"]
+
+
+async def test_a_password_that_is_not_checked_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender is told to come again; a check that ends later changes nothing."""
+    is_checked = asyncio.Event()
+
+    async def check(*_: object) -> Outcome:
+        await is_checked.wait()
+        return Outcome.RIGHT
+
+    monkeypatch.setattr(PasswordChecker, "check", check)
+    settle(tmp_path)
+    async with marked(tmp_path, **DOOR, limits={"hold_timeout": 0.3}) as (live, app):
+        answer = await post(live, b"one", login("right"))
+        assert (answer.status, answer.values("retry-after")) == (503, ["5"])
+        is_checked.set()
+        await asyncio.sleep(0)
+        assert app.got == []

@@ -5,7 +5,7 @@ For an exchange it is an app that is away: it waits, its body is not read, and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..replies import Reply
 from ..route import Route, Upstream, Waiter
@@ -21,17 +21,31 @@ class CheckedRoute(Route):
         route: What it becomes when it opens.
     """
 
-    __slots__ = ("_exchange", "_is_open", "_path", "_refusal", "_route", "_waiter")
+    __slots__ = ("_exchange", "_is_open", "_path", "_refusal", "_route", "_then", "_waiter")
 
     def __init__(self, route: Route) -> None:
         super().__init__(route.hostname, route.token_id, route.share, route.holds, route.judge)
         self.policy = route.policy
+        self.marks = route.marks
         self._route = route
         self._is_open = False
         self._refusal: Reply | None = None
         self._waiter: Waiter | None = None
         self._exchange: Exchange | None = None
         self._path: Sequence[str] = ()
+        self._then: Callable[[Reply | None], None] | None = None
+
+    def when_decided(self, then: Callable[[Reply | None], None]) -> None:
+        """Call ``then`` once, with what turns the request away; None: it is let in."""
+        if self._is_open or self._refusal is not None:
+            then(self._refusal)
+        else:
+            self._then = then
+
+    def _decided(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then(self._refusal)
 
     def serve(self, exchange: Exchange) -> None:
         """Say whose route it is; before the exchange starts."""
@@ -69,6 +83,7 @@ class CheckedRoute(Route):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.identity, exchange.person = identity, person
+        self._decided()
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             return  # it has not begun to wait, or is gone
@@ -82,6 +97,7 @@ class CheckedRoute(Route):
         """Turn the request away."""
         self._exchange = None
         self._refusal = reply
+        self._decided()
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.refuse(reply)

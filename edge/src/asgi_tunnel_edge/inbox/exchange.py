@@ -14,6 +14,7 @@ from typing import Final
 from asgi_tunnel.protocol.frames import Buffer, StreamKind
 from asgi_tunnel.protocol.head import Fields, HeadError, RequestHead, ResponseHead, encode_request
 
+from ..exchange.checked import CheckedRoute
 from ..exchange.http import TOO_LARGE_A_HEAD
 from ..exchange.placement import FULL as FULL_APP
 from ..exchange.writer import Exchange, ResponseWriter
@@ -34,10 +35,14 @@ _NO_MEMORY: Final = Reply(
     RETRY_AFTER,
     reason="overloaded",
 )
+_UNCHECKED: Final = Reply(
+    503, "the password was not checked in time", RETRY_AFTER, reason="overloaded"
+)
 _STORED: Final = "stored for the app"
 
 
 class _Phase(Enum):
+    CHECKED = auto()  # a password is being checked, and no more is read meanwhile
     READING = auto()  # the request is not whole
     PASSED_ON = auto()  # it is on its way to the app, and the response is waited for
     RESPONDING = auto()  # the app's response is being written
@@ -62,6 +67,7 @@ class InboxExchange(Exchange):
         "_delivery",
         "_head",
         "_is_counted",
+        "_is_whole",
         "_lane",
         "_outcome",
         "_phase",
@@ -95,6 +101,7 @@ class InboxExchange(Exchange):
         self._route = route
         self._phase = _Phase.READING
         self._is_counted = False
+        self._is_whole = request.length == 0
         self._pieces: list[bytes] = []
         self._size = 0
         self._sent = 0
@@ -119,13 +126,33 @@ class InboxExchange(Exchange):
             return
         self._is_counted = True
         self._lane.users += 1
+        if isinstance(self._route, CheckedRoute):
+            self._phase = _Phase.CHECKED
+            self._writer.hold()
+            self._route.when_decided(self._let_in)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
         if self._request.length == 0:
             self._decide()
         elif self._request.expects_continue:
             self._writer.informational(ResponseHead(100, []))
 
+    def _let_in(self, refusal: Reply | None) -> None:
+        """A password was checked, or not in time."""
+        if self._phase is not _Phase.CHECKED:
+            return  # its sender has left
+        if refusal is None:
+            self._phase = _Phase.READING
+            self._begin()
+        self._writer.release()  # what came of the body meanwhile is read now
+        if refusal is not None and self._phase is _Phase.CHECKED:
+            self._refuse(refusal)
+
     def send_body(self, data: bytes, *, end: bool) -> None:
         """See :class:`..exchange.writer.Exchange`: collect it."""
+        self._is_whole = self._is_whole or end
         if self._phase is not _Phase.READING:
             return
         if data:
@@ -220,6 +247,7 @@ class InboxExchange(Exchange):
 
     def time_out(self) -> None:
         """See :class:`..exchange.writer.Exchange`: it never waits for an app."""
+        self._let_in(_UNCHECKED)
 
     # -- the response (Sender) ---------------------------------------------------------------
 
@@ -275,10 +303,9 @@ class InboxExchange(Exchange):
             self._writer.finish()
 
     def _refuse(self, reply: Reply) -> None:
-        was_whole = self._phase is not _Phase.READING or self._request.length == 0
         self._outcome = reply.why
         self._end(reply.status)
-        keep_alive = was_whole and not reply.closes
+        keep_alive = self._is_whole and not reply.closes
         self._writer.reply(reply, request_id=self._head.request_id, keep_alive=keep_alive)
 
     def _stop_timer(self) -> None:
