@@ -141,6 +141,11 @@ async def test_half_closes_pass(tmp_path: Path) -> None:
         await raw.is_ended.wait()
         assert raw.received == b"still here"
         visitor.close()
+        route = one.edge.directory.find(HOME)
+        assert route is not None
+        async with asyncio.timeout(10):
+            while route.share.visitors:  # noqa: ASYNC110 - the loop's turns are what is waited for
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.plain

@@ -293,6 +293,8 @@ class ByteExchange(Placed):
 
     def refuse(self, reply: Reply) -> None:
         """See :class:`.placement.Placed`: there is nobody who could speak TLS."""
+        if self._phase is _OVER:
+            return
         self._outcome = reply.why
         self._end(reply.status)
         self._line.refuse()
@@ -310,6 +312,7 @@ class ByteExchange(Placed):
 
     def _end(self, status: int) -> None:
         self._phase = _OVER
+        self._placement.end()
         self._first = b""
         head = self._head
         entry = _new(
