@@ -10,11 +10,12 @@ from typing import Literal
 
 import pytest
 
+from asgi_tunnel_edge.ban import BanRecord
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import EdgeConfigError
 from asgi_tunnel_edge.server import Edge
 from asgi_tunnel_edge.settings.config import AccessLogConfig, EdgeConfig, TlsConfig
-from asgi_tunnel_edge.storage import Store
+from asgi_tunnel_edge.storage import SnapshotWatcher, Store
 from asgi_tunnel_edge.tokens import Snapshot, TokenRecord
 
 
@@ -103,3 +104,54 @@ async def test_access_log_that_cannot_be_opened(tmp_path: Path) -> None:
     edge = Edge(make(tmp_path, "missing/access.log"))
     with pytest.raises(EdgeConfigError, match=r"access_log.path: .* cannot be written .*; make"):
         await edge.start()
+
+
+async def test_the_store_changes_while_the_edge_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a look finds before all is there that follows it holds from the first request on."""
+    config = make(tmp_path)
+    store = Store(config.database_path)
+    record = TokenRecord(
+        id="tok_1", name="shop", secret_sha256="", hostnames=("shop.test",), created_at=0
+    )
+    store.create_token(record)
+    edge = Edge(config)
+    open_doors = edge._open_doors
+
+    def watcher() -> SnapshotWatcher:
+        assert edge._watcher is not None
+        return edge._watcher
+
+    async def slowly(snapshot: Snapshot) -> object:
+        store.revoke_tokens(["shop"])
+        store.add_ban(BanRecord(address="198.51.100.0/24", created_at=1))
+        async with asyncio.timeout(10):
+            while watcher().snapshot is snapshot:  # noqa: ASYNC110 - a thread looks
+                await asyncio.sleep(0.01)
+        return await open_doors(snapshot)
+
+    monkeypatch.setattr(edge, "_open_doors", slowly)
+    await edge.start()
+    try:
+        assert edge.directory.snapshot.tokens["tok_1"].revoked
+        assert edge.guards.is_banned("198.51.100.7")
+        assert "failed" not in caplog.text
+    finally:
+        await edge.stop()
+
+
+async def test_a_look_that_fails_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else no token would expire any more, and no new certificate be shown."""
+    edge = Edge(make(tmp_path))
+    await edge.start()
+    try:
+        monkeypatch.setattr(edge.directory, "end_expired", lambda now: 1 / 0)
+        edge._look()
+        assert "a look at what has expired failed; the next one follows" in caplog.text
+        assert edge._expiry is not None
+        assert edge._expiry.when() > asyncio.get_running_loop().time()
+    finally:
+        await edge.stop()

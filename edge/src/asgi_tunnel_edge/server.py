@@ -152,6 +152,7 @@ class Edge:
             rotation=_rotation(config),
         )
         self._watcher: SnapshotWatcher | None = None
+        self._is_made = False  # whether all is there that follows the store
         self._expiry: asyncio.TimerHandle | None = None
         self.ports = Ports(self._held, parent)
         self._certificates: ShownCertificates | None = None  # None: TLS is off
@@ -262,7 +263,8 @@ class Edge:
         await self._open_dashboard()
         await self.inbox.start()
         if self._certificates is not None:
-            await self._certificates.start(snapshot)
+            await self._certificates.start(self._watcher.snapshot)
+        self._follow_store(snapshot)
         try:
             await self._listen_everywhere()
         except OSError:
@@ -284,8 +286,7 @@ class Edge:
         )
         self._access_log.start()
         self._sweep.start()
-        loop = asyncio.get_running_loop()
-        self._expiry = loop.call_later(_EXPIRY_CHECK, self._end_expired)
+        self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._look)
         # What lives as long as the process need not be looked at by each collection.
         gc.collect()
         gc.freeze()
@@ -702,7 +703,16 @@ class Edge:
             return False
         return route.is_end_to_end or self._certificates.find(hostname) is not None
 
+    def _follow_store(self, first: Snapshot) -> None:
+        """Take what the store has changed since the first snapshot, and what it will."""
+        assert self._watcher is not None
+        self._is_made = True
+        if self._watcher.snapshot is not first:
+            self._apply(self._watcher.snapshot)
+
     def _apply(self, snapshot: Snapshot) -> None:
+        if not self._is_made:
+            return  # the start takes the newest one once all is there that follows it
         self.directory.apply(snapshot)
         self.inbox.apply(snapshot)
         self.instruments.follow(snapshot)
@@ -727,7 +737,16 @@ class Edge:
             if not connection.is_proxy and self.guards.is_banned(connection.address):
                 connection.end()
 
-    def _end_expired(self) -> None:
+    def _look(self) -> None:
+        try:
+            self._look_at_times()
+        except Exception:  # noqa: BLE001
+            # The timer's outer edge: without looks no token and no certificate would end any more.
+            _log.exception("a look at what has expired failed; the next one follows")
+        finally:
+            self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._look)
+
+    def _look_at_times(self) -> None:
         self.directory.end_expired(time.time())
         self.known_edges.look(self.directory)
         self.directory.renew()
@@ -740,7 +759,6 @@ class Edge:
                 self.directory.renew_all(SPREAD)  # so that apps hear of the next one in time
         if not self.context.is_stopping:
             self.ports.look()
-        self._expiry = asyncio.get_running_loop().call_later(_EXPIRY_CHECK, self._end_expired)
 
     def _pins(self) -> tuple[str, ...]:
         return () if self._certificates is None else self._certificates.pins

@@ -9,7 +9,6 @@ from typing import Final
 __all__ = ["use_wal"]
 
 _RETRY: Final = 0.01  # seconds
-_PRIMARY: Final = 0xFF  # of SQLite's error codes; the rest says more
 
 
 def use_wal(connection: sqlite3.Connection, patience: float) -> None:
@@ -30,7 +29,7 @@ def use_wal(connection: sqlite3.Connection, patience: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            is_locked = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            is_locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # and why, above it
             if not is_locked or time.monotonic() >= end:
                 raise
             time.sleep(_RETRY)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,6 @@ from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 from asgi_tunnel_edge.errors import CertificateError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from asgi_tunnel_edge.certificates.source import CertificateSource
 
 
@@ -71,6 +70,23 @@ def test_a_certificate_that_cannot_be_used_is_named_once(
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "the certificate in use stays"
     ]
+
+
+def test_a_file_that_goes_away_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who replaces it by `rm` and `cp`: the one in use stays, and the next look finds the new."""
+    files = create_internal_certificate("example.org", tmp_path)
+    source = FileCertificates(files.certificate, files.key, is_pinned=False)
+    new = create_internal_certificate("example.net", tmp_path / "new")
+    files.certificate.write_bytes(new.certificate.read_bytes())
+    files.key.write_bytes(new.key.read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: (path / "gone").read_text())
+        assert not source.look()
+    assert source.find("example.org") is not None
+    assert source.look()
+    assert source.find("example.net") is not None
 
 
 def test_old_tls_is_off(tmp_path: Path) -> None:

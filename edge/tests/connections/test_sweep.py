@@ -44,7 +44,7 @@ class World:
         self.one, self.other = token("one"), token("other")
         self.directory = LocalDirectory(Snapshot.of(1, [self.one, self.other]))
         self.context = EdgeContext(limits=Limits(max_buffered_bytes=budget))
-        table = ConnectionTable(max_connections=10, max_per_address=10)
+        self.table = table = ConnectionTable(max_connections=10, max_per_address=10)
         log = AccessLog(form="text", path=tmp_path / "access.log")
         self.sweep = Sweep(self.context, table, self.directory, log)
 
@@ -108,3 +108,38 @@ async def test_a_full_edge_ends_the_largest_holder(tmp_path: Path) -> None:
     assert sum(session.is_over for session in many) == 1
     world.look()
     assert not world.context.is_overloaded
+
+
+class Broken:
+    """A connection that a defect has made unusable."""
+
+    def __init__(self) -> None:
+        self.has_ended = False
+
+    def check(self, now: float) -> None:
+        """Fail."""
+        raise AssertionError("a state that must not be")
+
+    def end(self) -> None:
+        """Note it."""
+        self.has_ended = True
+
+
+async def test_a_defect_ends_one_connection_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look comes, whatever failed in this one."""
+    world = World(tmp_path, budget=MIB)
+    broken = Broken()
+    monkeypatch.setattr(world.table, "connections", [broken])
+    monkeypatch.setattr(world.sweep, "look_at_memory", lambda now: 1 / 0)
+    world.sweep._look()
+    assert broken.has_ended
+    assert [record.getMessage() for record in caplog.records] == [
+        "a connection is ended by a defect",
+        "a look at the connections failed; the next one follows",
+    ]
+    timer = world.sweep._timer
+    assert timer is not None
+    assert not timer.cancelled()
+    world.sweep.stop()

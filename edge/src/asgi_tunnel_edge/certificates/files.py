@@ -79,7 +79,7 @@ class FileCertificates:
             return False
         try:
             self._read()
-        except CertificateError as error:
+        except (CertificateError, OSError) as error:
             if version == self._failed:
                 self._warned = version
                 self._log.error("the certificate in use stays: %s", error)

@@ -96,17 +96,28 @@ class Sweep:
         return self._budget.used
 
     def _look(self) -> None:
-        now = self._context.now()
         if self._timer is not None:
             self.lag.add(max(self._loop.time() - self._timer.when(), 0.0))
+        try:
+            self._look_at_all(self._context.now())
+        except Exception:  # noqa: BLE001
+            # The timer's outer edge: without looks no time is bounded any more, nor memory.
+            _log.exception("a look at the connections failed; the next one follows")
+        finally:
+            self._timer = self._loop.call_later(INTERVAL, self._look)
+
+    def _look_at_all(self, now: float) -> None:
         for connection in list(self._table.connections):
-            connection.check(now)
+            try:
+                connection.check(now)
+            except Exception:  # noqa: BLE001 - one that is broken may not keep the others from it
+                _log.exception("a connection is ended by a defect")
+                connection.end()
         self.look_at_memory(now)
         self._directory.sample_throughput(now)
         self._directory.end_unacknowledged(now)
         self._directory.wake_all()
         self._access_log.flush()
-        self._timer = self._loop.call_later(INTERVAL, self._look)
 
     def look_at_memory(self, now: float) -> None:
         """End who keeps more than its share; refuse new work above the budget, but not for long."""

@@ -144,6 +144,8 @@ class HTTPExchange(Placed):
         try:
             self._stream_id = upstream.open_stream(_HTTP, head, self, end=self._is_body_sent)
         except HeadError:
+            self._upstream = None
+            self._writer.release()
             self.refuse(TOO_LARGE_A_HEAD)
 
     def send_body(self, data: bytes, *, end: bool) -> None:
@@ -293,6 +295,8 @@ class HTTPExchange(Placed):
 
     def refuse(self, reply: Reply) -> None:
         """See :class:`.placement.Placed`: nothing of a response has been sent."""
+        if self._phase is _OVER:
+            return  # what came of its body while it waited is malformed, which ends it
         self._outcome = reply.why
         self._end(reply.status)
         keep_alive = self._is_body_sent and not reply.closes

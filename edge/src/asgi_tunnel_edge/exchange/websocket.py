@@ -158,6 +158,8 @@ class WebSocketExchange(Placed):
         try:
             self._stream_id = upstream.open_stream(StreamKind.WEBSOCKET, head, self, end=False)
         except HeadError:
+            self._upstream = None
+            self._writer.release()
             self.refuse(TOO_LARGE_A_HEAD)
 
     def time_out(self) -> None:
@@ -195,6 +197,9 @@ class WebSocketExchange(Placed):
         self._heard = self._context.now()
         self._channel = channel = self._writer.upgrade(head, self)
         channel.resume_reading()  # bytes that came before the handshake was done
+        context = self._context
+        if context.is_stopping and (context.is_ending or not context.is_replaced):
+            self.shut_down()  # those that were open before it have been
 
     def _bad_subprotocol(self, fields: Fields) -> str | None:
         chosen = [value for name, value in fields if name == b"sec-websocket-protocol"]
@@ -444,6 +449,8 @@ class WebSocketExchange(Placed):
 
     def refuse(self, reply: Reply) -> None:
         """See :class:`.placement.Placed`."""
+        if self._phase is _Phase.OVER:
+            return
         self._outcome = reply.why
         self._status = reply.status
         self._finish()
