@@ -179,7 +179,6 @@ ELSEWHERE: Final[dict[str, str]] = {
     "src/asgi_tunnel/testing/fixture.py": "tests/test_testing.py",
     "src/asgi_tunnel/testing/link.py": "tests/test_testing.py",
     "src/asgi_tunnel/testing/visitor.py": "tests/test_testing.py",
-    "src/asgi_tunnel/thread.py": "tests/e2e/test_servers.py",
     "edge/src/asgi_tunnel_edge/admission/tunnels.py": (
         "edge/tests/hostile/test_tunnel_admission.py tests/e2e/test_tokens.py"
     ),

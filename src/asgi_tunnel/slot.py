@@ -411,6 +411,10 @@ class Slot:
             transport.abort()
             raise
         self._place, self._is_held = place, False
+        if self._connector.is_stopping and not welcome.resumed:
+            # Nobody would drain it, nor end it: what it was dialed for is lost already.
+            session.terminate(GoawayCode.SHUTDOWN, "the app ends")
+            return
         if rest:
             session.data_received(rest)
         self._received = session.connection.received_frames

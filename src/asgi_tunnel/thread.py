@@ -24,6 +24,9 @@ JOIN_TIMEOUT: Final = 5.0
 """Seconds the process waits at its end for the thread to say goodbye."""
 
 
+DRAIN_TIMEOUT: Final = 2.0
+"""Of them for requests in progress; then the goodbye and the app's shutdown follow."""
+
 SERVE_TIMEOUT: Final = 60.0
 """Seconds after which a server that has imported the app and does not serve it is given up."""
 
@@ -113,7 +116,11 @@ class ThreadHandle:
         connector.on_urls = functools.partial(allow_public_hosts, app)
         connector.start()
         await self._stopped.wait()
-        await connector.stop()
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT):  # anyio's would cancel its last words, too
+                await connector.stop()
+        except TimeoutError:
+            await origin.finish(0)
         try:
             await lifespan.shutdown()
         except LifespanError as error:

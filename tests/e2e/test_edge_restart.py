@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+from asgi_tunnel.asgi.origin import Origin
+from asgi_tunnel.config import TunnelConfig
+from asgi_tunnel.connector import Connector
 
 from .browsing import APPS, ROOT, browse
 from .harness import BIN, Edge, Process, Token, running_app, running_edge, spawn, wait_until
@@ -121,3 +127,41 @@ def test_app_starts_before_its_edge(tmp_path: Path) -> None:
                 assert web.get("/about").status_code == 200
             assert app.stop() == 0
         assert "Traceback" not in app.output
+
+
+async def test_an_app_that_ends_while_its_edge_restarts(tmp_path: Path) -> None:
+    """What is in progress is lost with the edge; the app takes no session, and no visitor, anew."""
+    begun: list[str] = []
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        if scope["path"] == "/slow":
+            await asyncio.sleep(60)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    with running_edge(tmp_path, limits="hold_timeout = 0.5") as edge:
+        token = edge.create_token("shop")
+        config = TunnelConfig.required(token=token.token, connections=1, grace=2)
+        connector = Connector(config, Origin(served))
+        connector.start()
+        await connector.wait_connected()
+
+        async def visit(path: str) -> int:
+            async with httpx.AsyncClient(timeout=30) as client:
+                url, fields = edge.url(token.hostnames[0], path), {"host": token.hostnames[0]}
+                return (await client.get(url, headers=fields)).status_code
+
+        slow = asyncio.ensure_future(visit("/slow"))
+        while not begun:  # noqa: ASYNC110 - the loop's turns are what is waited for
+            await asyncio.sleep(0.01)
+        edge.running.kill()
+        with suppress(httpx.HTTPError):
+            await slow
+        stopping = asyncio.ensure_future(connector.stop())
+        await asyncio.to_thread(edge.start)
+        while not stopping.done():
+            assert await visit("/late") == 503
+        await stopping
+        assert not connector.is_connected
+        assert begun == ["/slow"]
