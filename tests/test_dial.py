@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 
 from asgi_tunnel.asgi.origin import Origin
-from asgi_tunnel.dial import dial
+from asgi_tunnel.dial import _resolve, dial
 from asgi_tunnel.errors import TunnelError
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.events import StreamOpened
@@ -107,3 +111,22 @@ def test_no_option_takes_a_token(command: list[str]) -> None:
         check=True,
     )
     assert "--token" not in done.stdout
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_name_is_looked_up_beside_the_apps_own_threads(host: str) -> None:
+    """While all of them wait for something."""
+    released = threading.Event()
+    loop = asyncio.get_running_loop()
+    executor = ThreadPoolExecutor(1)
+    loop.set_default_executor(executor)
+    count = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
+    busy = [asyncio.ensure_future(anyio.to_thread.run_sync(released.wait)) for _ in range(count)]
+    busy.append(asyncio.ensure_future(asyncio.to_thread(released.wait)))
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert (socket.AF_INET, ("127.0.0.1", 80)) in await _resolve(host, 80)
+    finally:
+        released.set()
+        await asyncio.gather(*busy)

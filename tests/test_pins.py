@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 from click.testing import CliRunner
 
@@ -196,3 +198,19 @@ async def test_the_edge_changes_its_certificate(
         running.abort()
         away.abort()
         await edge.stop()
+
+
+async def test_they_wait_for_no_thread_of_the_app(tmp_path: Path) -> None:
+    """A connection is made anew while all of the app's threads wait for something."""
+    pins = KnownPins(TOKEN, tmp_path / "pins")
+    released = threading.Event()
+    count = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
+    busy = [asyncio.ensure_future(anyio.to_thread.run_sync(released.wait)) for _ in range(count)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await pins.learn((B,))
+            assert await pins.accepted() == (B,)
+    finally:
+        released.set()
+        await asyncio.gather(*busy)

@@ -6,7 +6,7 @@ What is said over it, HELLO first, is left to :mod:`.connector`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import socket
 import ssl
 from ipaddress import ip_address
@@ -14,6 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
+import anyio
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
@@ -187,8 +188,13 @@ Address = tuple[int, Any]
 
 async def _resolve(host: str, port: int) -> list[Address]:
     """Return the addresses that a name has now, the two families in turn."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        found = ask(flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name
+        # Not in a thread of the app's pools: they may all wait for what the network has lost.
+        limiter = anyio.CapacityLimiter(1)
+        found = await anyio.to_thread.run_sync(ask, limiter=limiter, abandon_on_cancel=True)
     families: dict[int, list[Address]] = {}
     for family, _, _, _, address in found:
         families.setdefault(family, []).append((family, address))
@@ -225,9 +231,11 @@ async def _race(addresses: list[Address]) -> tuple[socket.socket, Address]:
     finally:
         for task in running:
             task.cancel()
+        if running:
+            await asyncio.wait(running)
         for task in running:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                (await task).close()
+            if not task.cancelled() and task.exception() is None:
+                task.result().close()
 
 
 async def _connect(address: Address) -> socket.socket:

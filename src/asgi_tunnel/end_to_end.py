@@ -113,7 +113,7 @@ class EndToEnd:
     async def _load(self) -> HomeServer | None:
         try:
             # In a thread: an import reads many files, and the app may be serving already.
-            make = await anyio.to_thread.run_sync(find_server)
+            make = await anyio.to_thread.run_sync(find_server, limiter=anyio.CapacityLimiter(1))
         except TunnelError as error:
             self._is_over = True  # once is enough in a log
             _log.error("%s", error)

@@ -53,6 +53,8 @@ class KnownPins:
         self._learned: tuple[str, ...] = ()  # from the edge, by this process
         self._known: tuple[str, ...] = ()  # and from the file, at the last look
         self._has_warned = False
+        # Not among the app's: a connection would wait for them, where they wait for a database.
+        self._threads = anyio.CapacityLimiter(1)
         name = sha256(f"{token.edge}\n{self._first}".encode()).hexdigest()[:32]
         self.path = None if folder is None else folder / name
 
@@ -62,7 +64,7 @@ class KnownPins:
         Another process of the app may have heard of later ones: the file is read each time.
         Cancelling it changes nothing.
         """
-        stored = await anyio.to_thread.run_sync(self._read)
+        stored = await anyio.to_thread.run_sync(self._read, limiter=self._threads)
         self._known = tuple(dict.fromkeys((*self._learned, *stored)))
         return self._known or (self._first,)
 
@@ -74,7 +76,7 @@ class KnownPins:
         """
         if pins:
             self._learned = tuple(pins)
-            await anyio.to_thread.run_sync(self._write, self._learned)
+            await anyio.to_thread.run_sync(self._write, self._learned, limiter=self._threads)
 
     @property
     def kept_in(self) -> str:

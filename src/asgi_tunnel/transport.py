@@ -371,11 +371,11 @@ class WebSocketTransport:
         sock, name = (self._transport.get_extra_info(key) for key in ("socket", "sockname"))
         if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return True
-        with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
-            try:
+        try:
+            with socket.socket(sock.family, socket.SOCK_DGRAM) as probe:
                 probe.bind((name[0], 0, *name[2:]))
-            except OSError as error:
-                return error.errno != errno.EADDRNOTAVAIL
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
         return True
 
     def start(self, receiver: Receiver) -> None:
