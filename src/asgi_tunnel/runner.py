@@ -142,7 +142,9 @@ def run_process(
             keep_memory()
             with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
                 serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
-                return loop_runner.run(serving)
+                code = loop_runner.run(serving)
+                stop.served(code)
+                return code
     except Interrupted:
         return EXIT_OK
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator
@@ -50,6 +51,8 @@ class Stop:
     Attributes:
         reason: The first signal's name; empty when the stop has another reason.
         is_starting: Whether the app has not started yet: then a signal ends its startup.
+        code: The exit code, once nothing is left but to wait for the app's own tasks and threads; a
+            signal a moment later ends the process.
     """
 
     def __init__(self, *, may_force: bool = False) -> None:
@@ -61,6 +64,8 @@ class Stop:
         self._last = (0, 0.0)  # the signal, and when it came
         self.reason = ""
         self.is_starting = True
+        self.code: int | None = None
+        self._served_at = 0.0
 
     @property
     def is_requested(self) -> bool:
@@ -78,6 +83,10 @@ class Stop:
                 return  # its end is told twice, by the pipe and by the kernel
             self._hard.set()
         self._soft.set()
+
+    def served(self, code: int) -> None:
+        """Nothing is served any more, and the app was shut down; see :attr:`code`."""
+        self.code, self._served_at = code, time.monotonic()
 
     async def wait(self) -> None:
         """Return when the end has been asked for.  Cancelling it loses nothing."""
@@ -146,6 +155,12 @@ class Stop:
         self._last = (number, now)
         if number == before and now - when < SAME:
             return
+        if self.code is not None and self._may_force and now - self._served_at > SAME:
+            _log.error("the app has tasks or threads that do not end; ended by force")
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(Exception):
+                    stream.flush()
+            os._exit(self.code)
         if self.is_starting and not self.reason:
             # Here and now: the event loop may be blocked by the app's startup.
             self.reason = signal.Signals(number).name

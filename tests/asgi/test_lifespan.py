@@ -283,3 +283,27 @@ async def test_wrong_messages_raise_in_the_app(messages: list[Message]) -> None:
     await rest()
     assert len(errors) == 1
     assert str(messages[-1]["type"]) in str(errors[0])
+
+
+class OutOfLine(BaseException):
+    """Of an app, or of a test that fails in it."""
+
+
+@pytest.mark.parametrize("step", ["startup", "shutdown"])
+async def test_what_is_no_exception_ends_it_too(
+    step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the process would wait for ever, and say nothing of why."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if step == "shutdown":
+            await send(STARTED)
+            await receive()
+        raise OutOfLine("neither here nor there")
+
+    lifespan = Lifespan(app)
+    async with asyncio.timeout(10):
+        await lifespan.startup()
+        await lifespan.shutdown()
+    assert "OutOfLine: neither here nor there" in caplog.text

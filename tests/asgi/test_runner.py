@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.asgi.fakes import FakeConnector, Life
 from tests.asgi.memory import until
-from tests.e2e.harness import BIN, Edge, Process, running_edge, spawn
+from tests.e2e.harness import BIN, Edge, Process, running_edge, spawn, wait_until
 from tests.e2e.harness import Token as EdgeToken
 from tests.e2e.visitor import visiting
 
@@ -291,6 +293,48 @@ def test_an_app_that_configures_logging_hides_nothing(folder: Path, place: str) 
     code, output = ended(serve(folder, "quiet:missing"))
     assert code == 2
     assert output.count("does not have") == 1
+
+
+HANGS = """
+import asyncio, threading
+from served import app as other
+
+tasks = []
+
+async def worker():
+    while True:
+        try:
+            await asyncio.to_thread(threading.Event().wait) if threads else await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            pass
+
+async def app(scope, receive, send):
+    tasks.append(asyncio.create_task(worker()))
+    await other(scope, receive, send)
+"""
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_a_further_signal_ends_what_does_not_end(folder: Path, threads: bool) -> None:
+    """Once the app was shut down: its tasks that take no cancel, and threads that wait for ever."""
+    (folder / "hangs.py").write_text(f"threads = {threads}\n{HANGS}")
+    process = serve(folder, "hangs:app", PYTHONUNBUFFERED="")
+    process.wait_for("cannot reach the edge")
+    process.popen.send_signal(signal.SIGINT)
+    process.wait_for("stopped")
+    wait_until(lambda: _signalled(process, signal.SIGINT), what="a further signal ends it")
+    assert process.popen.wait(1) == 0
+    assert "shutdown" in process.output
+    assert "the app has tasks or threads that do not end; ended by force" in process.output
+
+
+def _signalled(process: Process, number: int) -> bool:
+    """Send a signal, as somebody who loses patience; return whether it has ended."""
+    if process.is_alive():
+        process.popen.send_signal(number)
+    with suppress(subprocess.TimeoutExpired):
+        process.popen.wait(0.2)
+    return not process.is_alive()
 
 
 def test_lifespan_on_needs_one(folder: Path) -> None:

@@ -145,7 +145,9 @@ class Lifespan:
             if self._task is not None and self._task.cancelling():
                 raise
             self._raised(error)
-        except Exception as error:  # noqa: BLE001 - the task's outer edge: it is told or logged
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the task's outer edge: it is told or logged
             self._raised(error)
         if self._phase is Phase.STARTING:
             self._why = self._why or "the app returned from it at once"
