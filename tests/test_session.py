@@ -10,8 +10,9 @@ import pytest
 
 from asgi_tunnel.asgi.types import StreamHandler
 from asgi_tunnel.pacing import CPUYield, Pacing
-from asgi_tunnel.protocol.codes import GoawayCode
+from asgi_tunnel.protocol.codes import GoawayCode, ResetCode
 from asgi_tunnel.protocol.connection import Connection, Role
+from asgi_tunnel.protocol.events import StreamOpened
 from asgi_tunnel.protocol.frames import Buffer, FrameType, StreamKind, encode_frame
 from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import TURN_FRAMES, Settings, Timing
@@ -210,3 +211,21 @@ async def turns(count: int) -> None:
     """Let the event loop come round."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def test_a_stream_that_is_refused_at_once_is_forgotten() -> None:
+    """Its handler would stay until the session ends, and hear of nothing."""
+    session, _ = new_session(Role.CONNECTOR)
+    other, sink = new_session()
+
+    def refuse(link: Session, event: StreamOpened) -> StreamHandler:
+        link.reset_stream(event.stream_id, ResetCode.REFUSED)
+        return cast(StreamHandler, Ignore())
+
+    session.on_stream = refuse
+    ask(other, 20)
+    await turns(3)
+    session.data_received(sink.data)
+    assert (session.handlers, session.connection.open_streams) == ({}, 0)
+    for one in (session, other):
+        one.terminate(GoawayCode.NO_ERROR, "done")

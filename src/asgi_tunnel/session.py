@@ -397,7 +397,9 @@ class Session:
     def _on_opened(self, event: StreamOpened) -> None:
         if self.on_stream is None:
             raise LocalProtocolError("a session without on_stream got a stream")
-        self.handlers[event.stream_id] = self.on_stream(self, event)
+        handler = self.on_stream(self, event)
+        if self.connection.streams.is_open(event.stream_id):  # it was not refused at once
+            self.handlers[event.stream_id] = handler
 
     def _on_writable(self, event: StreamWritable) -> None:
         handler = self.handlers.get(event.stream_id)

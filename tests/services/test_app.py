@@ -242,3 +242,30 @@ async def test_a_service_that_ends_and_comes_back_disturbs_nobody() -> None:
             response = await edge.get("/", headers={"host": "a.test"})
             assert (response.status, response.headers.get("retry-after")) == (503, "5")
             assert await ask(edge, "b.test", "/") == "b||/|/"
+
+
+async def test_a_first_call_that_is_cancelled_stops_no_other() -> None:
+    """A visitor who leaves while an app starts: it goes on starting, for those behind."""
+    goes_on = asyncio.Event()
+    served = App("a")
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await goes_on.wait()
+        await served(scope, receive, send)
+
+    services = Services({"*": slow})
+    async with LocalEdge(services, lifespan="off") as edge:
+        await edge.wait_connected()
+        scope = {"type": "http", "headers": [(b"host", b"a.test")], "path": "/", "raw_path": b"/"}
+        first = asyncio.ensure_future(services(scope, asyncio.Event().wait, asyncio.sleep))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        second = asyncio.ensure_future(ask(edge, "a.test", "/"))
+        await asyncio.sleep(0)
+        goes_on.set()
+        async with asyncio.timeout(10):
+            assert await second == "a||/|/"
+    await services._stop()
+    assert served.log == ["startup", "shutdown"]

@@ -98,6 +98,7 @@ async def test_a_websocket_that_is_accepted_while_the_edge_stops(tmp_path: Path)
 
     visitor = asyncio.create_task(visit())
     await asked.wait()
+    tunnels: list[Any] = [one.session._transport for one in live.edge.directory.entries]
     stopping = asyncio.create_task(live.edge.stop())
     while not live.edge.context.is_stopping:  # noqa: ASYNC110 - the loop's turns are waited for
         await asyncio.sleep(0.01)
@@ -107,3 +108,6 @@ async def test_a_websocket_that_is_accepted_while_the_edge_stops(tmp_path: Path)
     await stopping
     assert time.monotonic() - began < allowed(3.0, began)  # and not the 10 s of its grace
     await live.disconnect()
+    async with asyncio.timeout(10):
+        while any(one is not None and not one.is_lost for one in tunnels):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def is_open(handle: int) -> bool:
 def handles(tmp_path: Path) -> list[int]:
     """Four descriptors, one after the other."""
     first = os.open(tmp_path, os.O_RDONLY)
-    found = [os.dup2(first, 100 + number) for number in range(4)]
+    found = [fcntl.fcntl(first, fcntl.F_DUPFD, 700 + number) for number in range(4)]
     os.close(first)
     return found
 

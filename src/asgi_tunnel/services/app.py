@@ -67,8 +67,8 @@ class Services:
         self._served_names.describe = self._describe
         self._use(read)
         self._watch: FileWatch | None = None
+        self._starting: asyncio.Task[None] | None = None  # or it is done; None: not begun
         self._is_started = False
-        self._started = asyncio.Event()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()  # entries on their way out, and the watch
 
@@ -121,7 +121,7 @@ class Services:
 
     async def _replace(self, read: tuple[Service, ...]) -> None:
         async with self._changing:
-            if not self._is_started:
+            if self._starting is None:
                 self._use(read)
                 return
             entries: dict[str, Entry] = {}
@@ -148,7 +148,7 @@ class Services:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        if not self._started.is_set():
+        if not self._is_started:
             await self._start()  # a server that sends no lifespan
         hostname = read_hostname(scope["headers"])
         if hostname is None:
@@ -176,7 +176,7 @@ class Services:
 
         Only what is simple: for everything else, and every refusal, the app is called.
         """
-        if not self._started.is_set():
+        if not self._is_started:
             return None
         found = find_target(self._table, event.head)
         if found is None:
@@ -204,18 +204,23 @@ class Services:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> None:
-        if self._is_started:
-            await self._started.wait()
-            return
-        self._is_started = True
+        """Start all, once; who comes meanwhile waits, and ends nothing by leaving."""
+        if self._starting is None:
+            self._starting = asyncio.ensure_future(self._start_all())
+        await asyncio.shield(self._starting)
+
+    async def _start_all(self) -> None:
         await _start(list(self._entries.values()))
-        self._started.set()
+        self._is_started = True
         if self._watch is not None:
             self._spawn(self._follow(self._watch), "asgi-tunnel services file")
 
     async def _stop(self) -> None:
         self._is_started = False
-        self._started.clear()
+        starting, self._starting = self._starting, None
+        if starting is not None and not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
         leaving = list(self._tasks)
         for task in leaving:
             task.cancel()  # those that leave the table stop at once
