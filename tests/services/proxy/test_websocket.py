@@ -197,3 +197,31 @@ async def test_a_service_that_is_away_refuses_with_503() -> None:
 
 
 async def _never(call: Call) -> None: ...
+
+
+async def test_a_visitor_who_leaves_before_the_service_answers() -> None:
+    """The connection to the service is closed; the next one has its place."""
+    asked, closed = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        while await reader.read(65536):
+            pass
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    services = Services({"*": {"to": f"http://127.0.0.1:{port}", "max_connections": 1}})
+    async with server, LocalEdge(services) as edge:
+
+        async def visit() -> None:
+            async with edge.websocket("/"):
+                pass
+
+        visitor = asyncio.ensure_future(visit())
+        await asked.wait()
+        visitor.cancel()
+        async with asyncio.timeout(10):
+            await closed.wait()
+        await asyncio.wait([visitor])

@@ -55,6 +55,11 @@ class Exchange:
         self._urls: UrlMap | None = None
         self.has_started = False
 
+    @property
+    def receive(self) -> Receive:
+        """The call's messages, for a refusal."""
+        return self._receive
+
     def write_head(self, writer: HeadWriter, target: bytes, urls: UrlMap) -> None:
         """Write the head of the request down.
 

@@ -102,18 +102,20 @@ class Proxy:
             await exchange.run()
         except UnreachableError as error:
             self._note(error.why)
-            await refuse(scope, receive, send, 503, _NOT_RUNNING, retry=True)
+            await refuse(scope, exchange.receive, send, 503, _NOT_RUNNING, retry=True)
         except BusyError:
             self.warn(f"all {self._target.max_connections} connections are in use")
-            await refuse(scope, receive, send, 503, "this service is busy", retry=True)
+            await refuse(scope, exchange.receive, send, 503, "this service is busy", retry=True)
         except TimeoutError:
             self.warn("it did not answer in time")
             if not exchange.has_started:  # else it is left incomplete, and so it is cut
-                await refuse(scope, receive, send, 504, "this service did not answer in time")
+                why = "this service did not answer in time"
+                await refuse(scope, exchange.receive, send, 504, why)
         except (ResponseError, ConnectionError) as error:
             self.warn(str(error))
             if not exchange.has_started:
-                await refuse(scope, receive, send, 502, "this service gave no valid response")
+                why = "this service gave no valid response"
+                await refuse(scope, exchange.receive, send, 502, why)
         else:
             self.note_reached()
 

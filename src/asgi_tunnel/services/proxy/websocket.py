@@ -7,7 +7,7 @@ import base64
 import os
 from typing import Final
 
-from ...asgi.types import Receive, Scope, Send
+from ...asgi.types import Message, Receive, Scope, Send
 from .connection import ServiceConnection
 from .errors import ResponseError
 from .fields import HeadWriter, response_fields
@@ -35,6 +35,8 @@ class WebSocketExchange:
         self._pool = pool
         self._scope = scope
         self._receive = receive
+        self._first: Message | None = None  # websocket.connect, once it was taken
+        self._is_gone = False  # the visitor
         self._send = send
         self._head = b""
         self._key = base64.b64encode(os.urandom(16))
@@ -48,25 +50,27 @@ class WebSocketExchange:
             b"sec-websocket-key: %b\r\n\r\n" % self._key
         )
 
+    async def receive(self) -> Message:
+        """Return the call's messages, for a refusal: from the first one on."""
+        first, self._first = self._first, None
+        return await self._receive() if first is None else first
+
     async def run(self) -> None:
         """Do the handshake and relay until one side closes; errors as :meth:`.http.Exchange.run`.
 
         Cancelling it closes the connection.
         """
+        self._first = await self._receive()
         connection = await self._pool.open()
         reader = ResponseReader("GET", upgrade=True, lines=self._pool.lines)
         connection.begin(reader)
         connection.write(self._head)
         try:
-            # The caller refuses with a message that begins by taking this one.
-            async with asyncio.timeout(self._pool.target.response_timeout or None):
-                while reader.head is None:
-                    await connection.wait()
-                    reader.interim.clear()
-            head = reader.head
+            head = await self._read_head(connection, reader)
+            if head is None:
+                return
             if reader.is_upgraded:
                 self._check(head)
-            await self._receive()  # websocket.connect
             self.has_started = True
             if not reader.is_upgraded:
                 await self._deny(connection, reader, head)
@@ -80,6 +84,30 @@ class WebSocketExchange:
             self._pool.drop(connection)
 
     # -- the handshake -----------------------------------------------------------------------
+
+    async def _read_head(
+        self, connection: ServiceConnection, reader: ResponseReader
+    ) -> ResponseHead | None:
+        """Wait for the service's response; None: the visitor has left before it came."""
+        watch = asyncio.ensure_future(self._watch(connection))
+        try:
+            async with asyncio.timeout(self._pool.target.response_timeout or None):
+                while reader.head is None:
+                    await connection.wait()
+                    reader.interim.clear()
+            return None if self._is_gone else reader.head
+        except ConnectionError:
+            if self._is_gone:
+                return None
+            raise
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _watch(self, connection: ServiceConnection) -> None:
+        await self._receive()  # before it is accepted, a visitor can only leave
+        self._is_gone = True
+        connection.close()
 
     def _check(self, head: ResponseHead) -> None:
         """See that a 101 belongs to our request (RFC 6455 section 4.1).
