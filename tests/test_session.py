@@ -229,3 +229,24 @@ async def test_a_stream_that_is_refused_at_once_is_forgotten() -> None:
     assert (session.handlers, session.connection.open_streams) == ({}, 0)
     for one in (session, other):
         one.terminate(GoawayCode.NO_ERROR, "done")
+
+
+async def test_a_stream_that_is_reset_in_the_read_that_opens_it() -> None:
+    """Its handler hears of both, in their order: the app's call would wait for ever."""
+    session, _ = new_session(Role.CONNECTOR)
+    other, sink = new_session()
+    heard: list[int] = []
+
+    class Hears(Ignore):
+        def on_reset(self, code: int, reason: str) -> None:
+            """Note it."""
+            heard.append(code)
+
+    session.on_stream = lambda link, event: cast(StreamHandler, Hears())
+    stream_id = other.open_stream(StreamKind.HTTP, HEAD, cast(StreamHandler, Ignore()), end=True)
+    other.reset_stream(stream_id, ResetCode.CANCELLED)
+    await turns(3)
+    session.data_received(sink.data)
+    assert (heard, session.handlers) == ([ResetCode.CANCELLED], {})
+    for one in (session, other):
+        one.terminate(GoawayCode.NO_ERROR, "done")

@@ -93,6 +93,7 @@ class Session:
         self.on_end: Callable[[Session, SessionTerminated], None] | None = None
         self.on_ask: Callable[[Session, int, dict[str, Any]], None] | None = None
         self.handlers: dict[int, StreamHandler] = {}
+        self._opening = 0  # the stream whose handler is being made; 0: it wants none any more
         self.moved = 0
         self.streamed = 0
         self.takes_asks = False
@@ -266,6 +267,8 @@ class Session:
     def reset_stream(self, stream_id: int, code: ResetCode, reason: str = "") -> None:
         """End a stream at once; its handler is not called again."""
         self.handlers.pop(stream_id, None)
+        if stream_id == self._opening:
+            self._opening = 0
         self.connection.reset_stream(stream_id, code, reason)
         self._schedule()
 
@@ -278,6 +281,8 @@ class Session:
     def release(self, stream_id: int) -> None:
         """Forget the handler of a stream that is finished."""
         self.handlers.pop(stream_id, None)
+        if stream_id == self._opening:
+            self._opening = 0
 
     def replace_handler(self, stream_id: int, handler: StreamHandler) -> None:
         """Let another handler have what comes on a stream from now on, unless it is over."""
@@ -397,8 +402,9 @@ class Session:
     def _on_opened(self, event: StreamOpened) -> None:
         if self.on_stream is None:
             raise LocalProtocolError("a session without on_stream got a stream")
+        self._opening = event.stream_id
         handler = self.on_stream(self, event)
-        if self.connection.streams.is_open(event.stream_id):  # it was not refused at once
+        if self._opening:  # it was not refused at once
             self.handlers[event.stream_id] = handler
 
     def _on_writable(self, event: StreamWritable) -> None:

@@ -116,10 +116,6 @@ class Streams:
         """Bytes in the outboxes."""
         return sum(stream.queued for stream in self._table.streams.values())
 
-    def is_open(self, stream_id: int) -> bool:
-        """Whether a stream has not ended in both directions."""
-        return stream_id in self._table.streams
-
     def queued_on(self, stream_id: int) -> int:
         """Bytes in the outbox of one stream."""
         stream = self._table.streams.get(stream_id)
