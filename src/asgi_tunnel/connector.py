@@ -241,6 +241,16 @@ class Connector:
             while any(not slot.is_closed for slot in self._slots.values()):  # noqa: ASYNC110
                 await anyio.sleep(_POLL)
 
+    async def part(self) -> None:
+        """Let the last words leave at the end of an event loop, after :meth:`abort`; close all.
+
+        It takes milliseconds, and ``CLOSE_TIMEOUT`` where the edge does not answer.
+        """
+        await self._leave()
+        for slot in self._slots.values():
+            slot.drop_transports()
+        await asyncio.sleep(0)  # in which the loop closes their sockets
+
     def abort(self) -> None:
         """End everything now: nobody waits for us."""
         self.is_stopping = True

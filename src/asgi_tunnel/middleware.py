@@ -462,6 +462,7 @@ async def abort_at_end(connector: Connector) -> None:
         await asyncio.Event().wait()
     finally:
         connector.abort()
+        await connector.part()
 
 
 async def wait_connected(connector: Connector) -> None:
