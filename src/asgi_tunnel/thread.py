@@ -20,11 +20,11 @@ from .mcp import allow_public_hosts
 
 _log = logging.getLogger("asgi_tunnel.thread")
 
-JOIN_TIMEOUT: Final = 5.0
+JOIN_TIMEOUT: Final = 8.0
 """Seconds the process waits at its end for the thread to say goodbye."""
 
 
-DRAIN_TIMEOUT: Final = 2.0
+DRAIN_TIMEOUT: Final = 5.0
 """Of them for requests in progress; then the goodbye and the app's shutdown follow."""
 
 SERVE_TIMEOUT: Final = 60.0

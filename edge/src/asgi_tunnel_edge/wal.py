@@ -15,7 +15,7 @@ def use_wal(connection: sqlite3.Connection, patience: float) -> None:
     """Switch a file to it, where it is not.
 
     SQLite waits for nobody while it does, whatever the connection's timeout: of several processes
-    that open a new file at the same moment, one in some ten is told that it is locked.
+    that open a new file at the same moment, one may be told that it is locked.
 
     Args:
         connection: Of the file.

@@ -145,7 +145,7 @@ class Lifespan:
             if self._task is not None and self._task.cancelling():
                 raise
             self._raised(error)
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - the task's outer edge: it is told or logged
             self._raised(error)

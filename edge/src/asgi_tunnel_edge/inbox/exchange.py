@@ -145,9 +145,11 @@ class InboxExchange(Exchange):
             return  # its sender has left
         if refusal is None:
             self._phase = _Phase.READING
-            self._begin()
         self._writer.release()  # what came of the body meanwhile is read now
-        if refusal is not None and self._phase is _Phase.CHECKED:
+        if refusal is None:
+            if self._phase is _Phase.READING:
+                self._begin()
+        elif self._phase is _Phase.CHECKED:
             self._refuse(refusal)
 
     def send_body(self, data: bytes, *, end: bool) -> None:
