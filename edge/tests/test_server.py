@@ -141,6 +141,7 @@ async def test_the_store_changes_while_the_edge_starts(
         await edge.stop()
 
 
+@pytest.mark.plain
 async def test_a_look_that_fails_is_followed_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -131,7 +131,7 @@ async def test_a_defect_ends_one_connection_and_no_other(
     """The next look comes, whatever failed in this one."""
     world = World(tmp_path, budget=MIB)
     broken = Broken()
-    monkeypatch.setattr(world.table, "connections", [broken])
+    monkeypatch.setattr(world.table, "connections", {broken})
     monkeypatch.setattr(world.sweep, "look_at_memory", lambda now: 1 / 0)
     world.sweep._look()
     assert broken.has_ended

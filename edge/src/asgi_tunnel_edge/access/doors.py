@@ -305,7 +305,7 @@ class Doors:
         self._links = {link.id: link for link in records.links}
         ended = frozenset(records.ended)
         self._forgotten = {one: None for one in self._forgotten if one not in ended}
-        self._ended = ended | self._forgotten.keys()
+        self._ended = ended.union(self._forgotten)
         self._epoch = records.epoch
         self._sessions.clear()
         self.changes += 1
