@@ -44,7 +44,7 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too, or of frameworks: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,access alerts api bus certificates cluster commands dashboard guards/test_hide_offline.py history home inbox inspection login \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster commands dashboard guards/test_hide_offline.py history home inspection login \
 	metrics oauth observers/test_log_handler.py operations pages parent policy questions settings storage \
 	$(addprefix test_,accounts.py channel.py cli.py client.py control.py descriptors.py files.py issuance.py known_edges.py \
 	limits_page.py maintenance.py monitor.py proofs.py readiness.py running.py shown.py supervision.py)) \
