@@ -319,11 +319,14 @@ def test_a_further_signal_ends_what_does_not_end(folder: Path, threads: bool) ->
     """Once the app was shut down: its tasks that take no cancel, and threads that wait for ever."""
     (folder / "hangs.py").write_text(f"threads = {threads}\n{HANGS}")
     process = serve(folder, "hangs:app", PYTHONUNBUFFERED="")
-    process.wait_for("cannot reach the edge")
-    process.popen.send_signal(signal.SIGINT)
-    process.wait_for("stopped")
-    wait_until(lambda: _signalled(process, signal.SIGINT), what="a further signal ends it")
-    assert process.popen.wait(1) == 0
+    try:
+        process.wait_for("cannot reach the edge")
+        process.popen.send_signal(signal.SIGINT)
+        process.wait_for("stopped")
+        wait_until(lambda: _signalled(process, signal.SIGINT), what="a further signal ends it")
+        assert process.popen.wait(1) == 0
+    finally:
+        process.kill()
     assert "shutdown" in process.output
     assert "the app has tasks or threads that do not end; ended by force" in process.output
 
