@@ -161,10 +161,7 @@ def _environment() -> Environment:
     """
     from jinja2 import DictLoader, Environment, StrictUndefined
 
-    texts = {
-        path.relative_to(_TEMPLATES).as_posix(): path.read_text("utf-8")
-        for path in _TEMPLATES.iterdir()
-    }
+    texts = {path.name: path.read_text("utf-8") for path in _TEMPLATES.iterdir()}
     environment = Environment(
         loader=DictLoader(texts),
         autoescape=True,
