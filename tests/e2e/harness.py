@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from click.testing import CliRunner
 
@@ -27,6 +29,8 @@ from asgi_tunnel_edge.cli import main as edge_cli
 from asgi_tunnel_edge.control import connect_control
 
 from .ports import free_port
+
+T = TypeVar("T")
 
 READY_TIMEOUT = 30.0
 """Seconds for a process to say that it is ready, on a loaded machine."""
@@ -109,14 +113,31 @@ class Process:
 
     def wait_for(self, text: str, *, timeout: float = READY_TIMEOUT, count: int = 1) -> None:
         """Return when it has printed ``text`` ``count`` times."""
+        self._look(lambda: self.output.count(text) >= count, repr(text), timeout)
+
+    def find(self, pattern: str, *, timeout: float = READY_TIMEOUT) -> str:
+        """Wait for a line that matches, and return the pattern's group in the first one.
+
+        Two lines that are printed at once come one after the other, so what a test reads from a
+        line has to be waited for in that line.
+        """
+        line = re.compile(rf"{pattern}.*\n")
+        found = self._look(lambda: line.search(self.output), pattern, timeout)
+        return found[1]
+
+    def _look(self, look: Callable[[], T | None], what: str, timeout: float) -> T:
+        """Return what ``look`` finds in the output; it can be the last that a process prints."""
         deadline = time.monotonic() + timeout
-        while self.output.count(text) < count:
-            if not self.is_alive():
+        while True:
+            is_alive = self.is_alive()
+            if found := look():
+                return found
+            if not is_alive:
                 raise AssertionError(
-                    f"ended with {self.popen.returncode} before {text!r}:\n{self.output}"
+                    f"ended with {self.popen.returncode} before {what}:\n{self.output}"
                 )
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {text!r} in {timeout:g} s:\n{self.output}")
+                raise AssertionError(f"no {what} in {timeout:g} s:\n{self.output}")
             time.sleep(0.02)
 
     def rss(self) -> int:

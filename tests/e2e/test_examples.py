@@ -61,9 +61,7 @@ def visit(folder: Path, edge: Edge, *options: str, **settings: str) -> str:
 
 def public_url(app: Process) -> str:
     """The URL that the app's own log gives."""
-    found = re.search(r"is live: (\S+)", app.output)
-    assert found is not None
-    return found[1]
+    return app.find(r"is live: (\S+)")
 
 
 def test_guest_book(edge: Edge, tmp_path: Path) -> None:

@@ -146,9 +146,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         stack.enter_context(running(world, "python", [*command, "--directory", "www"]))
         edge = world.edge = stack.enter_context(running_edge(folder))
         if "node" in world.processes:
-            process = world.processes["node"]
-            process.wait_for("port ")
-            port = process.output.split("port ")[1].split()[0]
+            port = world.processes["node"].find(r"port (\d+)")
             table.append(_service("/node", f"http://127.0.0.1:{port}"))
         nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
         if nginx:
@@ -157,9 +155,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             stack.enter_context(running(world, "nginx", command))
             wait_until((folder / "nginx.sock").exists, what="nginx listens")
             table.append(_service("/nginx", f"unix:{folder}/nginx.sock"))
-        process = world.processes["python"]
-        process.wait_for("Serving HTTP on")
-        port = process.output.split(" port ")[1].split()[0]
+        port = world.processes["python"].find(r"Serving HTTP on .* port (\d+)")
         table.append(_service("/python", f"http://127.0.0.1:{port}"))
         world.processes["fastapi"].wait_for(UVICORN_READY)
         table.append(_service("/fastapi", f"http://127.0.0.1:{world.ports['fastapi']}"))

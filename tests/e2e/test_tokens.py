@@ -388,8 +388,7 @@ def test_bad_token_does_not_stop_a_server(edge: Edge, tmp_path: Path, kind: str)
     server = spawn([str(BIN / "uvicorn"), TUNNELED, "--port", "0"], tmp_path, env=env)
     try:
         server.wait_for(sentence)
-        server.wait_for("running on http://")
-        port = server.output.partition("running on http://127.0.0.1:")[2].split()[0]
+        port = server.find(r"running on http://127.0.0.1:(\d+)")
         assert httpx.get(f"http://127.0.0.1:{port}/about", timeout=TIMEOUT).status_code == 200
         server.stop()
         assert "hunter2" not in server.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import signal
 import socket
@@ -95,12 +94,8 @@ def running_app(program: Program, world: World) -> Iterator[Pair]:
             words = [*command, *program.options]
             processes[name] = stack.enter_context(_process(words, folder, env))
         processes["tunnel"].wait_for("is live", timeout=READY)
-        processes["uvicorn"].wait_for("Uvicorn running on", timeout=READY)
-        found = re.search(r"running on https://127.0.0.1:(\d+)", processes["uvicorn"].output)
-        assert found, processes["uvicorn"].output
-        yield Pair(
-            f"https://localhost:{world.port}", f"https://localhost:{int(found[1])}", processes
-        )
+        port = processes["uvicorn"].find(r"running on https://127.0.0.1:(\d+)", timeout=READY)
+        yield Pair(f"https://localhost:{world.port}", f"https://localhost:{port}", processes)
 
 
 @contextmanager

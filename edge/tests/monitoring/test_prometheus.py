@@ -124,9 +124,8 @@ def running_prometheus(tools: Path, folder: Path, target: str) -> Iterator[tuple
     )
     try:
         process.wait_for("Server is ready to receive web requests")
-        match = re.search(r'msg="Listening on" address=(\S+)', process.output)
-        assert match is not None, process.output
-        yield process, f"http://{match[1]}"
+        address = process.find(r'msg="Listening on" address=(\S+)')
+        yield process, f"http://{address}"
     finally:
         process.stop()
 
