@@ -243,6 +243,42 @@ def test_an_app_that_cannot_start_waits_for_a_change(folder: Path, started: list
     assert process.stop() == 0
 
 
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_an_app_that_ends_its_process(folder: Path, started: list[Process], code: int) -> None:
+    """Whatever the code is, another process is started, and its sibling goes on."""
+    end = f"__import__('asyncio').get_running_loop().call_later(0.3, sys.exit, {code})"
+    once = f"        if not os.path.exists('ended'): open('ended', 'x').close(); {end}\n"
+    stays = '        await receive()\n        print("shutdown"'
+    (folder / "served.py").write_text("import sys\n" + APP.replace(stays, once + stays))
+    process = serve(folder, "--workers", "2")
+    started.append(process)
+    process.wait_for("started", count=3)
+    assert f"ended with {code}; starting it again in 1 s" in process.output
+    assert process.stop() == 0
+
+
+@pytest.mark.parametrize("where", ["import", "startup"])
+def test_an_app_that_ends_its_process_before_it_starts(
+    folder: Path, started: list[Process], where: str
+) -> None:
+    """That is said and not tried again and again: only a change helps."""
+    end = "sys.exit('no DATABASE_URL')"
+    text = "import sys\n" + (end if where == "import" else APP.replace("await receive()", end, 1))
+    (folder / "served.py").write_text(text)
+    process = serve(folder, "--workers", "2")
+    started.append(process)
+    assert process.popen.wait(20) == 3
+    assert "before it had started: SystemExit('no DATABASE_URL')" in process.output
+    assert "starting it again" not in process.output
+    (folder / "served.py").write_text(text)
+    again = serve(folder, "--reload")
+    started.append(again)
+    again.wait_for("started again when a file changes")
+    (folder / "served.py").write_text(APP)
+    again.wait_for("started <")
+    assert again.stop() == 0
+
+
 def test_modules_named_like_pythons_own(folder: Path, started: list[Process]) -> None:
     """A project may have modules with names of the standard library, under ``--reload`` too."""
     for name in (

@@ -194,11 +194,16 @@ def _served(options: argparse.Namespace) -> str | Path | None:
 
 def _run(options: argparse.Namespace) -> int:
     from . import parent
+
+    parent.follow()
+    return parent.exit_code(_serve(options))
+
+
+def _serve(options: argparse.Namespace) -> int:
     from .env_file import load_env_file
     from .errors import ConfigError
     from .logs import ensure_handler, fatal
 
-    parent.follow()
     ensure_handler()
     from .runner import EXIT_USAGE, extend_path, run_process
 

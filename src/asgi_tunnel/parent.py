@@ -21,6 +21,10 @@ END_TIMEOUT: Final = 15.0
 """Seconds, beside ``grace``, that a child without a supervisor has for its end: the app's shutdown
 must not keep a process alive that nobody looks after."""
 
+EXIT_OFFSET: Final = 80
+"""Added to an exit code that a child means for its supervisor: the app may end its process with a
+code of its own, and that is a death like any other."""
+
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
@@ -53,6 +57,11 @@ def follow() -> None:
     os.set_inheritable(pipe, False)
     _ask_kernel()
     threading.Thread(target=_watch, args=(pipe,), name="asgi-tunnel parent", daemon=True).start()
+
+
+def exit_code(code: int) -> int:
+    """Return the code that this process ends with: one that a supervisor can tell from an app's."""
+    return EXIT_OFFSET + code if _parent.is_followed and code else code
 
 
 def set_grace(seconds: float) -> None:

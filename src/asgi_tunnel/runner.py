@@ -143,10 +143,15 @@ def run_process(
             with asyncio.Runner(loop_factory=_loop_factory()) as loop_runner:
                 serving = _serve(loaded, config, lifespan, name, stop, access_log=access_log)
                 code = loop_runner.run(serving)
-                stop.served(code)
+                stop.served(parent.exit_code(code))
                 return code
     except Interrupted:
         return EXIT_OK
+    except SystemExit as end:
+        if not (stop.is_starting and parent.is_followed()):
+            raise
+        fatal(_log, "the app ended its process before it had started: %r", end)
+        return EXIT_STARTUP
 
 
 async def serve(  # noqa: PLR0913 - one argument for each setting

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from . import group
-from .parent import VARIABLE
+from .parent import EXIT_OFFSET, VARIABLE
 from .stop import SIGNALS
 
 _log = logging.getLogger("asgi_tunnel.supervisor")
@@ -31,8 +31,8 @@ MAX_RESTART_DELAY: Final = 30.0
 STABLE_AFTER: Final = 10.0
 """Seconds a child has to live for its death to count as the first one."""
 
-_REFUSED: Final = 1
-_UNUSABLE: Final = (2, 3)
+_REFUSED: Final = EXIT_OFFSET + 1
+_UNUSABLE: Final = (EXIT_OFFSET + 2, EXIT_OFFSET + 3)
 """Exit codes (:mod:`.runner`) of an app that cannot start as it is: only a change helps."""
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
@@ -190,7 +190,7 @@ class Supervisor:
                 continue
             pid, child.process = child.process.pid, None
             if code == _REFUSED or (code in _UNUSABLE and not self._watch):
-                return code
+                return code - EXIT_OFFSET
             if code in _UNUSABLE:
                 _log.info("the app did not start; it is started again when a file changes")
                 child.due = None
