@@ -44,8 +44,12 @@ SOURCES := $(shell find src edge/src -type f -not -path '*/__pycache__/*')
 unexport PYTHONDONTWRITEBYTECODE
 
 # Tests of what wheels have as plain Python, too, or of frameworks: `make test COMPILED=1` leaves them out.
-NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster commands dashboard guards/test_hide_offline.py history home inspection login \
-	metrics oauth observers/test_log_handler.py operations pages parent policy questions settings storage \
+NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster commands dashboard guards/test_hide_offline.py inspection login \
+	metrics oauth observers/test_log_handler.py operations parent questions settings storage \
+	$(addprefix history/test_,book.py file.py) \
+	$(addprefix home/test_,certificates.py folder.py issuance.py) \
+	$(addprefix pages/test_,brand.py colour.py edge.py template.py words.py) \
+	$(addprefix policy/test_,doors.py e2e.py frameworks.py hold.py routing.py) \
 	$(addprefix test_,accounts.py channel.py cli.py client.py control.py descriptors.py files.py issuance.py known_edges.py \
 	limits_page.py maintenance.py monitor.py proofs.py readiness.py running.py shown.py supervision.py)) \
 	$(addprefix examples/,fastapi_app django_app) $(addprefix tests/,asgi/test_runner.py blocks cluster commands contrib typing \
