@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from asgi_tunnel.tls import TLSLayer
+from asgi_tunnel.tls import TLSLayer, end_writing
 from asgi_tunnel_edge.certificates.files import server_context
 from asgi_tunnel_edge.certificates.internal import create_internal_certificate
 
@@ -171,3 +173,26 @@ async def test_a_server_that_leaves_in_the_handshake(tmp_path: Path) -> None:
         _, _, error = await one.dial()
         assert isinstance(error, ConnectionError)
         listening.close()
+
+
+async def test_the_end_of_what_is_written_after_a_reset() -> None:
+    """The other side's reset, not seen yet, is no error here: who reads on is told."""
+    made: list[Ends] = []
+
+    def make() -> Ends:
+        made.append(Ends())
+        return made[-1]
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    async with server, asyncio.timeout(10):
+        client = socket.create_connection(server.sockets[0].getsockname()[:2])
+        while not made:  # noqa: ASYNC110 - the loop's turns are waited for
+            await asyncio.sleep(0)
+        await made[0].is_made
+        made[0].transport.pause_reading()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        end_writing(made[0].transport)
+        assert not made[0].is_lost.done()
+        made[0].transport.resume_reading()
+        await made[0].is_lost

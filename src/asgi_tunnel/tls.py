@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 
 from .protocol.frames import Buffer
 
-__all__ = ["SLICE", "TLSLayer"]
+__all__ = ["SLICE", "TLSLayer", "end_writing"]
 
 SLICE: Final = 32 * 1024
 """Bytes that go into or out of the TLS library at one time: its buffers keep the size that they
@@ -26,6 +26,18 @@ once had."""
 
 _RECORD: Final = 16 * 1024  # bytes of plaintext that one read returns at most
 _SMALL: Final = 4 * 1024  # bytes; smaller pieces share a record
+
+
+def end_writing(transport: asyncio.WriteTransport) -> None:
+    """Say behind what is written that nothing more is; who reads on learns of the other's end.
+
+    Of a connection that the other side has reset asyncio's own loop would raise here, and uvloop
+    does not.
+    """
+    try:
+        transport.write_eof()
+    except OSError:
+        pass  # what reads it is told
 
 
 class TLSLayer:
@@ -294,7 +306,7 @@ class TLSLayer:
         if self._raw is not None and not self._is_ended:
             self._say_goodbye()
             if not self._raw.is_closing():
-                self._raw.write_eof()
+                end_writing(self._raw)
 
     def close(self) -> None:
         """Close behind what is written."""

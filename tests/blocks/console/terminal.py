@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Final
 
 from click.testing import CliRunner
 from scripts.check_docs import ROOT, Block
-from tests.e2e.harness import BIN, Edge, Process, edge_command, spawn
+from tests.e2e.harness import BIN, Edge, Process, edge_command, spawn, wait_until
 
 from asgi_tunnel_edge.cli import main as edge_cli
 
@@ -216,7 +217,7 @@ class Terminal:
         if self._own_edge is None:
             self._start_edge(data)
         assert self._own_edge is not None
-        compare(expected, self._own_edge.running.output)
+        _wait_for_lines(expected, self._own_edge.running)
 
     # -- programs ----------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class Terminal:
         process: Process = spawn(words, self.folder, env=env, cwd=self.folder)
         try:
             process.wait_for("is live")
-            compare(expected, process.output)
+            _wait_for_lines(expected, process)
         finally:
             code = process.stop(signal.SIGINT)
         assert "Traceback" not in process.output, process.output
@@ -308,14 +309,27 @@ def compare(expected: Sequence[str], output: str, *, public: bool = False) -> No
     Raises:
         AssertionError: A line is missing.
     """
+    missing = _missing(expected, output, public=public)
+    assert missing is None, f"the page shows {missing!r}, which was not printed:\n{output}"
+
+
+def _missing(expected: Sequence[str], output: str, *, public: bool = False) -> str | None:
+    """The first line of the page that is not there, in its order."""
     lines = iter(output.splitlines())
     for shown in expected:
         if not shown.strip() or shown.strip().startswith("#"):
             continue
         pattern = _pattern(shown, public=public)
-        assert any(pattern.search(line) for line in lines), (
-            f"the page shows {shown!r}, which was not printed:\n{output}"
-        )
+        if not any(pattern.search(line) for line in lines):
+            return shown
+    return None
+
+
+def _wait_for_lines(expected: Sequence[str], process: Process) -> None:
+    """Return when a program that serves has printed what the page shows, one after the other."""
+    with suppress(AssertionError):  # the next line says what is missing
+        wait_until(lambda: _missing(expected, process.output) is None)
+    compare(expected, process.output)
 
 
 @cache

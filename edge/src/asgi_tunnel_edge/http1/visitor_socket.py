@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from asgi_tunnel.tls import end_writing
 from asgi_tunnel.transport import LONG_READ
 
 from .deadlines import Deadlines
@@ -119,7 +120,7 @@ class VisitorSocket:
     def end_stream(self) -> None:
         """Send the end of the stream behind what is written, and read on."""
         self.resume()
-        self._transport.write_eof()
+        end_writing(self._transport)
 
     def close(self) -> None:
         """Close behind what is written."""

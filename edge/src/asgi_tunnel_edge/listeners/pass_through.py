@@ -17,6 +17,7 @@ from typing import Final, cast
 from asgi_tunnel.protocol.codes import ResetCode
 from asgi_tunnel.protocol.frames import Buffer
 from asgi_tunnel.protocol.head import Arrival, RequestHead
+from asgi_tunnel.tls import end_writing
 from asgi_tunnel.transport import LONG_READ
 
 from ..connections.outbox import Outbox
@@ -194,7 +195,7 @@ class PassThroughConnection(ByteLine):
         """See :class:`ByteLine`."""
         if self._transport is not None and self._outbox is not None:
             self._outbox.flush()
-            self._transport.write_eof()
+            end_writing(self._transport)
             self._expect_end(self._outbox)
 
     def pause_reading(self) -> None:
@@ -222,7 +223,7 @@ class PassThroughConnection(ByteLine):
         self._exchange = None
         if self._transport is not None:
             self._transport.write(Alert.encode(Alert.INTERNAL_ERROR))
-            self._transport.write_eof()
+            end_writing(self._transport)
             self._end_due = self._context.now() + REFUSED_GRACE
             self.resume_reading()  # a reset would take the alert away
 
