@@ -60,8 +60,15 @@ NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster co
 	$(addprefix test_,benchmarks.py build_site.py demo.py dependencies.py deploy.py docs.py env_file.py group.py logs.py mirror.py \
 	names.py outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py testing.py))
 
+# A quarter of the time of all tests: those with the most processes. `make test COMPILED=1` has those that reach compiled code.
+SYSTEM := examples edge/tests/parent tests/faults tests/test_demo.py \
+	$(addprefix tests/e2e/test_,edge_restart.py edges.py examples.py store.py two_edges.py workers.py)
+NEEDS_MORE := $(addprefix edge/tests/,attack acme monitoring) examples/mcp_server \
+	$(addprefix tests/,blocks/console mcp_clients oidc openapi pages)
+IGNORED := $(NEEDS_MORE) $(if $(COMPILED),$(NEVER_COMPILED),$(SYSTEM))
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test blocks hour compiled faults hostile attack cluster acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
+.PHONY: help setup demo test system blocks hour compiled faults hostile attack cluster acme metrics autobahn realapps pages oidc mcp api differential conformance fuzz scan bench containers release-check lock audit check fmt lint types layers docs site fix clean
 
 help:  ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -69,12 +76,13 @@ help:  ## list the verbs
 setup: $(READY)  ## make .venv with everything for development, tests and examples
 demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
-test: $(TESTED)  ## the tests of both distributions and the examples; COMPILED=1
+test: $(TESTED)  ## the tests of both distributions; COMPILED=1
 	@scripts/postgresql.sh || echo "test: without the tests on PostgreSQL" >&2
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
-		--ignore=edge/tests/attack --ignore=edge/tests/acme \
-		--ignore=edge/tests/monitoring --ignore=tests/pages --ignore=tests/oidc --ignore=tests/mcp_clients --ignore=tests/openapi --ignore=examples/mcp_server --ignore=tests/blocks/console \
-		$(if $(COMPILED),$(addprefix --ignore=,$(NEVER_COMPILED))) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(addprefix --ignore=,$(IGNORED)) $(ARGS)
+system: $(READY)  ## the tests with the most processes: short faults, workers, several edges, the demo and the examples
+	@scripts/postgresql.sh || echo "system: without the tests on PostgreSQL" >&2
+	$(BIN)/python -m pytest $(SYSTEM) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
+		$(addprefix --ignore=,$(NEEDS_MORE)) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour.md; needs root, mmdebstrap and pebble
