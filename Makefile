@@ -100,7 +100,7 @@ cluster: $(READY)  ## several edges on a network of their own, faults, and what 
 	$(BIN)/python -m tests.cluster $(if $(QUICK),--quick) $(ARGS)
 acme: $(TESTED)  ## certificates from a real ACME CA on this machine, pebble; builds it with Go; OLD=1: Debian's 2.4
 	@scripts/pebble.sh $(if $(OLD),debian)
-	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme $(ARGS)
+	ACME_REQUIRED=1 $(if $(OLD),PEBBLE_OLD=1) $(PYTEST) edge/tests/acme -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 metrics: $(TESTED)  ## a real Prometheus scrapes an edge; promtool looks at metrics, alerts and their tests
 	@scripts/prometheus.sh
 	PROMETHEUS_REQUIRED=1 $(PYTEST) edge/tests/monitoring $(ARGS)
