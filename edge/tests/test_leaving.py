@@ -34,6 +34,7 @@ class Edge:
     def __init__(self, *sessions: Session) -> None:
         self.session_list = list(sessions)
         self.is_replaced = self.is_stopping = self.is_ending = self.is_busy = False
+        self.is_owing = False
         self.connections = {object()}
         self.calls: list[str] = []
 
@@ -54,7 +55,14 @@ class Edge:
 def leaving(edge: Edge, *, has_others: bool = False) -> Leaving:
     """Of this one."""
     anything = cast(Any, edge)
-    return Leaving(anything, anything, anything, is_arriving=lambda: False, has_others=has_others)
+    return Leaving(
+        anything,
+        anything,
+        anything,
+        is_arriving=lambda: False,
+        is_owing=lambda: edge.is_owing,
+        has_others=has_others,
+    )
 
 
 async def test_replaced() -> None:
@@ -76,6 +84,22 @@ async def test_replaced() -> None:
     await asyncio.wait_for(task, 10)
     assert edge.calls == ["retire", "shut down"]
     assert edge.is_ending
+
+
+async def test_what_other_nodes_have_not_taken() -> None:
+    """It is waited for, and becomes no more meanwhile; a stop lasts no longer than before."""
+    for stops in (True, False):
+        edge, ending = Edge(), Ending()
+        edge.is_owing = True
+        edge.connections.clear()
+        ending.retire(30.0)
+        one = leaving(edge)
+        task = asyncio.ensure_future(one.stop() if stops else one.retire(ending))
+        await asyncio.sleep(0.3)
+        assert edge.is_ending
+        assert not task.done()
+        edge.is_owing = False
+        await asyncio.wait_for(task, 10)
 
 
 async def test_where_apps_go() -> None:

@@ -89,6 +89,8 @@ class Leaving:
         directory: Has the sessions.
         table: Has the visitors' connections.
         is_arriving: Whether connections were accepted that are in neither yet.
+        is_owing: Whether bytes of responses are here that other nodes have not taken: an app has
+            sent all of one, and its visitor, at the other node, reads slowly.
         has_others: Whether apps have another edge to go to, where this one stops.
 
     Attributes:
@@ -102,12 +104,14 @@ class Leaving:
         table: ConnectionTable,
         *,
         is_arriving: Callable[[], bool],
+        is_owing: Callable[[], bool],
         has_others: bool = False,
     ) -> None:
         self._context = context
         self._directory = directory
         self._table = table
         self._is_arriving = is_arriving
+        self._is_owing = is_owing
         self._has_others = has_others
         self.sessions: list[Session] = []
 
@@ -138,8 +142,9 @@ class Leaving:
         while (now := time.monotonic()) < ending.deadline:
             await asyncio.sleep(_LOOK)
             self._drain(ending.deadline - now)  # some have only come now
-            self._context.is_ending = now > ending.deadline - LAST_MOMENTS
-            if not (self._is_arriving() or self._table.connections or self._has_streams()):
+            is_busy = self._is_arriving() or bool(self._table.connections) or self._has_streams()
+            self._context.is_ending = not is_busy or now > ending.deadline - LAST_MOMENTS
+            if not (is_busy or self._is_owing()):
                 break
         self._context.is_ending = True
         self._table.shut_down()
@@ -154,7 +159,9 @@ class Leaving:
 
     async def _wait(self, deadline: float) -> None:
         while time.monotonic() < deadline and (  # noqa: ASYNC110 - a look is cheap
-            self._has_streams() or self._table.is_busy
+            self._has_streams()
+            or self._table.is_busy
+            or (self._context.is_ending and self._is_owing())  # and what it owes becomes no more
         ):
             await asyncio.sleep(_POLL)
 

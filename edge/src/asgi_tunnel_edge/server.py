@@ -337,6 +337,7 @@ class Edge:
             self.directory,
             self.table,
             is_arriving=lambda: self.ports.is_arriving,
+            is_owing=lambda: self.neighbours.buffered > 0,
             has_others=self.known_edges.has_others,
         )
 

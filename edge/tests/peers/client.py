@@ -76,6 +76,10 @@ class Client:
             await self._reader.readline()
         return answer
 
+    async def read_some(self) -> bytes:
+        """Return some bytes of what has come; none: it has ended."""
+        return await self._reader.read(65_536)
+
     async def read_until(self, text: bytes) -> bytes:
         """Return what comes up to some bytes."""
         return await self._reader.readuntil(text)

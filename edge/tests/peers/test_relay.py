@@ -73,6 +73,29 @@ async def test_a_node_that_ends_in_a_moment_begins_nothing(tmp_path: Path) -> No
         assert world.peers(0).relay.served == 1
 
 
+async def test_a_node_that_is_replaced_sends_all_that_its_app_has_sent(tmp_path: Path) -> None:
+    """The app is done with a response, and its visitor at the other node reads slowly."""
+    size = 16 * MIB
+    async with nodes(tmp_path) as world:
+        await world[0].connect(App())
+        edge, app = world[0].edge, entry(world, 0).session.connection
+        async with Client(world[1]) as client:
+            await client.send("GET", f"/size/{size}")
+            await client.read_until(b"\r\n\r\n")
+            missing = size
+            while app.open_streams:
+                missing -= len(await client.read_some())
+                await asyncio.sleep(0.005)
+            assert world.peers(0).buffered
+            edge._ending.retire(30.0)
+            leaving = asyncio.ensure_future(edge.retire(30.0))
+            await asyncio.sleep(0.3)
+            while missing and (data := await client.read_some()):
+                missing -= len(data)
+            assert not missing
+            await leaving
+
+
 async def test_wildcard(tmp_path: Path) -> None:
     """What a wildcard covers is found at the node that holds the wildcard."""
     async with nodes(tmp_path) as world:
