@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from asgi_tunnel.protocol.frames import Buffer, FrameType, StreamKind, encode_fr
 from asgi_tunnel.protocol.head import Arrival, RequestHead, ResponseHead
 from asgi_tunnel.protocol.limits import TURN_FRAMES, Settings, Timing
 from asgi_tunnel.session import Session
+from asgi_tunnel.transport import WebSocketCodec, WebSocketTransport
 
 uvloop = pytest.importorskip("uvloop")
 
@@ -205,6 +207,30 @@ async def test_many_frames_are_taken_in_turns() -> None:
     session.terminate(GoawayCode.NO_ERROR, "done")
     assert not session.is_behind
     await turns(2)
+
+
+async def test_what_comes_in_one_read_with_the_close_is_taken() -> None:
+    """Also what is left for the next turns: the last of it says why the peer has ended."""
+    session, _ = new_session()
+    peer, sink = new_session(Role.CONNECTOR)
+    peer.terminate(GoawayCode.NO_ERROR, "done")
+    codec = WebSocketCodec(is_masking=True)
+    frames = encode_frame(FrameType.PING, bytes(16)) * (3 * TURN_FRAMES)
+    ours, theirs = socket.socketpair()
+    transport = WebSocketTransport(is_masking=False)
+    ended = asyncio.get_running_loop().create_future()
+    session.on_end = lambda _, event: ended.set_result(event.reason)
+    session.on_suspended = lambda _: ended.set_result("it may come back")
+    with theirs:
+        theirs.sendall(b"".join([*codec.encode(frames + sink.data), codec.encode_close()]))
+        theirs.shutdown(socket.SHUT_WR)
+        await asyncio.get_running_loop().create_connection(transport.as_protocol, sock=ours)
+        session.attach(transport)
+        transport.start(session)
+        async with asyncio.timeout(5):
+            assert await ended == "done"
+            while not transport.is_lost:
+                await turns(1)
 
 
 async def turns(count: int) -> None:

@@ -481,7 +481,18 @@ class WebSocketTransport:
             self._transport.writelines(replies)
         if is_over:
             self._is_closing = True
-            self._transport.close()
+            self._close_behind()
+
+    def _close_behind(self) -> None:
+        """Close, but not before the session has taken what came before the peer's close."""
+        transport, receiver = self._transport, self._receiver
+        if transport is None:
+            return
+        if receiver is not None and receiver.is_behind:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._close_behind)
+        else:
+            transport.close()
 
     def _read_on(self) -> None:
         """Take what a long read has left, then read again; one turn after the other."""
