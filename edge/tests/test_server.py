@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -156,3 +158,32 @@ async def test_a_look_that_fails_is_followed_by_another(
         assert edge._expiry.when() > asyncio.get_running_loop().time()
     finally:
         await edge.stop()
+
+
+ENDS = """
+import asyncio, os, signal
+from asgi_tunnel_edge import server
+
+class Edge:
+    def __init__(self, *args, **options):
+        pass
+
+    async def run(self):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, print)
+        return 0
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGHUP):
+        print("the interpreter ends", flush=True)
+        kill(pid, number)
+
+last = Last()
+server.Edge = Edge
+raise SystemExit(server.run(None))
+"""
+
+
+def test_a_reload_that_meets_a_process_at_its_very_end() -> None:
+    """SIGHUP comes to each process, also when Python has taken its handlers away."""
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"the interpreter ends\n"), done.stderr

@@ -108,7 +108,12 @@ def _run(config: EdgeConfig, parent: ParentLink | None) -> int:
     except ImportError:  # Windows
         pass
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(Edge(config, parent=parent, open_bus=open_bus).run())
+        code = runner.run(Edge(config, parent=parent, open_bus=open_bus).run())
+        # The parent sends SIGHUP to processes that leave, too, and Python takes handlers away
+        # before a process has ended: it would end this one as a crash does.
+        runner.get_loop().remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return code
 
 
 class Edge:
