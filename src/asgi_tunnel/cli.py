@@ -53,6 +53,7 @@ def _end_in_time(code: int) -> None:
     loop without an end.  uvicorn does not wait, it dies by the signal.  A daemon thread runs on
     while Python waits; where nothing is left to wait for, it goes with the process.
     """
+    from .stop import end_with
 
     def end() -> None:
         names = [one.name for one in threading.enumerate() if not one.daemon and one.is_alive()]
@@ -65,6 +66,7 @@ def _end_in_time(code: int) -> None:
         )
         os._exit(code)
 
+    end_with(code)
     timer = threading.Timer(THREADS_TIMEOUT, end)
     timer.daemon = True
     timer.start()

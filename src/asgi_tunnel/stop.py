@@ -6,6 +6,7 @@ Called by :mod:`.runner`.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import signal
@@ -157,10 +158,7 @@ class Stop:
             return
         if self.code is not None and self._may_force and now - self._served_at > SAME:
             _log.error("the app has tasks or threads that do not end; ended by force")
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(Exception):
-                    stream.flush()
-            os._exit(self.code)
+            _leave(self.code)
         if self.is_starting and not self.reason:
             # Here and now: the event loop may be blocked by the app's startup.
             self.reason = signal.Signals(number).name
@@ -177,3 +175,32 @@ class Stop:
         if not self._is_over.wait(STARTUP_TIMEOUT):
             _log.error("the app's startup did not end in %g s; ended by force", STARTUP_TIMEOUT)
             os._exit(0)
+
+
+def end_with(code: int) -> None:
+    """Let no further signal change the exit code of a process that has nothing left to do.
+
+    One ends the wait for threads of the app. Python takes handlers away before a process has
+    ended, so from there on all are ignored.
+    """
+    handled = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+
+    def on_signal(_number: int, _frame: object) -> None:
+        main = threading.main_thread()
+        if any(not one.daemon and one is not main for one in threading.enumerate()):
+            _leave(code)
+
+    def ignore() -> None:
+        for one in handled:
+            signal.signal(one, signal.SIG_IGN)
+
+    for one in handled:
+        signal.signal(one, on_signal)
+    atexit.register(ignore)
+
+
+def _leave(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)

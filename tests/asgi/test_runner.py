@@ -476,6 +476,30 @@ def test_a_signal_ends_a_startup(folder: Path, app: str, number: int) -> None:
     assert ("ended by force" in output) == (app in ("sleeping", "threaded"))
 
 
+LAST = """
+import os, signal
+from served import app
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):
+        print("the interpreter ends", flush=True)
+        kill(pid, number)
+
+last = Last()
+"""
+
+
+def test_a_further_signal_at_the_very_end_changes_nothing(folder: Path) -> None:
+    """Python has taken its handlers away by then; the process has done all that it should."""
+    (folder / "last.py").write_text(LAST)
+    process = serve(folder, "last:app")
+    process.wait_for("cannot reach the edge")
+    process.popen.send_signal(signal.SIGINT)
+    code, output = ended(process)
+    assert "the interpreter ends" in output
+    assert code == 0, output
+
+
 def test_a_further_signal_ends_a_hanging_shutdown(folder: Path) -> None:
     """A69: who waits in vain for the app's shutdown ends it with a further signal."""
     process = serve(folder, "served:clinging")
