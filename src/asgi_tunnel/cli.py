@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     function = getattr(options, "function", None)
     if function is not None:
         return _short(function, options)
+    if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Nothing has begun: until the runner listens to signals, Ctrl-C need not show a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     code = _run(options)
     if arguments is None:  # this process is ours, and all that is left of it is its end
         _end_in_time(code)

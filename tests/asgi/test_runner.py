@@ -476,6 +476,27 @@ def test_a_signal_ends_a_startup(folder: Path, app: str, number: int) -> None:
     assert ("ended by force" in output) == (app in ("sleeping", "threaded"))
 
 
+EARLY = """
+import os, signal, sys
+from asgi_tunnel.cli import main
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "asgi_tunnel.runner":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = ["run", "main:app"]
+main()
+"""
+
+
+def test_ctrl_c_before_anything_has_begun_shows_no_traceback() -> None:
+    """A quarter of a second goes by until the runner listens to signals."""
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 LAST = """
 import os, signal
 from served import app
