@@ -109,10 +109,11 @@ def _run(config: EdgeConfig, parent: ParentLink | None) -> int:
         pass
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         code = runner.run(Edge(config, parent=parent, open_bus=open_bus).run())
-        # The parent sends SIGHUP to processes that leave, too, and Python takes handlers away
-        # before a process has ended: it would end this one as a crash does.
-        runner.get_loop().remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if parent is not None:
+            # It sends SIGHUP to processes that leave, too, and Python takes handlers away before
+            # a process has ended: it would end this one as a crash does.
+            runner.get_loop().remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return code
 
 
