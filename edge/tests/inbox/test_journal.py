@@ -112,7 +112,7 @@ async def test_a_full_disk(disk: Disk, journal: Journal, caplog: pytest.LogCaptu
     found: list[object] = []
     for number in range(3):
         journal.write(partial(insert, number), found.append)
-    journal.write(partial(delete, "gone"), found.append, is_kept=True)
+    journal.write(partial(delete, "gone"), found.append, is_kept=True, makes_room=True)
     await journal.drain(5)
     assert [type(one) for one in found] == [StorageError] * 3 + [str]
     assert disk.notes == ["gone"]
@@ -125,6 +125,25 @@ async def test_a_full_disk(disk: Disk, journal: Journal, caplog: pytest.LogCaptu
         "requests for apps that are away are refused: the disk is full",
         "the inbox can be written again",
     ]
+
+
+@pytest.mark.parametrize("notes", [1, module.MAX_BATCH + 1])
+async def test_a_full_disk_gets_room(
+    disk: Disk, journal: Journal, monkeypatch: pytest.MonkeyPatch, notes: int
+) -> None:
+    """What makes room is made though what needs it has to wait, and is in front of it."""
+    monkeypatch.setattr(module, "RETRY", 0.01)
+    disk.is_full = True
+
+    def make_room(store: InboxStore) -> object:
+        disk.is_full = False
+        return delete("gone", store)
+
+    for number in range(notes):
+        journal.write(partial(insert, number), is_kept=True)
+    journal.write(make_room, is_kept=True, makes_room=True)
+    await journal.drain(5)
+    assert disk.notes == ["gone", *range(notes)]
 
 
 async def test_what_must_not_be_lost_is_tried_again(

@@ -1,7 +1,8 @@
 """Writes what the inbox keeps, in one thread: many changes share one commit, and one fsync.
 
-Changes are made in the order in which they were handed in, and so are reads between them. The
-event loop never waits for the disk: callbacks say when something is on it.
+Changes are made in the order in which they were handed in, and so are reads between them; on a full
+disk those that make room come first. The event loop never waits for the disk: callbacks say when
+something is on it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Entry(NamedTuple):
     change: Change
     done: Done | None
     is_kept: bool  # tried again until it succeeds
+    makes_room: bool
     size: int
 
 
@@ -61,7 +63,13 @@ class Journal:
         self.is_failing = False
 
     def write(
-        self, change: Change, done: Done | None = None, *, size: int = 0, is_kept: bool = False
+        self,
+        change: Change,
+        done: Done | None = None,
+        *,
+        size: int = 0,
+        is_kept: bool = False,
+        makes_room: bool = False,
     ) -> None:
         """Make a change soon.
 
@@ -70,8 +78,9 @@ class Journal:
             done: Called in the event loop when it is on disk, or has failed.
             size: Bytes, of a request.
             is_kept: A change that fails is tried again, for as long as this process runs.
+            makes_room: It only deletes: on a full disk it comes before what needs room.
         """
-        self._waiting.append(_Entry(change, done, is_kept, size))
+        self._waiting.append(_Entry(change, done, is_kept, makes_room, size))
         self._idle.clear()
         if not self._is_writing:
             self._is_writing = True
@@ -104,15 +113,20 @@ class Journal:
             self._is_writing = False
             self._idle.set()
             return
-        size = count = 0
-        for one in self._waiting[:MAX_BATCH]:
-            size += one.size
-            count += 1
-            if size >= MAX_BATCH_BYTES:
-                break
+        count = self._batch_size()
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         future = self._loop.run_in_executor(self._worker, self._commit, batch)
         future.add_done_callback(lambda one: self._committed(batch, _result(one)))
+
+    def _batch_size(self) -> int:
+        if self.is_failing:
+            return len(self._waiting)  # what makes room may be behind much that needs it
+        size = 0
+        for count, one in enumerate(self._waiting[:MAX_BATCH], 1):
+            size += one.size
+            if size >= MAX_BATCH_BYTES:
+                return count
+        return min(len(self._waiting), MAX_BATCH)
 
     def _committed(self, batch: list[_Entry], results: Any) -> None:
         if isinstance(results, StorageError):
@@ -154,16 +168,24 @@ class Journal:
             with store.transaction():
                 return [one.change(store) for one in batch]
         except StorageError as error:
-            if not any(one.is_kept for one in batch):
+            if not any(one.is_kept or one.makes_room for one in batch):
                 raise
-            failure = error
-        # A disk that takes no new request may still take that one is done.
-        found: list[object] = [failure] * len(batch)
-        kept = [number for number, one in enumerate(batch) if one.is_kept]
-        with store.transaction():
-            done = [batch[number].change(store) for number in kept]
-        for number, result in zip(kept, done, strict=True):
-            found[number] = result
+            found: list[object] = [error] * len(batch)
+        # A disk that takes no new request may still take that one is done, and how it ended once
+        # there is room for that.
+        for makes_room in (True, False):
+            chosen = [
+                number
+                for number, one in enumerate(batch)
+                if one.makes_room is makes_room and (one.is_kept or makes_room)
+            ]
+            try:
+                with store.transaction():
+                    done = [batch[number].change(store) for number in chosen]
+            except StorageError:
+                continue
+            for number, result in zip(chosen, done, strict=True):
+                found[number] = result
         return found
 
 

@@ -127,7 +127,7 @@ class DeliveryLane:
             record = delivery.record
             if 200 <= status < 300:
                 self._book.delivered += 1
-                change: Change = partial(_delete, record.id)
+                self._leave_store(delivery, partial(_delete, record.id), makes_room=True)
             else:
                 _log.warning(
                     "the app refused the request %s to %s %s with %d; `asgi-tunnel-edge inbox "
@@ -139,7 +139,7 @@ class DeliveryLane:
                 )
                 outcome = f"the app's status was {status}"
                 change = partial(_set_aside, record.id, record.attempts + 1, outcome)
-            self._leave_store(delivery, change)
+                self._leave_store(delivery, change)
         self.look()
 
     def failed(self, delivery: Delivery, why: str, *, counts: bool, at_once: bool = False) -> None:
@@ -278,13 +278,15 @@ class DeliveryLane:
 
         book.journal.write(partial(_insert, record), on_disk, size=size)
 
-    def _leave_store(self, delivery: Delivery, change: Change) -> None:
+    def _leave_store(self, delivery: Delivery, change: Change, *, makes_room: bool = False) -> None:
         """A request waits no longer."""
         record = delivery.record
 
         if not delivery.is_pending:
             self._book.release(self.lane.token_id, len(record.payload))
-        self._book.journal.write(change, partial(self._left, record.id), is_kept=True)
+        self._book.journal.write(
+            change, partial(self._left, record.id), is_kept=True, makes_room=makes_room
+        )
 
     def _left(self, request_id: str, result: object) -> None:
         """The store knows that a request waits no longer."""

@@ -325,7 +325,7 @@ class Inbox:
             if expired or forgotten:
                 self._version = -1
 
-        self._journal.write(partial(_drop_old, before, revoked), cleaned)
+        self._journal.write(partial(_drop_old, before, revoked), cleaned, makes_room=True)
 
     def _notify(self, entry: Entry) -> None:
         notify(self._context.observers, entry)
