@@ -297,6 +297,23 @@ async def test_what_a_sender_repeats_has_the_same_id(tmp_path: Path) -> None:
         assert app.bodies == [b"a", b"b", b"a", b"a"]
 
 
+async def test_repeated_under_another_rule(tmp_path: Path) -> None:
+    """What the app had refused is delivered when its sender repeats it, whatever is marked now."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"a", "Webhook-Id: msg_1")).status == 202
+        app.statuses = [400]
+        await connect(live, app)
+        await until(lambda: [state for state, _, _ in kept(tmp_path)] == ["failed"])
+        await live.disconnect()
+        await connect(live, app, "POST /hooks/*")
+        await live.disconnect()
+        assert (await post(live, b"a", "Webhook-Id: msg_1")).status == 202
+        await connect(live, app, "POST /hooks/*")
+        await until(lambda: app.bodies == [b"a", b"a"])
+        await until(lambda: not kept(tmp_path))
+
+
 async def test_other_requests_are_not_kept(tmp_path: Path) -> None:
     """Another path, method or hostname waits for the app, and is told that it is away."""
     async with marked(tmp_path, limits={"hold_timeout": 0.05}) as (live, _):

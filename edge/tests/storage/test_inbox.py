@@ -76,6 +76,17 @@ def test_twice(store: InboxStore) -> None:
     assert insert(store, stranger) == [False]
 
 
+def test_failed_and_repeated_under_another_rule(store: InboxStore) -> None:
+    """The app has changed its marks meanwhile: it waits where the sender's request came."""
+    insert(store, record(1))
+    with store.transaction():
+        store.note(record(1).id, 1, "why", failed=True)
+    other = LANE._replace(hostname="*.a.test", rule="POST /h*")
+    assert insert(store, record(1, other)._replace(seq=9)) == [True]
+    assert store.lanes() == {other: 1}
+    assert numbers(store, other) == [9]
+
+
 def test_a_transaction_is_all_or_nothing(store: InboxStore) -> None:
     """Also where the code in the block fails."""
 

@@ -179,14 +179,15 @@ class InboxStore:
     # -- changes, within a transaction -------------------------------------------------------
 
     def insert(self, record: InboxRecord) -> bool:
-        """Keep a request; False: it waits already. One that had failed waits again."""
+        """Keep a request; False: it waits already. One that had failed waits again, in its lane."""
         lane = record.lane
         sealed = self._box.seal(record.payload, purpose=f"inbox:{record.id}")
         values = (record.id, *lane, record.seq, len(record.payload), record.attempts, sealed)
         done = self._opened.execute(
             "INSERT INTO requests (id, token_id, hostname, rule, seq, size, state, attempts, "
             "outcome, sealed) VALUES (?, ?, ?, ?, ?, ?, 'waiting', ?, '', ?) "
-            "ON CONFLICT (id) DO UPDATE SET state = 'waiting', seq = excluded.seq, attempts = 0 "
+            "ON CONFLICT (id) DO UPDATE SET state = 'waiting', seq = excluded.seq, attempts = 0, "
+            "hostname = excluded.hostname, rule = excluded.rule "
             "WHERE state = 'failed' AND token_id = excluded.token_id",
             values,
         )
