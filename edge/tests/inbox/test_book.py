@@ -77,8 +77,16 @@ async def test_room_in_the_store(book: Book) -> None:
     assert not book.admit("tok_1", 10)
     assert book.admit("tok_2", 10)
     assert (book.waiting, book.refused) == (3, 2)
+    book.written("tok_1", 600_000, is_new=True)
     book.release("tok_1", 600_000)
     assert book.admit("tok_1", 600_000)
+    book.written("tok_1", 600_000, is_new=False)
+    assert book.admit("tok_1", 1)
+    book.recount({"tok_1": (1, 5)})  # of the three that are on their way it had seen none
+    assert book.waiting == 4
+    assert not book.admit("tok_1", 1)
+    for token_id, size in (("tok_1", 10), ("tok_1", 1), ("tok_2", 10)):
+        book.written(token_id, size, is_new=True)
     book.recount({})
     assert book.waiting == 0
     book.release("tok_1", 10)  # of one that the store has not shown

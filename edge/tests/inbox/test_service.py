@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -252,6 +253,26 @@ async def test_quota(tmp_path: Path) -> None:
         await until(lambda: not kept(tmp_path))
         await live.disconnect()
         assert (await post(live, b"again")).status == 202
+
+
+async def test_a_look_at_the_store_before_a_delivery_is_noted(tmp_path: Path) -> None:
+    """What it still shows takes no room for ever."""
+    async with marked(tmp_path) as (live, app):
+        await live.disconnect()
+        assert (await post(live, b"1")).status == 202
+        app.gate.clear()
+        await connect(live, app)
+        await until(lambda: app.got)
+        inbox, may_read = live.edge.inbox, threading.Event()
+        inbox._journal._worker.submit(may_read.wait)
+        inbox._version = -1  # as when the app has changed its marks
+        await until(lambda: inbox._is_looking)
+        app.gate.set()
+        await until(lambda: inbox.book.delivered == 1)
+        may_read.set()
+        await until(lambda: not inbox._lanes)
+        assert kept(tmp_path) == []
+        assert inbox.book.waiting == 0
 
 
 async def test_a_full_file(tmp_path: Path) -> None:

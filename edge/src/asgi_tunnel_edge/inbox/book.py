@@ -135,6 +135,7 @@ class Book:
         self._held: dict[str, int] = {}  # by token id
         self._max_held = max(MAX_HELD, 2 * config.max_body)
         self._usage: dict[str, tuple[int, int]] = {}  # requests and bytes, by token id
+        self._storing: dict[str, tuple[int, int]] = {}  # of those, what is not in the store yet
         self._last = 0
 
     def next_seq(self) -> int:
@@ -176,16 +177,19 @@ class Book:
         if count >= config.max_requests or total + size > config.max_bytes:
             self.refused += 1
             return False
-        self._usage[token_id] = (count + 1, total + size)
+        _add(self._usage, token_id, size)
+        _add(self._storing, token_id, size)
         return True
 
+    def written(self, token_id: str, size: int, *, is_new: bool) -> None:
+        """What was admitted is in the store; else nothing has come there."""
+        _take(self._storing, token_id, size)
+        if not is_new:
+            self.release(token_id, size)
+
     def release(self, token_id: str, size: int) -> None:
-        """Take back :meth:`admit`."""
-        count, total = self._usage.get(token_id, (0, 0))
-        if count > 1:
-            self._usage[token_id] = (count - 1, max(total - size, 0))
-        else:
-            self._usage.pop(token_id, None)
+        """A request has left the store."""
+        _take(self._usage, token_id, size)
 
     @property
     def waiting(self) -> int:
@@ -193,5 +197,21 @@ class Book:
         return sum(count for count, _ in self._usage.values())
 
     def recount(self, usage: dict[str, tuple[int, int]]) -> None:
-        """Take over what the store has."""
+        """Take over what the store has; what is on its way there was not seen."""
         self._usage = usage
+        for token_id, (count, size) in self._storing.items():
+            before = usage.get(token_id, (0, 0))
+            usage[token_id] = (before[0] + count, before[1] + size)
+
+
+def _add(counts: dict[str, tuple[int, int]], token_id: str, size: int) -> None:
+    count, total = counts.get(token_id, (0, 0))
+    counts[token_id] = (count + 1, total + size)
+
+
+def _take(counts: dict[str, tuple[int, int]], token_id: str, size: int) -> None:
+    count, total = counts.get(token_id, (0, 0))
+    if count > 1:
+        counts[token_id] = (count - 1, max(total - size, 0))
+    else:
+        counts.pop(token_id, None)

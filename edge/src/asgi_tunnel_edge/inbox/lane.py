@@ -271,8 +271,7 @@ class DeliveryLane:
                 self.stored += not is_taken
             if isinstance(result, StorageError):
                 book.refused += 1
-            if not is_new or (is_taken and delivery is not None and delivery.is_over):
-                book.release(self.lane.token_id, size)
+            book.written(self.lane.token_id, size, is_new=is_new)
             done(not isinstance(result, StorageError))
             self.look()
 
@@ -280,17 +279,16 @@ class DeliveryLane:
 
     def _leave_store(self, delivery: Delivery, change: Change, *, makes_room: bool = False) -> None:
         """A request waits no longer."""
-        record = delivery.record
-
-        if not delivery.is_pending:
-            self._book.release(self.lane.token_id, len(record.payload))
+        # Its room is free when the store knows: a look at the store may come before that.
         self._book.journal.write(
-            change, partial(self._left, record.id), is_kept=True, makes_room=makes_room
+            change, partial(self._left, delivery.record), is_kept=True, makes_room=makes_room
         )
 
-    def _left(self, request_id: str, result: object) -> None:
-        """The store knows that a request waits no longer."""
-        self._taken.discard(request_id)
+    def _left(self, record: InboxRecord, count: object) -> None:
+        """The store knows that a request waits no longer; ``count`` is 0 where it had none."""
+        self._taken.discard(record.id)
+        if count:
+            self._book.release(self.lane.token_id, len(record.payload))
 
 
 def _insert(record: InboxRecord, store: InboxStore) -> bool:
@@ -305,8 +303,8 @@ def _note(request_id: str, attempts: int, outcome: str, store: InboxStore) -> No
     store.note(request_id, attempts, outcome)
 
 
-def _set_aside(request_id: str, attempts: int, outcome: str, store: InboxStore) -> None:
-    store.note(request_id, attempts, outcome, failed=True)
+def _set_aside(request_id: str, attempts: int, outcome: str, store: InboxStore) -> int:
+    return store.note(request_id, attempts, outcome, failed=True)
 
 
 def _oldest(lane: Lane, taken: frozenset[str], store: InboxStore) -> tuple[list[InboxRecord], bool]:

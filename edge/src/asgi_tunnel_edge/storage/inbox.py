@@ -198,13 +198,17 @@ class InboxStore:
         sql = "DELETE FROM requests WHERE id = ?"
         return self._opened.execute(sql, (request_id,)).rowcount
 
-    def note(self, request_id: str, attempts: int, outcome: str, *, failed: bool = False) -> None:
-        """Keep what became of a delivery; with ``failed`` there will be no other by itself."""
+    def note(self, request_id: str, attempts: int, outcome: str, *, failed: bool = False) -> int:
+        """Keep what became of a delivery; with ``failed`` there will be no other by itself.
+
+        Return how many requests there were.
+        """
         state = "failed" if failed else "waiting"
-        self._opened.execute(
+        done = self._opened.execute(
             "UPDATE requests SET attempts = ?, outcome = ?, state = ? WHERE id = ?",
             (attempts, outcome, state, request_id),
         )
+        return done.rowcount
 
     def retry(self, request_id: str) -> int:
         """Let a failed request wait again; return how many there were."""
