@@ -6,6 +6,7 @@ import asyncio
 import math
 import socket
 import ssl
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -214,6 +215,12 @@ async def test_memory_for_a_slow_reader_is_bounded(tmp_path: Path) -> None:
         await raw.is_lost.wait()
 
 
+def reset(visitor: socket.socket) -> None:
+    """Close with RST."""
+    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    visitor.close()
+
+
 async def refused(one: Stage) -> bytes:
     """Say for whom a new connection is; return all that comes back."""
     visitor = socket.socket()
@@ -244,6 +251,17 @@ async def test_addresses_that_may_not_visit_are_refused(tmp_path: Path) -> None:
         assert await refused(one) == Alert.encode(Alert.INTERNAL_ERROR)
         assert one.made.empty()
         assert one.edge.guards.addresses.denied == 1
+
+
+async def test_one_that_is_reset_at_once_is_not_passed_on(tmp_path: Path) -> None:
+    """Who it was cannot be asked any more, so that no list of addresses would hold for it."""
+    async with stage(tmp_path) as one:
+        visitor = socket.create_connection(("127.0.0.1", one.edge.address.port))
+        visitor.sendall(client_hello())
+        reset(visitor)  # before the edge has its turn
+        visitor, _ = await one.dial()
+        assert one.made.empty()
+        visitor.close()
 
 
 async def test_a_connection_in_use_survives_until_the_edge_has_stopped(tmp_path: Path) -> None:

@@ -153,6 +153,11 @@ class HTTP1Connection(Line):
             preamble=self._preamble,
         )
         self.address = arrival.address
+        if not self.address:
+            # Reset before it could be asked: what it has sent is nobody's, and guards know nobody.
+            self._enter(_DRAIN)
+            transport.abort()
+            return
         self._writer = HTTP1Writer(self, transport, self.resume_writing)
         self._deadlines.await_head()
         reply = front.table.enter(self)

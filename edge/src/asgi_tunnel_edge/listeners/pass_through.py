@@ -121,6 +121,9 @@ class PassThroughConnection(ByteLine):
         peer = transport.get_extra_info("peername") or ("", 0)
         local = transport.get_extra_info("sockname") or ("", 0)
         self.address = peer[0]
+        if not self.address:
+            transport.abort()  # reset before it could be asked, and guards know nobody
+            return
         is_denied = self._guards.denies_address(self.address, self._hostname)
         if self._table.enter(self) is not None or is_denied:
             self.refuse()
