@@ -109,9 +109,9 @@ def _run(config: EdgeConfig, parent: ParentLink | None) -> int:
         pass
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         code = runner.run(Edge(config, parent=parent, open_bus=open_bus).run())
-        if parent is not None:
-            # It sends SIGHUP to processes that leave, too, and Python takes handlers away before
-            # a process has ended: it would end this one as a crash does.
+        if hasattr(signal, "SIGHUP"):
+            # The parent sends it to processes that leave, too, and Python takes handlers away
+            # before a process has ended: it would end this one as a crash does.
             runner.get_loop().remove_signal_handler(signal.SIGHUP)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return code
