@@ -1,6 +1,7 @@
 # Each verb sets up what it needs: `make demo` and `make test` work in a fresh clone with Python 3.11 or later.
 # PYTHON=python3.12   the Python that makes .venv
 # WORKERS=5           test processes, which mostly wait (0: none, for a debugger); ARGS="-k name": more arguments for pytest
+# EXPLORE=1           property tests with new examples, where they have the same ones in each run otherwise
 # COMPILED=1          `make test`, `faults`, `hostile`, `attack` with the hot path compiled, as wheels have it; needs a C compiler
 # QUICK=1             `make bench` only shows that it works, and installs only peers that Debian has; ONLY=name: one workload
 #                     `make realapps` runs the programs that need no browser, for CI; ARGS=--write writes the page

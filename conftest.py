@@ -49,12 +49,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _load_profile() -> None:
-    """Let no example fail for its time, which says how loaded the machine is."""
+    """Let no example fail for its time, which says how loaded the machine is.
+
+    The examples are the same in each run, so that a change is judged by what it changed;
+    ``EXPLORE`` in the environment asks for others.
+    """
     if find_spec("hypothesis"):  # browsers and MCP clients are tested without it
         from hypothesis import HealthCheck, settings
 
         quiet = [HealthCheck.too_slow]
-        settings.register_profile("loaded", deadline=None, suppress_health_check=quiet)
+        settings.register_profile(
+            "loaded",
+            deadline=None,
+            suppress_health_check=quiet,
+            derandomize="EXPLORE" not in os.environ,
+        )
         settings.load_profile("loaded")
 
 
