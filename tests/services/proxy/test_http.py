@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -231,6 +233,31 @@ async def test_a_bad_body_is_a_502_or_a_cut(response: bytes, is_slow: bool) -> N
                 await found.read()
         else:
             assert found.status == 502
+
+
+@pytest.mark.parametrize("is_warm", [False, True], ids=["new", "ready"])
+async def test_a_reset_is_a_cut(is_warm: bool) -> None:
+    """Also where the body has no length: what the visitor has of it does not look complete."""
+
+    async def script(call: Call) -> None:
+        if is_warm:
+            await call.head()
+            await call.say(OK)
+        await call.head()
+        await call.say(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")
+        await seen.wait()
+        sock = call.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    seen = asyncio.Event()
+    async with behind(script) as (edge, _):
+        if is_warm:
+            assert (await edge.get("/")).body == b"ok"
+        async with edge.stream("GET", "/") as found:
+            assert found.status == 200
+            seen.set()
+            with pytest.raises(StreamResetError):
+                await found.read()
 
 
 async def test_a_second_response_reaches_nobody() -> None:

@@ -157,6 +157,17 @@ def test_a_body_may_end_with_the_connection() -> None:
     assert not reader.is_reusable
 
 
+def test_a_body_does_not_end_with_a_connection_that_breaks() -> None:
+    """A reset is not the end that the service meant; of a whole response it says nothing."""
+    reader = read(b"HTTP/1.1 200 OK\r\n\r\nab")
+    with pytest.raises(ResponseError):
+        reader.feed_eof(is_broken=True)
+    assert not reader.is_complete
+    whole = read(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab")
+    whole.feed_eof(is_broken=True)
+    assert whole.is_complete
+
+
 def test_a_second_response_is_never_used() -> None:
     """What follows a response was sent for nobody: the connection is not used again."""
     reader = read(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\naHTTP/1.1 200 OK\r\n\r\nevil")

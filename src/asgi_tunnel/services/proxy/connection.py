@@ -250,8 +250,8 @@ class ServiceConnection:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed."""
-        self._take_eof()
+        """The connection is closed; an error means that the service did not mean to end there."""
+        self._take_eof(is_broken=exc is not None)
 
     def pause_writing(self) -> None:
         """Let :meth:`drain` wait."""
@@ -264,14 +264,14 @@ class ServiceConnection:
         if room is not None and not room.done():
             room.set_result(None)
 
-    def _take_eof(self) -> None:
+    def _take_eof(self, *, is_broken: bool = False) -> None:
         if self._is_closed:
             return
         reader = self.reader
         error: Exception = ServiceClosedError("the service closed the connection")
         if reader is not None and reader.has_begun:
             try:
-                reader.feed_eof()
+                reader.feed_eof(is_broken=is_broken)
             except ResponseError as raised:
                 error = raised
             else:

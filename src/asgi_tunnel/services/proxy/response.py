@@ -238,14 +238,18 @@ class ResponseReader:
             if self._buffer:
                 return
 
-    def feed_eof(self) -> None:
+    def feed_eof(self, *, is_broken: bool = False) -> None:
         """Take the end of the connection.
+
+        Args:
+            is_broken: It ended with an error, as a reset: that is not the end of a body (RFC 9112
+                section 8).
 
         Raises:
             ResponseError: The response is not complete.
         """
         self._keeps_alive = False
-        if self._state is _CLOSE:
+        if self._state is _CLOSE and not is_broken:
             self._state = _DONE
         elif self._state is _HEAD:
             raise ResponseError("the service closed the connection without a response")
