@@ -66,6 +66,7 @@ SYSTEM := examples edge/tests/parent tests/faults tests/test_demo.py \
 	$(addprefix tests/e2e/test_,edge_restart.py edges.py examples.py store.py two_edges.py workers.py)
 NEEDS_MORE := $(addprefix edge/tests/,attack acme monitoring) examples/mcp_server \
 	$(addprefix tests/,blocks/console mcp_clients oidc openapi pages)
+SHORT = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long"
 IGNORED := $(NEEDS_MORE) $(if $(COMPILED),$(NEVER_COMPILED),$(SYSTEM))
 
 .DEFAULT_GOAL := help
@@ -79,11 +80,10 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 	$(BIN)/python scripts/demo.py $(if $(ONCE),--once)
 test: $(TESTED)  ## the tests of both distributions; COMPILED=1
 	@scripts/postgresql.sh || echo "test: without the tests on PostgreSQL" >&2
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" $(addprefix --ignore=,$(IGNORED)) $(ARGS)
+	$(PYTEST) $(SHORT) $(addprefix --ignore=,$(IGNORED)) $(ARGS)
 system: $(READY)  ## the tests with the most processes: short faults, workers, several edges, the demo and the examples
 	@scripts/postgresql.sh || echo "system: without the tests on PostgreSQL" >&2
-	$(BIN)/python -m pytest $(SYSTEM) -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long" \
-		$(addprefix --ignore=,$(NEEDS_MORE)) $(ARGS)
+	$(BIN)/python -m pytest $(SYSTEM) $(SHORT) $(addprefix --ignore=,$(NEEDS_MORE)) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
 	BLOCKS_ALL=1 $(BIN)/python -m pytest tests/blocks -n $(WORKERS) -rs $(ARGS)
 hour: $(READY)  ## an empty Debian, and the commands of docs/tutorial/first-hour.md; needs root, mmdebstrap and pebble

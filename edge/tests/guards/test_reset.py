@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from edge.tests.live import SHOP, Live, live_edge
 
+from asgi_tunnel_edge.ban import BanRecord
 from asgi_tunnel_edge.listeners.plain import IN_A_ROW
+from asgi_tunnel_edge.tokens import Snapshot
 
 REQUEST = f"GET /blind HTTP/1.1\r\nHost: {SHOP}\r\n\r\n".encode()
 
@@ -62,6 +64,28 @@ async def test_who_is_denied_gets_nothing_through(tmp_path: Path) -> None:
         ask_and_reset(live, 3 * IN_A_ROW)
         assert (await live.get("/seen")).status == 403
         assert app.got == []
+
+
+async def test_who_is_banned_gets_nothing_through(tmp_path: Path) -> None:
+    """As little as who is denied."""
+    app = App()
+    async with live_edge(tmp_path, app) as live:
+        ban = BanRecord(address="127.0.0.0/8", created_at=1, expires_at=None)
+        live.edge.guards.apply(Snapshot.of(2, [], bans=[ban]))
+        ask_and_reset(live, 3 * IN_A_ROW)
+        assert (await live.get("/seen")).status == 403
+        assert app.got == []
+
+
+async def test_who_is_over_the_rate_gets_nothing_through(tmp_path: Path) -> None:
+    """Nobody in particular has no rate of its own beside that of the visitor."""
+    app = App()
+    guards = {"rate": 0.01, "burst": 1, "exempt": []}
+    async with live_edge(tmp_path, app, guards=guards) as live:
+        assert [(await live.get("/")).status for _ in range(2)] == [200, 429]
+        ask_and_reset(live, 3 * IN_A_ROW)
+        assert (await live.get("/seen")).status == 429
+        assert app.got == [("/", "127.0.0.1")]
 
 
 async def test_a_door_has_nobody_to_judge(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

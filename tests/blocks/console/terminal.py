@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tomllib
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from typing import Final
 from click.testing import CliRunner
 from scripts.check_docs import ROOT, Block
 from tests.e2e.harness import BIN, Edge, Process, edge_command, spawn, wait_until
+from tests.e2e.ports import free_port
 
 from asgi_tunnel_edge.cli import main as edge_cli
 
@@ -261,13 +261,6 @@ _WITHOUT_NETWORK: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("host", "add"): ("--unchecked",),
 }
 """What keeps a command from asking other machines."""
-
-
-def free_port() -> int:
-    """A port that nothing listens on: a token names it before its edge listens there."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def typed_commands(block: Block) -> list[tuple[str, list[str]]]:
