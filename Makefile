@@ -61,9 +61,10 @@ NEVER_COMPILED := $(addprefix edge/tests/,alerts api bus certificates cluster co
 	$(addprefix test_,benchmarks.py build_site.py demo.py dependencies.py deploy.py docs.py env_file.py group.py logs.py mirror.py \
 	names.py outermost.py pins.py proxy.py realapps.py release_files.py sharing.py simulation.py status.py supervisor.py testing.py))
 
-# A quarter of the time of all tests: those with the most processes. `make test COMPILED=1` has those that reach compiled code.
-SYSTEM := examples edge/tests/parent tests/faults tests/test_demo.py \
-	$(addprefix tests/e2e/test_,edge_restart.py edges.py examples.py store.py two_edges.py workers.py)
+# A third of the time of all tests: those with the most processes. `make test COMPILED=1` has those that reach compiled code.
+SYSTEM := examples edge/tests/parent tests/faults $(addprefix tests/test_,demo.py outermost.py supervisor.py) \
+	$(addprefix tests/e2e/test_,django.py edge_restart.py edges.py examples.py framework_commands.py frameworks.py litestar.py servers.py \
+	store.py two_edges.py workers.py)
 NEEDS_MORE := $(addprefix edge/tests/,attack acme monitoring) examples/mcp_server \
 	$(addprefix tests/,blocks/console mcp_clients oidc openapi pages)
 SHORT = -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not faults_long"
@@ -81,7 +82,7 @@ demo: $(READY)  ## an edge, an app behind it and a visitor, on this machine
 test: $(TESTED)  ## the tests of both distributions; COMPILED=1
 	@scripts/postgresql.sh || echo "test: without the tests on PostgreSQL" >&2
 	$(PYTEST) $(SHORT) $(addprefix --ignore=,$(IGNORED)) $(ARGS)
-system: $(READY)  ## the tests with the most processes: short faults, workers, several edges, the demo and the examples
+system: $(READY)  ## the tests with the most processes: short faults, workers, several edges, servers and frameworks, the demo, the examples
 	@scripts/postgresql.sh || echo "system: without the tests on PostgreSQL" >&2
 	$(BIN)/python -m pytest $(SYSTEM) $(SHORT) $(addprefix --ignore=,$(NEEDS_MORE)) $(ARGS)
 blocks: $(READY)  ## every code block of the pages: executed, read or typed, and compared; those that are not are listed
